@@ -98,6 +98,8 @@ class CreateParticipant(Dial, frozen=True, kw_only=True):
     early_media: bool
     #: Joins muted and without starting the conference, as a supervisor does.
     supervises: bool = False
+    #: Joins muted, as `add` may say.
+    muted: bool = False
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 

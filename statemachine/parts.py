@@ -135,7 +135,10 @@ class PendingCommand(BaseRecord, frozen=True):
     options: DialOptions = DialOptions()
     #: A `SuperviseMode`, for `supervise` only.
     mode: str = ""
+    #: `add`: the party joins muted.
+    muted: bool = False
     url: Hidden[str] = ""
+    #: `record` has none anymore once it was said.
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
     is_queued: bool = False

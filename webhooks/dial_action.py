@@ -246,6 +246,7 @@ class DialActionRoutes(Routes):
             default_music=chosen is DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
             wait_audio=_wait_audio(party, view, chosen),
             supervises=bool(party.supervises),
+            muted=party.desired_mute,
             attributes=attributes,
         )
 

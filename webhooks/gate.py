@@ -282,6 +282,7 @@ class GateRoutes(Routes):
             start_on_enter=True,
             wait_audio=WaitAudio.RINGBACK if route is GateRoute.EMPTY_CONFERENCE else WaitAudio.NONE,
             supervises=bool(party.supervises),
+            muted=party.desired_mute,
             attributes=view.attributes,
             brief=briefing["brief"],
             recall_reason=briefing["recall_reason"],

@@ -15,14 +15,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "--to +14155550145 --mode blind --confirm",
     ),
     "retrieve": ("--to client:bob", "--to +14155550145 --confirm"),
-    "add": ("--to client:carol --party expert", "--to +14155550145 --party interpreter --confirm"),
+    "add": ("--to client:carol --party expert", "--to +14155550145 --party listener --muted"),
     "remove": ("--party expert", "--party supervisor --yes"),
     "mute": ("--party agent", "--party agent --no-wait"),
     "unmute": ("--party agent", "--party agent --no-wait"),
     "supervise": ("--to client:dave --mode monitor", "--to client:dave --mode whisper"),
     "announce": ('--say "This call is being recorded."', "--url https://media.example.com/closing.mp3"),
     "press": ("--party target --digits 2", "--party bank --digits 1ww4711#"),
-    "record": ("--action start", "--action pause"),
+    "record": ("--action start", '--action start --say "This call is being recorded."'),
     "end": ("", "--yes"),
 }
 #: The same for commands without any.

@@ -90,6 +90,7 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     Add: {
         "to": (values.DESTINATION, "address to dial"),
         "party": (values.NEW_PARTY, "a new name for the dialed party"),
+        "muted": (values.FLAG, "the party joins muted: no one hears it"),
     },
     Supervise: {
         "to": (values.DESTINATION, "address to dial"),
@@ -104,6 +105,7 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     },
     Record: {
         "action": (values.RECORD_ACTION, "what to do with the recording"),
+        "say": (values.SPOKEN, "with start: message to say to everyone before the recording begins"),
     },
 }
 

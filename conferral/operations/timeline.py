@@ -461,7 +461,9 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     ),
     "participant_left": _participant_left,
     "participant_changed": _participant_changed,
-    "conference_ended": lambda details: with_notes("conference ended", details["conference_reason"]),
+    "conference_ended": lambda details: with_notes(
+        "conference ended", details["conference_reason"], details["label_ending"] and f"{details['label_ending']} left"
+    ),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
     "account_swept": lambda details: catalog.SWEEP_FINDINGS.get(

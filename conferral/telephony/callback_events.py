@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.session import CUSTOMER, INBOUND, OUTBOUND
+from conferral.statemachine.session import CUSTOMER, INBOUND, LABEL, OUTBOUND
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
@@ -93,16 +93,15 @@ FIELDS_READ = frozenset(
         "AccountSid", "AnnounceUrl", "CallDuration", "CallSid", "CallSidEndingConference", "CallSidToCoach",
         "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialBridged", "DialCallDuration", "DialCallStatus",
         "Digits", "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted",
-        "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed", "ReasonConferenceEnded",
-        "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource", "RecordingStatus",
-        "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid", "SipResponseCode",
-        "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+        "ParticipantCallStatus", "ParticipantLabel", "ParticipantLabelEndingConference", "ReasonAnnouncementFailed",
+        "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource",
+        "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid",
+        "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
-    "FriendlyName", "ParentCallSid", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
-    "RecordingStartTime", "RecordingTrack",
+    "FriendlyName", "ParentCallSid", "Reason", "RecordingChannels", "RecordingStartTime", "RecordingTrack",
 }  # fmt: skip
 
 
@@ -376,10 +375,12 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
     if kind == "conference-start":
         return ConferenceStarted(**common)
     if kind == "conference-end":
+        label = LABEL.fullmatch(fields.get("ParticipantLabelEndingConference", ""))
         return ConferenceEnded(
             **common,
             conference_reason=optional_word(fields, "ReasonConferenceEnded"),
             call_sid_ending=optional_word(fields, "CallSidEndingConference", CALL_SID),
+            label_ending=label[0] if label else "",  # another program's may hold anything
         )
     if kind in _ANNOUNCEMENT_ENDS:
         return AnnouncementEnded(
@@ -393,7 +394,11 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
         return ConferenceEventIgnored(**common, kind=kind, call_sid=call_sid)
     common |= {"call_sid": call_sid_of(fields), "label": optional_word(fields, "ParticipantLabel")}
     if kind == "participant-join":
-        return ParticipantJoined(**common, start_on_enter=flag(fields, "StartConferenceOnEnter", missing=True))
+        return ParticipantJoined(
+            **common,
+            start_on_enter=flag(fields, "StartConferenceOnEnter", missing=True),
+            muted=flag(fields, "Muted", missing=False),
+        )
     if kind == "participant-leave":
         return ParticipantLeft(
             **common,

@@ -98,7 +98,7 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
         "start_conference_on_enter": not effect.supervises,
         "end_conference_on_exit": False,
         "wait_url": "",
-        **({"muted": True} if effect.supervises else {}),
+        **({"muted": True} if effect.supervises or effect.muted else {}),
         **conference_attributes(effect.attributes, urls.recording(session_id), by_rest=True),
         "conference_status_callback": urls.conference(session_id),
         "conference_status_callback_method": "POST",

@@ -288,6 +288,7 @@ class TwimlBuilder:
         with_greeting: bool = False,
         opens_session: bool = False,
         supervises: bool = False,
+        muted: bool = False,
         attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     ) -> str:
         """Join a leg to the session's conference, after the briefing if any.
@@ -300,11 +301,10 @@ class TwimlBuilder:
             conference_name: The conference's name; empty if it equals the session's id.
             attempt: Attempt to join this leg, from 1 to 9.
             start_on_enter: Whether the leg starts the conference; by default, unless it hears wait audio.
-            wait_audio: What the leg hears while it is alone: `ringback`, `music`, or `silence`. Empty for silence
-                without requests.
+            wait_audio: What the leg hears alone: `ringback`, `music`, `silence`; empty for silence without requests.
             default_music: Whether it hears Twilio's own music instead.
             opens_session: Whether it is the caller waiting for the first agent.
-            supervises: Whether it joins muted and never starts the conference.
+            supervises: Whether it joins muted, as with `muted`, and never starts the conference.
         """
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)
@@ -321,7 +321,7 @@ class TwimlBuilder:
             participant_label=label,
             start_conference_on_enter=starts and not supervises,
             end_conference_on_exit=False,
-            **({"muted": True} if supervises else {}),
+            **({"muted": True} if supervises or muted else {}),
             **wait_attributes,
             **conference_attributes(attributes, self._urls.recording(session_id), by_rest=False),
             status_callback=self._urls.conference(session_id),

@@ -7,11 +7,19 @@ from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, restore_end_on_exit, suspect
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
+from conferral.statemachine.actions.recording import start_recording
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.reasons import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
+from conferral.statemachine.reasons import (
+    CANT_HEAR,
+    LAST_UNHELD,
+    NO_AGENT_TO_COACH,
+    NO_ONE_HEARS,
+    NOT_ALL_HEAR,
+    RECORDING_ALREADY,
+)
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -38,9 +46,11 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
     if isinstance(event, events.PartyCommand):
         return {"party": not_none(guards.named_party(draft, event)).name}
     if isinstance(event, events.Add):
-        return {"party": event.party, "to": event.to, "options": dial_options(event)}
+        return {"party": event.party, "to": event.to, "muted": event.muted, "options": dial_options(event)}
     if isinstance(event, events.Supervise):
         return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
+    if isinstance(event, events.Record):
+        return {"say": event.say}
     return {"url": event.url, "say": event.say} if isinstance(event, events.Announce) else {}
 
 
@@ -79,8 +89,10 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
             vacate_name(draft, command.party)
-            options, reservation = command.options, dial_reservation(command.command_id)
-            dial(draft, command.party, command.to, options=options, supervises=command.mode, reservation=reservation)
+            dial(
+                draft, command.party, command.to, options=command.options, supervises=command.mode,
+                muted=command.muted, reservation=dial_reservation(command.command_id),
+            )  # fmt: skip
 
 
 def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
@@ -110,6 +122,8 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
 
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
+    if command.name == events.Record.name and _refuse_recording(draft, command):
+        return
     hearers = guards.hearers(draft.session, command)
     if not hearers:
         if guards.command_result(draft, command) is None:  # else, finish_commands reports that the party has left
@@ -117,7 +131,9 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
             finish_command(draft, command, CommandStatus.FAILED, reason)
         return
     timeout_ms = draft.policy.press_timeout_ms if command.party else draft.policy.announce_timeout_ms
-    plays_to_each = command.party or len(hearers) < len(draft.session.participants)  # else, once to the conference
+    # Before a recording, everyone hears it; an announcement is kept from those who wait.
+    to_all = command.name == events.Record.name or len(hearers) == len(draft.session.participants)
+    plays_to_each = command.party or not to_all  # else, once to the conference
     effects = tuple(
         draft.emit(
             PlayAnnouncement,
@@ -148,8 +164,20 @@ def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> No
         finish_command(draft, command, CommandStatus.FAILED, reason)
     elif rest:
         change_command(draft, command, playing_to=rest)
-    else:
+    elif command.name != events.Record.name:
         finish_command(draft, command, CommandStatus.DONE)
+    elif not _refuse_recording(draft, command):
+        start_recording(draft, event)
+        started = (guards.recording_of(draft.session).update_effect_id,)
+        change_command(draft, command, say="", playing_to=(), due_ms=0, effects=started)
+
+
+def _refuse_recording(draft: Draft, command: PendingCommand) -> bool:
+    """Fail a `record` if not everyone would know, or something records."""
+    unheard, recorded = guards.someone_is_held(draft.session), guards.is_recorded(draft.session)
+    if unheard or recorded:
+        finish_command(draft, command, CommandStatus.FAILED, NOT_ALL_HEAR if unheard else RECORDING_ALREADY)
+    return unheard or recorded
 
 
 def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:

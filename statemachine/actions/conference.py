@@ -51,13 +51,13 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     party = not_none(draft.session.subject_of(event))
     apply(draft, party, conference_sequence=event.sequence)
     if not is_known:  # else, what was requested or confirmed since stays
-        _enter(draft, party, event.call_sid, starts=event.start_on_enter)
+        _enter(draft, party, event.call_sid, starts=event.start_on_enter, muted=event.muted)
         draft.change(moved_at_ms=draft.now_ms)
     elif event.start_on_enter:
         mark_conference_started(draft)
 
 
-def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
+def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool, muted: bool = False) -> None:
     """Put a party into the conference, as a callback or a read shows."""
     # With early media, a dialed party may join before answering; that does not yet count as taking part.
     proves_answer = not (party.dial_id and party.early_media)
@@ -74,7 +74,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
         # Of an earlier stay, which a move to the voicemail ended.
         left_reason="",
         left_s=0,
-        muted=party.is_supervisor,
+        muted=party.is_supervisor or muted,
         coaches="",
         waits_for_start=not (party.is_supervisor or draft.session.participants),
         **_NOT_UPDATED,

@@ -43,14 +43,16 @@ def dial(
     ring_group: str = "",
     recall_reason: str = "",
     supervises: str = "",
+    muted: bool = False,
     reservation: str = "",
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode. `reservation` is what a command made; empty for one of the dial's
-    own. A running transfer records the dials of its targets and of the agent as attempts, a session its first ones.
+    accept wins. `supervises` is a supervisor's mode; others may join `muted`. `reservation` is what a command made;
+    empty for one of the dial's own. A running transfer records the dials of its targets and of the agent as attempts, a
+    session its first ones.
     """
     options = options_for(draft, to, options)
     gated = gated or options.needs_gate
@@ -73,6 +75,7 @@ def dial(
         ring_group=ring_group,
         recall_reason=recall_reason,
         supervises=supervises,
+        desired_mute=muted,
     )
     draft.change(parties={**draft.session.parties, name: party})
     # Redis keeps a reservation for a while: a digest has no SID that would have to be erased.
@@ -145,7 +148,8 @@ def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
         dial_id = draft.emit(
             CreateParticipant, **dialed, label=party.label,
             conference=draft.session.conference_sid or draft.session.conference_name,
-            early_media=party.early_media, supervises=party.is_supervisor, attributes=draft.session.attributes,
+            early_media=party.early_media, supervises=party.is_supervisor, muted=party.desired_mute,
+            attributes=draft.session.attributes,
         )  # fmt: skip
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; an outcome
     # always comes.

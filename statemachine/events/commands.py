@@ -141,11 +141,15 @@ class Retrieve(DialCommand, frozen=True, kw_only=True):
 class Add(DialCommand, frozen=True, kw_only=True):
     """Add a party.
 
-    A bridged call is converted first. From then on, the call continues until only one party is left.
+    A bridged call is converted first. From then on, the call continues until only one party is left. A muted party
+    hears everyone, and is heard after `unmute`.
     """
+
+    logged: ClassVar[tuple[str, ...]] = ("muted",)
 
     to: Hidden[str]
     party: str
+    muted: bool = False
 
 
 class Remove(PartyCommand, frozen=True):
@@ -227,13 +231,15 @@ class Record(Command, frozen=True, kw_only=True):
     """Start, pause, resume, or stop a recording.
 
     Makes a dual-channel recording of the customer's call. If the conference is recorded from its start, the command
-    controls that recording.
+    controls that recording. `start` with `say` says a message to everyone first, for which a bridged call is converted;
+    if it can't be played to all, nothing is recorded.
     """
 
     logged: ClassVar[tuple[str, ...]] = ("action",)
     variants: ClassVar = ("action", tuple(action.value for action in RecordAction))
 
     action: str
+    say: Hidden[str] = ""
 
 
 class End(Command, frozen=True):

@@ -211,10 +211,12 @@ class ConferenceStarted(ConferenceEvent, frozen=True):
 class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
     """The conference is over; Twilio may reuse its name for another one."""
 
-    logged: ClassVar[tuple[str, ...]] = ("conference_reason",)
+    logged: ClassVar[tuple[str, ...]] = ("conference_reason", "label_ending")
 
     #: ReasonConferenceEnded.
     conference_reason: str = ""
+    #: ParticipantLabelEndingConference, of the call below.
+    label_ending: str = ""
     #: SID of the call whose leaving ended it, if one did.
     call_sid_ending: str = ""
 
@@ -227,6 +229,7 @@ class ParticipantJoined(ConferenceEvent, frozen=True, kw_only=True):
     label: str = ""
     #: StartConferenceOnEnter: false for a party that waits.
     start_on_enter: bool = True
+    muted: bool = False
 
 
 class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):

@@ -127,7 +127,7 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
      ("add has no field 'mode'; "
-     "it takes session, to, party, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
+     "it takes session, to, party, muted, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
     *(({**ADD, "id": name}, "id must be 1 to 64 letters, digits, _, or -") for name in ("a b", *KEY_CHARACTERS)),
     *(({**CALL, "session": name}, "session must be 1 to 64 letters, digits, _, or -") for name in KEY_CHARACTERS),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),

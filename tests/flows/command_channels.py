@@ -157,7 +157,7 @@ def typed(fields: Fields) -> list[str]:
     arguments = [kind]
     if kind != "call" and "session" in rest:
         arguments.append(rest.pop("session"))
-    for name in ("confirm", "amd"):
+    for name in ("confirm", "amd", "muted"):
         if rest.get(name) in ("true", "false"):
             arguments += [f"--{name}"] if rest.pop(name) == "true" else []
     if kind in ("end", "remove"):

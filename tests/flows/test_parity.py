@@ -134,12 +134,12 @@ WHOLE: dict[str, Fields] = {
     "transfer": {"to": f"{DESK},{BOB}", "mode": "blind", "fallback": "recall,voicemail", "ref": "desk/7", **DIAL},
     "park": {"fallback": "voicemail,end"},
     "retrieve": {"to": BOB, **DIAL},
-    "add": {"to": CAROL, "party": "expert", **DIAL},
+    "add": {"to": CAROL, "party": "expert", "muted": "true", **DIAL},
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
     "supervise": {"to": DAVE, "mode": "whisper", **DIAL},
     "announce": {"url": "https://media.example.com/closing.mp3"},
     "press": {"party": "customer", "digits": "1ww4711#"},
-    "record": {"action": "pause"},
+    "record": {"action": "start", "say": "This call is being recorded."},
 }
 
 
@@ -184,6 +184,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
     "amd": ("maybe",),
+    "muted": ("maybe",),
     "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
@@ -269,8 +270,8 @@ async def outcomes_of(
     """The outcome that every channel gets for an invalid command; `digits` and `params` are not for every phone."""
     whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", "params": "", **changed}
     fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
-    # `--confirm` and `--amd` have no value.
-    names = [name for name in ways if not (name == "line" and changed.keys() & {"confirm", "amd"})]
+    # `--confirm`, `--amd`, and `--muted` have no value.
+    names = [name for name in ways if not (name == "line" and changed.keys() & {"confirm", "amd", "muted"})]
     return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
 
 

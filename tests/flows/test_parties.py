@@ -185,3 +185,21 @@ async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_
     await crowd.done("remove", party="bob")
     await crowd.party("bob", status="left")
     await crowd.let_go()
+
+
+@pytest.mark.parametrize("fields", [{}, {"brief": "A question."}], ids=["direct", "gated"])
+@pytest.mark.parametrize("start", ["bridged", "conferenced"])
+@pytest.mark.system(speed=20)
+async def test_party_added_muted_hears_all_and_is_heard_by_no_one_until_unmuted(system, start, fields):
+    crowd = await two(system, start)
+    await crowd.add("bob", TARGET, muted="true", **fields)
+    await crowd.expect_heard(bob=["customer", "agent"], customer="agent", agent="customer")
+    assert (await crowd.shown("muted")) == {"customer": "false", "agent": "false", "bob": "true"}
+    assert crowd.never_heard("customer", "bob")
+    assert not [word for word in crowd.asked() if "mute" in word]  # it was never off mute
+    await crowd.done("unmute", party="bob")
+    await crowd.talk()
+    # It counts as a party: the call goes on without the agent.
+    await crowd.leaves("agent")
+    await crowd.talk("customer", "bob")
+    await crowd.let_go()

@@ -122,9 +122,15 @@ _OF_PARTIES = {
     for kind in (Hold, Unhold, Mute, Unmute)
     for party in (CUSTOMER_PARTY, AGENT_PARTY)
 }
+_HELD = {name: make for name, make in _OF_PARTIES.items() if "mute" not in name}
 _SUPERVISE = {mode: command(Supervise, to=CHIEF, mode=mode) for mode in ("monitor", "whisper", "barge")}
 _PRESS = {f"press {party}": command(Press, party=party, digits="") for party in (CUSTOMER_PARTY, AGENT_PARTY)}
 _RECORD = {f"record {action}": command(Record, action=action) for action in ("start", "pause", "resume", "stop")}
+_SAY_RECORD = {"record say": command(Record, action="start", say="Hello"), "announce": command(Announce, say="Hello")}
+_ADD_MUTED = {
+    "add muted": command(Add, to=LAWYER, party="lawyer", muted=True),
+    "unmute": command(Unmute, party="lawyer"),
+}
 _ADD = {"add": command(Add, to=LAWYER, party="lawyer"), "remove": command(Remove, party="lawyer")}
 
 ALL: tuple[Flow, ...] = (
@@ -184,11 +190,13 @@ ALL: tuple[Flow, ...] = (
     _flow("retrieve", "a parked call is taken up again", "bridged", "retrieve", _PARK, then=("park",),
           phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
     _flow("add", "somebody is added", "room", "add", _ADD, phones={LAWYER: _ANSWERS}),
+    _flow("add-muted", "somebody is added who is heard only later", "room", "add muted", _ADD_MUTED,
+          phones={LAWYER: _ANSWERS}),
     _flow("remove", "somebody who was added is removed", "room", "remove", {**_ADD, **_BLIND},
           then=("add", f"answer {LAWYER}"), phones={LAWYER: _ANSWERS, **_AGENT_TOO}),
     _flow("hold", "somebody is held", "room", "hold customer", _OF_PARTIES),
     _flow("hold-limit", "a party is held for too long", "room", "hold customer",
-          {name: make for name, make in _OF_PARTIES.items() if "mute" not in name}, policy=LIMITED),
+          _HELD, policy=LIMITED),
     _flow("consult-limit", "a consult lasts for too long", "room", "", _CONSULTING,
           then=("consult", f"answer {TARGET}"), phones=_TARGET_MAY, policy=LIMITED),
     _flow("mute", "somebody of a bridged call is muted", "bridged", "mute agent", _OF_PARTIES),
@@ -198,6 +206,8 @@ ALL: tuple[Flow, ...] = (
     _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
     _flow("press", "one party gets digits", "room", "press customer", {**_PRESS, **_OF_PARTIES}),
     _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
+    _flow("record-say", "the same after a sentence to all", "bridged", "record say",
+          {**_RECORD, **_SAY_RECORD, **_HELD}),
     Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_CONFERENCE, first="consult",
          commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_TARGET_MAY, settings={"CONFERRAL_RECORD": "true"}),
     Flow("waiting", "a caller waits in a conference for the agent", begins="conference", phones={AGENT: _ANSWERS},

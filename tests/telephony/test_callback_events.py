@@ -225,7 +225,8 @@ def in_conference(sequence):
             **in_conference(5), call_sid=AGENT, label="agent-1", kind="participant-modify", muted=True,
             end_on_exit=True)),
         ("conference_ends", ConferenceEnded(
-            **in_conference(6), conference_reason="last-participant-left", call_sid_ending=CALLER)),
+            **in_conference(6), conference_reason="last-participant-left", call_sid_ending=CALLER,
+            label_ending="customer-1")),
         ("announcement_ends", AnnouncementEnded(**in_conference(7), command="c1")),
         ("announcement_to_one_fails", AnnouncementEnded(
             **in_conference(8), call_sid=CALLER, url="https://example.com/a.wav", failed=True,

@@ -1,0 +1,60 @@
+"""A sentence before a recording: what the flows do not reach."""
+
+import pytest
+
+from tests.statemachine.command_scenarios import Orders, ordering, recorded
+from tests.statemachine.conference_scenarios import parked
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
+
+SAY = "This call is being recorded."
+UNHEARD = "a party on hold would not hear the sentence"
+
+
+def converting() -> Scenario:
+    return Scenario().answered().convert()
+
+
+def warm() -> Scenario:
+    return dialing("warm")
+
+
+def consulting() -> Scenario:
+    return talking("consult")
+
+
+def heard_by_all(story: Orders) -> Orders:
+    """Everyone has heard the sentence, and Twilio records."""
+    return story.played(command="record-start").recorded().expect_command("record-start", "accepted", "done")
+
+
+def test_sentence_waits_for_the_conversion():
+    story = ordering(converting).record("start", say=SAY)
+    story.joins("agent").joins("customer").expect("conferenced", "play to all", "flag customer", "flag agent")
+    heard_by_all(story).expect_recording("in-progress")
+
+
+@pytest.mark.parametrize("begin", [conferenced, warm])
+def test_sentence_is_said_to_all_first(begin):
+    heard_by_all(ordering(begin).record("start", say=SAY)).expect_recording("in-progress")
+
+
+@pytest.mark.parametrize("begin", [Scenario().answered, converting, conferenced, warm])
+def test_only_start_has_a_sentence(begin):
+    ordering(begin).record("pause", say=SAY).expect_refused("record-pause", "only start has a sentence")
+
+
+@pytest.mark.parametrize("begin", [parked, consulting])
+def test_no_sentence_is_said_while_someone_is_on_hold(begin):
+    ordering(begin).record("start", say=SAY).expect_refused("record-start", UNHEARD)
+
+
+@pytest.mark.parametrize("begin", [converting, conferenced, warm])
+def test_sentence_is_not_said_over_another_announcement(begin):
+    story = ordering(begin).announce().record("start", say=SAY)
+    story.expect_refused("record-start", "another announcement is playing")
+
+
+def test_sentence_is_not_said_where_the_conference_is_recorded():
+    story = recorded("true").record("start", say=SAY).joins("agent").joins("customer")
+    story.expect_command("record-start", "accepted", "failed", reason="already recording")
