@@ -76,7 +76,8 @@ async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
     except web.RequestPayloadError as error:
         raise ControlError(400, "the body can't be decompressed") from error
     except ValidationError as error:
-        raise _invalid(error) from None
+        known = [it.alias or name for name, it in getattr(kind, "model_fields", {}).items()]
+        raise _invalid(error, f"no such field: there are {', '.join(known)}") from None
 
 
 async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -90,11 +91,12 @@ async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         raise ControlError(422, str(error)) from error
 
 
-def _invalid(error: ValidationError) -> ControlError:
+def _invalid(error: ValidationError, unknown: str = "no such field") -> ControlError:
     """Return what is wrong with each field; 400 for what is no JSON object."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     status = 422 if problems[0]["loc"] else 400
-    return ControlError(status, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in problems))
+    said = {it["loc"]: unknown if it["type"] == "extra_forbidden" else it["msg"] for it in problems}
+    return ControlError(status, "; ".join(f"{'.'.join(map(str, loc))}: {what}" for loc, what in said.items()))
 
 
 def describe(call: CallHandle) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_description_names_its_source() -> None:
 
 
 def test_script_makes_the_description(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "scripts" / "rest_parameters.py"
+    script = Path(__file__).parents[2] / "scripts" / "rest_parameters.py"
     form = {
         "Muted": {"type": "boolean", "description": "Anything value other than `true` or `false` is interpreted as"},
         "Status": {"$ref": "#/components/schemas/status"},

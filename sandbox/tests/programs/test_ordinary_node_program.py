@@ -21,7 +21,7 @@ def has_twilio() -> bool:
     return bool(found) and found.returncode == 0
 
 
-@pytest.mark.skipif(not has_twilio(), reason="needs Node.js and its package twilio: npm ci --prefix sandbox/tests")
+@pytest.mark.skipif(not has_twilio(), reason="needs Node.js, and `npm ci` in this folder")
 async def test_node_program_runs_unchanged(sandbox: Sandbox) -> None:
     for address in (CUSTOMER, "client:alice"):
         sandbox.phone(address).script(answer_after_s=0.1)

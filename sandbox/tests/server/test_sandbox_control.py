@@ -134,6 +134,12 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": BUSINESS, "keys": ["1"]}, 422, f"{BUSINESS} is a number of the account"),
         ("/phones", {"address": "client:a", "outcome": "busy", "digits": "1"}, 422, "can't act"),
         ("/phones", {"address": "client:a", "times": 0}, 422, "times: "),
+        (
+            "/phones",
+            {"address": "client:a", "answer_after": 1},
+            422,
+            "answer_after: no such field: there are address, ",
+        ),
         ("/bots", {"ends": "never"}, 422, "ends: "),
         (
             "/numbers",
