@@ -52,6 +52,7 @@ MEANINGS = {
     "lease_acquired": "This worker has become a partition's owner.",
     "lease_lost": "This worker lost a partition: it did not renew in time, or Redis lacks something or refuses a key.",
     "lease_released": "A stopping or rebalancing worker released a partition's lease.",
+    "lost_agent_rung": "The leg of an agent with a desk was lost, and the agent is rung again.",
     "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request. "
     "Of `opentelemetry`, a line a minute: its endpoint takes no traces.",
     "outcome_abandoned": "An outcome could not be sent for three days and counts as undelivered; `reason` says why.",

@@ -2,7 +2,7 @@
 
 Callbacks, the actions of a `<Dial>`, outcomes, and reads come in any order, and each shows a part. For each leg:
 
-- What is final wins. A call that is over stays over; a SID, an answer, or a passed gate is never taken back.
+- What is final wins. A call that is over stays over; a SID, an answer, a desk, or a passed gate is never taken back.
 - Of one source, the higher number wins. Each conference numbers its own callbacks (`when.is_older_than_known`).
 - Of different sources, the one that began later wins. A callback begins when it is applied, and beats all reads before
   it; `when.precedes_update` drops one that is older than a request of ours. A read begins when it is requested, so it
@@ -25,7 +25,7 @@ from conferral.statemachine.step import Draft
 #: What is known of a leg's place in the conference.
 _PLACE = ("in_conference", "held", "muted", "end_on_exit", "coaches", "conference_sequence")
 #: What is never taken back.
-_KEPT = {"call_sid", "answered", "answered_at_ms", "has_passed_gate"}
+_KEPT = {"call_sid", "answered", "answered_at_ms", "has_passed_gate", "has_desk"}
 #: What may still become known of a call that is over, or has left for good.
 _AFTER_END = ("call_sid", "conference_sequence")
 

@@ -41,6 +41,9 @@ class Policy:
     dial_read_wait_ms: int = 3_000
     recall_pause_ms: int = 4_000
     recalls_max: int = 2
+    #: After a loss, how long the customer's own hang-up may take to show, and how long the agent is rung again.
+    loss_settle_ms: int = 200
+    loss_ring_ms: int = 20_000
     #: Where the customer goes after a failed blind transfer or a park that timed out (`CONFERRAL_TRANSFER_FALLBACK`),
     #: tried in order, with commas between them: `recall` (the agent), an address, `voicemail`, a URL, or `end`.
     fallback: str = "recall"

@@ -58,7 +58,7 @@ class EndReason(StrEnum):
     CUSTOMER_ANSWERING_MACHINE = "customer-answering-machine"
     #: A transfer failed after the agent had left, and there was no recall or fallback.
     TRANSFER_FAILED = "transfer-failed"
-    #: A transfer failed after the agent had left, and the recall did not reach the agent.
+    #: A transfer failed after the agent had left, or the agent's leg was lost, and the recall did not reach the agent.
     RECALL_FAILED = "recall-failed"
     #: A transfer failed after the agent had left, and so did the fallback destination.
     FALLBACK_FAILED = "fallback-failed"

@@ -20,7 +20,15 @@ from conferral.statemachine.parts import (
     Voicemail,
 )
 from conferral.statemachine.record import BaseRecord, Hidden, about
-from conferral.statemachine.states import Opening, ParticipantUpdate, PartyStatus, Phase, State, TransferMode, WaitAudio
+from conferral.statemachine.states import (
+    INTERNAL_MODES,
+    Opening,
+    ParticipantUpdate,
+    PartyStatus,
+    Phase,
+    State,
+    WaitAudio,
+)
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -31,6 +39,8 @@ TARGET = "target"
 SUPERVISOR = "supervisor"
 #: Calls in the conference that Conferral did not place, or whose name is unknown: `guest-1`, `guest-2`...
 GUEST = "guest"
+#: `Party.recall_reason` of an agent whose leg was lost.
+LOST = "lost"
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
@@ -89,6 +99,8 @@ class Party(BaseRecord, frozen=True):
     options: DialOptions = DialOptions()
     #: Twilio refused the dial with another caller ID, so this one is the last.
     caller_id_refused: bool = False
+    #: Its identity had a desk when it answered: if it is an agent's, it may be lost (`guards.lost_agent`).
+    has_desk: bool = False
     #: Recalled agents only: why they are called back; the gate says it.
     recall_reason: str = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
@@ -168,6 +180,11 @@ class Party(BaseRecord, frozen=True):
         return self.answered and self.in_conference and not self.is_gone
 
     @property
+    def is_coming_back(self) -> bool:
+        """Whether the agent is rung again, because the leg was lost."""
+        return self.recall_reason == LOST and not (self.is_gone or self.in_conference)
+
+    @property
     def is_target(self) -> bool:
         """Whether the party is a target of a transfer, by its name."""
         return self.name == TARGET or self.name.startswith(f"{TARGET}-")
@@ -212,6 +229,8 @@ class Session(BaseRecord, frozen=True):
     )
 
     transfer: Annotated[TransferState | None, about("the newest transfer; none before the first")] = None
+    #: The newest public transfer, if the newest is internal.
+    earlier_transfer: TransferState | None = None
     #: The newest recording; None before the first.
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before.
@@ -382,14 +401,14 @@ class Session(BaseRecord, frozen=True):
         return self.parties[AGENT if self.customer_is_parent else CUSTOMER]
 
     @property
-    def is_inbound_fallback(self) -> bool:
-        """Whether the newest transfer is none, but an inbound call's fallback."""
-        return self.transfer is not None and self.transfer.mode is TransferMode.INBOUND
+    def internal_transfer(self) -> TransferState | None:
+        """The newest transfer, if users know it as none; or None."""
+        return self.transfer if self.transfer is not None and self.transfer.mode in INTERNAL_MODES else None
 
     @property
     def public_transfer(self) -> TransferState | None:
-        """The newest transfer, as users know it: no inbound call's fallback."""
-        return None if self.is_inbound_fallback else self.transfer
+        """The newest transfer, as users know it."""
+        return self.earlier_transfer if self.internal_transfer is not None else self.transfer
 
     @property
     def is_in_voicemail(self) -> bool:
@@ -403,8 +422,8 @@ class Session(BaseRecord, frozen=True):
 
     @property
     def transfer_status(self) -> str:
-        """The newest transfer's status; empty before the first."""
-        return self.transfer.status if self.transfer is not None else ""
+        """The status of the newest transfer that users know; empty without one."""
+        return self.public_transfer.status if self.public_transfer is not None else ""
 
     @property
     def running_transfer(self) -> TransferState | None:

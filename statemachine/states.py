@@ -31,7 +31,7 @@ class Phase(StrEnum):
     CONSULT = "consult"
     #: A transfer in which the agent leaves before the target answers.
     BLIND = "blind"
-    #: The transfer failed after the agent had left; Conferral calls the agent back.
+    #: The transfer failed after the agent had left, or the agent's leg was lost; Conferral calls the agent back.
     RECALL = "recall"
     #: The agent is leaving; the customer will wait until someone retrieves the call.
     PARK = "park"
@@ -69,10 +69,13 @@ class TransferMode(StrEnum):
     #: The mode of `park`, and of the recall when no one retrieves the parked call in time.
     PARK = "park"
     RETRIEVE = "retrieve"
-    #: Internal: no agent took an inbound call. Its fallback has the stages of a transfer, but is none.
+    #: Internal: no agent took an inbound call, or the leg of an agent with a desk was lost. What follows has the stages
+    #: of a transfer, but is none.
     INBOUND = "inbound"
+    LOSS = "loss"
 
 
+INTERNAL_MODES = (TransferMode.INBOUND, TransferMode.LOSS)
 #: The modes that the `transfer` command accepts.
 TRANSFER_MODES = (TransferMode.WARM, TransferMode.CONSULT, TransferMode.BLIND)
 
@@ -170,7 +173,7 @@ class TransferStage(StrEnum):
     CLEARING_END_ON_EXIT = "clearing-end-on-exit"
     #: Twilio confirms that the customer is on hold; for a consult, also that the conference's recording is paused.
     HOLDING_CUSTOMER = "holding-customer"
-    #: The customer moves from the bridge into the conference.
+    #: The customer moves from the bridge into the conference. After a loss, a read may have to show that they live.
     MOVING_CUSTOMER = "moving-customer"
     #: A dialed target joins.
     DIALING = "dialing"

@@ -9,8 +9,8 @@ from conferral.statemachine.events import Event, TimerExpired
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
-from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import PartyStatus, State, TransferMode
+from conferral.statemachine.session import LOST, Party, Session
+from conferral.statemachine.states import INTERNAL_MODES, PartyStatus, State, TransferMode
 
 _T = TypeVar("_T")
 
@@ -151,18 +151,21 @@ class Draft:
 
     def begin_transfer(self, mode: TransferMode, **fields: Any) -> None:
         """Make a new transfer the newest."""
-        number = self.session.transfer.number + 1 if self.session.transfer is not None else 1
-        self.change(transfer=TransferState(number, mode, started_at_ms=self.now_ms, **fields))
+        session = self.session
+        number = session.transfer.number + 1 if session.transfer is not None else 1
+        earlier = session.public_transfer if mode in INTERNAL_MODES else None
+        self.change(transfer=TransferState(number, mode, started_at_ms=self.now_ms, **fields), earlier_transfer=earlier)
 
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""
         self.change(transfer=replace(self.transfer, **changes))
 
     def add_attempt(self, party: Party) -> None:
-        """Record that a transfer, or the call's fallback, rings a party."""
+        """Record that a transfer, the call's fallback, or a loss rings a party."""
         attempts, transfer, dial_id = self.session.attempts, self.session.running_transfer, self.session.dial_of(party)
         attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
-        if transfer is not None and not self.session.is_inbound_fallback:
+        is_of_transfer = transfer is not None and self.session.internal_transfer is None and party.recall_reason != LOST
+        if transfer is not None and is_of_transfer:
             self.change_transfer(attempts=(*transfer.attempts, attempt))
         elif party.address and not any(one.dial_id == dial_id for one in attempts):  # may be known
             self.change(attempts=(*attempts, attempt))

@@ -256,6 +256,6 @@ def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer) ->
     if chosen not in _WAITS_WITH_AUDIO:
         # If the other side is not there, no list need show a conference with one party: its wait request does.
         return WaitAudio.SILENCE if chosen in _JOINS else WaitAudio.NONE
-    # A caller whom no agent took, or who is parked.
-    hears_music = view is not None and view.phase in (Phase.PARKED, Phase.RINGING)
+    # A caller whom no agent took, whose agent was lost, or who is parked.
+    hears_music = view is not None and view.phase in (Phase.PARKED, Phase.RINGING, Phase.CONNECTED)
     return party.wait_audio or (WaitAudio.MUSIC if hears_music else WaitAudio.RINGBACK)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from conferral.statemachine.events import DialEnded
+from conferral.statemachine.guards.loss import may_be_lost_in_bridge
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
@@ -191,12 +192,21 @@ def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> D
 
 def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes) -> DialActionAnswer:
     """Decide for a party that has no one left to talk to."""
+    if _lost_agent(outcome, view):
+        return DialActionAnswer.WAIT_IN_CONFERENCE
     if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
     has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in ANSWERED_DIAL_STATUSES
     return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
+
+
+def _lost_agent(outcome: DialOutcome, view: Session | None) -> bool:
+    """Whether the caller's agent was lost, and will be rung again."""
+    if view is None or view.state != State.BRIDGED or outcome.event.dial != DialKind.BRIDGE:
+        return False
+    return may_be_lost_in_bridge(view) and party_of(outcome, view) == CUSTOMER
 
 
 def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:

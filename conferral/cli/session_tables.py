@@ -141,7 +141,7 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
 
 def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:
     # A party that took over the call talks on, but no longer as the transfer's target.
-    stage = "inbound_fallback.stage" if session.is_inbound_fallback else "transfer.stage"
+    stage = "internal_transfer.stage" if session.internal_transfer is not None else "transfer.stage"
     over_ms = field_changed_ms(stage, log, to=TransferStage.OVER)
     until_ms = over_ms or session.ended_at_ms or SystemClock().wall_ms()
     rows = session_summary.dial_attempts(session, until_ms, full=full)

@@ -17,7 +17,7 @@ from conferral.storage.queries.session_reader import Fields
 
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(
-    r"party\..+\.(address|options)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number|number"
+    r"party\..+\.(address|options)|(transfer|internal_transfer)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number|number"
 )
 
 
@@ -61,7 +61,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "people": _parties(session, full=full),
         **_columns(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
-        "transfer_status": session.transfer_status if session.public_transfer is not None else "",
+        "transfer_status": session.transfer_status,
         "title": session_summary.people_line(session, full=full),
         "now": _now(session),
         **_search_terms(session, full=full),

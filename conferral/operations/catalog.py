@@ -85,7 +85,7 @@ END_REASONS = {
     for word, text in (NOT_REACHED | {"left": "{who} hung up"}).items()
 } | {
     "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
-    "recall-failed": "the agent could not be called back",
+    "recall-failed": "the agent could not be called back, after a transfer or a lost leg",
     "fallback-failed": "no place of the fallback took the call",
     "voicemail": "the customer left a message, or hung up after the tone",
     "returned": "no one took the call, and the customer continues with your app",

@@ -451,7 +451,7 @@ def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
     if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
-    if session.public_transfer is not None and session.transfer_status == TransferStatus.FAILED:
+    if session.transfer_status == TransferStatus.FAILED:
         return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
     if session.phase == Phase.RINGING:
         return [end]

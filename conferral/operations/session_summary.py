@@ -354,7 +354,7 @@ def timer_effect(timer: str, session: Session) -> str:
         return "Conferral calls the agent back"
     if timer == "read" and session.transfer_stage == TransferStage.LEAVING_MESSAGE:
         return "Conferral asks Twilio whether the message is over"
-    if timer == "stage" and session.is_inbound_fallback:
+    if timer == "stage" and session.internal_transfer is not None:
         return "Conferral checks on the fallback"
     if timer == "park" and session.transfer is not None and session.transfer.fallback.partition(",")[0] != "recall":
         return "the parked call goes on to its fallback"
@@ -452,7 +452,7 @@ def _describe_overdue(session: Session, now_ms: int) -> str:
 def _describe_failed_transfer(session: Session, now_ms: int) -> str:
     """Describe a transfer that failed lately, or what follows; else empty."""
     transfer = session.public_transfer
-    if transfer is None:
+    if transfer is None or session.running_transfer is session.internal_transfer is not None:
         return ""
     why = f": {catalog.transfer_failure(transfer.reason, transfer.code)}" if transfer.reason else ""
     if recovery := catalog.RECOVERIES.get(session.phase):

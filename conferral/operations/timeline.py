@@ -452,7 +452,9 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
         details["agents"] and f"{details['agents']} agents",
     ),
     "call_progressed": lambda details: with_notes(
-        catalog.call_status(_agent_position(details) or details["party"], details["status"]), _agent_number(details)
+        catalog.call_status(_agent_position(details) or details["party"], details["status"]),
+        _agent_number(details),
+        "has a desk" if details["desk"] else "",
     ),
     "dial_ended": _dial_ended,
     "gate_reached": lambda details: f"{details['party'] or catalog.CALLED_PARTY} answered; call screening started",

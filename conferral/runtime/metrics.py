@@ -183,6 +183,9 @@ class Metrics:
             "Fallback places that were tried (recall, destination, voicemail, url)",
             ["place"],
         )
+        self.lost_agents = self._counter(
+            "conferral_lost_agents_total", "Agents with a desk whose leg was lost, and who were rung again"
+        )
         self.messages = self._counter("conferral_messages_total", "Messages left in the voicemail")
         self.transfers = self._counter(
             "conferral_transfers_total",

@@ -38,6 +38,7 @@ class Phrase(StrEnum):
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
     RECALL_PARKED = "recall-park-timeout"
+    RECALL_LOST = "recall-lost"
     #: To a caller whose last session is still live.
     PLEASE_WAIT = "please-wait"
     #: To a customer in the voicemail, before the tone.
@@ -65,6 +66,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
         Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
         Phrase.RECALL_PARKED: "The call you parked is coming back to you. No one picked it up.",
+        Phrase.RECALL_LOST: "You were disconnected. Your call is coming back to you.",
         Phrase.PLEASE_WAIT: "Please hold the line.",
         Phrase.LEAVE_MESSAGE: "Nobody can take your call at the moment. Please leave a message after the tone.",
     },
@@ -92,6 +94,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Ihr Anruf kommt zu Ihnen zurück. Niemand hat ihn angenommen.",
         Phrase.RECALL_FAILED: "Ihr Anruf kommt zu Ihnen zurück. Die Weiterleitung ist fehlgeschlagen.",
         Phrase.RECALL_PARKED: "Der Anruf, den Sie geparkt haben, kommt zu Ihnen zurück. Niemand hat ihn übernommen.",
+        Phrase.RECALL_LOST: "Ihre Verbindung war unterbrochen. Ihr Anruf kommt zu Ihnen zurück.",
         Phrase.PLEASE_WAIT: "Bitte bleiben Sie am Apparat.",
         Phrase.LEAVE_MESSAGE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte sprechen Sie nach dem Ton.",
     },
@@ -115,6 +118,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Su llamada vuelve a usted. Nadie la ha atendido.",
         Phrase.RECALL_FAILED: "Su llamada vuelve a usted. La transferencia ha fallado.",
         Phrase.RECALL_PARKED: "La llamada que ha aparcado vuelve a usted. Nadie la ha atendido.",
+        Phrase.RECALL_LOST: "Se ha cortado su conexión. Su llamada vuelve a usted.",
         Phrase.PLEASE_WAIT: "Manténgase a la espera, por favor.",
         Phrase.LEAVE_MESSAGE: "Nadie puede atender su llamada en este momento. Deje un mensaje después de la señal.",
     },
@@ -139,6 +143,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Votre appel vous revient. Personne ne l'a pris.",
         Phrase.RECALL_FAILED: "Votre appel vous revient. Le transfert a échoué.",
         Phrase.RECALL_PARKED: "L'appel que vous avez mis en attente vous revient. Personne ne l'a pris.",
+        Phrase.RECALL_LOST: "Votre connexion a été coupée. Votre appel vous revient.",
         Phrase.PLEASE_WAIT: "Veuillez patienter.",
         Phrase.LEAVE_MESSAGE: "Personne ne peut répondre pour le moment. Laissez un message après le signal sonore.",
     },

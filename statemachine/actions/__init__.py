@@ -7,6 +7,7 @@ from conferral.statemachine.actions.bridge import *
 from conferral.statemachine.actions.commands import *
 from conferral.statemachine.actions.conference import *
 from conferral.statemachine.actions.dials import *
+from conferral.statemachine.actions.loss import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
 from conferral.statemachine.actions.recording import *

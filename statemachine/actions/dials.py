@@ -233,6 +233,7 @@ def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
+    note_desk(draft, event)
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
         apply(draft, party, call_sid=event.call_sid, left_s=event.ended_s)
@@ -254,6 +255,14 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
             changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
         apply(draft, party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
+
+
+def note_desk(draft: Draft, event: events.CallProgressed) -> None:
+    """Record that the party that answered has a desk: it may be rung again."""
+    party = not_none(draft.session.subject_of(event))
+    if event.desk and not party.has_desk:
+        apply(draft, party, has_desk=True)
+        draft.change_party(party, desired_end_on_exit=party.desired_end_on_exit and party.name != AGENT)
 
 
 def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:

@@ -42,7 +42,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     party, phase = not_none(guards.silent_party(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.CONNECTED: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
-    want_hold(draft, party.name, audio)
+    want_hold(draft, party.name, audio or WaitAudio.MUSIC)
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
@@ -79,7 +79,9 @@ def set_end_on_exit(draft: Draft) -> None:
     # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
     agent_may_leave = session.running_transfer is not None or bool(session.attributes.after_url)
     for party in session.parties.values():
-        wanted = are_alone and party.name in pair and not (agent_may_leave and party.name == AGENT)
+        # A lost agent is rung again.
+        stays = party.name == AGENT and (agent_may_leave or party.has_desk)
+        wanted = are_alone and party.name in pair and not stays
         draft.change_party(party, desired_end_on_exit=wanted)
 
 
@@ -195,9 +197,9 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
 # ---- reads of Twilio: `table.unsettled` says when -------------------------------------------------------------------
 
 
-def suspect(draft: Draft, _event: Event) -> None:
-    """Read all calls at once; an open read began too early."""
-    unsettled = {**draft.session.unsettled_since_ms, guards.SUSPICION: draft.now_ms}
+def suspect(draft: Draft, _event: Event, after_ms: int = 0) -> None:
+    """Read all calls, by default at once; an open read began too early."""
+    unsettled = {**draft.session.unsettled_since_ms, guards.SUSPICION: draft.now_ms + after_ms}
     draft.change(unsettled_since_ms=unsettled, asked_ms=0, open_read_id="", unread_calls=())
 
 

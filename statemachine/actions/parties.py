@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.participants import restore_end_on_exit
+from conferral.statemachine.actions.participants import restore_end_on_exit, suspect
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import PendingCommand
@@ -100,6 +100,8 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
     )  # fmt: skip
     if name == AGENT:
         _unhold_parties_left_by_agent(draft)
+        if draft.state is not State.BRIDGED and guards.lost_agent(draft.session) is not None:
+            suspect(draft, draft.event, draft.policy.loss_settle_ms)  # the customer may have hung up, too
     if party.is_supervisor and reason != "unknown":  # whose call may still show up
         draft.change_party(party, supervises="")
         restore_end_on_exit(draft)

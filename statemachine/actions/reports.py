@@ -69,7 +69,7 @@ def conclude_transfer(draft: Draft, result: str, landed_on: str = "") -> None:
 def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
     """Write the transfer's outcome record, once."""
     transfer = draft.transfer
-    if transfer.is_recorded or draft.session.is_inbound_fallback:
+    if transfer.is_recorded or draft.session.internal_transfer is not None:
         return
     draft.change_transfer(is_recorded=True)
     add_conclusion(
@@ -144,8 +144,9 @@ def _place_without_transfer(draft: Draft, reason: str) -> str:
         return ""
     if session.voicemail is not None:
         return Place.VOICEMAIL
-    has_landed = session.transfer is not None and not session.transfer.is_running
-    return draft.transfer.place if has_landed else _last_place(draft, reason)
+    if session.transfer is None or session.transfer.is_running:
+        return _last_place(draft, reason)
+    return "" if session.transfer.place == Place.RECALL else session.transfer.place  # the agent is back
 
 
 def code_of_end(session: Session, reason: str) -> str:

@@ -6,6 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
 from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
+from conferral.statemachine.actions.loss import ring_lost_agent
 from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer_start import accept_transfer
@@ -212,12 +213,12 @@ def begin_recall(draft: Draft, event: Event) -> None:
 def dial_fallback(draft: Draft, _event: Event) -> None:
     """Dial the destination that is the fallback's next place.
 
-    One who is to take an inbound call for the agents is dialed like them.
+    One who is to take a call for the agents is dialed like them.
     """
     begin_place(draft, Phase.FALLBACK)
     parties.retire_targets(draft)
     to = draft.transfer.place
-    dial(draft, TARGET, to, options=agent_options(draft, to) if draft.session.is_inbound_fallback else DialOptions())
+    dial(draft, TARGET, to, options=agent_options(draft, to) if draft.session.internal_transfer else DialOptions())
 
 
 def begin_place(draft: Draft, phase: Phase) -> None:
@@ -228,6 +229,9 @@ def begin_place(draft: Draft, phase: Phase) -> None:
 
 def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
+    if draft.transfer.mode is TransferMode.LOSS:
+        ring_lost_agent(draft, _event)
+        return
     former = draft.session.agent
     to = draft.session.parked_by or former.address
     if former.address != to:

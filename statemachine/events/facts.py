@@ -70,6 +70,8 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
 class CallProgressed(Event, frozen=True, kw_only=True):
     """A call's status callback. Source: Twilio docs, Call resource."""
 
+    logged: ClassVar[tuple[str, ...]] = ("desk",)
+
     #: The party's name, from the callback URL; empty if the URL has none.
     party: str
     call_sid: str
@@ -88,6 +90,8 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     dial: str = ""
     #: Index of the agent that a `<Dial>` rings, from 0.
     agent_number: int = 0
+    #: An answer only: whether the identity has a desk.
+    desk: bool = False
 
     @property
     def is_final(self) -> bool:

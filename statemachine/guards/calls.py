@@ -71,6 +71,13 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
+def reports_desk_late(draft: Draft, event: CallProgressed) -> bool:
+    """Whether an answer says that the party has a desk, after the party talks."""
+    party = draft.session.subject_of(event)
+    is_news = party is not None and event.desk and not (party.has_desk or party.is_gone)
+    return is_news and is_late_status(draft, event)
+
+
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
     """Whether the bridge's `<Dial>` ended, and its parent is connected."""
     return event.dial == "bridge" and not event.party_is_gone

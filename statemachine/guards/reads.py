@@ -7,6 +7,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
+from conferral.statemachine.guards.loss import may_be_lost_in_bridge
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
 from conferral.statemachine.record import replace
@@ -154,6 +155,12 @@ def shows_bridge_over(draft: Draft, event: events.CallsRead) -> bool:
 def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the child's call is over."""
     return shows_ended(draft, event, draft.session.child)
+
+
+def shows_caller_joined_after_loss(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a bridge's agent was lost, and the caller is in our conference."""
+    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
+    return is_alone and may_be_lost_in_bridge(draft.session)
 
 
 def shows_leg_ended(draft: Draft, event: events.CallsRead) -> bool:

@@ -11,7 +11,9 @@ from conferral.statemachine.guards.calls import (
 )
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
+from conferral.statemachine.guards.loss import agent_is_lost, lost_agent
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
+from conferral.statemachine.guards.unsettled import SUSPICION
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
     present_parties,
@@ -122,7 +124,7 @@ def customer_is_unattended(draft: Draft, event: Event) -> bool:
     elif stage is TransferStage.DIALING:
         is_alone = session.phase in WITHOUT_AGENT and all(party.is_gone for party in dialed_parties(draft))
     else:
-        both_are_gone = session.agent.is_gone and no_target_remains(draft, event)
+        both_are_gone = agent_is_gone(draft, event) and no_target_remains(draft, event)
         is_alone = stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
     # Conferral waits for an agent who is leaving: a recall may dial them next.
     return is_alone and (session.phase is Phase.RECALL or session.agent.is_gone)
@@ -136,7 +138,7 @@ def parked_call_is_unattended(draft: Draft, event: Event) -> bool:
 def next_place(draft: Draft) -> str:
     """Return the next place of the fallback; `end` after the last one."""
     transfer = draft.transfer
-    if draft.session.phase is Phase.RECALL:
+    if draft.session.phase is Phase.RECALL and transfer.mode is not TransferMode.LOSS:
         recalls = sum(one.party == AGENT for one in transfer.attempts)
         # An operator who removes an agent whose phone rings does not want it to ring again.
         if recalls < draft.policy.recalls_max and not draft.session.agent.is_removed:
@@ -147,6 +149,11 @@ def next_place(draft: Draft) -> str:
 def recall_is_next(draft: Draft, _event: Event) -> bool:
     """Whether the agent is called back next."""
     return next_place(draft) == Place.RECALL
+
+
+def recall_is_repeated(draft: Draft, event: Event) -> bool:
+    """Whether the agent is called back next, and was before."""
+    return draft.transfer.places_tried > 0 and recall_is_next(draft, event)
 
 
 def destination_is_next(draft: Draft, event: Event) -> bool:
@@ -189,8 +196,18 @@ def previous_party_is_held(draft: Draft, _event: Event) -> bool:
 
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
-    """Whether the agent is gone."""
-    return draft.session.agent.is_gone
+    """Whether the agent is gone, and not about to be rung again."""
+    return draft.session.agent.is_gone and lost_agent(draft.session) is None
+
+
+def customer_is_live(draft: Draft, _event: Event) -> bool:
+    """Whether the customer has not hung up, either, as a read shows."""
+    return draft.session.customer.in_conference and SUSPICION not in draft.session.unsettled_since_ms
+
+
+def lost_agent_is_due(draft: Draft, event: Event) -> bool:
+    """Whether the agent whose leg was lost is rung now."""
+    return agent_is_lost(draft, event) and customer_is_live(draft, event)
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:

@@ -5,6 +5,7 @@ from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
+from conferral.statemachine.guards.loss import agent_is_awaited
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
@@ -63,7 +64,7 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
 
     It is the customer, for whom someone is or will be dialed, or the last party while an added party rings or is in
     the gate. Next to a customer on hold, it is the only one off hold: an added party of a parked call, or the agent of
-    a consult who hears no ringing.
+    a consult who hears no ringing. While an agent whose leg was lost is rung again, it is the one who is left alone.
     """
     session = draft.session
     is_apart = session.phase in (Phase.PARKED, Phase.CONSULT)
@@ -71,6 +72,8 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     party = found[0] if len(found) == 1 else None  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold or has_company(session, party):
         return None
+    if agent_is_awaited(session):
+        return party
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
     # An open command decides itself who is on hold, or plays something.
@@ -99,6 +102,8 @@ def party_on_hold(draft: Draft) -> Party | None:
         party = session.customer if draft.transfer.stage in _WAITS_FOR_ANSWER else None
     elif session.phase is Phase.PARKED:
         party = _held_for_park(session)
+    elif session.phase is Phase.WARM:  # the agent was lost before the target answered
+        party = session.customer
     elif session.phase is Phase.CONSULT or is_settled(draft):
         hear_ringing = (one for one in session.participants if one.wait_audio is WaitAudio.RINGBACK)
         party = next((one for one in hear_ringing if one.desired_hold), None)

@@ -79,6 +79,7 @@ READS: tuple[Row, ...] = (
     # A rollback of Redis lost the conversion.
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
+    Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_after_loss,    S.MOVING_CUSTOMER, (do.note_bridge_read, do.recall_lost_agent, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),

@@ -33,6 +33,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,           STAY,              do.follow_later_agent),
     Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
     Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
+    Row(LIVE,       ANY, on.CallProgressed,     when.reports_desk_late,           STAY,              do.note_desk),
     Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,              STAY,              do.ignore_late),
     Row(LIVE,       ANY, on.CallProgressed,     None,                             STAY,              do.note_call_progress),
 
@@ -44,6 +45,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
     Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),
     Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER, do.begin_inbound_fallback),
+    Row(B,          ANY, on.DialEnded,          when.bridge_lost_agent,           S.MOVING_CUSTOMER, do.recall_lost_agent),
     Row(B,          ANY, on.DialEnded,          None,                             STAY,              do.note_dial_ended),
     Row(V|C|T,      ANY, on.DialEnded,          when.is_bridge_of_live_party,     STAY,              do.note_parent_dial_ended),
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url, STAY,              do.note_redirected_away),

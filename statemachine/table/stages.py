@@ -71,7 +71,8 @@ STAGES: tuple[Row | Limit, ...] = (
 
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
-    Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
+    Row(  S.MOVING_CUSTOMER,         RECALL,         on.Automatic, when.customer_is_live,        S.FALLING_BACK,       ()),
+    Row(  S.MOVING_CUSTOMER,         PARK | BLIND,   on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
 
     # The agent who parks the call leaves.
     Row(  S.PARKING,                 ANY,            on.Automatic, when.customer_is_parked,      C,                    do.note_parked),
@@ -105,7 +106,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    (do.return_to_agent, do.settle_conference)),
 
     # The next place of the fallback follows immediately. A recall waits if the agent was rung before.
-    Row(  S.FALLING_BACK,            RECALL,         on.Automatic, when.recall_is_next,          S.WAITING_TO_RECALL,  ()),
+    Row(  S.FALLING_BACK,            RECALL,         on.Automatic, when.recall_is_repeated,      S.WAITING_TO_RECALL,  ()),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_is_next,          S.DIALING,            do.begin_recall),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.destination_is_next,     S.DIALING,            do.dial_fallback),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.others_stay,             S.RETURNING_CUSTOMER, do.unhold_all),
@@ -120,73 +121,82 @@ ENDS = tuple(one for one in STAGES if isinstance(one, Row))
 #: it no longer holds.
 # fmt: off
 AUTOMATIC: tuple[Row, ...] = (
-    #   in            phase      event         when                               to                      do
+    #   in            phase       event         when                               to                      do
+
+    # The leg of an agent with a desk was lost: if the customer is live, the agent is rung again. While a transfer with the
+    # agent runs, it goes on meanwhile; if it is over first, the customer waits for the agent.
+    Row(V,            ANY,        on.Automatic, when.agent_is_lost,                S.MOVING_CUSTOMER,      do.recall_lost_agent),
+    Row(C,            CONNECTED,  on.Automatic, when.agent_is_lost,                S.MOVING_CUSTOMER,      do.recall_lost_agent),
+    Row(RETURNING,    ANY,        on.Automatic, when.agent_is_lost,                S.MOVING_CUSTOMER,      do.recall_lost_agent),
+    Row(RETURNING,    ANY,        on.Automatic, when.agent_is_coming_back,         S.DIALING,              do.await_lost_agent),
+    Row(T,            WITH_AGENT, on.Automatic, when.lost_agent_is_due,            STAY,                   do.ring_lost_agent),
+    Row(T,            WITH_AGENT, on.Automatic, when.lost_agent_is_back,           STAY,                   do.let_lost_agent_talk),
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
-    Row(V,            ANY,       on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
-    Row(V,            ANY,       on.Automatic, when.both_have_joined,             C,                      do.finish_conversion),
-    Row(B,            ANY,       on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
-    Row(B,            CONNECTED, on.Automatic, when.waited_for_key,               V,                      do.begin_conversion),
-    Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
-    Row(C,            ANY,       on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
-    Row(C,            ANY,       on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
-    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 (do.finish_call, do.unhold_all, do.settle_conference)),
+    Row(V,            ANY,        on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(V,            ANY,        on.Automatic, when.both_have_joined,             C,                      do.finish_conversion),
+    Row(B,            ANY,        on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
+    Row(B,            CONNECTED,  on.Automatic, when.waited_for_key,               V,                      do.begin_conversion),
+    Row(V,            ANY,        on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
+    Row(C,            ANY,        on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
+    Row(C,            ANY,        on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
+    Row(O.DIALING,    ANY,        on.Automatic, when.expected_party_takes_part,    O.OVER,                 (do.finish_call, do.unhold_all, do.settle_conference)),
     # Redis lost the end of a park, or the start of a transfer.
-    Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   (do.unhold_all, do.settle_conference)),
-    Row(C,            CONNECTED, on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
-    Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
-    Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
-    Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
+    Row(C,            PARKED,     on.Automatic, when.parked_call_was_retrieved,    STAY,                   (do.unhold_all, do.settle_conference)),
+    Row(C,            CONNECTED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
+    Row(IN_VOICEMAIL, ANY,        on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            VOICEMAIL,  on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
+    Row(T,            ANY,        on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # The grace of a lone party is over, or the time of a parked call. Callbacks get lost, so a read may come first.
-    Row(C,            ANY,       on.Automatic, when.customer_stays_alone,         E,                      do.redirect_to_after_url),
-    Row(C,            ANY,       on.Automatic, when.stays_alone,                  E,                      do.end_lone_party),
-    Row(C,            PARKED,    on.Automatic, when.no_one_retrieves,             S.FALLING_BACK,         do.begin_park_fallback),
+    Row(C,            ANY,        on.Automatic, when.customer_stays_alone,         E,                      do.redirect_to_after_url),
+    Row(C,            ANY,        on.Automatic, when.stays_alone,                  E,                      do.end_lone_party),
+    Row(C,            PARKED,     on.Automatic, when.no_one_retrieves,             S.FALLING_BACK,         do.begin_park_fallback),
 
     # The step that an agent's leaving completes.
-    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
+    Row(T,            BLIND,      on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
-    Row(LIVE,         ANY,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(LIVE,         ANY,       on.Automatic, when.finished_commands,            STAY,                   do.finish_commands),
+    Row(LIVE,         ANY,        on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
+    Row(LIVE,         ANY,        on.Automatic, when.finished_commands,            STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
-    Row(O.DIALING,    ANY,       on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
-    Row(O.DIALING,    ANY,       on.Automatic, when.inbound_fallback_follows,     S.FALLING_BACK,         do.begin_inbound_fallback),
-    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
-    Row(BEFORE_DIAL,  ANY,       on.Automatic, when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
-    Row(BEFORE_DIAL,  ANY,       on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
+    Row(O.DIALING,    ANY,        on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
+    Row(O.DIALING,    ANY,        on.Automatic, when.inbound_fallback_follows,     S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(O.DIALING,    ANY,        on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
+    Row(BEFORE_DIAL,  ANY,        on.Automatic, when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(BEFORE_DIAL,  ANY,        on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
 
     # The transfer that led to the conversion.
-    Row(C,            ANY,       on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
+    Row(C,            ANY,        on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
     # All are on hold. (A party that is left alone has a timer.)
-    Row(C,            ANY,       on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
+    Row(C,            ANY,        on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
 
     # The customer has no one to talk to, and no one is being dialed.
-    Row(RETURNING,    ANY,       on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,            RETRIEVE,  on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
-    Row(T,            RETRIEVE,  on.Automatic, when.parked_call_is_unattended,    C,                      do.return_to_park),
-    Row(T,            RETRIEVE,  on.Automatic, when.customer_is_unattended,       S.MOVING_CUSTOMER,      do.await_customer),
-    Row(T,            ANY,       on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
+    Row(RETURNING,    ANY,        on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
+    Row(T,            RETRIEVE,   on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
+    Row(T,            RETRIEVE,   on.Automatic, when.parked_call_is_unattended,    C,                      do.return_to_park),
+    Row(T,            RETRIEVE,   on.Automatic, when.customer_is_unattended,       S.MOVING_CUSTOMER,      do.await_customer),
+    Row(T,            ANY,        on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
     # Added parties, and the recording.
-    Row(C|T,          ANY,       on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
-    Row(C|T,          ANY,       on.Automatic, when.next_recording_action,        STAY,                   do.change_recording),
+    Row(C|T,          ANY,        on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
+    Row(LIVE,         ANY,        on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
+    Row(C|T,          ANY,        on.Automatic, when.next_recording_action,        STAY,                   do.change_recording),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
-    Row(C|T,          ANY,       on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
-    Row(C|T,          ANY,       on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
-    Row(C|T,          ANY,       on.Automatic, when.unset_end_on_exit,            STAY,                   do.give_up_end_on_exit),
-    Row(C|T,          ANY,       on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
+    Row(C|T,          ANY,        on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
+    Row(C|T,          ANY,        on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
+    Row(C|T,          ANY,        on.Automatic, when.unset_end_on_exit,            STAY,                   do.give_up_end_on_exit),
+    Row(C|T,          ANY,        on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
 
     # What is unsettled is due: see `unsettled`.
-    Row(LIVE,         ANY,       on.Automatic, read_is_due,                       STAY,                   do.read_calls),
+    Row(LIVE,         ANY,        on.Automatic, read_is_due,                       STAY,                   do.read_calls),
 )
 # fmt: on
 LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))

@@ -77,6 +77,8 @@ class _WebhookStore:
         self.was_restarted = False
         #: Whether the call has opened a session before, which has ended.
         self.comes_back = False
+        #: The agents with a desk.
+        self.desks: tuple[str, ...] = ()
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         self.published.append(event)
@@ -93,6 +95,9 @@ class _WebhookStore:
         is_first = f"digits:{command_id}" not in self.gates
         self.gates[f"digits:{command_id}"] = "1"
         return "4711#" if is_first else ""
+
+    async def has_desk(self, identity: str) -> bool:
+        return f"client:{identity}" in self.desks
 
     async def session_of(self, call_sid: str) -> str | None:
         return None
@@ -184,7 +189,14 @@ class Served:
 class ServicePath:
     """Everything between the decisions and Twilio."""
 
-    def __init__(self, settings: ServiceSettings, agents: tuple[str, ...] = (), *, comes_back: bool = False) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        agents: tuple[str, ...] = (),
+        desks: tuple[str, ...] = (),
+        *,
+        comes_back: bool = False,
+    ) -> None:
         self._loop = InstantLoop()
         clock, metrics = SystemClock(), Metrics()
         self._visit: Visit | None = None
@@ -192,7 +204,7 @@ class ServicePath:
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self.calls = make_twilio_api(settings, http, allowed)
         self._webhook_store = _WebhookStore()
-        self._webhook_store.comes_back = comes_back
+        self._webhook_store.comes_back, self._webhook_store.desks = comes_back, desks
         self._lookup = _TwilioQueries(self)
         self._doors = Doors(settings, self._webhook_store, self._lookup, metrics, _directory_of(settings, agents))
         self._callbacks: dict[CallbackRequest, Event] = {}

@@ -79,6 +79,8 @@ class Flow:
     keys: tuple[str, ...] = ("1", "2")
     #: The agents to be tried, in their order, where the directory names several.
     agents: tuple[str, ...] = ()
+    #: The agents with a desk: a leg that they lose is rung again.
+    desks: tuple[str, ...] = ()
     #: Whose call another program may move by REST, by address; counts as a hang-up.
     moved: tuple[str, ...] = ()
     policy: Policy = POLICY
@@ -116,6 +118,8 @@ _STEPS = {"complete": command(Complete), "cancel": command(Cancel)}
 _CONSULTING = {**_CONSULT, **_STEPS, "swap": command(Swap), "merge": command(Merge)}
 _PARK = {"park": command(Park), "retrieve": command(Retrieve, to=CAROL)}
 _TARGET_MAY = {TARGET: _ANSWERS}
+_AGENT_MAY = {AGENT: _ANSWERS}
+_REMOVE = {"remove agent": command(Remove, party=AGENT_PARTY)}
 _AGENT_TOO = {TARGET: _ANSWERS, AGENT: _ANSWERS}
 _OF_PARTIES = {
     f"{kind.name} {party}": command(kind, party=party)
@@ -160,6 +164,25 @@ ALL: tuple[Flow, ...] = (
           phones=_AGENT_TOO),
     _flow("gated", "a blind transfer to a phone that must press 1", "bridged", "blind",
           {**_transfer("blind", "blind", confirm=True), **_STEPS}, phones=_AGENT_TOO),
+    _flow("lost", "the agent of a bridge has a desk, and may lose the leg", "bridged", "", _REMOVE, phones=_AGENT_MAY,
+          desks=(AGENT,)),
+    _flow("lost-room", "the agent of a conference has a desk, and may lose the leg", "room", "", {**_REMOVE, **_BLIND},
+          phones=_AGENT_TOO, desks=(AGENT,)),
+    _flow("lost-fallback", "where the agent's recall may fail, and somebody else is rung", "bridged", "", {},
+          phones={AGENT: ("reject",), CAROL: _ANSWERS}, desks=(AGENT,), settings={"CONFERRAL_INBOUND_FALLBACK": CAROL}),
+    _flow("lost-consult", "the agent of a consult has a desk, and may lose the leg", "room", "", _CONSULTING,
+          then=("consult", f"answer {TARGET}"), phones=_AGENT_TOO, desks=(AGENT,)),
+    _flow("lost-swapped", "the same after a swap", "room", "", _CONSULTING,
+          then=("consult", f"answer {TARGET}", "swap"), phones=_AGENT_TOO, desks=(AGENT,)),
+    _flow("lost-consult-early", "the same from the consult's beginning", "room", "consult", _CONSULTING,
+          phones=_AGENT_TOO, desks=(AGENT,)),
+    _flow("lost-warm", "the agent of a warm transfer has a desk, and may lose the leg", "bridged", "warm",
+          {**_WARM, **_STEPS}, phones=_AGENT_TOO, desks=(AGENT,)),
+    _flow("lost-add", "the agent has a desk, and somebody else is on the call", "room", "", {**_ADD, **_REMOVE},
+          then=("add", f"answer {LAWYER}"), phones={LAWYER: _ANSWERS, AGENT: _ANSWERS}, desks=(AGENT,)),
+    Flow("lost-call", "the agent of an outbound call has a desk", call=command(Call, agent=AGENT, customer=CUSTOMER),
+         before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="convert", commands={**_CONVERSION, **_END},
+         phones=_AGENT_MAY, desks=(AGENT,)),
     _flow("recall", "the target of a blind transfer refuses, and the agent is rung again", "bridged", "blind",
           {**_BLIND, **_STEPS}, phones={TARGET: ("reject",), AGENT: _ANSWERS}),
     _flow("several", "two targets ring, and the first takes the call", "room", "blind",

@@ -161,8 +161,7 @@ class Scenario:
         """The status callback of a leg."""
         leg = self.legs[name]
         sip, ended_s = given.pop("sip", 0), given.pop("ended_s", 0)
-        dial = given.pop("dial", leg.dial)
-        common = self.common(leg.call_sid, **given)
+        dial, desk, common = given.pop("dial", leg.dial), given.pop("desk", False), self.common(leg.call_sid, **given)
         leg.is_over = leg.is_over or status in ("completed", "busy", "failed", "no-answer", "canceled")
         return self.take(
             CallProgressed(
@@ -175,6 +174,7 @@ class Scenario:
                 address=ALICE,
                 customer_address=CUSTOMER,
                 dial=dial,
+                desk=desk,
             )
         )
 

@@ -55,6 +55,7 @@ FAST = {
     "leave_timeout_ms": 300,
     "dial_read_wait_ms": 300,
     "recall_pause_ms": 200,
+    "loss_settle_ms": 50,
 }
 #: How long a test waits for what has to happen, seconds: only a test that fails waits for so long, so a busy machine
 #: gets its time.

@@ -13,6 +13,7 @@ from conferral.webhooks.dial_action_decision import (
     DialActionAnswer,
     DialOutcome,
     decide,
+    decide_by_child,
     decide_without_redis,
     party_of,
 )
@@ -84,6 +85,22 @@ def agent(**known):
 )  # fmt: skip
 def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
     assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
+
+
+@each(
+    "status, phase, changes, expected",
+    [
+        ("completed", Phase.CONNECTED, {},                   DialActionAnswer.WAIT_IN_CONFERENCE),
+        ("",          Phase.CONNECTED, {},                   DialActionAnswer.WAIT_IN_CONFERENCE),
+        ("completed", Phase.CONNECTED, {"has_desk": False},  HANG_UP),
+        ("completed", Phase.CONNECTED, {"is_leaving": True}, HANG_UP),  # a command has let the agent go
+        ("completed", Phase.RINGING,   {},                   HANG_UP),
+    ],
+)  # fmt: skip
+def test_caller_waits_for_an_agent_with_a_desk_whose_leg_was_lost(status, phase, changes, expected):
+    given = facts("bridged", phase=phase, customer=customer(), agent=agent(**{"has_desk": True, **changes}))
+    assert decide(outcome(status=status), given, may_be_old=False) is expected
+    assert decide_by_child("completed", outcome(status=status), given, NOWHERE) is expected
 
 
 TARGET = a_party(call_sid="CA7", label="target-1", dial_id="d")

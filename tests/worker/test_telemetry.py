@@ -12,7 +12,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event, HoldOverdue, LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import HOLD_LIMIT
-from conferral.statemachine.session import Party, Session
+from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome, Step
 from conferral.worker.partition_parts import telemetry
@@ -147,6 +147,16 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
     assert [line["place"] for line in lines if line["event"] == "fallback_begun"] == ([place] if place else [])
     if place:
         assert metrics.registry.get_sample_value("conferral_fallbacks_total", {"place": place}) == 1
+
+
+def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
+    lost = Session("s", parties={"agent": Party("agent", "agent-1")})
+    rung = Session("s", parties={"agent": Party("agent", "agent-2", recall_reason=LOST)})
+    metrics, lines = decided(Step(rung, Outcome.STAYED), lost)
+    assert [line["event"] for line in lines if line["event"] == "lost_agent_rung"] == ["lost_agent_rung"]
+    assert value_of(metrics.lost_agents) == 1
+    again, _ = decided(Step(rung, Outcome.STAYED), rung)
+    assert value_of(again.lost_agents) == 0
 
 
 @pytest.mark.parametrize(

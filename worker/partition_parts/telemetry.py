@@ -12,6 +12,7 @@ from conferral.statemachine.effects import RedirectToUrl
 from conferral.statemachine.events import Command
 from conferral.statemachine.parts import is_url
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
+from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -68,6 +69,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
             known = conclusion.reason in _END_REASONS
             metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
     _log_fallback(decision, partition, metrics)
+    _log_lost_agent(decision, partition, metrics)
     is_notable = step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state
     if is_notable or log.is_enabled_for(logging.DEBUG):
         _log_decision(decision, partition)
@@ -100,6 +102,14 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
         place = after.place if after.place in tuple(Place) else "url" if is_url(after.place) else "destination"
         metrics.fallbacks.labels(place).inc()
         log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
+
+
+def _log_lost_agent(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count an agent who is rung again after a loss."""
+    before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
+    if after is not None and after.recall_reason == LOST and (before is None or before.label != after.label):
+        metrics.lost_agents.inc()
+        log.info("lost_agent_rung", session_id=decision.event.session_id, partition=partition)
 
 
 def _log_decision(decision: Decision, partition: int) -> None:

@@ -165,7 +165,7 @@ _CODECS = {
                 "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
                 "parked_until", "timers", "dial_call_status"),
-        without=("parties", "transfer", "recording"),
+        without=("parties", "transfer", "earlier_transfer", "recording"),
     ),
     "party": RecordCodec(
         Party,
@@ -180,8 +180,8 @@ _CODECS = {
         always=("mode", "to", "by", "fallback", "status", "reason", "code"),
         logged=("mode", "status", "reason", "code", "stage", "number"),
     ),
-    # Not public: the fallback of an inbound call is no transfer.
-    "inbound_fallback": RecordCodec(
+    # Not public: the fallback of an inbound call is no transfer, nor is the recall of a lost agent.
+    "internal_transfer": RecordCodec(
         TransferState, always=("status",), logged=("mode", "status", "reason", "stage", "number"),
     ),
     "recording": RecordCodec(
@@ -318,9 +318,8 @@ def _codec_of(prefix: str) -> RecordCodec:
 def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
     """Yield the session's records, each with the prefix of its fields."""
     yield "", session
-    transfer, is_inbound = session.transfer, session.is_inbound_fallback
-    yield "transfer.", None if is_inbound else transfer
-    yield "inbound_fallback.", transfer if is_inbound else None
+    yield "transfer.", session.public_transfer
+    yield "internal_transfer.", session.internal_transfer
     yield "recording.", session.recording
     for party in session.parties.values():
         yield f"party.{party.name}.", party
@@ -347,8 +346,9 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
 
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
-    elif "inbound_fallback.status" in fields:  # a transfer to the state machine, but not to those who read the hash
-        values["transfer"] = decode_record(TransferState, "inbound_fallback.")
+    if "internal_transfer.status" in fields:  # a transfer to the state machine, but not to those who read the hash
+        values["earlier_transfer"] = values.get("transfer")
+        values["transfer"] = decode_record(TransferState, "internal_transfer.")
     if "recording.status" in fields:
         values["recording"] = decode_record(Recording, "recording.")
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))

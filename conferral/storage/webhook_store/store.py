@@ -20,6 +20,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
 from conferral.storage import checks, digits, scripts
+from conferral.storage.agents import desk_queries, has_desk
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -139,6 +140,10 @@ class WebhookStore:
     async def keep_canary_callback(self, form: Mapping[str, str], query: str) -> None:
         """Store a status callback of the canary's own calls, for an hour."""
         await self._queue.run(*checks.keep_callback(self._keys, form, query))
+
+    async def has_desk(self, identity: str) -> bool:
+        """Whether an agent has a desk now."""
+        return has_desk(await self._queue.run(*desk_queries(self._keys, identity)))
 
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""
