@@ -10,7 +10,7 @@ from source_notes import notes_of
 from conferral.commands.parser import fields_of, own_fields
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Add
-from conferral.webhooks.api import models, openapi
+from conferral.webhooks.api import openapi
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
     KEY_DESCRIPTION,
@@ -20,7 +20,7 @@ from conferral.webhooks.api.parameters import (
     PATH_PARAMETERS,
     ErrorType,
 )
-from conferral.webhooks.api.routes import ROUTES, Route
+from conferral.webhooks.api.routes import Route
 
 #: In the path, or a field of every command.
 _COMMON = {"session", "id", "by"}
@@ -37,13 +37,13 @@ def _list(rows: Iterable[tuple[str, str, str]]) -> str:
 
 def api_page() -> str:
     """Return every route, with the fields of the commands."""
-    rows = {route.template: _parameters(route) for route in ROUTES}
+    rows = {route.template: _parameters(route) for route in openapi.ALL_ROUTES}
     counted = Counter(row for parameters in rows.values() for row in parameters)
     shared = [row for row, count in counted.items() if count > 1]
     return page(
         "webhooks/api/", "# The control API, route by route\n", prose(_INTRO),
         _list(shared),
-        *(_section(route, rows[route.template], shared) for route in ROUTES),
+        *(_section(route, rows[route.template], shared) for route in openapi.ALL_ROUTES),
         "## Commands and their fields\n", prose(_COMMANDS),
         table(("Commands", "Required fields", "Optional fields"), _commands()),
     )  # fmt: skip
@@ -56,7 +56,7 @@ _OF_BODIES = {STATUS[one] for one in (ErrorType.MALFORMED, ErrorType.TIMEOUT, Er
 _INTRO = (
     "[The control API](../api.md) is an introduction with examples; `GET /openapi.json` returns this for programs. "
     'A refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`, with one of '
-    "[these types](errors.md). All routes but `GET /openapi.json` need a token and may answer "
+    "[these types](errors.md). All routes but `GET /openapi.json` need a token (a desk's, a desk token) and may answer "
     f"{_statuses(_OF_TOKENS)}; those with a body also {_statuses(_OF_BODIES)}. Parameters of several routes:"
 )
 _COMMANDS = (
@@ -90,7 +90,7 @@ def _parameters(route: Route) -> list[tuple[str, str, str]]:
         rows.append((f"`{LAST_ID_HEADER}`", LAST_ID_DESCRIPTION, "header"))
     if route.accepts_idempotency_key:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
-    if route.body is models.TokenRequest:
+    if isinstance(route.body, type):
         body = openapi.document("")["components"]["schemas"][route.body.__name__]["properties"]
         rows += [(f"`{name}`", described["description"], "body") for name, described in body.items()]
     elif route.body:

@@ -152,10 +152,16 @@ class CommandSubmitter:
         return await self._run(request)
 
     async def wait_for_outcome(
-        self, command: SubmittedCommand, timeout_s: float, must_end: Callable[[], bool] = lambda: False
+        self,
+        command: SubmittedCommand,
+        timeout_s: float,
+        must_end: Callable[[], bool] = lambda: False,
+        *,
+        until_accepted: bool = False,
     ) -> CommandOutcome:
         """Wait until an outcome is final, time is up, or the client is gone.
 
+        With `until_accepted`, only until the command is accepted or rejected.
         Return the last one read. Raise CommandIdConflict if another command got the id first, StoreUnreachableError if
         Redis is unreachable when the time is up.
         """
@@ -167,7 +173,7 @@ class CommandSubmitter:
             try:
                 found = await self.find_outcome(command.command_id)
                 _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
-                if found.is_final or is_over:
+                if found.is_final or is_over or (until_accepted and found.status):
                     return found
             except StoreUnreachableError as error:
                 if is_over:

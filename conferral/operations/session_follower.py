@@ -45,6 +45,8 @@ class SessionFollower(ABC, Generic[T]):
     def __init__(self, redis: RedisAccess) -> None:
         self._redis = redis
         self._subscribers: set[asyncio.Event] = set()
+        #: A shorter pause between two polls, if a subscriber needs one.
+        self.poll_every_s: float | None = None
         self._task: asyncio.Task[None] | None = None
         #: Increases with every change of a session.
         self.revision = 0
@@ -105,7 +107,7 @@ class SessionFollower(ABC, Generic[T]):
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
-        pause_s = POLL_EVERY_S
+        pause_s = 0.0
         while self._subscribers:
             before = (self.revision, self.redis_error, self._marks)
             try:
@@ -116,7 +118,8 @@ class SessionFollower(ABC, Generic[T]):
                 log_unreachable(error, task="session_feed")
                 self.redis_error = str(error)
                 self._redis.reload_config()
-            pause_s = min(BACK_OFF_MAX_S, pause_s * 2) if self.redis_error else POLL_EVERY_S
+            usual_s = self.poll_every_s or POLL_EVERY_S
+            pause_s = min(BACK_OFF_MAX_S, max(usual_s, pause_s * 2)) if self.redis_error else usual_s
             if (self.revision, self.redis_error, self._marks) != before:
                 for wake in self._subscribers:
                     wake.set()

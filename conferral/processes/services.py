@@ -104,8 +104,8 @@ async def run_webhooks(
         twilio = TwilioQueries(rest, settings.number)
         read_own_numbers = partial(directory.own_numbers.run, stop, rest)
         app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
-        add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
-        add_desk(app, settings)
+        api = add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
+        add_desk(api, api_client, keys)
         return await lifecycle.run_until_stopped(
             stop,
             {

@@ -281,6 +281,15 @@ class Metrics:
         )
         self.labels["conferral_streams"] = ()
         self.streams = Gauge("conferral_streams", "Open event streams of this webhooks process", registry=self.registry)
+        self.labels["conferral_desk_streams"] = ()
+        self.desk_streams = Gauge(
+            "conferral_desk_streams", "Open event streams of desks of this webhooks process", registry=self.registry
+        )
+        self.desk_tokens_refused = self._counter(
+            "conferral_desk_tokens_refused_total",
+            "Desk tokens that were refused, by reason (wrong; expired; issuer: may make none; foreign: an API token)",
+            ["reason"],
+        )
         self.streams_refused = self._counter(
             "conferral_streams_refused_total", "Event streams refused because too many were open"
         )

@@ -1,8 +1,10 @@
 """The control API in the webhooks application: authorization and errors."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -41,6 +43,59 @@ REDIS_DEADLINE_S = 2.0
 CONCURRENT_MAX = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Whose request it is, and whether that still holds."""
+
+    token: Token
+    is_valid: Callable[[], bool] = lambda: True
+
+
+#: Returns whose request it is, or raises RequestError.
+Authorize = Callable[[web.Request, Route], Awaitable[Grant]]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The control API of a process, and what the desk shares with it."""
+
+    app: web.Application
+    settings: ServiceSettings
+    directory: DirectoryFile
+    #: None if no token is configured.
+    bearer: BearerAuthenticator | None
+    tokens: TokenFile
+    streams: EventStreams
+    handlers: Handlers
+    limiter: RedisLimiter
+    metrics: Metrics
+    clock: Clock
+    log_limit: LogRateLimit
+
+    def add_routes(
+        self,
+        routes: Iterable[Route],
+        handlers: object,
+        identify: Authorize,
+        on_path: Callable[[str], None] = lambda _path: None,
+    ) -> None:
+        """Add routes; each has the name of its handler. `on_path` gets each path."""
+        for prefix in prefixes(self.settings):
+            for route in routes:
+                # Accept any text between two slashes; the handler rejects invalid ids.
+                pattern = prefix + re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
+                handler = _make_handler(route, getattr(handlers, route.name), self, identify)
+                self.app.router.add_route(route.method, pattern, handler)
+                if route.method == hdrs.METH_GET:
+                    self.app.router.add_route(hdrs.METH_HEAD, pattern, handler)
+                on_path(pattern)
+
+
+def prefixes(settings: ServiceSettings) -> tuple[str, ...]:
+    """Return what paths begin with: a proxy may strip the public URL's path."""
+    return tuple(dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))))
+
+
 def add_api(
     app: web.Application,
     settings: ServiceSettings,
@@ -50,7 +105,7 @@ def add_api(
     clock: Clock,
     directory: DirectoryFile | None = None,
     tokens: TokenFile | None = None,
-) -> None:
+) -> Api:
     """Mount the control API next to the application's other routes.
 
     Load the directory and the tokens once, unless the caller reloads given ones.
@@ -63,15 +118,10 @@ def add_api(
     streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, tokens)
     handlers = Handlers(settings, directory, SessionReader(client, keys), limiter, clock, streams)
     log_limit = LogRateLimit(clock.monotonic_s)
-    # A proxy may strip the public URL's path or keep it; both are served.
-    for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
-        for route in ROUTES:
-            # Accept any text between two slashes; the handler rejects invalid ids.
-            pattern = prefix + re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
-            handler = _make_handler(route, getattr(handlers, route.name), bearer, metrics, clock, log_limit)
-            app.router.add_route(route.method, pattern, handler)
-            if route.method == hdrs.METH_GET:
-                app.router.add_route(hdrs.METH_HEAD, pattern, handler)
+    api = Api(
+        app, settings, directory, bearer, tokens, streams, handlers, limiter, metrics, clock, log_limit
+    )  # fmt: skip
+    api.add_routes(ROUTES, handlers, partial(authorize, bearer))
     app.middlewares.append(_unmatched_as_json)
 
     async def stop_waiting(_app: web.Application) -> None:
@@ -82,20 +132,18 @@ def add_api(
 
     app.on_shutdown.append(stop_waiting)
     app.on_cleanup.append(close)
+    return api
 
 
 def _make_handler(
-    route: Route,
-    answer: Handler,
-    bearer: BearerAuthenticator | None,
-    metrics: Metrics,
-    clock: Clock,
-    log_limit: LogRateLimit,
+    route: Route, answer: Handler, api: Api, identify: Authorize
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    metrics, clock, log_limit = api.metrics, api.clock, api.log_limit
+
     def refuse(error: RequestError) -> web.Response:
         metrics.api_refusals.labels(error.type).inc()
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
-        is_logged = bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
+        is_logged = api.bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
         kind = route.template, error.type, *error.log_fields.values()
         if is_logged and (count := log_limit.count(kind, REFUSALS_LOG_EVERY_S)):
             about = {"status": error.status, "reason": error.type, "count": count, **error.log_fields}
@@ -106,14 +154,14 @@ def _make_handler(
         started_s = clock.monotonic_s()
         with ExitStack() as span:
             try:
-                parsed = await _parse_request(request, route, bearer)
+                parsed = await _parse_request(request, route, identify)
                 about = {"http.request.method": route.method, "http.route": route.path}
                 sender = request.headers.get(tracing.FIELD, "")
                 span.enter_context(tracing.span(route.template, about, "server", sender))
                 with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=route.template) as boundary:
                     response = await answer(parsed)
                 if boundary.unexpected is not None:
-                    if wants_stream(request):  # its head may have been sent
+                    if wants_stream(request) or route.is_stream:  # its head may have been sent
                         raise ConnectionResetError from boundary.unexpected
                     raise internal_error()
             except RequestError as error:
@@ -147,28 +195,36 @@ def _refusal(error: RequestError) -> web.Response:
     return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
 
-def _authorize(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> Token:
-    """Return the request's token if it has the route's permission; else raise."""
+def require_bearer(bearer: BearerAuthenticator | None) -> BearerAuthenticator:
+    """Return what checks tokens; raise RequestError if none is configured."""
     if bearer is None:
         reason = "the control API is disabled: neither CONFERRAL_API_TOKEN nor CONFERRAL_TOKENS is set"
         raise RequestError(ErrorType.NOT_SET_UP, reason)
+    return bearer
+
+
+async def authorize(bearer: BearerAuthenticator | None, request: web.Request, route: Route) -> Grant:
+    """Return the request's token if it has the route's permission; else raise."""
+    if not route.needs_token:
+        return Grant(NO_TOKEN)
+    bearer = require_bearer(bearer)
     token = bearer.token_of(request)
     if token is None:
         hint = "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN or one of CONFERRAL_TOKENS"
         raise RequestError(ErrorType.UNAUTHORIZED, hint)
     if route.permission is not None:
         token.require(route.permission)
-    return token
+    return Grant(token, lambda: bearer.tokens.have(token))
 
 
-async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
+async def _parse_request(request: web.Request, route: Route, identify: Authorize) -> ApiRequest:
     """Return the request's parameters, or raise RequestError."""
-    token = _authorize(request, route, bearer) if route.needs_token else NO_TOKEN
+    grant = await identify(request, route)
 
     def must_end() -> bool:
         """Whether to stop a wait or a stream: the client left, or lost its token."""
         is_closing = request.transport is None or request.transport.is_closing()
-        return is_closing or (bearer is not None and route.needs_token and not bearer.tokens.have(token))
+        return is_closing or not grant.is_valid()
 
     return ApiRequest(
         path=request.match_info,
@@ -176,6 +232,6 @@ async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthe
         body=await read_json_object(request) if route.body else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
         must_end=must_end,
-        token=token,
+        token=grant.token,
         http=request,
     )

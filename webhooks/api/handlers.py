@@ -35,7 +35,7 @@ from conferral.storage.queries.session_reader import FIRST_ID, SessionReader
 from conferral.telephony.addresses import restore_plus
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
-from conferral.webhooks.api.models import IssuedToken, TokenRequest
+from conferral.webhooks.api.models import IssuedToken
 from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id, last_event_id_of, wants_stream
 from conferral.webhooks.api.streams import EventStreams
 
@@ -43,29 +43,30 @@ from conferral.webhooks.api.streams import EventStreams
 TTL_S = 3600
 
 
-def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) -> IssuedToken:
-    """Issue a browser's token; raise RequestError if a setting is missing."""
-    needed = {
-        "TWILIO_API_KEY": settings.api_key,
-        "TWILIO_API_SECRET": settings.api_secret,
-        "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
-    }
+def issue_token(settings: ServiceSettings, clock: Clock, identity: str, *, may_call: bool) -> IssuedToken:
+    """Issue a browser's token; raise RequestError if a setting is missing.
+
+    With `may_call`, it can place calls to the TwiML app, too.
+    """
+    needed = {"TWILIO_API_KEY": settings.api_key, "TWILIO_API_SECRET": settings.api_secret}
+    if may_call:
+        needed["TWILIO_TWIML_APP_SID"] = settings.twiml_app_sid
     if missing := [name for name, value in needed.items() if not value]:
         raise RequestError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
     assert settings.api_secret is not None
     expires_at_s = clock.wall_ms() // 1000 + TTL_S
-    grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)
+    grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid if may_call else None)
     token = AccessToken(
         settings.account_sid,
         settings.api_key,
         settings.api_secret.get_secret_value(),
         grants=[grant],
-        identity=request.identity,
+        identity=identity,
         region=settings.region,
         nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
         valid_until=expires_at_s,
     )
-    return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))
+    return IssuedToken(token=str(token.to_jwt()), identity=identity, expires_at=to_iso(expires_at_s * 1000))
 
 
 #: Requests that may wait for an outcome at the same time (count), if the process may open enough connections for
@@ -150,15 +151,15 @@ class Handlers:
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
         sessions = [session.public() for session in page.items if session.is_known]
-        return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
+        return response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
         session_id = await self._session_id(request)
         session = await self._limiter(self._reader.read_session(session_id))
         if not session.is_known:
-            raise _unknown_session(request)
-        return _response(200, session.public())
+            raise unknown_session(request)
+        return response(200, session.public())
 
     async def show_log(self, request: ApiRequest) -> web.StreamResponse:
         """Show one session's log, oldest first."""
@@ -166,7 +167,7 @@ class Handlers:
         if wants_stream(request.http):
             _refuse_pages(request)
             last_id = last_event_id_of(request.http)
-            unknown = _unknown_session(request)
+            unknown = unknown_session(request)
             return await self._streams.send_log(
                 request.http, request.token, request.must_end, session_id, last_id, unknown
             )
@@ -174,24 +175,22 @@ class Handlers:
         page = await self._limiter(log)
         # The index of calls outlives the session.
         if not page.items and not await self._limiter(self._reader.exists(session_id)):
-            raise _unknown_session(request)
+            raise unknown_session(request)
         entries = [entry.public() for entry in page.items]
-        return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
+        return response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
         session_id = await self._limiter(self._reader.find_exact(request.path["session"]))
         if not session_id:
-            raise _unknown_session(request)
+            raise unknown_session(request)
         return session_id
 
     async def call(self, request: ApiRequest) -> web.Response:
         """Submit a `call`, which opens a session."""
         if request.body.get("type", "call") != "call":
             raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
-        parsed = _parsed_command(request, type="call")
-        command = await submit_command(self._submitter, parsed, request.token)
-        session_id = command.session or identity.session_id_of(command.command_id)
-        return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
+        command = await self.submit(parsed_command(request, type="call"), request.token)
+        return response(202, models.SessionAccepted(command=command.command_id, session=session_of(command)))
 
     async def submit_command(self, request: ApiRequest) -> web.Response:
         """Submit a command to a session; with `wait`, answer with its outcome."""
@@ -200,16 +199,27 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        parsed = _parsed_command(request, session=named)
-        command = await submit_command(self._submitter, parsed, request.token)
+        command = await self.submit(parsed_command(request, session=named), request.token)
+        return await self.answer_command(request, command)
+
+    async def submit(self, parsed: ParsedCommand, token: Token) -> SubmittedCommand:
+        """Publish a command; see `commands.http`."""
+        return await submit_command(self._submitter, parsed, token)
+
+    async def answer_command(self, request: ApiRequest, command: SubmittedCommand) -> web.Response:
+        """Answer with a command's outcome, if the request waits for it."""
         wait_s = request.query["wait"]
-        outcome = await self._wait_for_outcome(command, wait_s, request.must_end) if wait_s else None
+        outcome = await self.wait_for_outcome(command, wait_s, request.must_end) if wait_s else None
         if outcome is None or not outcome.is_final:
-            return _response(202, models.CommandAccepted(command=command.command_id))
-        if outcome.status == CommandStatus.REJECTED:
-            allowed = await self._submitter.allowed_commands(outcome.session or named)
+            return response(202, models.CommandAccepted(command=command.command_id))
+        await self.require_accepted(command, outcome)
+        return response(200, _outcome(outcome))
+
+    async def require_accepted(self, command: SubmittedCommand, outcome: command_stream.CommandOutcome | None) -> None:
+        """Raise RequestError if a command was rejected."""
+        if outcome is not None and outcome.status == CommandStatus.REJECTED:
+            allowed = await self._submitter.allowed_commands(outcome.session or command.session)
             raise RequestError(ErrorType.REJECTED, outcome.reason, allowed)
-        return _response(200, _outcome(outcome))
 
     async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's outcome."""
@@ -220,17 +230,19 @@ class Handlers:
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
         if not request.token.is_sender(found.by):
             request.token.require(Permission.READ)
-        return _response(200, _outcome(found))
+        return response(200, _outcome(found))
 
-    async def _wait_for_outcome(
-        self, command: SubmittedCommand, wait_s: float, must_end: Callable[[], bool]
+    async def wait_for_outcome(
+        self, command: SubmittedCommand, wait_s: float, must_end: Callable[[], bool], *, until_accepted: bool = False
     ) -> command_stream.CommandOutcome | None:
         """Return the final or last outcome; None if Redis is unreachable."""
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
         self._waiting += 1
         try:
-            return await self._submitter.wait_for_outcome(command, wait_s, lambda: self._is_closing or must_end())
+            return await self._submitter.wait_for_outcome(
+                command, wait_s, lambda: self._is_closing or must_end(), until_accepted=until_accepted
+            )
         except StoreUnreachableError as error:
             _log_unreachable(error)
             return None
@@ -246,11 +258,12 @@ class Handlers:
         found, cursor = await self._limiter(self._reader.outcome_page(**query))
         gap = bool(after) and await self._limiter(self._reader.is_trimmed_after(stream, after))
         outcomes = [outcome_data(fields) for fields in found]
-        return _response(200, models.OutcomePage(outcomes=outcomes, cursor=cursor, gap=gap))
+        return response(200, models.OutcomePage(outcomes=outcomes, cursor=cursor, gap=gap))
 
     async def make_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token for a browser agent."""
-        return _response(200, issue_token(self._settings, self._clock, models.TokenRequest.of(dict(request.body))))
+        agent = models.TokenRequest.of(dict(request.body)).identity
+        return response(200, issue_token(self._settings, self._clock, agent, may_call=True))
 
     async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""
@@ -261,7 +274,8 @@ def _log_unreachable(error: StoreError) -> None:
     log_unreachable(error, task="api")
 
 
-def _response(status: int, content: object) -> web.Response:
+def response(status: int, content: object) -> web.Response:
+    """Answer with JSON."""
     return json_response(msgspec.to_builtins(content), status)
 
 
@@ -270,12 +284,19 @@ def _refuse_pages(request: ApiRequest) -> None:
         raise RequestError(ErrorType.INVALID, f"an event stream has no pages: leave out {' and '.join(paging)}")
 
 
-def _unknown_session(request: ApiRequest) -> RequestError:
+def unknown_session(request: ApiRequest) -> RequestError:
+    """Return the error for a path that names no session."""
     reason = f"{identity.unknown_session(request.path['session'])}; {_UNKNOWN_UNTIL}"
     return RequestError(ErrorType.UNKNOWN, reason)
 
 
-def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
+def session_of(command: SubmittedCommand) -> str:
+    """Return the id of the session that a `call` opens."""
+    return command.session or identity.session_id_of(command.command_id)
+
+
+def parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
+    """Return a body's command, with its id from the header; or raise."""
     fields = {**request.body, **more}
     if request.key:
         if fields.get("id", "") not in ("", request.key):

@@ -12,6 +12,7 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
 from conferral.statemachine.states import Phase, TransferMode
 from conferral.webhooks.api import models
+from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
     ID_SCHEMA,
@@ -26,6 +27,7 @@ from conferral.webhooks.api.parameters import (
 )
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
+ALL_ROUTES = (*ROUTES, *PRESENCE_ROUTES, *DESK_ROUTES)
 #: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
@@ -51,7 +53,7 @@ _STATUS_DESCRIPTIONS = {
 def document(public_url: str) -> dict[str, Any]:
     """Return the API's document. Source: OpenAPI Specification 3.1.0."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in ALL_ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -67,7 +69,8 @@ def document(public_url: str) -> dict[str, Any]:
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "an API token: docs/api.md#named-tokens"}
+                "token": {"type": "http", "scheme": "bearer", "description": "an API token: docs/api.md#named-tokens"},
+                "desk": {"type": "http", "scheme": "bearer", "description": "a desk token of POST /desk/tokens"},
             },
         },
     }
@@ -100,6 +103,8 @@ def _operation(route: Route) -> dict[str, Any]:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(route)}}}
     if not route.needs_token:
         found["security"] = []
+    elif route.is_for_desks:
+        found["security"] = [{"desk": []}]
     return found
 
 
@@ -109,8 +114,9 @@ def _schema_of(parameter: Parameter) -> dict[str, Any]:
 
 def _body(route: Route) -> dict[str, Any]:
     """Return a body's schema; of several commands, `type` selects one."""
-    if not isinstance(route.body, tuple):
-        return {"$ref": _REF + models.TokenRequest.__name__}
+    if isinstance(route.body, type):
+        return {"$ref": _REF + route.body.__name__}
+    assert route.body is not None
     refs = {command.name: _REF + command_name(command) for command in route.body}
     if len(refs) == 1:
         return {"$ref": next(iter(refs.values()))}
@@ -126,6 +132,8 @@ def command_name(command: type[Command]) -> str:
 def _responses(route: Route) -> dict[str, Any]:
     found = {str(status): _response(answer) for status, answer in route.answers.items()}
     if route.events:
+        if route.is_stream:
+            found["200"]["content"] = {}
         found["200"]["content"][EVENT_STREAM] = {"schema": {"type": "string", "description": route.events}}
     if "204" in found:
         del found["204"]["content"]
@@ -146,15 +154,16 @@ def _response(answer: ResponseSpec) -> dict[str, Any]:
 
 @cache  # depends on the code alone
 def _schemas() -> dict[str, Any]:
-    answered = {answer.model for route in ROUTES for answer in route.answers.values() if answer.model is not None}
-    described = [*answered, models.ErrorAnswer, models.TokenRequest]
+    answered = {answer.model for route in ALL_ROUTES for answer in route.answers.values() if answer.model is not None}
+    requested = [route.body for route in ALL_ROUTES if isinstance(route.body, type)]
+    described = [*answered, models.ErrorAnswer, *requested]
     _, schemas = msgspec.json.schema_components(described, ref_template=_REF + "{name}")
     for name, schema in schemas.items():
         _tidy(schema)
         if name in _UNSENT:
             schema["enum"] = [word for word in schema["enum"] if word not in _UNSENT[name]]
     schemas |= _SHARED
-    for route in ROUTES:
+    for route in ALL_ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:
                 schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)

@@ -10,6 +10,7 @@ from aiohttp import hdrs
 from conferral.runtime.web.json_requests import STATUS
 from conferral.runtime.web.tokens import Permission
 from conferral.statemachine.events import COMMANDS, Call, Command
+from conferral.statemachine.record import BaseRecord
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
     AFTER,
@@ -26,7 +27,7 @@ from conferral.webhooks.api.parameters import (
 )
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
-Body = type[models.TokenRequest] | tuple[type[Command], ...]
+Body = type[BaseRecord] | tuple[type[Command], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class Route:
     events: str = ""
     #: Whether a stream resumes after the Last-Event-ID.
     resumes: bool = False
+    #: Whether it takes a desk token, and no other.
+    is_for_desks: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an event stream, whatever it is asked to send."""
+        return bool(self.events) and self.answers[200].model is None
 
     @property
     def error_types(self) -> list[ErrorType]:

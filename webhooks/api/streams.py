@@ -1,7 +1,7 @@
 """Event streams: all live sessions, or one session's log, as they change.
 
-All streams of a process share one follower, so its reads do not grow with their number. Source: HTML Living Standard,
-section 9.2, Server-sent events.
+All streams of a process share one follower, so its reads do not grow with their number; desks have theirs from it, too
+(`webhooks.desk`). Source: HTML Living Standard, section 9.2, Server-sent events.
 """
 
 import asyncio
@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import orjson
 from aiohttp import web
+from prometheus_client import Gauge
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import AT_ONCE, POLL_EVERY_S, FollowedSession, SessionFollower
@@ -45,23 +47,33 @@ def encode_event(kind: str, data: object, entry_id: str = "") -> bytes:
 
 
 #: An event without data would not reach the page.
-_READY = encode_event("ready", {})
+READY = encode_event("ready", {})
 _GAP = encode_event("gap", {})
 
 
 @dataclass(frozen=True, eq=False)
-class _Followed(FollowedSession):
+class Followed(FollowedSession):
+    """A live session, and what is sent of it."""
+
+    @cached_property
+    def public(self) -> dict[str, Any]:
+        """The session's JSON."""
+        return self.session.public()
+
     @cached_property
     def event(self) -> bytes:
         """The session's event, encoded once for all readers."""
-        return encode_event("session", self.session.public())
+        return encode_event("session", self.public)
 
 
-class _Reader:
-    """A stream's other end."""
+class Reader:
+    """A stream's other end.
 
-    def __init__(self, request: web.Request, token: Token, must_end: Callable[[], bool]) -> None:
-        self.token_name = token.name
+    `owner` is whose streams are counted together; `must_end`, whether the client has left, or lost its token.
+    """
+
+    def __init__(self, request: web.Request, owner: str, must_end: Callable[[], bool]) -> None:
+        self.owner = owner
         self.wake = asyncio.Event()
         self.response = web.StreamResponse(headers=_HEADERS)
         self._request = request
@@ -102,34 +114,23 @@ class _Reader:
         if self._is_stalled and self._request.transport is not None:
             self._request.transport.abort()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the stream is over, or about to be."""
+        return self._is_over or self._must_end()
+
     def _raise_if_over(self) -> None:
-        if self._is_over or self._must_end():
+        if self.is_gone:
             raise ConnectionResetError
 
 
-class _SessionsReader(_Reader):
-    """Gets each change of the sessions that it wants."""
+class ChangesReader(Reader):
+    """Gets each change that it wants, or is dropped if it is too slow."""
 
-    def __init__(
-        self,
-        request: web.Request,
-        token: Token,
-        must_end: Callable[[], bool],
-        is_wanted: Callable[[StoredSession], bool],
-    ) -> None:
-        super().__init__(request, token, must_end)
-        self._is_wanted = is_wanted
-        #: Ids of the wanted sessions that were sent.
-        self._shown: set[str] = set()
+    def __init__(self, request: web.Request, owner: str, must_end: Callable[[], bool]) -> None:
+        super().__init__(request, owner, must_end)
         self._waiting: list[bytes] = []
         self._behind_bytes = 0
-
-    def event_of(self, followed: _Followed) -> bytes:
-        """Return what to send; empty for a session that was and is unwanted."""
-        name = followed.session.id
-        was_shown, is_wanted = name in self._shown, self._is_wanted(followed.session)
-        (self._shown.add if is_wanted and not followed.session.is_ended else self._shown.discard)(name)
-        return followed.event if is_wanted or was_shown else b""
 
     def push(self, event: bytes) -> bool:
         """Send soon; return whether the reader is too far behind."""
@@ -149,22 +150,93 @@ class _SessionsReader(_Reader):
                 await self.wait()
 
 
-class EventStreams(SessionFollower[_Followed]):
-    """All open streams of the process, and what they follow."""
+class _SessionsReader(ChangesReader):
+    """Gets each change of the sessions that it wants."""
 
-    def __init__(self, redis: RedisAccess, metrics: Metrics, tokens: Tokens) -> None:
-        super().__init__(redis)
+    def __init__(
+        self,
+        request: web.Request,
+        owner: str,
+        must_end: Callable[[], bool],
+        is_wanted: Callable[[StoredSession], bool],
+    ) -> None:
+        super().__init__(request, owner, must_end)
+        self._is_wanted = is_wanted
+        #: Ids of the wanted sessions that were sent.
+        self._shown: set[str] = set()
+
+    def event_of(self, followed: Followed) -> bytes:
+        """Return what to send; empty for a session that was and is unwanted."""
+        name = followed.session.id
+        was_shown, is_wanted = name in self._shown, self._is_wanted(followed.session)
+        (self._shown.add if is_wanted and not followed.session.is_ended else self._shown.discard)(name)
+        return followed.event if is_wanted or was_shown else b""
+
+
+class OpenStreams:
+    """The open streams of one kind, in all and for one owner limited.
+
+    `own_max` returns the latter; `own` says in an error what they have in common.
+    """
+
+    def __init__(
+        self, streams_max: int, own_max: Callable[[int], int], own: str, gauge: Gauge, metrics: Metrics
+    ) -> None:
+        self._max = streams_max
+        self._own_max = own_max
+        self._own = own
+        self._gauge = gauge
         self._metrics = metrics
-        self._tokens = tokens
-        self._streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
-        self._open: set[_Reader] = set()
-        #: Those that have got what there was before.
-        self._sessions_readers: set[_SessionsReader] = set()
+        self._open: set[Reader] = set()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """End all streams."""
         for reader in self._open:
             reader.end()
+
+    @contextmanager
+    def opened(self, reader: Reader) -> Iterator[None]:
+        """Count a stream; raise RequestError if there are too many."""
+        own_max = self._own_max(self._max)
+        own = [one for one in self._open if one.owner == reader.owner]
+        if len(own) >= own_max:  # those whose client has left are about to end
+            own = [one for one in own if not one.is_gone]
+        if len(self._open) >= self._max or len(own) >= own_max:
+            self._metrics.streams_refused.inc()
+            count, of = (len(own), f" {self._own}") if len(own) >= own_max else (len(self._open), "")
+            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{count} event streams are already open{of}")
+        self._open.add(reader)
+        self._gauge.set(len(self._open))
+        try:
+            yield
+        except ConnectionError:
+            pass  # the reader has left, or the stream is over
+        except StoreError as error:
+            if not reader.response.prepared:
+                raise
+            log_unreachable(error, task="streams")  # the reader connects again, and resumes
+        finally:
+            self._open.discard(reader)
+            self._gauge.set(len(self._open))
+
+
+class EventStreams(SessionFollower[Followed]):
+    """All open streams of the API, and what they follow."""
+
+    def __init__(self, redis: RedisAccess, metrics: Metrics, tokens: Tokens) -> None:
+        super().__init__(redis)
+        self.redis = redis
+        self._metrics = metrics
+        streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
+        self._streams = OpenStreams(streams_max, tokens.share_of, "with this token", metrics.streams, metrics)
+        #: Those that have got what there was before.
+        self._sessions_readers: set[_SessionsReader] = set()
+        #: Called with each change, as `on_change`.
+        self.listeners: list[Callable[[str, Followed | None], None]] = []
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._streams.end()
 
     async def send_sessions(
         self,
@@ -177,16 +249,16 @@ class EventStreams(SessionFollower[_Followed]):
 
         `must_end`: whether the client has left, or lost its token.
         """
-        reader = _SessionsReader(request, token, must_end, is_wanted)
+        reader = _SessionsReader(request, token.name, must_end, is_wanted)
         with self._opened(reader):
-            await self._wait_for_poll()
+            await self.wait_for_poll()
             # From here on, the reader gets each change.
             self._sessions_readers.add(reader)
             wanted = [one for one in self.live.values() if reader.event_of(one)]
             await reader.start()
             for start in range(0, len(wanted), AT_ONCE):
                 await reader.send(b"".join(one.event for one in wanted[start : start + AT_ONCE]))
-            await reader.send(_READY)
+            await reader.send(READY)
             await reader.run()
         return reader.response
 
@@ -203,7 +275,7 @@ class EventStreams(SessionFollower[_Followed]):
 
         Raise `unknown` if there is neither, or StoreError.
         """
-        reader, read = _Reader(request, token, must_end), self._redis.limiter
+        reader, read = Reader(request, token.name, must_end), self._redis.limiter
         with self._opened(reader):
             reads = await self._redis.reader()
             while True:
@@ -233,44 +305,29 @@ class EventStreams(SessionFollower[_Followed]):
                     await reader.wait()
         return reader.response
 
-    async def _wait_for_poll(self) -> None:
+    async def wait_for_poll(self) -> None:
         """Wait for a poll that begins from now on: no live session is missing."""
         polls = self._polls + 2
         while self._polls < polls:
             if self.redis_error:
                 raise StoreUnreachableError(self.redis_error)
-            await asyncio.sleep(POLL_EVERY_S / 5)
+            await asyncio.sleep((self.poll_every_s or POLL_EVERY_S) / 5)
 
     @contextmanager
-    def _opened(self, reader: _Reader) -> Iterator[None]:
-        share = self._tokens.share_of(self._streams_max)
-        own = sum(one.token_name == reader.token_name for one in self._open)
-        if len(self._open) >= self._streams_max or own >= share:
-            self._metrics.streams_refused.inc()
-            count, of = (own, " with this token") if own >= share else (len(self._open), "")
-            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{count} event streams are already open{of}")
-        self._open.add(reader)
-        self._metrics.streams.set(len(self._open))
-        self.subscribe(reader.wake)
-        try:
-            yield
-        except ConnectionError:
-            pass  # the reader has left, or the stream is over
-        except StoreError as error:
-            if not reader.response.prepared:
-                raise
-            log_unreachable(error, task="streams")  # the reader connects again, and resumes
-        finally:
-            self.unsubscribe(reader.wake)
-            self._open.discard(reader)
-            self._sessions_readers -= {reader}
-            self._metrics.streams.set(len(self._open))
+    def _opened(self, reader: Reader) -> Iterator[None]:
+        with self._streams.opened(reader):
+            self.subscribe(reader.wake)
+            try:
+                yield
+            finally:
+                self.unsubscribe(reader.wake)
+                self._sessions_readers -= {reader}
 
-    def keep(self, session: StoredSession) -> _Followed:
+    def keep(self, session: StoredSession) -> Followed:
         """Return the session with the event that is sent of it."""
-        return _Followed(session)
+        return Followed(session)
 
-    def on_change(self, _name: str, followed: _Followed | None, /) -> None:
+    def on_change(self, name: str, followed: Followed | None, /) -> None:
         """Send the change to all who follow sessions."""
         for reader in tuple(self._sessions_readers):
             if followed is None:
@@ -279,3 +336,5 @@ class EventStreams(SessionFollower[_Followed]):
                 self._sessions_readers.discard(reader)
                 reader.end()
                 self._metrics.streams_dropped.inc()
+        for listener in self.listeners:
+            listener(name, followed)

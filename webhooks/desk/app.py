@@ -1,17 +1,42 @@
 """The agent's desk in the webhooks application."""
 
-from urllib.parse import unquote, urlsplit
+from functools import partial
 
 from aiohttp import web
 
-from conferral.runtime.settings import ServiceSettings
+from conferral.storage.agents import Agents
+from conferral.storage.connection.client import Client
+from conferral.storage.keys import Keys
+from conferral.webhooks.api.app import Api, authorize, prefixes
+from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
+from conferral.webhooks.desk.feed import DeskFeed
+from conferral.webhooks.desk.handlers import DeskHandlers
 from conferral.webhooks.desk.pages import DeskPages
+from conferral.webhooks.desk.tokens import DeskTokens
 
 
-def add_desk(app: web.Application, settings: ServiceSettings) -> None:
-    """Mount the desk next to the control API."""
+def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
+    """Mount the desk next to the control API, with whose client it reads."""
+    app, settings = api.app, api.settings
     pages = DeskPages(settings)
-    # A proxy may strip the public URL's path or keep it; both are served.
-    for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
+    tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics)
+    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics)
+    handlers = DeskHandlers(api, tokens, feed)
+    api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))
+    paths: dict[str, None] = {}
+    api.add_routes(DESK_ROUTES, handlers, tokens.authorize, lambda path: paths.setdefault(path))
+    for path in paths:
+        pages.allow_preflights(app, path)
+    for prefix in prefixes(settings):
         pages.add_to(app, prefix)
     app.on_response_prepare.append(pages.add_headers)
+
+    async def stop(_app: web.Application) -> None:
+        feed.stop()
+
+    async def close(_app: web.Application) -> None:
+        await feed.close()
+
+    app.on_shutdown.append(stop)
+    app.on_cleanup.insert(0, close)  # before what it uses
+    return feed

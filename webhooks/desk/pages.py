@@ -6,7 +6,6 @@ they get its files and its requests by CORS. `POST /desk/tokens` takes an API to
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -17,6 +16,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.urls import is_twilio_url
 from conferral.runtime.web.pages import HEADERS, SHARED_FOLDER
 from conferral.runtime.web.server import SharedResult
+from conferral.webhooks.api.app import prefixes
 from conferral.webhooks.api.parameters import KEY_HEADER
 
 DESK_PATH = "/desk"
@@ -89,8 +89,7 @@ class DeskPages:
     def __init__(self, settings: ServiceSettings) -> None:
         self._origins = frozenset(settings.desk_origins)
         self._sdk = VoiceSdk(settings.api_url)
-        public_path = unquote(urlsplit(settings.public_url).path)
-        self._prefixes = tuple(f"{prefix}{DESK_PATH}" for prefix in dict.fromkeys(("", public_path)))
+        self._paths = tuple(prefix + DESK_PATH for prefix in prefixes(settings))
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         """Add the routes below a path."""
@@ -123,7 +122,7 @@ class DeskPages:
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add headers to an answer below `/desk` (for `on_response_prepare`)."""
-        if not any(request.path == path or request.path.startswith(f"{path}/") for path in self._prefixes):
+        if not any(request.path == path or request.path.startswith(f"{path}/") for path in self._paths):
             return
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)

@@ -68,13 +68,22 @@ class BearerAuthenticator:
         if token := self.tokens.current.get(digest_of(text)):
             protect(request)
             return token
-        if wait_s := self._limiter.record(request.remote or ""):
-            raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))
+        self.refuse(request)
         return None
 
+    def refuse(self, request: web.Request) -> None:
+        """Count a wrong token; raise RequestError after too many."""
+        if wait_s := self._limiter.record(request.remote or ""):
+            raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))
+
     def token_of(self, request: web.Request) -> Token | None:
-        """Return the token in a request's header; see `find`."""
-        # Source: RFC 6750, section 2.1.
-        sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        return self.authenticate(given.strip(" "), request) if scheme.lower() == "bearer" else None
+        """Return the token in a request's header; see `authenticate`."""
+        return self.authenticate(sent_token(request), request)
+
+
+def sent_token(request: web.Request) -> str:
+    """Return the text of a request's bearer token; empty without one."""
+    # Source: RFC 6750, section 2.1.
+    sent = request.headers.getall(hdrs.AUTHORIZATION, [])
+    scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+    return given.strip(" ") if scheme.lower() == "bearer" else ""

@@ -21,6 +21,7 @@ class Permission(StrEnum):
 
     READ = "read"
     ACCESS_TOKEN = "access-token"  # noqa: S105  # a word, not a token
+    DESK = "desk"
     DEAD = "dead"
     RESEND = "resend"
     FORGET = "forget"

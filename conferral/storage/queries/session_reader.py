@@ -254,6 +254,16 @@ class SessionReader:
         answers = await run_each(self.client, reads)
         return {name: [_log_entry(name, one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
+    async def newest_entries(self, session_ids: Iterable[str], count: int) -> dict[str, list[LogEntry]]:
+        """Return the newest log entries of sessions, oldest first."""
+        names = list(session_ids)
+        reads = [("XREVRANGE", self.keys.log(name), "+", "-", "COUNT", count) for name in names]
+        answers = await run_each(self.client, reads)
+        return {
+            name: [_log_entry(name, one) for one in reversed(some or ())]
+            for name, some in zip(names, answers, strict=True)
+        }
+
     async def log(self, session_id: str) -> list[LogEntry]:
         """Return a session's log, oldest first."""
         return (await self.logs({session_id: ""}))[session_id]

@@ -226,8 +226,8 @@ async def test_wait_for_outcome_stops_when_the_client_disconnects(store, metrics
     over = asyncio.Event()
     wait_for_outcome = CommandSubmitter.wait_for_outcome
 
-    async def noted(self, *arguments):
-        await wait_for_outcome(self, *arguments)
+    async def noted(self, *arguments, **options):
+        await wait_for_outcome(self, *arguments, **options)
         over.set()
 
     monkeypatch.setattr(CommandSubmitter, "wait_for_outcome", noted)

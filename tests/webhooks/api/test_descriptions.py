@@ -6,8 +6,11 @@ import jsonschema
 
 from conferral.commands.parser import BadCommandError, parse
 from conferral.webhooks.api import openapi
+from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
 from conferral.webhooks.api.handlers import Handlers
+from conferral.webhooks.api.openapi import ALL_ROUTES
 from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.desk.handlers import DeskHandlers
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import CALLER, ENVIRON, settings
 
@@ -40,15 +43,18 @@ def test_every_route_is_described_and_answered_by_its_handler():
         for path, methods in HTTP["paths"].items()
         for method, operation in methods.items()
     }
-    assert described == {(route.method, route.path, route.name) for route in ROUTES}
+    assert described == {(route.method, route.path, route.name) for route in ALL_ROUTES}
     assert all(callable(getattr(Handlers, route.name)) for route in ROUTES)
+    assert all(callable(getattr(DeskHandlers, route.name)) for route in (*PRESENCE_ROUTES, *DESK_ROUTES))
 
 
 def test_the_routes_are_those_of_the_contract():
-    assert {route.template for route in ROUTES} == {
+    assert {route.template for route in ALL_ROUTES} == {
         "POST /sessions", "GET /sessions", "GET /sessions/{session}", "GET /sessions/{session}/log",
         "POST /sessions/{session}/commands", "GET /commands/{command}", "GET /outcomes", "POST /tokens",
-        "GET /openapi.json",
+        "GET /openapi.json", "GET /agents", "POST /desk/tokens", "POST /desk/access-token", "GET /desk/events",
+        "POST /desk/sessions/{session}/commands", "POST /desk/calls", "GET /desk/directory", "GET /desk/parked",
+        "POST /desk/parked/{session}/retrieve", "PUT /desk/presence",
     }  # fmt: skip
 
 
@@ -64,6 +70,17 @@ show_command: path:command! -> 200:CommandOutcome 401 403 404 422 429 503
 list_outcomes: query:after query:limit query:kind query:session -> 200:OutcomePage 401 403 422 429 503
 make_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 describe_http: -> 200: 422
+make_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
+list_agents: -> 200:AgentList 401 403 422 429 503
+make_own_access_token: -> 200:IssuedToken 401 403 422 429 503
+follow_own_calls: -> 200: 401 403 422 429 503
+command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \
+400 401 403 404 408 409 413 422 429 503
+call_out: body! -> 202:SessionAccepted 400 401 403 404 408 409 413 422 429 503
+list_names: -> 200:NameList 401 403 422 429 503
+list_parked_calls: -> 200:ParkedSessions 401 403 422 429 503
+retrieve_parked_call: path:session! body! -> 202:CommandAccepted 400 401 403 404 408 409 413 422 429 503
+renew_presence: body! -> 200:OwnPresence 400 401 403 408 413 422 429 503
 """
 
 
@@ -112,7 +129,7 @@ def test_schemas_are_as_plain_as_generators_like_them():
     }  # fmt: skip
     assert schemas["Conference"]["properties"]["name"]["type"] == ["string", "null"]
     closed = [name for name, one in schemas.items() if "additionalProperties" in one]
-    assert [name for name in closed if not name.endswith("Command")] == ["TokenRequest"]
+    assert all(name.endswith(("Command", "Request")) for name in closed)
     assert "\n" not in schemas["Outcome"]["description"]
     assert schemas["CallCommand"]["required"] == ["agent", "customer"], "its path says what it is"
     assert schemas["TransferCommand"]["required"] == ["type", "to", "mode"]

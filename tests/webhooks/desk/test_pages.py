@@ -1,23 +1,33 @@
 """The desk's page and files: what is served, to whom, and with which headers."""
 
+import pytest
 from aiohttp import web
 
+from conferral.runtime.clock import SystemClock
+from conferral.webhooks.api.app import add_api
 from conferral.webhooks.desk.app import add_desk
 from conferral.webhooks.desk.pages import content_security_policy
-from tests.webhooks.api.api_helpers import settings
+from tests.webhooks.api.api_helpers import KEYS, settings
 
+pytestmark = pytest.mark.redis
 CRM, OTHER = "https://crm.example.com", "https://evil.example.com"
 SDK = "/desk/voice-sdk.js"
 
 
-async def opened(serve, **changes):
-    app = web.Application()
-    add_desk(app, settings(**changes))
-    return await serve(app)
+@pytest.fixture
+def opened(serve, store, metrics):
+    """Serves API and desk without named tokens."""
+
+    def opened(**changes):
+        app = web.Application()
+        add_desk(add_api(app, settings(**changes), store, KEYS, metrics, SystemClock()), store, KEYS)
+        return serve(app)
+
+    return opened
 
 
-async def test_page_may_use_the_microphone_and_no_other_page_may_frame_it(serve):
-    desk = await opened(serve)
+async def test_page_may_use_the_microphone_and_no_other_page_may_frame_it(opened):
+    desk = await opened()
     response = await desk.get("/desk")
     text, headers = await response.text(), response.headers
 
@@ -32,8 +42,8 @@ async def test_page_may_use_the_microphone_and_no_other_page_may_frame_it(serve)
     assert headers["Referrer-Policy"] == "no-referrer"
 
 
-async def test_only_files_of_the_desk_are_served_also_below_the_public_path(serve):
-    desk = await opened(serve, CONFERRAL_PUBLIC_URL="https://voice.example.com/twilio")
+async def test_only_files_of_the_desk_are_served_also_below_the_public_path(opened):
+    desk = await opened(CONFERRAL_PUBLIC_URL="https://voice.example.com/twilio")
     for path in ("/desk/conferral-desk.js", "/twilio/desk/conferral-desk.js", "/desk/shared/vendor/htm.mjs", SDK):
         response = await desk.get(path)
         assert response.status == 200
@@ -43,8 +53,8 @@ async def test_only_files_of_the_desk_are_served_also_below_the_public_path(serv
         assert (await desk.get(path)).status == 404
 
 
-async def test_pages_of_listed_origins_may_embed_the_desk_and_no_others(serve):
-    desk = await opened(serve, CONFERRAL_DESK_ORIGINS=f"{CRM}:443, http://localhost:3000")
+async def test_pages_of_listed_origins_may_embed_the_desk_and_no_others(opened):
+    desk = await opened(CONFERRAL_DESK_ORIGINS=f"{CRM}:443, http://localhost:3000")
     allowed = await desk.get("/desk/conferral-desk.js", headers={"Origin": CRM})
     assert allowed.headers["Access-Control-Allow-Origin"] == CRM
     assert allowed.headers["Vary"] == "Origin"
@@ -52,13 +62,13 @@ async def test_pages_of_listed_origins_may_embed_the_desk_and_no_others(serve):
     refused = await desk.get("/desk/conferral-desk.js", headers={"Origin": OTHER})
     assert "Access-Control-Allow-Origin" not in refused.headers
 
-    alone = await opened(serve)
+    alone = await opened()
     response = await alone.get("/desk/conferral-desk.js", headers={"Origin": CRM})
     assert "Access-Control-Allow-Origin" not in response.headers
     assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-async def test_sdk_of_a_local_twilio_takes_the_place_of_the_vendored_one(serve):
+async def test_sdk_of_a_local_twilio_takes_the_place_of_the_vendored_one(opened, serve):
     async def sdk(_request):
         return web.Response(text="window.Twilio = {}")
 
@@ -68,14 +78,14 @@ async def test_sdk_of_a_local_twilio_takes_the_place_of_the_vendored_one(serve):
     url = str(local.make_url("/sandbox/voice-sdk.js"))
     origin = url.removesuffix("/sandbox/voice-sdk.js")
 
-    desk = await opened(serve, TWILIO_API_URL=origin)
+    desk = await opened(TWILIO_API_URL=origin)
     response = await desk.get(SDK, allow_redirects=False)
     assert (response.status, response.headers["Location"]) == (302, url)
     policy = (await desk.get("/desk")).headers["Content-Security-Policy"]
     assert f"script-src 'self' {origin};" in policy
     assert f" {origin} {origin.replace('http', 'ws', 1)};" in policy
 
-    other = await opened(serve, TWILIO_API_URL=f"{origin}/none")
+    other = await opened(TWILIO_API_URL=f"{origin}/none")
     assert (await other.get(SDK, allow_redirects=False)).status == 200
 
 

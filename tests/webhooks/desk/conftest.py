@@ -1,0 +1,62 @@
+import pytest
+
+from conferral.commands import http
+from conferral.operations import session_follower
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.web import bearer
+from conferral.storage.connection.client import make_client
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.token_file import TokenFile
+from conferral.webhooks.api import app as api_module
+from conferral.webhooks.api import streams
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from conferral.webhooks.desk import feed
+from conferral.webhooks.desk.app import add_desk
+from tests.support.log_lines import lines_of
+from tests.support.token_files import table, write_tokens
+from tests.webhooks.api.api_helpers import KEYS, settings
+from tests.webhooks.desk.desk_helpers import NAMES, Desks, SetClock
+
+
+@pytest.fixture
+async def store(redis_server):
+    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch):
+    """Streams see a change almost at once."""
+    for module in (session_follower, streams, feed):
+        monkeypatch.setattr(module, "POLL_EVERY_S", 0.02)
+    monkeypatch.setattr(feed, "PRESENCE_EVERY_S", 0.04)
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    with lines_of(monkeypatch, api_module, bearer, http) as captured:
+        yield captured
+
+
+@pytest.fixture
+def open_desks(serve, store, metrics, tmp_path):
+    """Serves API and desk, as one of several processes, with a token `crm` that issues desk tokens, and others."""
+    (tmp_path / "directory.toml").write_text(NAMES)
+    path = tmp_path / "tokens.toml"
+
+    async def opened(*tables, **changes):
+        write_tokens(path, *(tables or (table("crm", ["desk"]), table("ops", ["read"]))))
+        found = settings(CONFERRAL_TOKENS=str(path), CONFERRAL_DIRECTORY=str(tmp_path / "directory.toml"), **changes)
+        directory, clock = DirectoryFile(found), SetClock(SystemClock())
+        tokens = TokenFile(found.tokens, found.api_token, lambda: directory.current.destinations)
+        app = api_module.web.Application()
+        followed = add_desk(add_api(app, found, store, KEYS, metrics, clock, directory, tokens), store, KEYS)
+        return Desks(await serve(app), tokens, path, clock, followed)
+
+    return opened
+
+
+@pytest.fixture
+async def desks(open_desks):
+    return await open_desks()

@@ -1,0 +1,163 @@
+"""The event stream of a desk: sessions of its agent, its commands, presence."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.statemachine.parts import DialOptions, Recording
+from conferral.statemachine.states import PartyStatus
+from conferral.webhooks.api import streams
+from conferral.webhooks.desk import feed
+from tests.support.metric_values import value_of
+from tests.webhooks.api.api_helpers import CALLER, commit, eventually, put, report_status, session
+from tests.webhooks.api.test_streams import conferenced, ended
+from tests.webhooks.desk.desk_helpers import first_sessions, next_of, with_agent, with_party
+
+pytestmark = pytest.mark.redis
+
+
+def entry(number, **fields):
+    states = {"from": "conferenced", "to": "conferenced"}
+    return {"event": "hold", "version": str(number), "effects": "[]"} | states | fields
+
+
+async def test_a_desk_gets_its_agents_calls_and_those_that_ring_and_no_others(desks, store):
+    mine, other = session(), with_agent(session("other"))
+    await put(store, mine, other)
+    async with desks.events(await desks.bearer()) as stream:
+        assert [one["id"] for one in await first_sessions(stream)] == [CALLER]
+        await put(store, conferenced(other))
+        await put(store, with_party(conferenced(other), "target", "client:alice"))
+        assert (await next_of(stream, "session"))["id"] == "other"
+        left = with_agent(conferenced(mine), "client:alice", PartyStatus.LEFT)
+        await put(store, left)
+        assert (await next_of(stream, "session"))["parties"]["agent"]["status"] == "left"
+        await put(store, replace(left, version=9))
+        await put(store, ended(with_party(conferenced(other), "target", "client:alice")))
+        over = await next_of(stream, "session")
+        assert (over["id"], over["state"]) == ("other", "ended")
+
+
+async def test_an_agents_own_leg_has_the_brief_the_data_and_who_hands_over(desks, store):
+    options = DialOptions(brief="<b>VIP</b>", params="order=7&note=a%26b")
+    inbound = replace(session(), options=options)
+    handed = with_party(with_agent(session("two")), "target", "client:alice", dial_id="d1", options=options)
+    await put(store, inbound, handed)
+    async with desks.events(await desks.bearer()) as stream:
+        found = {one["id"]: one for one in await first_sessions(stream)}
+    own = {"brief": "<b>VIP</b>", "params": {"order": "7", "note": "a&b"}}
+    agent, target = found[CALLER]["parties"]["agent"], found["two"]["parties"]["target"]
+    assert {name: agent[name] for name in (*own, "from_agent")} == own | {"from_agent": None}
+    assert {name: target[name] for name in (*own, "from_agent")} == own | {"from_agent": "client:dave"}
+    assert "brief" not in found["two"]["parties"]["agent"]
+
+
+async def test_the_new_agent_still_sees_who_handed_the_call_over(desks, store):
+    former = with_party(session(), "agent-1", "client:dave", status=PartyStatus.LEFT)
+    await put(store, former)
+    async with desks.events(await desks.bearer()) as stream:
+        (found,) = await first_sessions(stream)
+    assert found["parties"]["agent"]["from_agent"] == "client:dave"
+
+
+async def test_a_session_says_what_would_be_refused_and_whether_it_is_recorded(desks, store):
+    await put(store, replace(session(), recording=Recording("RE1", "in-progress")))
+    async with desks.events(await desks.bearer()) as stream:
+        (found,) = await first_sessions(stream)
+    assert found["recording"] == "in-progress"
+    assert {"complete", "swap"} <= found["refused"].keys()
+    assert not {"transfer", "hold", "end"} & found["refused"].keys()
+    assert all(found["refused"].values())
+
+
+async def test_a_desk_hears_what_becomes_of_its_commands_alone(desks, store):
+    mine, by = conferenced(session()), "crm/alice"
+    async with desks.events(await desks.bearer()) as stream, desks.events(await desks.bearer("dave")) as other:
+        for one in (stream, other):
+            await first_sessions(one)
+        await put(store, with_party(mine, "target", "client:dave"))
+        await next_of(other, "session")
+        reports = '[{"command":"c2","type":"hold","status":"rejected","reason":"no","code":""}]'
+        await commit(store, replace(mine, version=6), entry(6, command="c1", by=by, outcome="stayed"))
+        await commit(store, replace(mine, version=7), entry(7, command="c2", by=by, outcome="refused", reports=reports))
+        await commit(store, replace(mine, version=8), entry(8, command="c3", by="crm/dave", outcome="stayed"))
+        done = '[{"command":"c1","type":"hold","status":"failed","reason":"busy","code":"13223"}]'
+        # The agent's own leg has ended with it.
+        gone = with_agent(replace(mine, version=9), "client:alice", PartyStatus.LEFT)
+        await commit(store, gone, entry(10, reports=done))
+        found = [await next_of(stream, "command") for _ in range(3)]
+    assert found == [
+        {"command": "c1", "status": "accepted", "reason": "", "code": None},
+        {"command": "c2", "status": "rejected", "reason": "no", "code": None},
+        {"command": "c1", "status": "failed", "reason": "busy", "code": 13223},
+    ]
+
+
+async def test_a_new_stream_hears_the_end_of_an_earlier_command_and_nothing_older(desks, store):
+    mine = conferenced(session())
+    await commit(store, mine, entry(4, command="c1", by="crm/alice", outcome="stayed"))
+    await store.hset("conferral:command:c1", mapping={"by": "crm/alice"})
+    await report_status(store, "c1", "accepted")
+    async with desks.events(await desks.bearer()) as stream:
+        await first_sessions(stream)
+        done = '[{"command":"c1","type":"hold","status":"done","reason":"","code":""}]'
+        await commit(store, replace(mine, version=9), entry(9, reports=done))
+        assert (await next_of(stream, "command"))["status"] == "done"
+
+
+async def test_presence_is_sent_first_and_with_each_change(desks, store):
+    headers = await desks.bearer()
+    async with desks.events(headers) as stream:
+        kind, presence, _ = await stream.next()
+        assert (kind, presence["status"], presence["since"], presence["registered"]) == ("presence", "away", None, None)
+        await desks.ask("PUT", "/desk/presence", headers, json={"status": "ready", "desk": "tab-1"})
+        ready = await next_of(stream, "presence")
+        assert (ready["status"], ready["registered"], ready["session"]) == ("ready", "tab-1", None)
+        await put(store, session())
+        busy = await next_of(stream, "presence")
+        assert (busy["status"], busy["session"], busy["since"]) == ("busy", CALLER, ready["since"])
+        await put(store, ended(session()))
+        assert (await next_of(stream, "presence"))["status"] == "ready"
+
+
+async def test_streams_of_one_agent_and_of_all_are_limited(desks, metrics, monkeypatch):
+    headers = await desks.bearer()
+    async with desks.events(headers) as one, desks.events(headers) as two, desks.events(headers) as three:
+        for stream in (one, two, three):
+            await first_sessions(stream)
+        status, reason = await desks.refusal("GET", "/desk/events", headers)
+        assert (status, reason) == (503, "3 event streams are already open for this agent")
+        async with desks.events(await desks.bearer("dave")) as other:
+            await first_sessions(other)
+            assert value_of(metrics.desk_streams) == 4
+            assert value_of(metrics.streams) == 0
+
+
+async def test_a_desk_that_reads_nothing_is_dropped(desks, store, metrics, monkeypatch):
+    monkeypatch.setattr(streams, "BEHIND_BYTES_MAX", 64 * 1024)
+    async with desks.events(await desks.bearer()) as stream:
+        await first_sessions(stream)
+
+        async def is_dropped():
+            await put(store, replace(session(), ref="x" * 60_000, version=next(versions)))
+            return value_of(metrics.streams_dropped)
+
+        versions = iter(range(5, 10_000))
+        assert await eventually(is_dropped)
+
+
+async def test_the_feed_rests_once_no_one_uses_it_and_goes_on_later(desks, store, monkeypatch):
+    monkeypatch.setattr(feed, "IDLE_S", 0.5)
+    headers = await desks.bearer()
+    for _ in range(2):
+        async with desks.events(headers) as stream:
+            await first_sessions(stream)
+            assert desks.feed.is_following
+
+        async def rests():
+            return not desks.feed.is_following
+
+        await eventually(rests)
+    await put(store, session())
+    async with desks.events(headers) as stream:
+        assert (await next_of(stream, "session"))["id"] == CALLER

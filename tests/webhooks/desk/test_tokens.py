@@ -1,0 +1,111 @@
+"""Desk tokens: who gets one, what it is good for, and when it ends."""
+
+import base64
+import json
+
+import pytest
+from twilio.jwt.access_token import AccessToken
+
+from conferral.runtime.web import bearer
+from tests.support.metric_values import value_of
+from tests.support.token_files import bearer_of, table, write_tokens
+from tests.webhooks.api.api_helpers import BEARER, KEYS
+from tests.webhooks.desk.desk_helpers import first_sessions
+
+pytestmark = pytest.mark.redis
+PATH = "/desk/directory"
+GET_ONE = "your server gets one from POST /desk/tokens"
+
+
+def forged(sent, **claims):
+    """The token with other claims, and its signature."""
+    body, _, signature = sent.partition(".")
+    said = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    changed = base64.urlsafe_b64encode(json.dumps(said | claims).encode()).decode().rstrip("=")
+    return {"Authorization": f"Bearer {changed}.{signature}"}
+
+
+async def test_a_token_says_who_the_agent_is_and_is_valid_in_each_process_for_an_hour(desks, open_desks):
+    request = {"identity": "alice@crm.example-1", "name": "Alice Ä."}
+    status, answer = await desks.ask("POST", "/desk/tokens", bearer_of("crm"), json=request)
+    assert (status, answer["identity"]) == (200, "alice@crm.example-1")
+    body = answer["token"].partition(".")[0]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert claims.pop("exp") * 1000 >= desks.clock.wall_ms()
+    assert claims == {"identity": "alice@crm.example-1", "name": "Alice Ä.", "token": "crm"}
+
+    headers = {"Authorization": f"Bearer {answer['token']}"}
+    other = await open_desks()
+    assert (await other.ask("GET", PATH, headers))[0] == 200
+    other.clock.ahead_s = 3601
+    assert await other.refusal("GET", PATH, headers) == (401, f"the desk token has expired: {GET_ONE}")
+
+
+async def test_only_a_token_with_the_permission_makes_one_for_a_valid_identity(desks):
+    asked = {"identity": "alice"}
+    reason = "the token ops lacks the permission desk"
+    assert await desks.refusal("POST", "/desk/tokens", bearer_of("ops"), json=asked) == (403, reason)
+    assert (await desks.ask("POST", "/desk/tokens", await desks.bearer(), json=asked))[0] == 401
+    named = [{"identity": "a", "name": name} for name in ("\n", " ", "\u2028", "x" * 65, 7)]
+    identities = [{"identity": one} for one in ("", "a b", "a\n", "é", "+1", "x" * 65, 7, None)]
+    for wrong in ({}, {"identity": "a", "more": 1}, *named, *identities):
+        status, reason = await desks.refusal("POST", "/desk/tokens", bearer_of("crm"), json=wrong)
+        assert (status, reason.partition(":")[0]) == (422, "a desk token takes two fields"), wrong
+
+
+async def test_what_is_no_valid_desk_token_gets_one_clear_sentence(desks):
+    token = await desks.token()
+    wrong = f"wrong desk token, or the token that issued it was removed or changed: {GET_ONE}"
+    assert await desks.refusal("GET", PATH, {}) == (
+        401, f"missing desk token: {GET_ONE}; send Authorization: Bearer"
+    )  # fmt: skip
+    foreign = f"this is an API token, and a desk needs a desk token: {GET_ONE}"
+    for api_token in (bearer_of("crm"), BEARER):
+        assert await desks.refusal("GET", PATH, api_token) == (401, foreign)
+    for headers in (
+        forged(token, identity="dave"), forged(token, token="ops"), forged(token, exp=2**40),
+        {"Authorization": f"Bearer {token}x"}, {"Authorization": f"Bearer {token.partition('.')[0]}"},
+        {"Authorization": "Bearer é.é"}, {"Authorization": "Bearer ."},
+    ):  # fmt: skip
+        assert await desks.refusal("GET", PATH, headers) == (401, wrong)
+    assert (await desks.ask("GET", "/sessions", {"Authorization": f"Bearer {token}"}))[0] == 401
+
+
+async def test_wrong_desk_tokens_are_limited_as_all_are_and_valid_ones_never(desks, metrics):
+    right, wrong = await desks.bearer(), {"Authorization": "Bearer x.y"}
+    for _ in range(bearer.WRONG_MAX // 2):
+        await desks.ask("GET", PATH, wrong)
+        await desks.ask("GET", "/sessions", wrong)
+    status, reason = await desks.refusal("GET", PATH, wrong)
+    assert (status, reason) == (429, "too many wrong tokens from this address")
+    assert (await desks.ask("GET", PATH, right))[0] == 200
+    assert value_of(metrics.desk_tokens_refused.labels("wrong")) == bearer.WRONG_MAX // 2
+
+
+@pytest.mark.parametrize("later", [table("ops", ["read"]), table("crm", ["read"])], ids=["removed", "not-allowed"])
+async def test_a_token_ends_with_its_issuer_and_so_does_its_stream(desks, later):
+    headers = await desks.bearer()
+    async with desks.events(headers) as stream:
+        assert await first_sessions(stream) == []
+        write_tokens(desks.path, later)
+        desks.tokens.reload()
+        assert await stream.rest_of_events() == []
+    assert (await desks.refusal("GET", PATH, headers))[0] == 401
+
+
+async def test_a_token_is_checked_with_a_new_key_after_redis_has_lost_the_old_one(desks, store):
+    headers = await desks.bearer()
+    assert (await desks.ask("GET", PATH, headers))[0] == 200
+    await store.hdel(KEYS.config, "desk-key")
+    desks.clock.ahead_s = 2
+    assert (await desks.ask("GET", PATH, {"Authorization": "Bearer eyJ9.x"}))[0] == 401
+    renewed = await desks.bearer()
+    assert (await desks.ask("GET", PATH, renewed))[0] == 200
+
+
+async def test_an_access_token_of_a_desk_can_place_no_calls(desks):
+    status, answer = await desks.ask("POST", "/desk/access-token", await desks.bearer())
+    assert (status, answer["identity"]) == (200, "alice")
+    found = AccessToken.from_jwt(answer["token"], key="s" * 32)
+    assert found.payload["grants"]["voice"] == {"incoming": {"allow": True}}
+    assert found.payload["grants"]["identity"] == "alice"

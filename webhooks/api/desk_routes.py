@@ -1,0 +1,137 @@
+"""Route table of the desk, whose requests need a desk token."""
+
+from aiohttp import hdrs
+
+from conferral.runtime.web.tokens import Permission
+from conferral.statemachine import events
+from conferral.webhooks.api import desk_models, models
+from conferral.webhooks.api.parameters import WAIT, ErrorType
+from conferral.webhooks.api.routes import ResponseSpec, Route
+
+#: What a desk may send to its sessions.
+DESK_COMMANDS = (
+    events.Transfer, events.Complete, events.Cancel, events.Swap, events.Merge, events.Park, events.Hold, events.Unhold,
+    events.Mute, events.Unmute, events.Record, events.Press, events.Add, events.Remove, events.End,
+)  # fmt: skip
+_SENT = (ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.ID_CONFLICT, ErrorType.FULL)
+
+#: With an API token.
+PRESENCE_ROUTES = (
+    Route(
+        hdrs.METH_POST,
+        "/desk/tokens",
+        "make_desk_token",
+        "Make an agent's desk token",
+        "Your server requests it for an authenticated agent. It is valid for an hour, for this agent's own calls, and "
+        "ends when the token that requested it is removed, changed, or may no longer make any.",
+        {200: ResponseSpec(models.IssuedToken, "The token")},
+        body=desk_models.DeskTokenRequest,
+        permission=Permission.DESK,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/agents",
+        "list_agents",
+        "List the agents with a desk",
+        "Presence: a desk renews it every 10 s, and 30 s after the last time, the agent is gone.",
+        {200: ResponseSpec(desk_models.AgentList, "The agents")},
+    ),
+)
+#: With a desk token.
+DESK_ROUTES = (
+    Route(
+        hdrs.METH_POST,
+        "/desk/access-token",
+        "make_own_access_token",
+        "Make this agent's access token",
+        "For the `Device` of Twilio's Voice SDK. It takes calls of `client:IDENTITY`, and can place none.",
+        {200: ResponseSpec(models.IssuedToken, "The token")},
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/desk/events",
+        "follow_own_calls",
+        "Follow this agent's calls",
+        "An event stream alone; open it by `fetch`, which sends the token in a header. There are no event ids: a new "
+        "connection starts over.",
+        {200: ResponseSpec(None, "Only as an event stream")},
+        events="Event `presence` (this agent's, as in `PUT /desk/presence`), the live sessions in which the agent "
+        "takes part or is being rung (event `session`), `ready`, then each change of both, and of the commands that "
+        "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "
+        "`rejected` on). A session is as in `GET /sessions/ID`, with `refused`: why each command that it would refuse "
+        "now can't be sent; `recording`: the status of its recording, or null; and in this agent's own party `brief`, "
+        "`params` (an object), and `from_agent`, the address of the agent who hands over: null where there is none. A "
+        "session that the agent leaves is sent once more.",
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/desk/sessions/{session}/commands",
+        "command_own_call",
+        "Send one of this agent's calls a command",
+        "As `POST /sessions/ID/commands`, for sessions in which the agent takes part or is being rung. `destinations` "
+        "of the token that requested the desk token apply; `by` is always `TOKEN/IDENTITY`.",
+        {
+            200: ResponseSpec(models.CommandOutcome, "The outcome: done or failed"),
+            202: ResponseSpec(models.CommandAccepted, "Published; no outcome yet"),
+        },
+        query=(WAIT,),
+        body=DESK_COMMANDS,
+        body_without=("session",),
+        more_error_types=_SENT,
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/desk/calls",
+        "call_out",
+        "Call someone",
+        "The command `call`, with this agent first. It answers once a worker has accepted or rejected the call, or "
+        "after 2 s.",
+        {202: ResponseSpec(models.SessionAccepted, "The session's id")},
+        body=desk_models.DeskCallRequest,
+        more_error_types=_SENT,
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/desk/directory",
+        "list_names",
+        "List the names that calls may be transferred to",
+        "Those of the directory, without this agent's own.",
+        {200: ResponseSpec(desk_models.NameList, "The names")},
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/desk/parked",
+        "list_parked_calls",
+        "List this team's parked calls",
+        "Those that desks of the same issuing token have parked.",
+        {200: ResponseSpec(desk_models.ParkedSessions, "The sessions")},
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/desk/parked/{session}/retrieve",
+        "retrieve_parked_call",
+        "Take a parked call",
+        "The command `retrieve`, to this agent. It answers once a worker has accepted or rejected it, or after 2 s.",
+        {202: ResponseSpec(models.CommandAccepted, "The command's id")},
+        body=desk_models.RetrieveRequest,
+        more_error_types=_SENT,
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_PUT,
+        "/desk/presence",
+        "renew_presence",
+        "Say that this agent is ready, or away",
+        "To be renewed every 10 s. If several desks of an agent are ready, Twilio would ring all: only the one that "
+        "the answer names as `registered`, the newest or, during a call, the one before it, may be registered there.",
+        {200: ResponseSpec(desk_models.OwnPresence, "This agent's presence")},
+        body=desk_models.PresenceRequest,
+        is_for_desks=True,
+    ),
+)

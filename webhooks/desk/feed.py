@@ -1,0 +1,333 @@
+"""Desk feed: what all desks of a process follow, and their event streams.
+
+One follower serves all, and a change is handled for the agents whom it concerns alone. What becomes of their commands
+is in the logs of their sessions, which any process reads, so a desk's stream and its commands may use different ones.
+"""
+
+import asyncio
+import resource
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from dataclasses import dataclass, field
+
+import msgspec
+from aiohttp import web
+
+from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.log import log_unreachable
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.guard import connections_max
+from conferral.statemachine.states import Phase
+from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.storage.agents import Agent, Agents, AgentStatus
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.text_codec import parse_code, to_iso
+from conferral.storage.command_stream import read_outcome
+from conferral.webhooks.api import desk_models
+from conferral.webhooks.api.streams import READY, ChangesReader, EventStreams, Followed, OpenStreams, encode_event
+from conferral.webhooks.desk.session_view import SessionView, identities_of
+from conferral.webhooks.desk.tokens import DeskToken
+
+#: Open streams of desks of a process (count); fewer if it may open few files, which Twilio's requests need first.
+STREAMS_MAX = 2_000
+#: Open streams of one identity (count).
+OWN_STREAMS_MAX = 3
+#: Pause between two polls while desks follow: an agent waits for each change.
+POLL_EVERY_S = 0.1
+#: How often the presence of agents is read, seconds.
+PRESENCE_EVERY_S = 1.0
+#: How long the feed goes on after its last use, seconds: presence is renewed more often.
+IDLE_S = 60.0
+#: Newest log entries that are read of a session that a desk begins to see (count).
+ENTRIES_FIRST = 50
+
+
+class DeskReader(ChangesReader):
+    """One desk's stream."""
+
+    def __init__(self, request: web.Request, token: DeskToken, must_end: Callable[[], bool]) -> None:
+        super().__init__(request, token.identity, must_end)
+        self.token = token
+        #: As last sent.
+        self.presence: desk_models.OwnPresence | None = None
+
+
+@dataclass
+class _Track:
+    """How far a session's log was read for its desks' commands."""
+
+    #: Id of the last entry read; empty before.
+    position: str = ""
+    #: Who sent each unfinished command.
+    by: dict[str, str] = field(default_factory=dict)
+
+
+class DeskFeed:
+    """The live sessions by agent, the presence of agents, and all streams."""
+
+    def __init__(self, streams: EventStreams, agents: Agents, metrics: Metrics) -> None:
+        self._streams = streams
+        self._agents = agents
+        self._metrics = metrics
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        streams_max = max(0, min(STREAMS_MAX, (files - connections_max()) // 2))
+        self._open = OpenStreams(
+            streams_max, lambda _max: OWN_STREAMS_MAX, "for this agent", metrics.desk_streams, metrics
+        )
+        self._readers: dict[str, set[DeskReader]] = {}
+        #: The live sessions of each identity, by id, and the identities of each.
+        self._sessions: dict[str, dict[str, SessionView]] = {}
+        self._identities: dict[str, frozenset[str]] = {}
+        #: The parked sessions.
+        self._parked: dict[str, Followed] = {}
+        self._present: dict[str, Agent] = {}
+        #: By session that a desk here sees, or has seen, until its end.
+        self._tracks: dict[str, _Track] = {}
+        self._due: set[str] = set()
+        self._wake = asyncio.Event()
+        self._used_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+        streams.listeners.append(self._on_change)
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._open.end()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether it follows sessions and agents."""
+        return self._task is not None
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def send(self, request: web.Request, token: DeskToken, must_end: Callable[[], bool]) -> web.StreamResponse:
+        """Send a desk's events until it leaves; may raise StoreError."""
+        reader, identity = DeskReader(request, token, must_end), token.identity
+        with self._open.opened(reader):
+            await self.follow()
+            await self._track_from_now(identity)
+            # From here on, the reader gets each change.
+            self._readers.setdefault(identity, set()).add(reader)
+            try:
+                self._push_presence(reader)
+                for view in self._views_of(identity).values():
+                    reader.push(view.event(identity))
+                reader.push(READY)
+                await reader.start()
+                await reader.run()
+            finally:
+                self._remove(reader)
+        return reader.response
+
+    async def follow(self) -> None:
+        """Follow sessions and agents from now on; may raise StoreError."""
+        self._used_s = asyncio.get_running_loop().time()
+        if self._task is None:
+            await self._read_presence()
+        if self._task is None:
+            self._streams.poll_every_s = POLL_EVERY_S
+            self._streams.subscribe(self._wake)
+            self._sessions, self._identities, self._tracks, self._parked = {}, {}, {}, {}
+            for name, followed in self._streams.live.items():
+                self._index(name, followed)
+            # Its log lines belong to no request's trace.
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
+        if not self._streams.is_loaded:
+            await self._streams.wait_for_poll()
+        if self._streams.redis_error:
+            raise StoreUnreachableError(self._streams.redis_error)
+
+    def session_of(self, identity: str) -> str:
+        """Return the id of an agent's oldest live session; or empty."""
+        return next(iter(self._views_of(identity)), "")
+
+    def parked(self) -> list[Followed]:
+        """Return the parked sessions, oldest first."""
+        found = [followed for name, followed in self._parked.items() if name in self._streams.live]
+        return sorted(found, key=lambda one: (one.session.created_at_ms, one.session.id))
+
+    def agents(self) -> list[desk_models.Agent]:
+        """Return the presence of all agents, as last read, by identity."""
+        found = []
+        for agent in self._present.values():
+            session = self.session_of(agent.identity)
+            status = AgentStatus.BUSY if session else agent.status
+            since = to_iso(agent.since_ms)
+            found.append(desk_models.Agent(agent.identity, agent.name, status, since, session or None))
+        return found
+
+    def own_presence(self, token: DeskToken) -> desk_models.OwnPresence:
+        """Return one agent's presence, as last read."""
+        agent, session = self._present.get(token.identity), self.session_of(token.identity)
+        status = agent.status if agent is not None else AgentStatus.AWAY
+        return desk_models.OwnPresence(
+            identity=token.identity,
+            name=token.agent_name,
+            status=AgentStatus.BUSY if session else status,
+            since=to_iso(agent.since_ms) if agent is not None else None,
+            session=session or None,
+            registered=(agent.registered or None) if agent is not None else None,
+        )
+
+    async def renew(self, token: DeskToken, desk: str, *, is_ready: bool) -> desk_models.OwnPresence:
+        """Renew an agent's presence, and return it; may raise StoreError."""
+        await self.follow()
+        identity, is_busy = token.identity, bool(self.session_of(token.identity))
+        renewed = self._agents.renew(identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy)
+        self._present[identity] = await self._streams.redis.limiter(renewed)
+        for reader in tuple(self._readers.get(identity, ())):
+            self._push_presence(reader)
+        return self.own_presence(token)
+
+    def _views_of(self, identity: str) -> dict[str, SessionView]:
+        """Return an agent's live sessions; Redis may have lost some."""
+        live = self._streams.live
+        return {name: view for name, view in self._sessions.get(identity, {}).items() if name in live}
+
+    def _index(self, name: str, followed: Followed | None) -> frozenset[str]:
+        """Remember whose session it is now; return whose it was."""
+        before = self._identities.pop(name, frozenset())
+        self._parked.pop(name, None)
+        if followed is not None and followed.session.phase is Phase.PARKED and followed.session.is_live:
+            self._parked[name] = followed
+        for identity in before:
+            self._sessions[identity].pop(name)
+            if not self._sessions[identity]:
+                del self._sessions[identity]
+        if followed is not None and (now := identities_of(followed.session)):
+            self._identities[name], view = now, SessionView(followed)
+            for identity in now:
+                self._sessions.setdefault(identity, {})[name] = view
+        return before
+
+    def _on_change(self, name: str, followed: Followed | None) -> None:
+        """Send a session's change to those whom it concerns."""
+        if self._task is None:
+            return
+        concerned = self._index(name, followed) | self._identities.get(name, frozenset())
+        readers = [(identity, one) for identity in concerned for one in tuple(self._readers.get(identity, ()))]
+        if followed is None:
+            self._tracks.pop(name, None)
+            for _, reader in readers:
+                reader.end()  # Redis has lost data: start over
+            return
+        if readers:
+            view = SessionView(followed)
+            events = {identity: view.event(identity) for identity, _ in readers}
+            for identity, reader in readers:
+                self._push(reader, events[identity])
+                self._push_presence(reader)
+            self._tracks.setdefault(name, _Track())
+        if name in self._tracks:
+            self._due.add(name)
+
+    def _push(self, reader: DeskReader, event: bytes) -> None:
+        """Send an event soon, or drop a reader who is too slow."""
+        if reader.push(event):
+            self._remove(reader)
+            reader.end()
+            self._metrics.streams_dropped.inc()
+
+    def _push_presence(self, reader: DeskReader) -> None:
+        """Send the agent's presence if it has changed."""
+        if (presence := self.own_presence(reader.token)) != reader.presence:
+            reader.presence = presence
+            self._push(reader, encode_event("presence", msgspec.to_builtins(presence)))
+
+    def _remove(self, reader: DeskReader) -> None:
+        readers = self._readers.get(reader.owner, set())
+        readers.discard(reader)
+        if not readers:
+            self._readers.pop(reader.owner, None)
+
+    async def _track_from_now(self, identity: str) -> None:
+        """Read the logs of an agent's sessions for commands, from now on."""
+        if names := [name for name in self._views_of(identity) if name not in self._tracks]:
+            for name, last_id in (await self._streams.redis.run(lambda reader: reader.last_log_ids(names))).items():
+                self._tracks.setdefault(name, _Track(last_id))
+
+    async def _run(self) -> None:
+        """Read logs and presence while anyone uses the feed."""
+        loop = asyncio.get_running_loop()
+        presence_s = loop.time()
+        try:
+            while self._readers or loop.time() - self._used_s < IDLE_S:
+                with catch_unexpected(StoreError):
+                    try:
+                        await self._read_logs()
+                        if loop.time() - presence_s >= PRESENCE_EVERY_S:
+                            presence_s = loop.time()
+                            await self._read_presence()
+                    except StoreError as error:
+                        log_unreachable(error, task="desks")
+                if self._readers:
+                    self._used_s = loop.time()
+                await self._wait()
+        finally:
+            self._streams.unsubscribe(self._wake)
+            self._streams.poll_every_s = None
+            self._task = None
+
+    async def _wait(self) -> None:
+        """Wait for a change, but no longer than the presence may be old."""
+        try:
+            async with asyncio.timeout(PRESENCE_EVERY_S / 4):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _read_presence(self) -> None:
+        found = await self._streams.redis.limiter(self._agents.list())
+        self._present = {agent.identity: agent for agent in found}
+        for reader in [one for readers in self._readers.values() for one in readers]:
+            self._push_presence(reader)
+
+    async def _read_logs(self) -> None:
+        """Send what the logs of changed sessions say of the desks' commands."""
+        due, self._due = [name for name in self._due if name in self._tracks], set()
+        if not due:
+            return
+        redis = self._streams.redis
+        try:
+            first = [name for name in due if not self._tracks[name].position]
+            newest = await redis.run(lambda reader: reader.newest_entries(first, ENTRIES_FIRST)) if first else {}
+            after = {name: self._tracks[name].position for name in due if self._tracks[name].position}
+            later = await redis.run(lambda reader: reader.logs(after)) if after else {}
+        except StoreError:
+            self._due.update(due)
+            raise
+        for name, entries in (newest | later).items():
+            if (track := self._tracks.get(name)) is None or not entries:
+                continue
+            track.position = entries[-1].id
+            await self._send_commands(track, entries)
+            if entries[-1].is_end:
+                self._tracks.pop(name, None)
+
+    async def _send_commands(self, track: _Track, entries: Iterable[LogEntry]) -> None:
+        for entry in entries:
+            reports = [(one["command"], one["status"], one["reason"], one["code"]) for one in entry.reports]
+            if command := entry.command_id:
+                track.by[command] = entry.by
+                is_accepted = entry.outcome in (Outcome.MOVED, Outcome.STAYED)
+                if is_accepted and command not in (one[0] for one in reports):
+                    reports.insert(0, (command, CommandStatus.ACCEPTED, "", ""))
+            for command, status, reason, code in reports:
+                by = track.by.get(command) or await self._sender_of(command)
+                if status != CommandStatus.ACCEPTED:
+                    track.by.pop(command, None)
+                data = {"command": command, "status": status, "reason": reason, "code": parse_code(code)}
+                for reader in tuple(self._readers.get(by.partition("/")[2], ())):
+                    if reader.token.by == by:
+                        self._push(reader, encode_event("command", data))
+
+    async def _sender_of(self, command: str) -> str:
+        """Return who sent a command that was accepted before its log was followed."""
+        reader = await self._streams.redis.reader()
+        return (await self._streams.redis.limiter(read_outcome(reader.client, reader.keys, command))).by

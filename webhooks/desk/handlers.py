@@ -1,0 +1,153 @@
+"""The desk's answers over HTTP."""
+
+from dataclasses import replace
+from typing import cast
+
+from aiohttp import hdrs, web
+
+from conferral.commands import field_values
+from conferral.commands.http import parse_command
+from conferral.commands.parser import ParsedCommand
+from conferral.commands.submission import SubmittedCommand
+from conferral.runtime.web.json_requests import RequestError
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.statemachine.states import Phase, TransferMode
+from conferral.storage.codecs.session_codec import StoredSession
+from conferral.webhooks.api import desk_models, models
+from conferral.webhooks.api.app import Api
+from conferral.webhooks.api.desk_routes import DESK_COMMANDS
+from conferral.webhooks.api.handlers import (
+    ApiRequest,
+    issue_token,
+    parsed_command,
+    response,
+    session_of,
+    unknown_session,
+)
+from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
+from conferral.webhooks.desk.feed import DeskFeed
+from conferral.webhooks.desk.session_view import identities_of
+from conferral.webhooks.desk.tokens import DeskToken, DeskTokens
+
+#: How long a call waits for a worker to accept or reject it, seconds.
+VERDICT_S = 2.0
+_COMMANDS = tuple(command.name for command in DESK_COMMANDS)
+
+
+class DeskHandlers:
+    """Answers requests; each route has the name of its method."""
+
+    def __init__(self, api: Api, tokens: DeskTokens, feed: DeskFeed) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._feed = feed
+        self._redis = api.streams.redis
+
+    async def make_desk_token(self, request: ApiRequest) -> web.Response:
+        """Issue a desk token."""
+        return response(200, await self._tokens.issue(desk_models.DeskTokenRequest.of(request.body), request.token))
+
+    async def list_agents(self, _request: ApiRequest) -> web.Response:
+        """List the agents with a desk."""
+        await self._feed.follow()
+        return response(200, desk_models.AgentList(self._feed.agents()))
+
+    async def make_own_access_token(self, request: ApiRequest) -> web.Response:
+        """Issue an access token that can place no calls."""
+        identity = _token_of(request).identity
+        return response(200, issue_token(self._api.settings, self._api.clock, identity, may_call=False))
+
+    async def follow_own_calls(self, request: ApiRequest) -> web.StreamResponse:
+        """Send the agent's sessions, commands, and presence."""
+        if request.http.method == hdrs.METH_HEAD:
+            return web.Response(content_type=EVENT_STREAM)
+        return await self._feed.send(request.http, _token_of(request), request.must_end)
+
+    async def command_own_call(self, request: ApiRequest) -> web.Response:
+        """Submit a command to one of the agent's sessions."""
+        token = _token_of(request)
+        session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
+        if token.identity not in identities_of(session):
+            raise unknown_session(request)
+        if "session" in request.body:
+            raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
+        kind = request.body.get("type")
+        if isinstance(kind, str) and kind in COMMANDS_BY_NAME and kind not in _COMMANDS:
+            reason = f"a desk can't send {kind}; it can send {', '.join(_COMMANDS)}"
+            raise RequestError(ErrorType.FORBIDDEN, reason, _COMMANDS)
+        parsed = parsed_command(request, session=session.id)
+        command = await self._api.handlers.submit(_sent_by(parsed, token), token)
+        return await self._api.handlers.answer_command(request, command)
+
+    async def call_out(self, request: ApiRequest) -> web.Response:
+        """Call the agent, then someone else."""
+        token, call = _token_of(request), desk_models.DeskCallRequest.of(request.body)
+        try:
+            field_values.DESTINATION.parse(call.to)
+        except ValueError as error:
+            raise RequestError(ErrorType.INVALID, f"to {error}") from None
+        fields = {"type": "call", "agent": token.address, "customer": call.to, "id": call.id}
+        command = await self._api.handlers.submit(_sent_by(parse_command(fields), token), token)
+        await self._wait_for_verdict(request, command)
+        return response(202, models.SessionAccepted(command=command.command_id, session=session_of(command)))
+
+    async def list_names(self, request: ApiRequest) -> web.Response:
+        """List the directory's names that the agent may call, with presence."""
+        token = _token_of(request)
+        await self._feed.follow()
+        status = {f"client:{agent.identity}": agent.status for agent in self._feed.agents()}
+        names = [
+            desk_models.DirectoryName(name, status.get(address))
+            for name, address in sorted(self._api.directory.current.destinations.items())
+            if address != token.address and token.may_name(name)
+        ]
+        return response(200, desk_models.NameList(names))
+
+    async def list_parked_calls(self, request: ApiRequest) -> web.Response:
+        """List the calls that desks of the same issuer have parked."""
+        token = _token_of(request)
+        await self._feed.follow()
+        found = [one.public for one in self._feed.parked() if _is_parked_by(one.session, token)]
+        return response(200, desk_models.ParkedSessions(found))
+
+    async def retrieve_parked_call(self, request: ApiRequest) -> web.Response:
+        """Take a parked call to the agent."""
+        token, body = _token_of(request), desk_models.RetrieveRequest.of(request.body)
+        session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
+        if not _is_parked_by(session, token):
+            raise unknown_session(request)
+        fields = {"type": "retrieve", "session": session.id, "to": token.address, "id": body.id}
+        command = await self._api.handlers.submit(_sent_by(parse_command(fields), token), token)
+        await self._wait_for_verdict(request, command)
+        return response(202, models.CommandAccepted(command=command.command_id))
+
+    async def renew_presence(self, request: ApiRequest) -> web.Response:
+        """Renew the agent's presence."""
+        wanted = desk_models.PresenceRequest.of(request.body)
+        is_ready = wanted.status is desk_models.DeskStatus.READY
+        return response(200, await self._feed.renew(_token_of(request), wanted.desk, is_ready=is_ready))
+
+    async def _wait_for_verdict(self, request: ApiRequest, command: SubmittedCommand) -> None:
+        """Raise RequestError if a worker soon rejects a command.
+
+        The desk may see no session whose log says it.
+        """
+        handlers = self._api.handlers
+        outcome = await handlers.wait_for_outcome(command, VERDICT_S, request.must_end, until_accepted=True)
+        await handlers.require_accepted(command, outcome)
+
+
+def _token_of(request: ApiRequest) -> DeskToken:
+    return cast("DeskToken", request.token)
+
+
+def _sent_by(parsed: ParsedCommand, token: DeskToken) -> ParsedCommand:
+    """Return the command as sent by the agent, whatever it says."""
+    return replace(parsed, by=token.identity)
+
+
+def _is_parked_by(session: StoredSession, token: DeskToken) -> bool:
+    if (transfer := session.transfer) is None or transfer.mode is not TransferMode.PARK:
+        return False
+    is_parked = session.is_live and session.phase is Phase.PARKED
+    return is_parked and token.is_sender(transfer.by) and "/" in transfer.by

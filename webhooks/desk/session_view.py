@@ -1,0 +1,75 @@
+"""What a desk sees of a session: the API's JSON, and its agent's part."""
+
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from conferral.statemachine.machine import command_refusals
+from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.session import AGENT, Party, Session
+from conferral.webhooks.api.desk_routes import DESK_COMMANDS
+from conferral.webhooks.api.streams import Followed, encode_event
+
+_CLIENT = "client:"
+
+
+def identities_of(session: Session) -> frozenset[str]:
+    """Return whose browsers take part in a session now, or are being rung."""
+    if session.is_ended:
+        return frozenset()
+    addresses = (party.address for party in session.present.values())
+    return frozenset(one.removeprefix(_CLIENT) for one in addresses if one.startswith(_CLIENT))
+
+
+class SessionView:
+    """One version of a session, for all desks that may see it."""
+
+    def __init__(self, followed: Followed) -> None:
+        self.followed = followed
+
+    def event(self, identity: str) -> bytes:
+        """Return the event for one agent's desks."""
+        session, own = self.followed.session, {}
+        for name, party in session.present.items():
+            if party.address == f"{_CLIENT}{identity}":
+                options = _options_of(session, party)
+                own[name] = self._shared["parties"][name] | {
+                    "brief": options.brief or None,
+                    "params": dict(parse_qsl(options.params, keep_blank_values=True)) or None,
+                    "from_agent": _handed_over_by(session, party) or None,
+                }
+        return encode_event("session", self._shared | {"parties": self._shared["parties"] | own})
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        session = self.followed.session
+        recording = session.recording.status if session.recording is not None else ""
+        return self.followed.public | {"recording": recording or None, "refused": self._refused()}
+
+    def _refused(self) -> dict[str, str]:
+        """Return why commands would be refused now, whatever their fields."""
+        session = self.followed.session
+        if session.damaged or session.is_ended:
+            return {}
+        found: dict[str, str] = {}
+        allowed: set[str] = set()
+        for command, refusal in command_refusals(session):
+            if not refusal:
+                allowed.add(command.name)
+            found.setdefault(command.name, refusal)
+        names = (command.name for command in DESK_COMMANDS)
+        return {name: found[name] for name in names if name in found and name not in allowed}
+
+
+def _options_of(session: Session, party: Party) -> DialOptions:
+    """Return how a party was dialed: by REST, or as the bridge's agent."""
+    return session.options if party.name == AGENT and not party.dial_id else party.options
+
+
+def _handed_over_by(session: Session, party: Party) -> str:
+    """Return the address of the agent who hands over to a party; or empty."""
+    former = [one.address for name, one in session.parties.items() if name.startswith(f"{AGENT}-")]
+    if party.name != AGENT:
+        agent = session.parties.get(AGENT)
+        former += [session.parked_by, agent.address if agent is not None else ""]
+    return next((one for one in reversed(former) if one and one != party.address), "")
