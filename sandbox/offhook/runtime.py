@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +21,7 @@ from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
-from offhook.web.pages import host_name
+from offhook.web.pages import host_name, is_loopback_header
 from offhook.webhook_delivery import WebhookSender
 from offhook.webhook_rules import WebhookRules
 
@@ -34,12 +33,9 @@ AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only
 NUMBER = "+14155550100"  #: The number that the commands add, if they have no other; reserved for fiction.
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to a host of this name."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _bracketed(host: str) -> str:
+    """Return a host as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class SandboxRuntime:
             # A URL's scheme would be taken for the name, and the real one refused.
             if "/" in name or host_name(name) != name:
                 raise ValueError(f"{name!r} is no host name, such as sandbox.example.com, without scheme and port")
-        if not is_loopback(self.host) and not self.allow_hosts:
+        if not is_loopback_header(_bracketed(self.host)) and not self.allow_hosts:
             raise ValueError(f"others can reach host {self.host!r}: name the hosts that clients use (--allow-host)")
         if self.allow_hosts and not self.control_token:
             self.control_token = secrets.token_urlsafe(16)
@@ -133,8 +129,8 @@ class SandboxRuntime:
     @property
     def url(self) -> str:
         """The sandbox's URL: use it as a Twilio client's base URL."""
-        named = self.host if is_loopback(self.host) else self.allow_hosts[0]
-        return f"http://{f'[{named}]' if ':' in named else named}:{self.port}"
+        host = _bracketed(self.host)
+        return f"http://{host if is_loopback_header(host) else self.allow_hosts[0]}:{self.port}"
 
     @property
     def now_s(self) -> float:

@@ -2,7 +2,7 @@
 
 1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, no one is on the phone, and nothing
    was dead-lettered.
-2. One dial an intent, by the sandbox's ledger.
+2. One dial an intent, by the sandbox's request log.
 3. A session's log has no gap, each entry begins where the one before has ended, and the last is what is stored.
 4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored;
    and the changes in its entries add up to the fields that people read.

@@ -57,18 +57,18 @@ async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_co
 ):
     calls = [await system.converted() for _ in range(8)]
     talking = [await system.talking() for _ in range(8)]
-    faults, ledger = system.sandbox.faults, system.sandbox.request_log
+    faults, log = system.sandbox.faults, system.sandbox.request_log
     faults.rate_500_before = 1.0
-    before = len(ledger.requests("POST"))
+    before = len(log.requests("POST"))
     commands = [asyncio.create_task(system.command("convert", customer.sid, 30)) for customer, _ in talking]
     async with asyncio.timeout(60):
         while not await worker_lacks(system):
             await asyncio.sleep(0.01)
     assert await worker_lacks(system) == ["twilio: no answer"]
-    since = len(ledger.requests("POST"))
+    since = len(log.requests("POST"))
     ends = [asyncio.create_task(system.command("end", customer.sid, 90)) for customer, _ in calls]
     assert {outcome.status for outcome in await asyncio.gather(*commands)} == {"failed"}
-    sent = ledger.requests("POST")[since:]
+    sent = log.requests("POST")[since:]
     ordinary = [entry for entry in sent if "Twiml" in dict(entry.params)]
     assert len(ordinary) <= 12, "a single try every second, then more seldom"
     report_figure(

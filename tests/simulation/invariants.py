@@ -476,12 +476,12 @@ class InvariantChecker:
             if call.ended_at_s is not None:
                 moments.append((call.ended_at_s, f"{sid} {call.status}"))
             moments += [(one.since_s, f"{sid} hears {one.sound}") for one in model.audibility.intervals(sid)]
-        ledger = self._twilio.request_log
-        for entry in ledger.rest:
+        log = self._twilio.request_log
+        for entry in log.rest:
             if any(sid in entry.path for sid in sids) or session_id in str(entry.params):
                 shown = {name: value for name, value in entry.params if name not in _LONG}
                 moments.append((entry.at_s, f"REST {entry.method} {entry.path} {shown} {entry.status} {entry.fault}"))
-        for reported in ledger.deliveries:
+        for reported in log.deliveries:
             if reported.call_sid in sids or session_id in reported.url:
                 tries = [(attempt.status, attempt.failure) for attempt in reported.attempts]
                 moments.append((reported.at_s, f"told {reported.event} {reported.call_sid} {reported.fault} {tries}"))

@@ -40,8 +40,8 @@ from tests.simulation.virtual_loop import KilledError, VirtualLoop
 from tests.support.in_memory_services import Answered
 
 _T = TypeVar("_T")
-#: What of the ledger is kept for the story of a session that went wrong, count.
-LEDGER_MAX = 100_000
+#: How much of the request log is kept for the story of a session that went wrong, count.
+LOG_ENTRIES_MAX = 100_000
 #: How long a request travels one way, seconds, least and most.
 TRAVEL_S = (0.002, 0.06)
 
@@ -95,8 +95,8 @@ class VirtualTwilio(SandboxRuntime):
         self.chance = chance
         self.script_of = script_of
         super().__init__(seed=seed, faults=faults or Faults(), behavior=behavior)
-        self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
-        self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
+        self.request_log.rest = deque(maxlen=LOG_ENTRIES_MAX)  # type: ignore[assignment]  # of a long run the end is kept
+        self.request_log.deliveries = deque(maxlen=LOG_ENTRIES_MAX)  # type: ignore[assignment]
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]
         self.webhook_sender = _VirtualWebhookSender(self)
         self.counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Holds a run against the laws, by the sandbox's ledger and by what is left in Redis.
+"""Holds a run against the laws, by the sandbox's request log and by what is left in Redis.
 
 1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, no one is on the phone, nothing was
    dead-lettered.

@@ -224,8 +224,8 @@ class SequenceRecorder:
                 assert gap_s < GAP_MAX_S, f"{act}: {gap_s:.2f} s of silence\n{listening.described()}"
 
     def _counts(self) -> tuple[int, int]:
-        ledger = self.system.sandbox.request_log
-        return len(ledger.rest), len(ledger.deliveries)
+        log = self.system.sandbox.request_log
+        return len(log.rest), len(log.deliveries)
 
     def diagram(self) -> str:
         """All that was recorded, as Mermaid's text."""
@@ -240,22 +240,22 @@ class SequenceRecorder:
 
     def _lines(self) -> list[Line]:
         """What is new, in order."""
-        ledger = self.system.sandbox.request_log
+        log = self.system.sandbox.request_log
         rest, answers, dials = self._seen
-        asked = [entry for entry in ledger.rest[rest:] if not (_is_of_account(entry) or self._follows_message(entry))]
+        asked = [entry for entry in log.rest[rest:] if not (_is_of_account(entry) or self._follows_message(entry))]
         new = [
             *map(self._request, asked),
             *(self._document(entry, body) for entry, body in self._answers[answers:] if self._is_drawn(entry)),
         ]
         lines = sorted(new, key=lambda line: line.at_s)
-        for dial in ledger.dials[dials:]:
+        for dial in log.dials[dials:]:
             cause = next(line for line in reversed(lines) if line.dials == dial.to and line.at_s <= dial.at_s)
             name = _id(self.people[dial.to])
             call = self.system.sandbox.call(dial.call_sid)
             cause.drawn.append(f"Twilio->>{name}: rings")
             if call.record.answered_at_s is None and call.status in _UNANSWERED:
                 cause.drawn.append(f"{name}-->>Twilio: {_UNANSWERED[call.status]}")
-        self._seen = (len(ledger.rest), len(self._answers), len(ledger.dials))
+        self._seen = (len(log.rest), len(self._answers), len(log.dials))
         return _ordered(lines)
 
     def _request(self, entry: RestEntry) -> Line:

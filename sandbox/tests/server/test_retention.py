@@ -82,7 +82,7 @@ def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_st
     assert [call["sid"] for call in story.rest("GET", "/Calls.json")[1]["calls"]] == [live, second]
 
 
-# ---- the ledger, the phones, the page ----------------------------------------------------------------------------
+# ---- the request log, the phones, the page ------------------------------------------------------------------------
 
 
 def test_entries_keep_their_numbers() -> None:
@@ -108,11 +108,11 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
             list(viewer.new_messages())
         await sandbox.wait_until_idle()
 
-        state, ledger = sandbox.model.state, sandbox.request_log
+        state, log = sandbox.model.state, sandbox.request_log
         assert len(state.calls) <= 1 + KEEPS.finished_calls_max + 1
         assert {live.sid, newest.sid} <= state.calls.keys()
-        assert len(ledger.deliveries) <= KEEPS.log_entries_max + 2
+        assert len(log.deliveries) <= KEEPS.log_entries_max + 2
         # One document and one callback of each that is over.
-        assert ledger.deliveries.total == 1 + 2 * 30
+        assert log.deliveries.total == 1 + 2 * 30
         (phone,) = (one for address, one in sandbox.phones.items() if address == CUSTOMER)
         assert len(phone.call_sids) <= 1 + KEEPS.finished_calls_max + 1
