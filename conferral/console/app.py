@@ -14,7 +14,7 @@ from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.messages import encode_message
-from conferral.console.report import ReportRoute
+from conferral.console.report import ReportRoutes
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
@@ -55,7 +55,7 @@ _EXPECTED_ERRORS = (RequestError, StoreError, ConnectionError, web.HTTPException
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
 #: Of the page, which are parts of its address behind `#`; people type them as paths.
-_VIEWS = ("sessions", "agents", "health", "dead")
+_VIEWS = ("sessions", "agents", "report", "health", "dead")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _Greeting = Callable[[Token], bytes]
 
@@ -111,7 +111,7 @@ def make_app(
             has_twilio_pages=is_twilio_url(settings.api_url),
         )
 
-    commands = CommandRoutes(redis, access)
+    commands, reports = CommandRoutes(redis, access), ReportRoutes(redis, access, clock)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(STATIC))
@@ -122,7 +122,8 @@ def make_app(
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
             web.get("/diagram.svg", _state_diagram),
-            web.get("/report", ReportRoute(redis, access, clock).handle),
+            web.get("/report.json", reports.as_json),
+            web.get("/report.csv", reports.as_csv),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
             web.get(_LIVE_PATH, _PageSockets(app, views, access, clock, greeting).handle),

@@ -1,73 +1,123 @@
-"""The report of today or yesterday as a page."""
+"""The report of a day: for the page, and as CSV."""
 
-import asyncio
-from datetime import UTC, datetime, timedelta, tzinfo
+import csv
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
-from html import escape
-from urllib.parse import urlencode
+from io import StringIO
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.operations.redis_access import RedisAccess
-from conferral.outcomes.report import OutcomeReport, read_report
-from conferral.outcomes.report_page import CONTENT_POLICY, report_page
+from conferral.outcomes.report import OutcomeReport, Table, period_line, read_report, report_notes, tables, totals
 from conferral.runtime.clock import Clock, start_of_day
-from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.runtime.redaction import display_address
+from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import Permission
+from conferral.storage.codecs.text_codec import to_iso
 
 #: Interval for reading a day's outcomes (seconds).
 READ_EVERY_S = 10.0
-_DAYS = ("today", "yesterday")
-#: Time zones whose reports are kept (count); the world has fewer than 40 offsets.
-_ZONES_MAX = 64
+#: Reports that are kept (count): days and time zones that people look at.
+_REPORTS_MAX = 64
+#: Calls of a row that the page lists (count).
+CALLS_MAX = 200
+_PARAMETERS = frozenset({"day", "zone", "full", "of", "row"})
 
 
-class ReportRoute:
+class _Query(NamedTuple):
+    day: date | None
+    zone: ZoneInfo | None
+    full: bool
+    #: A table, and the first cell of one of its rows, whose calls are listed; or empty.
+    of: str
+    row: str
+
+
+class ReportRoutes:
     """Serves a day's report, read at most every `READ_EVERY_S` for each zone."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl, clock: Clock) -> None:
         self._redis = redis
         self._access = access
         self._clock = clock
-        self._reports: dict[tuple[str, str], SharedResult[OutcomeReport]] = {}
+        self._reports: dict[tuple[date, str], SharedResult[OutcomeReport]] = {}
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Return the page; `?full=1` shows full phone numbers.
+    async def as_json(self, request: web.Request) -> web.Response:
+        """Return sentences and tables, and with `of` and `row` a row's calls."""
+        query, found = await self._read_request(request)
+        data = found.data(full=query.full, zone=query.zone)
+        calls = found.calls_of(query.of, query.row, full=query.full) if query.of else []
+        shown = [
+            {
+                "at": to_iso(one.at_ms),
+                "session": one.session,
+                "customer": display_address(one.customer, full=query.full),
+            }
+            for one in calls[:CALLS_MAX]
+        ]
+        report: dict[str, Any] = {
+            "period": period_line(data), "totals": totals(data), "notes": report_notes(data),
+            "tables": [one._asdict() for one in tables(data)], "calls": shown, "calls_count": len(calls),
+        }  # fmt: skip
+        return json_response(report)
 
-        `?day=yesterday` is the whole day before; without `day`, the page is today's. `?zone=` names the reader's time
-        zone, such as `Europe/Berlin`; without it, and if this machine does not know it, the page is in the machine's.
-        """
+    async def as_csv(self, request: web.Request) -> web.Response:
+        """Return all tables with all rows, one number a line."""
+        query, found = await self._read_request(request)
+        text = StringIO()
+        rows = _csv_rows(tables(found.data(full=query.full, zone=query.zone), rows_max=10**6))
+        csv.writer(text).writerows([_safe(cell) for cell in row] for row in rows)
+        named = {"Content-Disposition": f'attachment; filename="report-{query.day or "today"}.csv"'}
+        return web.Response(text=text.getvalue(), content_type="text/csv", headers=NO_STORE | named)
+
+    async def _read_request(self, request: web.Request) -> tuple[_Query, OutcomeReport]:
         sign_in = await self._access.sign_in_of(request)
         if sign_in is None:
-            raise RequestError("unauthorized", "sign in on the console's page, then open this one again")
+            raise RequestError("unauthorized", "sign in on the console's page first")
         sign_in.token.require(Permission.READ)
-        day, full = _day_of(request), request.query.get("full") == "1"
-        zone = _zone_of(request.query.get("zone", ""))
-        found = await self._report(day, zone)()
-        # A thread: drawing takes a tenth of a second, and more on a day with many destinations.
-        links = _links(day, zone, full=full)
-        text = await asyncio.to_thread(lambda: report_page(found.data(full=full, zone=zone), links))
-        headers = NO_STORE | {"Content-Security-Policy": f"{CONTENT_POLICY}; frame-ancestors 'none'"}
-        return web.Response(text=text, content_type="text/html", headers=headers)
+        query = _query_of(request)
+        return query, await self._report(query)()
 
-    def _report(self, day: str, zone: ZoneInfo | None) -> SharedResult[OutcomeReport]:
-        key = (day, zone.key if zone is not None else "")
+    def _report(self, query: _Query) -> SharedResult[OutcomeReport]:
+        today = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(query.zone).date()
+        day = query.day or today
+        key = (day, query.zone.key if query.zone is not None else "")
         if key not in self._reports:
-            while len(self._reports) >= len(_DAYS) * _ZONES_MAX:
+            while len(self._reports) >= _REPORTS_MAX:
                 del self._reports[next(iter(self._reports))]
-            self._reports[key] = SharedResult(partial(self._read, day, zone), READ_EVERY_S)
+            self._reports[key] = SharedResult(partial(self._read, day, query.zone), READ_EVERY_S)
         return self._reports[key]
 
-    async def _read(self, day: str, zone: tzinfo | None) -> OutcomeReport:
-        now_ms = self._clock.wall_ms()
-        today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
-        since_ms, until_ms = round(1000 * start_of_day(today, zone)), now_ms
-        if day == "yesterday":
-            since_ms, until_ms = round(1000 * start_of_day(today - timedelta(days=1), zone)), since_ms
+    async def _read(self, day: date, zone: tzinfo | None) -> OutcomeReport:
+        since_ms, until_ms = (round(1000 * start_of_day(day + timedelta(days=days), zone)) for days in (0, 1))
+        # Of today, up to now, and never before its start.
+        until_ms = max(since_ms, min(until_ms, self._clock.wall_ms()))
         return await self._redis.run(lambda reader: read_report(reader, since_ms, until_ms))
+
+
+def _query_of(request: web.Request) -> _Query:
+    """Return what a request asks for; raise RequestError."""
+    query = request.query
+    if query.keys() - _PARAMETERS or len(query) > len(set(query)):
+        raise RequestError("invalid", f"the parameters are {', '.join(sorted(_PARAMETERS))}, each once at most")
+    day = _day_of(query["day"]) if query.get("day") else None
+    zone = _zone_of(query.get("zone", ""))
+    return _Query(day, zone, query.get("full") == "1", query.get("of", ""), query.get("row", ""))
+
+
+def _day_of(text: str) -> date:
+    """Return a date whose year is one in every zone; raise RequestError."""
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if 1970 < day.year < 9999:
+            return day
+    raise RequestError("invalid", "day must be a date such as 2026-01-31")
 
 
 def _zone_of(name: str) -> ZoneInfo | None:
@@ -78,16 +128,17 @@ def _zone_of(name: str) -> ZoneInfo | None:
         return None
 
 
-def _day_of(request: web.Request) -> str:
-    """Return the day that a request names; raise RequestError."""
-    days = request.query.getall("day", ["today"])
-    if request.query.keys() - {"day", "full", "zone"} or len(days) > 1 or days[0] not in _DAYS:
-        reason = "the page has only today, and yesterday with ?day=yesterday; for other periods: conferral report"
-        raise RequestError("invalid", reason, _DAYS)
-    return days[0]
+def _csv_rows(found: list[Table]) -> Iterator[tuple[str, ...]]:
+    yield "table", "row", "column", "value"
+    for table in found:
+        columns = [one.removeprefix(">") for one in table.columns]
+        for row in table.rows:
+            yield from ((table.title, row[0], *cell) for cell in zip(columns[1:], row[1:], strict=True) if cell[1])
 
 
-def _links(day: str, zone: ZoneInfo | None, *, full: bool) -> str:
-    other = next(one for one in _DAYS if one != day)
-    query = urlencode({"day": other} | ({"zone": zone.key} if zone else {}) | ({"full": "1"} if full else {}))
-    return f'<nav><a href="./">Console</a> <a href="./report?{escape(query)}">{other.capitalize()}</a></nav>'
+def _safe(cell: str) -> str:
+    """Return a cell that a spreadsheet takes as text, not as a formula.
+
+    Source: OWASP, CSV Injection.
+    """
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
@@ -59,6 +59,16 @@ class _AgentTotals:
     holds: int = 0
 
 
+class ReportedCall(NamedTuple):
+    """A call that a row of a table counts."""
+
+    #: When the outcome ended, Unix milliseconds.
+    at_ms: int
+    session: str
+    #: In full.
+    customer: str
+
+
 @dataclass(frozen=True, slots=True)
 class TransferStats:
     """Transfers that finished within the last hour."""
@@ -101,6 +111,10 @@ class OutcomeReport:
     end_reasons: Counter[str] = field(default_factory=Counter)
     #: By key of `MINUTES`.
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    #: By table and what its row counts (in full), each session once.
+    calls: defaultdict[tuple[str, str], dict[str, ReportedCall]] = field(
+        default_factory=lambda: defaultdict(dict), repr=False
+    )
     _seen: set[str] = field(default_factory=set)
 
     def add(self, entry_id: str, fields: Fields) -> None:
@@ -114,6 +128,9 @@ class OutcomeReport:
         elif outcome.id not in self._seen:
             self._seen.add(outcome.id)
             self._count(outcome)
+            call = ReportedCall(ended_ms, outcome.session, outcome.customer)
+            for row in _rows_of(outcome):
+                self.calls[row][outcome.session] = call
 
     def _count(self, outcome: OutcomeRecord) -> None:
         """Add one outcome, with its attempts and agents, to the totals."""
@@ -149,8 +166,14 @@ class OutcomeReport:
                 self.longest_s[to] = max(self.longest_s[to], attempt["rang_s"] or 0.0)
 
     def _count_park(self, outcome: OutcomeRecord) -> None:
-        is_expired, result = outcome.reason.startswith(EndReason.PARK_TIMEOUT), outcome.result or "unknown"
-        self.parks[EXPIRED if is_expired else PARKS[outcome.mode] if result == "completed" else result] += 1
+        self.parks[_park_result(outcome)] += 1
+
+    def calls_of(self, table: str, row: str, *, full: bool) -> list[ReportedCall]:
+        """Return the calls that a table's row counts, the newest first."""
+        found = (
+            calls for (of, key), calls in self.calls.items() if of == table and row_label(of, key, full=full) == row
+        )
+        return sorted({call for calls in found for call in calls.values()}, reverse=True)
 
     def _count_transfer(self, outcome: OutcomeRecord) -> None:
         result = outcome.result or "unknown"
@@ -159,6 +182,15 @@ class OutcomeReport:
             self.failure_reasons[outcome.reason or "unknown"] += 1
         if outcome.number:
             self.numbers[outcome.number] += Counter(transfers=1, failed=int(result in FAILED))
+
+    def missed(self, address: str) -> int:
+        """Return how many rings an address did not answer."""
+        return sum(self.rung[address][result] for result in NOT_ANSWERED) if address in self.rung else 0
+
+    def _all_agents(self) -> dict[str, _AgentTotals]:
+        """Return those who talked, and browsers that only missed rings."""
+        silent = (address for address in self.rung if address.startswith("client:") and self.missed(address))
+        return {address: _AgentTotals() for address in silent} | self.agents
 
     def data(self, *, full: bool, zone: tzinfo | None = None) -> dict[str, Any]:
         """Return the report for JSON, with phone numbers masked unless `full`.
@@ -189,8 +221,8 @@ class OutcomeReport:
             ],
             "agents": [
                 {"address": display_address(address, full=full), "calls": one.calls,
-                 "talk_s": round(one.talk_s, 3), "holds": one.holds}
-                for address, one in sorted(self.agents.items(), key=lambda one: (-one[1].talk_s, one[0]))
+                 "talk_s": round(one.talk_s, 3), "holds": one.holds, "missed": self.missed(address)}
+                for address, one in sorted(self._all_agents().items(), key=lambda one: (-one[1].talk_s, one[0]))
             ],
             "rung": sorted(rung, key=lambda one: (-one["not_answered"], -one["longest_s"], one["to"])),
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
@@ -199,6 +231,41 @@ class OutcomeReport:
             "end_reasons": dict(self.end_reasons.most_common()),
             "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
         }  # fmt: skip
+
+
+def _rows_of(outcome: OutcomeRecord) -> Iterator[tuple[str, str]]:
+    """Yield the tables, and what their rows count, that an outcome is in."""
+    if outcome.number:
+        yield "numbers", outcome.number
+    if outcome.kind == "session":
+        yield "ends", outcome.reason or "unknown"
+    elif outcome.kind == "transfer" and outcome.mode in PARK_MODES:
+        yield "parks", _park_result(outcome)
+    elif outcome.kind == "transfer":
+        yield "transfers", outcome.mode or "unknown"
+        if outcome.result in FAILED:
+            yield "failures", outcome.reason or "unknown"
+    if outcome.landed_on:
+        yield "fallbacks", outcome.landed_on
+    for agent in outcome.agents:
+        yield "agents", agent["address"] or "unknown"
+    for attempt in outcome.attempts:
+        yield "rung", attempt["to"] or "unknown"
+        if attempt["result"] in NOT_ANSWERED:
+            yield "agents", attempt["to"] or "unknown"
+
+
+def _park_result(outcome: OutcomeRecord) -> str:
+    is_expired, result = outcome.reason.startswith(EndReason.PARK_TIMEOUT), outcome.result or "unknown"
+    return EXPIRED if is_expired else PARKS[outcome.mode] if result == "completed" else result
+
+
+def row_label(table: str, key: str, *, full: bool) -> str:
+    """Return the first cell of the row that counts something."""
+    texts = {"failures": catalog.TRANSFER_FAILURES, "ends": catalog.END_REASONS, "fallbacks": _PLACES}.get(table)
+    if texts is None:
+        return display_address(key, full=full) if table in ("numbers", "agents", "rung") else key
+    return _words_of(key, texts, full=full)
 
 
 def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
@@ -304,7 +371,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def tables(data: Mapping[str, Any]) -> list[Table]:
+def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
     """Return the tables that have rows, the most important first."""
     counted = NOT_ANSWERED | {"answered"}
     rung = [
@@ -323,21 +390,22 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
     minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
     of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
     agents = [
-        (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / one["calls"]),
-         f"{one['holds']:,}")
+        (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / (one["calls"] or 1)),
+         f"{one['holds']:,}", f"{one['missed']:,}")
         for one in data["agents"]
     ]  # fmt: skip
     numbers = [
         (one["number"], *(f"{one[name]:,}" for name in ("calls", "transfers", "failed"))) for one in data["numbers"]
     ]
-    of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds")
+    of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds", ">missed rings")
     of_numbers = ("number", ">calls", ">transfers", ">failed transfers")
     of_durations = ("time", ">count", ">median", ">95%", ">longest")
     found = [
-        Table("rung", "Who was rung, and who did not answer", of_rung, _cut(rung)),
+        Table("rung", "Who was rung, and who did not answer", of_rung, rung),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
-        Table("agents", "Agents", of_agents, _cut(agents)),
-        Table("numbers", "Calls by number", of_numbers, _cut(numbers)),
+        _counts("parks", "Parked calls", "result", data["parks"]),
+        Table("agents", "Agents", of_agents, agents),
+        Table("numbers", "Calls by number", of_numbers, numbers),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
         _counts(
             "failures", "Why transfers failed", "reason", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)
@@ -346,11 +414,11 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
         _counts("ends", "Why calls ended", "reason", _worded(data["end_reasons"], catalog.END_REASONS)),
         Table("minutes", "Minutes", ("time", ">minutes"), minutes),
     ]
-    return [one for one in found if one.rows]
+    return [one._replace(rows=_cut(one.rows, rows_max)) for one in found if one.rows]
 
 
 def _counts(name: str, title: str, column: str, counts: Mapping[str, int]) -> Table:
-    return Table(name, title, (column, ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
+    return Table(name, title, (column, ">count"), [(one, f"{count:,}") for one, count in counts.items()])
 
 
 def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
@@ -360,14 +428,17 @@ def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool =
     """
     by_text: Counter[str] = Counter()
     for reason, count in counts.items():
-        parts = (texts.get(part) or display_address(part, full=full) for part in reason.split(","))
-        by_text[", ".join(parts)] += count
+        by_text[_words_of(reason, texts, full=full)] += count
     return dict(by_text.most_common())
 
 
-def _cut(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    more = len(rows) - ROWS_MAX
-    return rows if more <= 1 else [*rows[:ROWS_MAX], (f"and {more:,} more", *[""] * (len(rows[0]) - 1))]
+def _words_of(reason: str, texts: Mapping[str, str], *, full: bool) -> str:
+    return ", ".join(texts.get(part) or display_address(part, full=full) for part in reason.split(","))
+
+
+def _cut(rows: Sequence[Sequence[str]], rows_max: int) -> Sequence[Sequence[str]]:
+    more = len(rows) - rows_max
+    return rows if more <= 1 else [*rows[:rows_max], (f"and {more:,} more", *[""] * (len(rows[0]) - 1))]
 
 
 def _seconds(value_s: float | None) -> str:

@@ -23,13 +23,12 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 
 
-def report_page(data: Mapping[str, Any], links: str = "") -> str:
-    """Return the page of a report's data; `links` is HTML above its heading."""
+def report_page(data: Mapping[str, Any]) -> str:
+    """Return the page of a report's data."""
     plots = _plots(data)
     return _PAGE.format(
         policy=escape(CONTENT_POLICY),
         style=_STYLE,
-        links=links,
         period=escape(period_line(data)),
         totals="".join(f'<p class="total">{_text(one)}</p>' for one in totals(data)),
         notes="".join(f'<p class="note">{escape(one)}</p>' for one in report_notes(data)),

@@ -88,6 +88,7 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
     found = {table.name: [tuple(row) for row in table.rows] for table in tables(day.data(full=False))}
 
     assert found == {
+        "agents": [(BOB, "0", "0.0 min", "0.0 min", "0", "1")],
         "rung": [
             (BOB, "1", "1", "3", "30.0 s", "1 busy"),
             ("+…23", "1", "0", "1", "12.0 s", ""),
@@ -129,6 +130,8 @@ def test_parked_calls_are_no_transfers_and_a_recall_s_answer_is_no_target_s():
     assert (data["durations"]["transfer_answer"]["count"], data["durations"]["transfer_answer"]["longest_s"]) == (1, 5)
     assert data["durations"]["hold"]["count"] == 0
     assert "Parked calls: 2 parked, 1 retrieved, 1 expired, and 1 failed." in totals(data)
+    (parks,) = (table.rows for table in tables(data) if table.name == "parks")
+    assert [tuple(row) for row in parks] == [("parked", "2"), ("retrieved", "1"), ("expired", "1"), ("failed", "1")]
 
 
 def test_agents_and_our_numbers_have_tables():
@@ -142,8 +145,8 @@ def test_agents_and_our_numbers_have_tables():
     )
     data = report.data(full=True)
     assert data["agents"] == [
-        {"address": "client:alice", "calls": 2, "talk_s": 120, "holds": 2},
-        {"address": "+14155550145", "calls": 1, "talk_s": 30.5, "holds": 0},
+        {"address": "client:alice", "calls": 2, "talk_s": 120, "holds": 2, "missed": 0},
+        {"address": "+14155550145", "calls": 1, "talk_s": 30.5, "holds": 0, "missed": 0},
     ]
     assert data["numbers"] == [
         {"number": "+14155550101", "calls": 2, "transfers": 2, "failed": 1},
@@ -151,9 +154,21 @@ def test_agents_and_our_numbers_have_tables():
     ]
     found = {table.name: [tuple(row) for row in table.rows] for table in tables(report.data(full=False))}
     assert found["agents"] == [
-        ("client:alice", "2", "2.0 min", "1.0 min", "2"), ("+…45", "1", "0.5 min", "0.5 min", "0"),
+        ("client:alice", "2", "2.0 min", "1.0 min", "2", "0"), ("+…45", "1", "0.5 min", "0.5 min", "0", "0"),
     ]  # fmt: skip
     assert found["numbers"] == [("+…01", "2", "2", "1"), ("+…00", "1", "0", "0")]
+
+
+def test_each_row_leads_to_the_calls_that_it_counts(day):
+    for table in tables(day.data(full=False)):
+        for row in table.rows:
+            calls = day.calls_of(table.name, row[0], full=False)
+            assert bool(calls) != (table.name in ("durations", "minutes")), (table.name, row)
+    (missed,) = day.calls_of("agents", BOB, full=False)
+    assert missed.at_ms == AT_MS
+    assert missed in day.calls_of("rung", BOB, full=False)
+    assert day.calls_of("rung", CUSTOMER, full=False) == []
+    assert len(day.calls_of("rung", CUSTOMER, full=True)) == 1
 
 
 def test_json_has_stable_keys_and_masked_numbers(day):

@@ -21,12 +21,13 @@ export const KEYS = [
   ["Esc", "close, clear the search, or go back to the list"],
   ["g s", "go to calls"],
   ["g a", "go to agents"],
+  ["g r", "go to the report"],
   ["g h", "go to health"],
   ["g d", "go to dead letters"],
   ["p", "in the list: pause or resume updates"],
 ];
 
-const PLACES = { s: "sessions", a: "agents", h: "health", d: "dead" };
+const PLACES = { s: "sessions", a: "agents", r: "report", h: "health", d: "dead" };
 
 /** The current view's handlers, by key. */
 let ofView = {};

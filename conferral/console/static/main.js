@@ -15,14 +15,16 @@ import { deadCount, full, hello, link, session, summary } from "./store.js";
 import { Agents } from "./views/agents.js";
 import { Dead } from "./views/dead-letters.js";
 import { Health } from "./views/health.js";
+import { Report } from "./views/report.js";
 import { Help } from "./views/help.js";
 import { Calls } from "./views/sessions.js";
 import { SignIn } from "./views/sign-in.js";
 
-const VIEWS = { sessions: Calls, agents: Agents, session: Calls, health: Health, dead: Dead };
+const VIEWS = { sessions: Calls, agents: Agents, session: Calls, report: Report, health: Health, dead: Dead };
 const PLACES = [
   ["sessions", "Calls"],
   ["agents", "Agents"],
+  ["report", "Report"],
   ["health", "Health"],
   ["dead", "Dead letters"],
 ];
@@ -65,9 +67,6 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
-/** The reader's time zone, in which the report's days begin. */
-const readersZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
-
 function Top({ view }) {
   const place = view === "session" ? "sessions" : view;
   return html`<header class="top">
@@ -78,7 +77,6 @@ function Top({ view }) {
           ${label}${COUNTS[name]?.() ? html` <span class="count">${COUNTS[name]()}</span>` : null}
         </a>`,
       )}
-      <a href=${`./report?${new URLSearchParams({ zone: readersZone(), ...(full.value ? { full: "1" } : {}) })}`}>Report</a>
     </nav>
     <div class="top-end">
       ${hello.value.token && hello.value.token !== "api"
@@ -98,7 +96,7 @@ function Top({ view }) {
   </header>`;
 }
 
-const NAMES = { sessions: "Calls", agents: "Agents", health: "Health", dead: "Dead letters" };
+const NAMES = { sessions: "Calls", agents: "Agents", report: "Report", health: "Health", dead: "Dead letters" };
 
 /** Title: the view, and how many calls need attention, for users who see only the tab. No full number: it is kept. */
 effect(() => {

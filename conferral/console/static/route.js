@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 
 import { keep, kept } from "./store.js";
 
-const VIEWS = ["sessions", "agents", "session", "health", "dead"];
+const VIEWS = ["sessions", "agents", "session", "report", "health", "dead"];
 
 /** The current route: `view`, `id` of a session, its parameters, and those of the list, which may be next to it. */
 export const route = signal(read());

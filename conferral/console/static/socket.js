@@ -152,7 +152,8 @@ function wantedSubscription() {
       // Current state first: it shows how the session ended, and which versions exist.
       return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null, with_list: isSplit.value, ended };
     case "health":
-      return { view };
+    case "report": // fetched by itself; the summary comes with any view
+      return { view: "health" };
     case "dead":
       return { view, reason: choices.get("reason") ?? "", full };
     default:
