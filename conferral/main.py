@@ -14,6 +14,7 @@ import typer
 
 from conferral import output
 from conferral.cli import commands, dead, outcomes
+from conferral.cli.canary import canary
 from conferral.cli.maintenance import api_token, check, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
@@ -29,6 +30,7 @@ for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, r
 commands.register(app)
 app.command()(report)
 app.command()(check)
+app.command()(canary)
 dead.register(app)
 outcomes.register(app)
 app.command()(forget)

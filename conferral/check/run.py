@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
+from conferral.check.canary import NAME as CANARY
+from conferral.check.canary import check_canary, keep_result
 from conferral.check.failover import check_failover
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
@@ -39,7 +41,10 @@ async def run_checks(
             reading = _check_reachability(settings, number)
             outside, twilio_s = await _announced(reading, "Twilio and CONFERRAL_PUBLIC_URL", on_slow)
         store = await _announced(_check_store(client, settings, address, twilio_s), f"Redis at {address}", on_slow)
-        return [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
+        lines = [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
+        if any(line.name == CANARY for line in store):  # Redis is set up
+            await keep_result(client, Keys(settings.prefix, settings.partitions), lines)
+        return lines
     finally:
         await client.aclose()
 
@@ -83,6 +88,8 @@ async def _check_store(
             lines.append(await check_outcomes(SessionReader(client, keys), settings))
             lines.append(await check_dead_letters(client, keys))
             lines += await redis_server.check_streams(client, keys)
+        if set_up.status == "ok":
+            lines.append(await check_canary(client, keys))
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
         lines.append(fail("Redis", f"{address}: {error}", fix))

@@ -43,14 +43,15 @@ def check(
       conferral check --json | jq '.[] | select(.status != "ok")'
 
     Checks settings, libraries, Redis, and workers; reads account and number from Twilio; and sends one signed request
-    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure; a single worker is a warning, as is a number
-    whose calls go to your own app. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
+    to CONFERRAL_PUBLIC_URL. Says what the last canary found. Changes nothing, except that Redis keeps the result. No
+    live worker is a failure; a single worker is a warning, as is a number whose calls go to your own app. Exits 0 if no
+    check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
     if number is not None and not re.fullmatch(NUMBER, number):
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
     if number is not None and offline:
         raise typer.BadParameter("can't be combined with --offline", param_hint="--number")
-    settings = _load_settings()
+    settings = load_settings()
     import asyncio  # slow, and other commands' help needs none of it
 
     from conferral.check.run import run_checks  # slow, so a wrong setting is shown first
@@ -76,7 +77,7 @@ def check(
         raise typer.Exit(2 if any(line.setting for line in lines) else 1)
 
 
-def _load_settings() -> "ServiceSettings":
+def load_settings() -> "ServiceSettings":
     """Load the settings; if there is no `.env`, say how to create one."""
     from conferral.runtime.errors import SettingsError
     from conferral.runtime.settings import ServiceSettings, load

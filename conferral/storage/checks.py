@@ -63,8 +63,9 @@ class CanaryLock:
         await ask(self.client, "SET", self.keys.canary, self.name, "XX", "EX", LOCK_TTL_S)
 
     async def release(self) -> None:
-        """Give the lock back."""
-        await ask(self.client, "DEL", self.keys.canary)
+        """Give the lock back, unless another canary has it by now."""
+        if await ask(self.client, "GET", self.keys.canary) == self.name.encode():
+            await ask(self.client, "DEL", self.keys.canary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""`canary`: test an installation on the real account, without a person."""

@@ -1,0 +1,101 @@
+"""Run the canary: one at a time, and its calls end with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+
+import structlog
+from twilio.rest import Client as TwilioClient
+
+from conferral.canary.calls import OwnCalls
+from conferral.canary.findings import FAIL, FlowReport, worst
+from conferral.canary.flows import Flows
+from conferral.canary.numbers import CanaryNumbers, find_problems
+from conferral.client.client import Client
+from conferral.operations.errors import CommandNotDoneError
+from conferral.redis_connection import open_redis
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.lifecycle import process_name
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.checks import CANARY, RENEW_EVERY_S, CanaryLock, store_check
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.telephony.http_client import http_client
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import rest_client
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def _opened(settings: ServiceSettings) -> AsyncIterator[tuple[SessionReader, TwilioClient]]:
+    """Open Redis and Twilio; errors of either become CommandNotDoneError."""
+    http = http_client(settings, clock=SystemClock(), metrics=Metrics())
+    try:
+        async with open_redis(settings) as reader:
+            with label_requests("canary"):
+                yield reader, rest_client(settings, http)
+    except ProviderError as error:
+        answer = f"HTTP {error.http_status}, code {error.code}" if error.http_status else "no answer"
+        raise CommandNotDoneError(f"Twilio's REST API failed ({answer}); the canary has stopped") from None
+    finally:
+        await http.close()
+
+
+async def check_numbers(settings: ServiceSettings, numbers: CanaryNumbers) -> list[str]:
+    """Return what keeps the canary from calling; empty if nothing does."""
+    async with _opened(settings) as (reader, twilio):
+        return await find_problems(settings, twilio, reader, numbers)
+
+
+async def run_canary(
+    settings: ServiceSettings, numbers: CanaryNumbers, flows: Sequence[str], on_report: Callable[[FlowReport], None]
+) -> list[FlowReport]:
+    """Run flows in order, and store what they found.
+
+    Call `on_report` with each flow's report.
+    """
+    reports: list[FlowReport] = []
+    async with _opened(settings) as (reader, twilio), Client(settings.redis_url, settings.prefix) as client:
+        lock = CanaryLock(reader.client, reader.keys, process_name())
+        if not await lock.acquire():
+            raise CommandNotDoneError("another canary is running; wait until it has stopped, or a minute if it died")
+        renewing = asyncio.create_task(_keep(lock))
+        calls = OwnCalls(twilio, numbers)
+        running = Flows(settings, calls, client, reader)
+        log.info("canary_started", names=list(flows))
+        is_complete = False
+        try:
+            for flow in flows:
+                reports.append(await running.run(flow))
+                on_report(reports[-1])
+            is_complete = True
+        finally:
+            renewing.cancel()
+            await _finish(reader, lock, calls, reports, is_complete=is_complete)
+    return reports
+
+
+async def _finish(
+    reader: SessionReader, lock: CanaryLock, calls: OwnCalls, reports: Sequence[FlowReport], *, is_complete: bool
+) -> None:
+    """Hang up what is left, and store the result, even if Redis is away."""
+    if left := await calls.hang_up_all():
+        log.error("canary_calls_left", call_sids=", ".join(left))
+    findings = [asdict(finding) for report in reports for finding in report.findings]
+    result = worst([finding for report in reports for finding in report.findings]) if is_complete else FAIL
+    if not is_complete:
+        findings.append({"flow": "", "name": "run", "status": FAIL, "found": "interrupted", "reading": ""})
+    log.info("canary_finished", outcome=result)
+    with suppress(StoreError):  # it is reported as the reason for which the canary stopped
+        await store_check(reader.client, reader.keys, CANARY, await reader.now_ms(), result, findings)
+        await lock.release()
+
+
+async def _keep(lock: CanaryLock) -> None:
+    while True:
+        await asyncio.sleep(RENEW_EVERY_S)
+        with suppress(StoreError):
+            await lock.renew()

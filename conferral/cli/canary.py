@@ -1,0 +1,141 @@
+"""Test an installation on the real account, without a person."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conferral import output
+from conferral.cli.maintenance import load_settings
+from conferral.cli.options import AsJson, Yes
+from conferral.operations.errors import CommandNotDoneError
+from conferral.runtime.limits import NUMBER
+
+if TYPE_CHECKING:
+    from conferral.canary.findings import FlowReport
+    from conferral.canary.numbers import CanaryNumbers
+    from conferral.runtime.settings import ServiceSettings
+
+_FLOWS = "bridge,convert,hold,consult,blind,cleanup"
+#: Legs of each flow's calls, each billed as a minute, and minutes of participants in conferences.
+_COSTS = {"bridge": (12, 0), "convert": (4, 2), "hold": (4, 2), "consult": (6, 3), "blind": (6, 2), "cleanup": (20, 8)}
+#: US list prices in dollars, November 2026: half of the legs come in, half go out. Source: twilio.com/voice/pricing/us.
+_LEG_PRICE, _PARTICIPANT_PRICE = (0.0085 + 0.0140) / 2, 0.0018
+
+
+def canary(
+    to: Annotated[str, typer.Option(metavar="+E.164", help="The number of the account that is called.")],
+    answer: Annotated[str, typer.Option(metavar="+E.164", help="The number of the account that answers.")],
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="+E.164", help="The number that calls; TWILIO_NUMBER by default.")
+    ] = None,
+    flows: Annotated[str, typer.Option(metavar="LIST", help="Which flows to run.")] = _FLOWS,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was observed, without numbers and SIDs.")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Test the installation by calls to numbers of your own.
+    States the cost and asks first. No person's phone rings.
+
+    \b
+    Examples:
+      conferral canary --to +12025550151 --answer +12025550152
+      conferral canary --to +12025550151 --answer +12025550152 --flows bridge,convert --yes
+      conferral canary --to +12025550151 --answer +12025550152 --trace canary.json
+
+    docs/canary.md says which numbers to buy and how to configure them; any others are refused before a call is placed.
+    Prints, for each flow, the time between the callbacks that bound a silence, the delay and order of callbacks, error
+    codes, and billed seconds; and which of the documented behaviors Twilio shows. Stores the result for `check`.
+    Without a terminal, it needs --yes. Exits 1 if a flow did not behave as documented.
+    """
+    named = dict.fromkeys(part.strip() for part in flows.split(","))
+    if unknown := [one for one in named if one not in _COSTS]:
+        raise typer.BadParameter(f"no flow is called {unknown[0]!r}; there are {_FLOWS}", param_hint="--flows")
+    for option, number in (("--to", to), ("--answer", answer), ("--from", from_)):
+        if number is not None and not re.fullmatch(NUMBER, number):
+            raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint=option)
+    settings = load_settings()
+    if not (yes or sys.stdin.isatty()):
+        raise CommandNotDoneError("without a terminal, canary needs --yes; nothing was done")
+    import asyncio
+
+    from conferral.canary.numbers import CanaryNumbers  # slow, so a wrong setting is shown first
+    from conferral.canary.run import check_numbers
+    from conferral.runtime import log
+
+    log.configure(settings.log_format, level="warning" if sys.stderr.isatty() else "info", process="canary",
+                  cache_loggers=False)  # fmt: skip
+    numbers = CanaryNumbers(from_ or settings.number, to, answer)
+    if problems := asyncio.run(check_numbers(settings, numbers)):
+        reason = "the canary can't call: its numbers or Conferral are not ready; nothing was done"
+        raise CommandNotDoneError(f"{reason}: {problems[0]}", details=tuple(problems[1:]))
+    if not yes:
+        output.require_confirmation(f"{_cost_of(list(named))} Continue?")
+    reports = _run(settings, numbers, list(named), as_json=as_json)
+    if trace is not None:
+        _write_trace(trace, reports)
+    if as_json:
+        output.print_json([report.public() for report in reports])
+    if failed := [report.flow for report in reports if report.status == "fail"]:
+        raise CommandNotDoneError(f"not as documented: {', '.join(failed)}; docs/canary.md says what each line means")
+
+
+def _cost_of(flows: list[str]) -> str:
+    legs, minutes = (sum(_COSTS[flow][place] for flow in flows) for place in (0, 1))
+    dollars = legs * _LEG_PRICE + minutes * _PARTICIPANT_PRICE
+    return (
+        f"The canary makes about {legs} call legs between numbers of your account, of a minute each as Twilio bills "
+        f"them, and uses about {minutes} participant minutes in conferences: about ${dollars:.2f} at Twilio's US list "
+        "prices; other countries differ."
+    )
+
+
+def _run(
+    settings: "ServiceSettings", numbers: "CanaryNumbers", flows: list[str], *, as_json: bool
+) -> "list[FlowReport]":
+    """Run the flows; SIGINT and SIGTERM end the canary and its calls."""
+    import asyncio
+    import signal
+
+    from conferral.canary.run import run_canary
+
+    async def interruptible() -> "list[FlowReport]":
+        task = asyncio.ensure_future(run_canary(settings, numbers, flows, (lambda _: None) if as_json else _print))
+        for one in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(one, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise CommandNotDoneError("interrupted; the canary's calls were hung up") from None
+
+
+def _print(report: "FlowReport") -> None:
+    output.print_heading(f"{report.flow}: {report.status}")
+    lines = [f"{span.who}: {span.ms:,} ms, from {span.first} to {span.last}" for span in report.spans]
+    lines.append(f"callbacks: {len(report.order)}, the latest {report.delay_ms:,} ms after its event")
+    lines.append(f"order: {', '.join(report.order)}")
+    lines.append(f"error codes: {', '.join(report.codes) or 'none'}")
+    billed = f"{report.call_s} s in {report.calls} calls, {report.participant_s:.0f} s of participants in conferences"
+    lines.append(f"billed: {billed}")
+    lines += [f"{one.status}: {one.found}" for one in report.findings]
+    for line in lines:
+        output.print_fitted(f"  {line}", 4)
+
+
+def _write_trace(path: Path, reports: "list[FlowReport]") -> None:
+    import json
+    from importlib.metadata import version
+
+    from conferral.canary.trace import trace_of
+
+    document: dict[str, Any] = trace_of(version("conferral"), reports)
+    try:
+        path.write_text(json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise CommandNotDoneError(f"--trace: the file can't be written ({error.strerror})") from None
