@@ -14,6 +14,8 @@ DAVE = "client:dave"
 #: After the story, you answer the first by hand; the others keep answering automatically.
 MANUAL_PHONES = (CUSTOMER, ALICE, DAVE)
 AUTOMATIC_PHONES = (BOB, CAROL)
+#: These agents have a desk in a browser, too.
+DESKS = (ALICE, DAVE)
 #: All answer automatically during the story, unless it says otherwise. In the order of the phones' page.
 ALL_PHONES = MANUAL_PHONES + AUTOMATIC_PHONES
 

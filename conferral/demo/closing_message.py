@@ -3,7 +3,7 @@
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conferral.command_line import CALLED_AS, own_command
@@ -19,8 +19,11 @@ ENV_FILE = "env"
 PROGRAM = "bin/conferral"
 
 
-def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
-    """Return the closing message, folded to a standard terminal's width."""
+def lines(stage: DemoEnvironment, pids: Sequence[int], desks: Mapping[str, str]) -> list[str]:
+    """Return the closing message, folded to a standard terminal's width.
+
+    Addresses of `desks`, by agent, are longer.
+    """
     others = " or ".join(map(str, pids[1:]))
     answering = " and ".join(characters.name(address) for address in characters.AUTOMATIC_PHONES)
     automatic = (
@@ -35,6 +38,11 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         f"  phones    {stage.sandbox_url}/  (you play everyone)",
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
+        "",
+        "Desks of two agents, in browsers; the links are valid for an hour:",
+        *(f"  {name:<8}  {url}" for name, url in desks.items()),
+        "Press Go ready on both. Hang up the customer's phone, and press Call on it:",
+        "Alice's desk rings. Answer, and transfer the customer to dave, whose desk rings.",
         "",
         "Try a transfer yourself, with these two pages side by side:",
         f"  1. console:  open the call, press Transfer…, to {characters.DAVE}, consult.",

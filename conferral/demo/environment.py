@@ -57,6 +57,12 @@ OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
 REDIS_VERSION_MIN = (6, 2)
 #: The demo's CONFERRAL_DIRECTORY.
 DIRECTORY = f"""\
+[destinations]
+alice = "{characters.ALICE}"
+bob = "{characters.BOB}"
+carol = "{characters.CAROL}"
+dave = "{characters.DAVE}"
+
 [inbound."{characters.SUPPORT}"]
 agents = ["{characters.BOB}", "{characters.CAROL}"]
 fallback = "voicemail"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from conferral import output
 from conferral.demo import closing_message
+from conferral.demo.desks import make_desk_urls
 from conferral.demo.environment import start
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import Story
@@ -91,7 +92,7 @@ async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asynci
             session_id = await runner.start_bridged_call()
             runner.set_phones_manual()
             closing_message.write_env_file(stage, session_id)
-            for line in closing_message.lines(stage, runner.worker_pids()):
+            for line in closing_message.lines(stage, runner.worker_pids(), await make_desk_urls(stage)):
                 output.print_line(line)
             await stop.wait()
     finally:

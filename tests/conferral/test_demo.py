@@ -130,6 +130,8 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         for url in re.findall(r"http://\S+", page.partition("In another terminal")[0]):
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
+        desks = dict(re.findall(r"^  (Alice|Dave) +http://127\.0\.0\.1:\d+/desk#(\S+)$", page, re.MULTILINE))
+        assert len(set(desks.values())) == 2
         after = lines[next(number for number, line in enumerate(lines) if "$CALL" in line) + 1 :]
         commands = "\n".join(after).replace("\\\n", "").partition("\n\nCtrl-C")[0].strip().splitlines()
         assert len(commands) == 9

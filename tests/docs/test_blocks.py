@@ -14,7 +14,7 @@ import pytest
 
 from conferral.commands.parser import parse
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.api.openapi import ALL_ROUTES
 from offhook.command_line import make_parser
 from tests.docs.generated import ROOT, load_script
 from tests.docs.markdown_files import BLOCK, each_page, run_blocks, typed
@@ -86,7 +86,7 @@ def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> Non
 
 @each_page
 def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
-    routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]
+    routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ALL_ROUTES]
     routes.append(("GET", re.compile("/(healthz|readyz|metrics)")))
     for command in typed(run_blocks, markdown):
         if command[0] != "curl":

@@ -28,7 +28,7 @@ def printed() -> list[str]:
             make_client("unix:///tmp/demo/redis.sock"), Keys(environment.PREFIX, environment.PARTITIONS)
         ),
     )
-    return closing_message.lines(where, [4_194_303, 4_194_304])
+    return closing_message.lines(where, [4_194_303, 4_194_304], {"Alice": f"{webhooks}/desk#token"})
 
 
 def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
