@@ -23,7 +23,19 @@ from benchmarks.support.figures import Figures, Results
 from conferral.runtime import log
 
 #: In the order in which they run. Those that take longer have their own targets.
-NAMES = ("start", "worker", "latency", "ingest", "redis_cpu", "silence", "transfer", "memory", "idle", "takeover")
+NAMES = (
+    "start",
+    "worker",
+    "latency",
+    "ingest",
+    "redis_cpu",
+    "silence",
+    "transfer",
+    "memory",
+    "idle",
+    "desks",
+    "takeover",
+)
 LONG = ("simulation", "endurance")
 SIZES = ("full", "quick", "tiny")
 #: For all of them together, in seconds.

@@ -132,20 +132,25 @@ class SessionFollower(ABC, Generic[T]):
         if len(marks) != len(self._marks):  # Redis was set up again, or this is the first poll
             self.live.clear()
             self.is_loaded = False
-        if marks != self._marks or self._polls % EXTRA_READ_EVERY_POLLS == 0:
-            await self._read_changes()
+        if not self.is_loaded or self._polls % EXTRA_READ_EVERY_POLLS == 0:
+            await self._read_changes(frozenset(range(len(marks))))
+        elif marks != self._marks:
+            pairs = enumerate(zip(marks, self._marks, strict=True))
+            await self._read_changes(frozenset(number for number, (mark, before) in pairs if mark != before))
         if not self.is_loaded:
             self.is_loaded = True
             self.revision += 1
         self._marks, self._polls = marks, self._polls + 1
 
-    async def _read_changes(self) -> None:
-        """Read sessions whose version has changed, or that are no longer live."""
-        versions = await self._redis.run(lambda reader: reader.live_versions())
+    async def _read_changes(self, partitions: frozenset[int]) -> None:
+        """Read what has changed in partitions, or is no longer live there."""
+        versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
         # Some sessions begin and end between two polls.
-        ended = set(await self._redis.run(lambda reader: reader.last_ended_ids()))
-        removed = (self.live.keys() - versions.keys()) | (ended - self._ended_last if self.is_loaded else set())
-        known = {name: followed.session.fields.get("version", "") for name, followed in self.live.items()}
+        ended = set(await self._redis.run(lambda reader: reader.last_ended_ids(partitions)))
+        partition_of = (await self._redis.reader()).keys.partition_of
+        live = {name for name in self.live if partition_of(name) in partitions}
+        removed = (live - versions.keys()) | (ended - self._ended_last if self.is_loaded else set())
+        known = {name: self.live[name].session.fields.get("version", "") for name in live}
         wanted = [name for name, version in versions.items() if name not in removed and known.get(name) != version]
         names = [*wanted, *removed]
         sessions: dict[str, StoredSession] = {}
@@ -166,4 +171,4 @@ class SessionFollower(ABC, Generic[T]):
             self.revision += 1
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        self._ended_last = ended
+        self._ended_last = ended | {name for name in self._ended_last if partition_of(name) not in partitions}

@@ -14,6 +14,7 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
+from conferral.runtime.web.guard import raise_file_limit
 from conferral.storage import config
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
@@ -53,6 +54,7 @@ CONFIG_CHECK_EVERY_S = 1.0
 def serve_webhooks(host: str, port: int) -> int:
     """Run the webhooks; return the exit code, or raise SettingsError."""
     settings = load(ServiceSettings)
+    raise_file_limit()  # desks keep streams open
     directory = DirectoryFile(settings)
     tokens = TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     require_free_port(host, port)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiohttp import web
 
-from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
@@ -34,7 +34,7 @@ STREAMS_MAX = 2_000
 #: Open streams of one identity (count).
 OWN_STREAMS_MAX = 3
 #: Pause between two polls while desks follow: an agent waits for each change.
-POLL_EVERY_S = 0.1
+POLL_EVERY_S = 0.05
 #: How often the presence of agents is read, seconds.
 PRESENCE_EVERY_S = 1.0
 #: How long the feed goes on after its last use, seconds: presence is renewed more often.
@@ -144,7 +144,8 @@ class DeskFeed:
 
     def session_of(self, identity: str) -> str:
         """Return the id of an agent's oldest live session; or empty."""
-        return next(iter(self._views_of(identity)), "")
+        views = self._views_of(identity).values()
+        return min(((one.followed.session.created_at_ms, one.followed.session.id) for one in views), default=(0, ""))[1]
 
     def parked(self) -> list[Followed]:
         """Return the parked sessions, oldest first."""
@@ -200,7 +201,7 @@ class DeskFeed:
             if not self._sessions[identity]:
                 del self._sessions[identity]
         if followed is not None and (now := identities_of(followed.session)):
-            self._identities[name], view = now, SessionView(followed)
+            self._identities[name], view = now, SessionView(followed, self._metrics)
             for identity in now:
                 self._sessions.setdefault(identity, {})[name] = view
         return before
@@ -217,7 +218,7 @@ class DeskFeed:
                 reader.end()  # Redis has lost data: start over
             return
         if readers:
-            view = SessionView(followed)
+            view = SessionView(followed, self._metrics)
             events = {identity: view.event(identity) for identity, _ in readers}
             for identity, reader in readers:
                 self._push(reader, events[identity])
@@ -257,7 +258,7 @@ class DeskFeed:
         presence_s = loop.time()
         try:
             while self._readers or loop.time() - self._used_s < IDLE_S:
-                with catch_unexpected(StoreError):
+                with contain(ItemKind.TASK, self._metrics, passing=(StoreError,), task="desks"):
                     try:
                         await self._read_logs()
                         if loop.time() - presence_s >= PRESENCE_EVERY_S:

@@ -4,6 +4,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.session import AGENT, Party, Session
@@ -24,8 +26,9 @@ def identities_of(session: Session) -> frozenset[str]:
 class SessionView:
     """One version of a session, for all desks that may see it."""
 
-    def __init__(self, followed: Followed) -> None:
+    def __init__(self, followed: Followed, metrics: Metrics) -> None:
         self.followed = followed
+        self._metrics = metrics
 
     def event(self, identity: str) -> bytes:
         """Return the event for one agent's desks."""
@@ -53,10 +56,11 @@ class SessionView:
             return {}
         found: dict[str, str] = {}
         allowed: set[str] = set()
-        for command, refusal in command_refusals(session):
-            if not refusal:
-                allowed.add(command.name)
-            found.setdefault(command.name, refusal)
+        with contain(ItemKind.TASK, self._metrics, task="desks", session_id=session.id):  # a desk sees it all the same
+            for command, refusal in command_refusals(session):
+                if not refusal:
+                    allowed.add(command.name)
+                found.setdefault(command.name, refusal)
         names = (command.name for command in DESK_COMMANDS)
         return {name: found[name] for name in names if name in found and name not in allowed}
 

@@ -34,6 +34,16 @@ CHECK_EVERY_S = 1.0
 #: the others have complete requests.
 CONNECTIONS_MAX = 1_000
 
+#: Open files of a process that serves many (count): by default, systems allow 1,024 unless a process asks for more.
+FILES_WANTED = 8_192
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as it may ask for, up to a bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES_WANTED:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES_WANTED)), hard))
+
 
 def connections_max() -> int:
     """Return how many connections of unknown senders a server may have open."""

@@ -149,12 +149,14 @@ class SessionReader:
         """Return the ids of sessions that ended since a time, Unix milliseconds."""
         return await self._collect_ids("ZRANGEBYSCORE", self.keys.ended, since_ms, "+inf")
 
-    async def last_ended_ids(self) -> list[str]:
-        """Return the ids of the sessions of each partition that ended last."""
-        return await self._collect_ids("ZREVRANGE", self.keys.ended, 0, ENDED_LAST - 1)
+    async def last_ended_ids(self, partitions: Iterable[int]) -> list[str]:
+        """Return the ids of the sessions of partitions that ended last."""
+        return await self._collect_ids("ZREVRANGE", self.keys.ended, 0, ENDED_LAST - 1, partitions=partitions)
 
-    async def _collect_ids(self, read: str, key_of: Callable[[int], str], *arguments: int | str) -> list[str]:
-        keys = [key_of(number) for number in range(self.keys.partitions)]
+    async def _collect_ids(
+        self, read: str, key_of: Callable[[int], str], *arguments: int | str, partitions: Iterable[int] | None = None
+    ) -> list[str]:
+        keys = [key_of(number) for number in (range(self.keys.partitions) if partitions is None else partitions)]
         answers = await run_each(self.client, [(read, key, *arguments) for key in keys])
         self.foreign_keys |= {key for key, names in zip(keys, answers, strict=True) if names is None}
         return [name.decode(errors="replace") for names in answers for name in names or ()]
@@ -169,9 +171,9 @@ class SessionReader:
         """Return Redis's time, Unix milliseconds."""
         return await server_time_ms(self.client, self.keys.config)
 
-    async def live_versions(self) -> dict[str, str]:
-        """Return the versions of all live sessions, by id."""
-        live = await self.live_ids()
+    async def live_versions(self, partitions: Iterable[int] | None = None) -> dict[str, str]:
+        """Return the versions of live sessions, by id; by default of all."""
+        live = await self._collect_ids("SMEMBERS", self.keys.live, partitions=partitions)
         versions = await run_each(self.client, [("HGET", self.keys.session(name), "version") for name in live])
         return {name: raw.decode(errors="replace") for name, raw in zip(live, versions, strict=True) if raw}
 
