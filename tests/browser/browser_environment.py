@@ -83,8 +83,9 @@ class Console:
 class BrowserEnvironment(LocalSystem):
     """A world whose phones are in people's hands, and a console."""
 
-    def __init__(self, redis_url: str, *, read_only: bool = False) -> None:
-        super().__init__(redis_url, policy=UNHURRIED, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2)
+    def __init__(self, redis_url: str, *, read_only: bool = False, **settings: str) -> None:
+        usual = {"CONFERRAL_CONVERT_TIMEOUT": 5, "CONFERRAL_LONE_GRACE": 2}
+        super().__init__(redis_url, policy=UNHURRIED, **(usual | settings))
         self.console = Console(redis_url, read_only=read_only)
         self.sandbox.command_line = "conferral"
 

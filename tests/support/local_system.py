@@ -155,6 +155,7 @@ class LocalSystem:
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)
         app = make_app(self.settings, self.publisher, lookup, self.metrics, self.clock, self._directory)
+        self.mount(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
@@ -170,6 +171,9 @@ class LocalSystem:
             self.start_worker()
         await self.eventually(self._partitions_are_held, "every partition has an owner")
         self.sandbox.catch_up()
+
+    def mount(self, app: web.Application) -> None:
+        """Add what else the webhooks process serves; without it, Twilio's requests alone."""
 
     async def __aexit__(self, *_exc: object) -> None:
         with self._steady_time:

@@ -1,0 +1,113 @@
+"""Everything with agents' desks: webhooks with API and desk, the sandbox, and pages in which agents click."""
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from playwright.async_api import Locator, Page, expect
+
+from conferral.storage.connection.client import make_client
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from conferral.webhooks.desk.app import add_desk
+from tests.browser.browser_environment import BrowserEnvironment
+from tests.browser.windows import Windows
+from tests.support.people import ALICE, CUSTOMER, DAVE, NUMBER
+from tests.support.token_files import bearer_of, table, write_tokens
+
+API_KEY = ("SK" + "1" * 32, "secret-of-the-api-key-in-these-tests")
+ISSUER = "crm"
+DESK_SIZE = {"width": 520, "height": 480}
+
+
+class DeskStage(BrowserEnvironment):
+    """A world with desks."""
+
+    def __init__(self, redis_url: str, folder: Path) -> None:
+        directory = folder / "directory.toml"
+        directory.write_text(f'[destinations]\nalice = "{ALICE}"\ndave = "{DAVE}"\n', "utf-8")
+        super().__init__(
+            redis_url,
+            CONFERRAL_DIRECTORY=str(directory),
+            CONFERRAL_TOKENS=str(write_tokens(folder / "tokens.toml", table(ISSUER, ["desk", "read"]))),
+            TWILIO_API_KEY=API_KEY[0],
+            TWILIO_API_SECRET=API_KEY[1],
+            TWILIO_TWIML_APP_SID="AP" + "4" * 32,
+        )
+        self.sandbox.api_key = API_KEY
+
+    def mount(self, app: web.Application) -> None:
+        """Add API and desk."""
+        self._api_client = make_client(self.redis_url, max_connections=2 * CONCURRENT_MAX)
+        api = add_api(app, self.settings, self._api_client, self.keys, self.metrics, self.clock, self._directory)
+        add_desk(api, self._api_client, self.keys)
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        await self._api_client.aclose()
+
+    async def token(self, identity: str) -> str:
+        """Return a desk token, as the agent's server gets it."""
+        body = {"identity": identity}
+        url = f"{self.public_url}/desk/tokens"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json=body, headers=bearer_of(ISSUER)) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            token: str = (await answer.json())["token"]
+            return token
+
+    async def desk(self, windows: Windows, identity: str, **options: Any) -> Page:
+        """Open an agent's desk, and go ready."""
+        url = f"{self.public_url}/desk#{await self.token(identity)}"
+        page = await windows.open(url, **({"size": DESK_SIZE} | options))
+        await go_ready(page)
+        return page
+
+    async def call_in(self) -> Any:
+        """Let the customer call; return their leg."""
+        return await self.sandbox.call_in(CUSTOMER, NUMBER)
+
+
+async def go_ready(page: Page) -> None:
+    """Click until the agent is ready."""
+    await button(page, "Go ready").click()
+    await says(page, "Ready")
+
+
+def button(page: Page, name: str) -> Locator:
+    """A button of the desk."""
+    return page.get_by_role("button", name=name, exact=True)
+
+
+async def click(page: Page, name: str) -> None:
+    """Click a button as soon as it can be."""
+    await expect(button(page, name)).not_to_have_attribute("aria-disabled", "true")
+    await button(page, name).click()
+
+
+async def says(page: Page, state: str) -> None:
+    """Wait for the agent's state."""
+    await expect(page.get_by_role("status").first).to_have_text(state)
+
+
+async def reads(page: Page, text: str) -> None:
+    """Wait for the sentence about the call."""
+    await expect(page.get_by_role("region", name="Call", exact=True).locator(".sentence")).to_contain_text(text)
+
+
+async def transfer(page: Page, to: str, mode: str) -> None:
+    """Fill in the form of a transfer."""
+    await click(page, "Transfer…")
+    await page.get_by_role("option", name=to).click()
+    await page.get_by_role("radio", name=mode).check()
+    await click(page, "Transfer")
+
+
+async def talking(stage: DeskStage, page: Page) -> Any:
+    """Let the customer call, and the agent answer; return the customer's leg."""
+    caller = await stage.call_in()
+    await click(page, "Answer")
+    await reads(page, f"You talk to {CUSTOMER}")
+    return caller

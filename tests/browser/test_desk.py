@@ -1,0 +1,152 @@
+"""Agents take, hold, and transfer calls by their desks; a caller is on the other end."""
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser import axe
+from tests.browser.camera import Camera
+from tests.browser.desk_stage import DeskStage, button, click, go_ready, reads, says, talking, transfer
+from tests.browser.windows import NARROW, Windows
+from tests.support.people import CUSTOMER, DAVE
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(redis_server, tmp_path):
+    async with DeskStage(redis_server.url, tmp_path) as opened:
+        yield opened
+
+
+async def test_two_desks_play_a_consult_by_clicks_alone(stage, windows: Windows, camera: Camera):
+    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
+    caller = await stage.call_in()
+    await expect(alice.get_by_role("region", name="Incoming call")).to_contain_text(CUSTOMER)
+    await click(alice, "Answer")
+    await reads(alice, f"You talk to {CUSTOMER}")
+
+    await transfer(alice, "dave", "Consult")
+    await reads(alice, "dave is being called")
+    await expect(dave.get_by_role("region", name="Incoming call")).to_contain_text("alice")
+    await click(dave, "Answer")
+    await reads(alice, "You talk to dave for")
+    await reads(alice, f"{CUSTOMER} waits with music")
+    await reads(dave, "You talk to alice")
+    await click(alice, "Dismiss")  # that this machine has no microphone
+    await camera.take(alice, "desk")
+
+    await click(alice, "Swap")
+    await reads(alice, f"You talk to {CUSTOMER}")
+    await reads(dave, "You wait on hold")
+    await click(alice, "Swap")
+    await reads(alice, "You talk to dave")
+    await click(alice, "More")
+    await click(alice, "Merge")
+    await reads(dave, f"You talk to {CUSTOMER} and alice")
+    await click(alice, "Complete")
+    await says(alice, "Ready")
+    await reads(dave, f"You talk to {CUSTOMER}")
+    await click(dave, "Hang up")
+    await says(dave, "Ready")
+    await stage.eventually(lambda: caller.status, "the caller's call ends", equals="completed")
+    await stage.settled()
+
+
+@pytest.mark.soak
+async def test_a_declined_call_ends_without_an_agent(stage, windows: Windows):
+    alice = await stage.desk(windows, "alice")
+    caller = await stage.call_in()
+    await click(alice, "Decline")
+    await stage.eventually(lambda: caller.status, "the caller's call ends", equals="completed")
+    await says(alice, "Ready")
+
+
+@pytest.mark.soak
+async def test_a_busy_target_is_named_and_the_agent_keeps_the_caller(stage, windows: Windows):
+    stage.sandbox.phone(DAVE).script(outcome="busy")
+    alice = await stage.desk(windows, "alice")
+    await talking(stage, alice)
+    await transfer(alice, "dave", "Consult")
+    await expect(alice.get_by_role("alert")).to_contain_text("Transfer to dave: the line is busy.")
+    await reads(alice, f"You talk to {CUSTOMER}")
+
+
+@pytest.mark.soak
+async def test_a_call_that_one_agent_parks_is_retrieved_by_another(stage, windows: Windows):
+    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
+    await talking(stage, alice)
+    await click(alice, "More")
+    await click(alice, "Park")
+    await says(alice, "Ready")
+    await click(dave, f"Retrieve {CUSTOMER}")
+    await reads(dave, f"You talk to {CUSTOMER}")
+
+
+@pytest.mark.soak
+async def test_a_reload_in_a_consult_brings_the_agent_back(stage, windows: Windows):
+    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
+    await talking(stage, alice)
+    await transfer(alice, "dave", "Consult")
+    await click(dave, "Answer")
+    await reads(alice, "You talk to dave")
+    token = await stage.token("alice")
+    alice.on("dialog", lambda dialog: dialog.accept())
+    await alice.goto(f"{stage.public_url}/desk?again#{token}")
+    await go_ready(alice)
+    await reads(alice, "You talk to dave")
+    await click(alice, "Complete")
+    await reads(dave, f"You talk to {CUSTOMER}")
+
+
+@pytest.mark.soak
+async def test_a_call_is_played_with_the_keyboard_alone(stage, windows: Windows):
+    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
+    await stage.call_in()
+    await button(alice, "Answer").press("Enter")
+    await reads(alice, f"You talk to {CUSTOMER}")
+    await button(alice, "Transfer…").press("Enter")
+    await expect(alice.get_by_role("option", name="dave")).to_be_visible()
+    for key in ("d", "ArrowDown", "Enter", "Enter"):
+        await alice.keyboard.press(key)
+    await button(dave, "Answer").press("Space")
+    await reads(alice, "You talk to dave")
+    await button(alice, "Complete").press("Enter")
+    await reads(dave, f"You talk to {CUSTOMER}")
+    await button(dave, "Hang up").press("Enter")
+    await says(dave, "Ready")
+
+
+@pytest.mark.soak
+async def test_a_token_that_expires_during_a_call_ends_nothing(stage, windows: Windows):
+    windows.allow("Failed to load resource")
+    alice = await stage.desk(windows, "alice")
+    caller = await talking(stage, alice)
+    await alice.evaluate("document.querySelector('conferral-desk').token = 'expired'")
+    await click(alice, "Hold")
+    await expect(alice.get_by_role("alert")).to_contain_text("desk token")
+    assert caller.status == "in-progress"
+    token = await stage.token("alice")
+    await alice.evaluate("([token]) => { document.querySelector('conferral-desk').token = token; }", [token])
+    await click(alice, "Hold")
+    await reads(alice, "waits with music")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_the_desk_is_accessible_and_fits_a_phone(stage, windows: Windows, theme):
+    alice, dave = await stage.desk(windows, "alice", size=NARROW, theme=theme), await stage.desk(windows, "dave")
+    found = await axe.troubles(alice, "ready")
+    await stage.call_in()
+    await expect(button(alice, "Answer")).to_be_visible()
+    found += await axe.troubles(alice, "incoming")
+    await click(alice, "Answer")
+    await reads(alice, f"You talk to {CUSTOMER}")
+    await click(alice, "Transfer…")
+    found += await axe.troubles(alice, "transfer")
+    await alice.keyboard.press("Escape")
+    await transfer(alice, "dave", "Consult")
+    await click(dave, "Answer")
+    await reads(alice, "You talk to dave")
+    await click(alice, "More")
+    await click(alice, "Digits…")
+    found += await axe.troubles(alice, "consult, digits")
+    assert not found, "\n".join(found)
