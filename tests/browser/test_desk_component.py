@@ -106,7 +106,7 @@ async def test_hanging_up_removes_the_own_party_before_the_leg_ends(desk, window
     await talk(page, desk)
     await button(page, "Hang up").click()
     await has_done(page, "disconnect")
-    assert desk.sent == [(COMMANDS, {"type": "remove", "party": "agent"})]
+    assert desk.sent == [(COMMANDS, {"type": "remove", "party": LEG})]
 
 
 async def test_a_call_is_hung_up_although_no_server_accepts_it(desk, windows):

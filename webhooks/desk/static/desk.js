@@ -56,7 +56,9 @@ export class Desk {
   #life = new AbortController();
   #renewedMs = 0;
   #emitted = { incoming: null, connected: null };
+  /** Sessions whose call the agent asked for, and those that the agent has left on purpose. */
   #expected = new Set();
+  #left = new Set();
   #noticeCount = 0;
 
   /**
@@ -161,9 +163,14 @@ export class Desk {
 
   /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
   async hangUp() {
-    const { session, own } = this.current.value ?? {};
+    const { session, call } = this.current.value ?? {};
+    if (session) {
+      this.#left.add(session.id);
+    }
     if (session && this.isConnected.value) {
-      const accepted = this.#send(session, { id: "hang up", type: "remove", label: "Hang up", fields: { party: own[0] } });
+      // By its SID: when a transfer completes, the party's name changes.
+      const fields = { party: sidOf(call) };
+      const accepted = this.#send(session, { id: "hang up", type: "remove", label: "Hang up", fields });
       await Promise.race([accepted, new Promise((done) => setTimeout(done, HANG_UP_MS))]);
     }
     this.phone.hangUp();
@@ -274,7 +281,8 @@ export class Desk {
   /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
   #takeOwn() {
     const { session, own } = this.incoming.value ?? {};
-    if (session && !this.phone.call.value && (isRecall(session, own) || this.#expected.has(session.id))) {
+    const isOwn = session && (this.#expected.has(session.id) || (isRecall(session, own) && !this.#left.has(session.id)));
+    if (isOwn && !this.phone.call.value) {
       this.#expected.delete(session.id);
       this.phone.answer();
     }
