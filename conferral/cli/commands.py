@@ -15,7 +15,7 @@ from conferral.cli.options import (
     CommandId,
     NewSessionName,
     NoWait,
-    SessionName,
+    OnlySession,
     Yes,
     choices,
     complete_parties,
@@ -57,7 +57,7 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         submit({"type": name, "session": session, **fields}, submit_options)
 
     parameters = [
-        _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),
+        _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", OnlySession, None),
         *map(_option_of, own),
         *([_parameter("yes", Yes, False)] if name in QUESTIONS else ()),
         _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),

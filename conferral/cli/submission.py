@@ -16,15 +16,15 @@ from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations import catalog, explanation, session_summary
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
-from conferral.operations.session_search import allowed_commands_of, find_session, match_session
+from conferral.operations.session_search import allowed_commands_of, find_session, match_session, only_session
 from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.redaction import display_address
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Convert, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
-from conferral.statemachine.states import ParticipantUpdate
+from conferral.statemachine.states import ParticipantUpdate, State
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
@@ -62,7 +62,8 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
     """
     named = fields.get("session", "")
     # Other session names are resolved once Redis is open; validate the other fields now, with a placeholder.
-    stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
+    needs_one = not named and fields["type"] != "call"
+    stands_for = {"session": "CA"} if needs_one or (named and not ID_PATTERN.fullmatch(named)) else {}
     try:
         # Use the stream's own validation, so that invalid fields are reported without publishing anything.
         fields_given = parse({"by": "cli", **fields, **stands_for}).entry()
@@ -91,12 +92,15 @@ def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
     return max(WAIT_MIN_S, ring_s + WAIT_BEYOND_RING_S)
 
 
-async def resolve_session(reader: SessionReader, named: str) -> str:
+async def resolve_session(reader: SessionReader, named: str, command: str) -> str:
     """Return the session's name for the command.
 
-    An id or a call's SID is published as typed, because a repeated command is recognized by its fields. Anything else
-    must match exactly one live session, else UnknownSession or AmbiguousSession is raised.
+    Without a name, it is the only live session, for `convert` the only bridged one. An id or a call's SID is published
+    as typed, because a repeated command is recognized by its fields. Anything else must match exactly one live session,
+    else UnknownSession or AmbiguousSession is raised.
     """
+    if not named:
+        return await only_session(reader, State.BRIDGED if command == Convert.name else None)
     if await reader.find_exact(named):
         return named
     if found := await match_session(reader, named, live_only=True):
@@ -117,7 +121,7 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
         CommandNotDoneError: the user declined, or typed no full id and has no terminal.
     """
     # Prompt outside of the event loop, so that Ctrl-C ends both the prompt and the command.
-    session_name, session_id, whom = run_query(lambda reader: _resolve_for_prompt(reader, session, party))
+    session_name, session_id, whom = run_query(lambda reader: _resolve_for_prompt(reader, command, session, party))
     if sys.stdin.isatty():
         output.require_confirmation(question.format(whom=whom))
     elif session != session_id:
@@ -128,10 +132,10 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     return session_name
 
 
-async def _resolve_for_prompt(reader: SessionReader, named: str, party: str) -> tuple[str, str, str]:
+async def _resolve_for_prompt(reader: SessionReader, command: str, named: str, party: str) -> tuple[str, str, str]:
     """Return the session's name and id, and the parties to hang up."""
     # Resolve it now: by the time the user answers, the last digits may match another session.
-    session_name = await resolve_session(reader, named)
+    session_name = await resolve_session(reader, named, command)
     session_id = await find_session(reader, session_name)
     session = await reader.read_session(session_id)
     whom = [
@@ -147,8 +151,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
-        if session_typed and fields["type"] != "call":  # a `call` has no session yet
-            fields = {**fields, "session": await resolve_session(reader, session_typed)}
+        if fields["type"] != "call":  # which has no session yet
+            fields = {**fields, "session": await resolve_session(reader, session_typed, fields["type"])}
         submitter = CommandSubmitter(reader)
         interrupted = _watch_interrupt()
         try:

@@ -125,6 +125,21 @@ async def find_session(reader: SessionReader, named: str) -> str:
     return session_id
 
 
+async def only_session(reader: SessionReader, state: str | None) -> str:
+    """Return the only live session, or the only one in a state.
+
+    Raise AmbiguousSession, which lists them, if there are several; UnknownSession if there is none.
+    """
+    found = await all_sessions(reader, state, with_ended=False)
+    kind = f"{state or 'live'} call"
+    if len(found) > 1:
+        reason = f"there are {len(found)} {kind}s: {describe_matches(found)}; use an id"
+        raise AmbiguousSession(reason, tuple(one.id for one in found))
+    if not found:
+        raise UnknownSession(f"there is no {kind}")
+    return found[0].id
+
+
 async def match_session(reader: SessionReader, named: str, *, live_only: bool = False) -> str:
     """Return the session that matches what people know; empty if none does.
 

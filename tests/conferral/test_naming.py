@@ -47,6 +47,24 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):
     assert run("show", "alice", "--follow").code == run("show", "23").code == 1
 
 
+def test_without_a_session_the_only_live_one_is_meant_and_for_convert_the_only_bridged_one(run, redis):
+    put(redis, make_session("S0", state="ended"))
+    ran = run("hold", "--party", "agent", "--json")
+    assert (ran.code, ran.error["reason"]) == (1, "there is no live call")
+    put(redis, make_session())
+    assert run("convert", "--no-wait").code == run("hold", "--party", "agent", "--no-wait").code == 0
+    put(redis, make_session("S2", state="conferenced"))
+    assert run("convert", "--no-wait").code == 0
+    assert [fields["session"] for fields in published(redis)] == [CALL] * 3
+    put(redis, make_session("S3"))
+    for words, kind in ((("convert",), "2 bridged"), (("end", "--yes"), "3 live")):
+        ran = run(*words, "--json")
+        assert ran.code == 1
+        assert ran.error["reason"].startswith(f"there are {kind} calls: ")
+        assert ("S2" in ran.error["reason"]) == (kind == "3 live")
+    assert len(published(redis)) == 3
+
+
 def test_end_applies_to_the_session_that_was_confirmed(run, redis, on_terminal, bridged):
     """While the question stands, the last digits may come to mean someone else."""
 
