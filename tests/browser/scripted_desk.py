@@ -81,6 +81,7 @@ class ScriptedDesk:
         self._pages.add_to(app, "")
         app.on_response_prepare.append(self._pages.add_headers)
         router = app.router
+        router.add_post("/desk/tokens", self._issue)
         router.add_post("/desk/access-token", self._access_token)
         router.add_get("/desk/events", self._events)
         router.add_put("/desk/presence", self._presence)
@@ -116,14 +117,17 @@ class ScriptedDesk:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Check the token of requests that need one."""
-        is_file = request.path == "/desk" or request.path.endswith((".js", ".mjs", ".css", ".svg"))
-        if is_file or request.method == "OPTIONS":
+        is_free = request.path in ("/desk", "/desk/tokens") or request.path.endswith((".js", ".mjs", ".css", ".svg"))
+        if is_free or request.method == "OPTIONS":
             return await handler(request)
         if self.is_down:
             return _refused(503, "unavailable", "Redis is not reachable")
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
             return _refused(401, "unauthorized", "the token has expired")
         return await handler(request)
+
+    async def _issue(self, _request: web.Request) -> web.Response:
+        return web.json_response({"token": TOKEN})
 
     async def _access_token(self, _request: web.Request) -> web.Response:
         return web.json_response({"token": "access-token"})
