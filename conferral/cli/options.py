@@ -140,7 +140,7 @@ SessionName = Annotated[
 OnlySession = Annotated[
     str | None,
     typer.Argument(
-        metavar="[SESSION]",
+        metavar="SESSION",
         help=f"{SESSION_HELP}. By default, the only live session; for convert, the only bridged one.",
         callback=_check_session,
         autocompletion=complete_sessions,
