@@ -162,6 +162,12 @@ async def test_flow_that_goes_wrong_is_a_finding(redis_server, tmp_path):
         assert all(call.is_final for call in system.sandbox.model.state.calls.values())
 
 
+async def test_canarys_number_presses_the_key_that_phones_are_asked_for(redis_server, tmp_path):
+    async with canary_system(redis_server.url, tmp_path, CONFERRAL_CONFIRM="phones") as system:
+        (report,) = await canary_reports(system, "consult")
+        assert [one for one in report.findings if one.status == "fail"] == []
+
+
 def test_wrong_use_is_one_clear_line(run, redis):
     assert "no flow is called 'warm'" in run("canary", *OPTIONS, "--flows", "warm", **SERVICE).err
     assert "must be + and digits" in run("canary", "--to", "555", "--answer", CANARY_ANSWER).err

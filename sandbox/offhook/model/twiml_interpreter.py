@@ -256,12 +256,21 @@ def on_verb_over(transaction: Transaction, call: Call) -> None:
     elif call.relay is not None:
         bots.go_on(transaction, call, call.relay)
     elif gather is None:
+        _press_at_other_end(transaction, call)
         run(transaction, call)
     elif gather.prompt < len(gather.verb.children):
         gather.prompt += 1
         _prompt_or_wait(transaction, call, gather)
     else:
         _finish_gather(transaction, call, gather)
+
+
+def _press_at_other_end(transaction: Transaction, call: Call) -> None:
+    """Let the other leg of a call from the account to itself hear played keys."""
+    program = call.program
+    if program is not None and program.position and call.far_sid:
+        keys = program.verbs[program.position - 1].get("digits")
+        on_keys(transaction, transaction.call(call.far_sid), keys.replace("w", "").replace("W", ""))
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
