@@ -123,7 +123,7 @@ def _print(report: "FlowReport") -> None:
     lines.append(f"error codes: {', '.join(report.codes) or 'none'}")
     billed = f"{report.call_s} s in {report.calls} calls, {report.participant_s:.0f} s of participants in conferences"
     lines.append(f"billed: {billed}")
-    lines += [f"{one.status}: {one.found}" for one in report.findings]
+    lines += [f"{one.status}: {one.name}: {one.found}" for one in report.findings]
     for line in lines:
         output.print_fitted(f"  {line}", 4)
 
