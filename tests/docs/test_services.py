@@ -13,7 +13,8 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
-from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.api.desk_routes import DESK_ROUTES
+from conferral.webhooks.api.openapi import ALL_ROUTES
 from conferral.webhooks.app import make_app
 from conferral.webhooks.wait_url import PATHS
 from tests.docs.generated import ROOT
@@ -84,20 +85,22 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def test_the_proxies_lead_to_the_ports_that_are_listened_on() -> None:
     for text in (NGINX, CADDY):
-        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [port_of("webhooks"), port_of("console")]
+        ports = [port_of("webhooks"), port_of("webhooks"), port_of("console")]
+        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == ports
 
 
 def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
-    webhooks, consoles = re.findall(r"location ~ (\S+) \{", NGINX)
+    webhooks, _, consoles = re.findall(r"location ~ (\S+) \{", NGINX)
     (patterns,) = re.findall(r"@twilio path (.+)\n\thandle @twilio \{\n\t\treverse_proxy 127", CADDY)
     for rest in ("    location / { return 404; }\n", "\thandle {\n\t\trespond 404\n\t}\n"):
-        assert (NGINX + CADDY).count(rest) == 1
+        assert (NGINX + CADDY).count(rest) == 2  # of the desk's host, too
     twilios = {path for path in webhook_paths() if path.split("/")[1] in ("voice", "callbacks", "media")}
     assert twilios > {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
 
     for path in webhook_paths():
         assert bool(re.search(webhooks, path)) is (path in twilios), path
         assert any(fnmatch.fnmatchcase(path, one) for one in patterns.split()) is (path in twilios), path
+    assert re.search(r"not path (\S+)\n", CADDY)[1] == "/desk/tokens"
     assert [one for one in ("/healthz", "/readyz", "/", "/ws") if re.search(consoles, one)] == ["/healthz", "/readyz"]
     assert "\t@inside path */healthz */readyz\n\trespond @inside 404\n" in CADDY
 
@@ -106,7 +109,18 @@ def webhook_paths() -> set[str]:
     """Every path that the webhooks answer; an id is the word that a careless pattern would take for Twilio's."""
     app = make_app(settings(), None, None, Metrics(), SystemClock())
     ours = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
-    return {re.sub(r"\{\w+\}", "voice", path) for path in ours | {route.path for route in ROUTES}}
+    return {re.sub(r"\{\w+\}", "voice", path) for path in ours | {route.path for route in ALL_ROUTES}}
+
+
+def test_the_proxies_pass_the_desk_under_a_host_of_its_own_and_nothing_else_of_the_api() -> None:
+    _, desks, _ = re.findall(r"location ~ (\S+) \{", NGINX)
+    (hidden,) = re.findall(r"location = (\S+) \{ return 404; \}", NGINX)
+    (patterns,) = re.findall(r"@desk \{\n\t\tpath (.+)\n", CADDY)
+    browsers = {route.path for route in DESK_ROUTES} | {"/desk", "/desk/conferral-desk.js"}
+    for path in webhook_paths() | {re.sub(r"\{\w+\}", "voice", path) for path in browsers}:
+        is_desks = path.startswith("/desk") and path != hidden
+        assert (path != hidden and bool(re.search(desks, path))) is is_desks, path
+        assert (path != hidden and any(fnmatch.fnmatchcase(path, one) for one in patterns.split())) is is_desks, path
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx, to read its configuration")
@@ -140,4 +154,4 @@ def test_caddy_takes_its_file_and_proxies_before_it_refuses_the_rest(tmp_path: P
     for host in server["routes"]:
         # Caddy sorts directives: what matches every path has to come last.
         (site,) = host["handle"]
-        assert ["match" in one for one in site["routes"]] == [True, False]
+        assert ["match" in one for one in site["routes"]][-2:] == [True, False]

@@ -87,8 +87,8 @@ DESK_ROUTES = (
         "/desk/calls",
         "call_out",
         "Call someone",
-        "The command `call`, with this agent first. It answers once a worker has accepted or rejected the call, or "
-        "after 2 s.",
+        "The command `call` in mode `conference`, with this agent first. It answers once a worker has accepted or "
+        "rejected the call, or after 2 s.",
         {202: ResponseSpec(models.SessionAccepted, "The session's id")},
         body=desk_models.DeskCallRequest,
         more_error_types=_SENT,

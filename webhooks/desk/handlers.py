@@ -11,7 +11,7 @@ from conferral.commands.parser import ParsedCommand
 from conferral.commands.submission import SubmittedCommand
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.states import Phase, TransferMode
+from conferral.statemachine.states import Phase, SessionMode, TransferMode
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api import desk_models, models
 from conferral.webhooks.api.app import Api
@@ -86,7 +86,9 @@ class DeskHandlers:
             field_values.DESTINATION.parse(call.to)
         except ValueError as error:
             raise RequestError(ErrorType.INVALID, f"to {error}") from None
+        # In a bridge, the customer's call would end with the agent's, such as when the page is loaded again.
         fields = {"type": "call", "agent": token.address, "customer": call.to, "id": call.id}
+        fields["mode"] = SessionMode.CONFERENCE
         command = await self._api.handlers.submit(_sent_by(parse_command(fields), token), token)
         await self._wait_for_verdict(request, command)
         return response(202, models.SessionAccepted(command=command.command_id, session=session_of(command)))
