@@ -42,6 +42,8 @@ POLICY = Policy(recalls_max=1, park_timeout_ms=60_000, hold_limit_ms=0)
 LIMITED = replace(POLICY, hold_limit_ms=20_000)
 #: Music plays for longer than any run: what it is asked for again does not change who hears whom.
 BEHAVIOR = Behavior(play_s=100_000.0, say_s_per_character=0.02)
+#: Music ends, so that a caller whom no list shows is noticed when it is asked for again.
+MUSIC_ENDS = replace(BEHAVIOR, play_s=12.0)
 
 
 def command(kind: type[Command], **given: Any) -> Making:
@@ -165,11 +167,12 @@ ALL: tuple[Flow, ...] = (
     _flow("gated", "a blind transfer to a phone that must press 1", "bridged", "blind",
           {**_transfer("blind", "blind", confirm=True), **_STEPS}, phones=_AGENT_TOO),
     _flow("lost", "the agent of a bridge has a desk, and may lose the leg", "bridged", "", _REMOVE, phones=_AGENT_MAY,
-          desks=(AGENT,)),
+          desks=(AGENT,), behavior=MUSIC_ENDS),
     _flow("lost-room", "the agent of a conference has a desk, and may lose the leg", "room", "", {**_REMOVE, **_BLIND},
           phones=_AGENT_TOO, desks=(AGENT,)),
     _flow("lost-fallback", "where the agent's recall may fail, and somebody else is rung", "bridged", "", {},
-          phones={AGENT: ("reject",), CAROL: _ANSWERS}, desks=(AGENT,), settings={"CONFERRAL_INBOUND_FALLBACK": CAROL}),
+          phones={AGENT: ("reject",), CAROL: _ANSWERS}, desks=(AGENT,), behavior=MUSIC_ENDS,
+          settings={"CONFERRAL_INBOUND_FALLBACK": CAROL}),
     _flow("lost-consult", "the agent of a consult has a desk, and may lose the leg", "room", "", _CONSULTING,
           then=("consult", f"answer {TARGET}"), phones=_AGENT_TOO, desks=(AGENT,)),
     _flow("lost-swapped", "the same after a swap", "room", "", _CONSULTING,

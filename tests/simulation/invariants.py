@@ -95,6 +95,7 @@ class InvariantChecker:
         not_judged: Those with another end reason or attempt than the model's, which nothing has reported (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
+        lost: Agents with a desk whose customers waited for them after a loss (count).
         presences: Who was in a conference, and when.
     """
 
@@ -130,7 +131,7 @@ class InvariantChecker:
         self.silent_s: list[float] = []
         self.judged = self.not_judged = 0
         self.call_s = 0.0
-        self.log_entries = 0
+        self.log_entries = self.lost = 0
         self._twilio = twilio
         self._values = values
         self._keys = keys
@@ -320,6 +321,7 @@ class InvariantChecker:
                 self.blame(
                     session.session_id, f"its log goes on from {fields[b'from'].decode()} after {state.decode()}"
                 )
+            self.lost += b'"internal_transfer.mode":"loss"' in fields.get(b"changes", b"")
             version, state = int(fields[b"version"]), fields[b"to"]
             self.log_entries += 1
         if version != int(record[b"version"]) or state != record[b"state"]:

@@ -61,6 +61,9 @@ class Plan:
     hold_limit_s: float = 10.0
     dials_per_session: int = 10
 
+    #: Browsers whose users have a desk: when they hang up, their leg is lost, and is rung again.
+    desks: float = 0.4
+
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 

@@ -22,6 +22,7 @@ from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from offhook.model.messages import InboundCall, Params, PhoneHangsUp
 from tests.simulation import random_people
+from tests.simulation.desks import keep_desks
 from tests.simulation.invariants import QUIETING, InvariantChecker
 from tests.simulation.plan import Plan, WrongClocks
 from tests.simulation.redis_network import Network
@@ -412,6 +413,7 @@ class Simulation:
             self.start_webhooks()
         for _ in range(self.plan.workers):
             self.start_worker()
+        desks = self.loop.create_task(keep_desks(self.client, self.keys, self.plan))
         await asyncio.sleep(2.0)
         self._begin_chaos()
         judging = self.loop.create_task(self._judge_all_along())
@@ -423,6 +425,7 @@ class Simulation:
         await asyncio.gather(*sessions)
         await self._until_empty()
         judging.cancel()
+        desks.cancel()
         for task in self._chaos:
             task.cancel()
         await asyncio.sleep(0)
@@ -468,6 +471,7 @@ class Simulation:
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
         run.counts["innocent entries put aside"] = judge.dead_lettered
+        run.counts["customers of lost agents"] = judge.lost
         run.counts["dials given up unsent"] = judge.unsent
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
