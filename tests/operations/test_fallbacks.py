@@ -11,6 +11,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import OUTBOUND
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
+from tests.statemachine import test_lost_agents as lost_agents
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import CAROL, Scenario
 from tests.statemachine.test_bridge_gate import asked
@@ -46,6 +47,17 @@ def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
     shown = row(session, None, full=False)
     assert (shown["transfer"], shown["transfer_status"]) == ("", "")
     assert not any("transfer:" in sentence for sentence in said(story))
+
+
+def test_recall_of_a_lost_agent_is_shown_as_no_transfer_beside_an_earlier_one() -> None:
+    story = lost_agents.is_live(lost_agents.after_a_transfer().leaves("agent"))
+    session = stored(story)
+
+    assert (session.phase, session.public()["transfer"]["status"]) == ("recall", "completed")
+    assert session_summary.transfer_line(session).endswith("completed")
+    assert attention_of(session, story.session.updated_at_ms) is None
+    assert not is_lone(session)
+    assert "Transferring (recall)" in said(story)[0]
 
 
 def test_a_caller_whom_the_fallback_took_is_not_suggested_another_transfer() -> None:

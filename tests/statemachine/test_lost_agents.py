@@ -24,6 +24,15 @@ def consulting() -> Scenario:
     return story.confirms("customer").takes_part("target").expect_transfer("consulting")
 
 
+def after_a_transfer() -> Scenario:
+    """The target of a consult, who has a desk, is the agent now."""
+    story = conferenced().transfer("consult").confirms("customer")
+    story.placed("target").call("target", "in-progress", desk=True).joins("target").complete().confirms("customer")
+    story.leaves("agent").expect_transfer("completed")
+    story.legs["agent"] = story.legs.pop("target")
+    return story.confirms("customer")
+
+
 def is_live(story: Scenario, *inside: str, **statuses: str) -> Scenario:
     """The read after a loss is due, and shows the customer."""
     story.fires(ReadOverdue).expect(story.session.state.value, "look")
