@@ -14,7 +14,7 @@ from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.messages import encode_message
-from conferral.console.report import ReportRoutes
+from conferral.console.report import DayReports, ReportRoutes
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
@@ -94,7 +94,8 @@ def make_app(
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(redis, tokens, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory)
-    views = ViewFactory(feed, redis, clock)
+    reports = DayReports(redis, clock)
+    views = ViewFactory(feed, redis, clock, reports)
     shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
 
     def greeting(token: Token) -> bytes:
@@ -111,7 +112,7 @@ def make_app(
             has_twilio_pages=is_twilio_url(settings.api_url),
         )
 
-    commands, reports = CommandRoutes(redis, access), ReportRoutes(redis, access, clock)
+    commands, report = CommandRoutes(redis, access), ReportRoutes(reports, access)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(STATIC))
@@ -122,8 +123,8 @@ def make_app(
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
             web.get("/diagram.svg", _state_diagram),
-            web.get("/report.json", reports.as_json),
-            web.get("/report.csv", reports.as_csv),
+            web.get("/report.json", report.as_json),
+            web.get("/report.csv", report.as_csv),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
             web.get(_LIVE_PATH, _PageSockets(app, views, access, clock, greeting).handle),

@@ -8,7 +8,7 @@ import orjson
 from conferral.operations import catalog, session_summary
 from conferral.operations.json_values import to_json_value
 from conferral.operations.session_search import number_of
-from conferral.operations.session_summary import Attention, held_call, is_lone, party_since_ms
+from conferral.operations.session_summary import Attention, held_call, is_lone
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
@@ -58,7 +58,6 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "lone": is_lone(session),
         "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
-        "people": _parties(session, full=full),
         **_columns(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "transfer_status": session.transfer_status,
@@ -91,17 +90,6 @@ def _now(session: Session) -> str:
         return catalog.END_REASONS.get(session.end_reason, session.end_reason)
     doing = session_summary.activity_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
-
-
-def _parties(session: Session, *, full: bool) -> list[list[str]]:
-    """Return all but the customer: name, address, status, search key, start."""
-    found: list[list[str]] = []
-    for name, party in (session.parties if session.is_ended else session.present).items():
-        if name != CUSTOMER and party.address:
-            shown = display_address(party.address, full=full)
-            key, since_ms = f"{shown} {_searchable_digits(party.address, full=full)}", party_since_ms(session, party)
-            found.append([name, shown, party.status, key, to_iso(since_ms)])
-    return found
 
 
 def attention_mark(attention: Attention | None) -> dict[str, object] | None:

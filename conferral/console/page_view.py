@@ -16,12 +16,14 @@ class PageMessage(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    view: Literal["sessions", "session", "health", "dead"] | None = None
+    view: Literal["sessions", "session", "agents", "health", "dead"] | None = None
     #: Whether numbers are shown in full, and whether the list has ended sessions.
     full: bool = False
     ended: bool = False
     #: Whether the list is shown next to a session.
     with_list: bool = False
+    #: The reader's time zone, in which today begins.
+    zone: Annotated[str, Field(max_length=64)] = ""
     #: The session's id, or a call SID.
     id: _Id | None = None
     #: The last log entry that the page has, and the version to show.

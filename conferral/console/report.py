@@ -39,14 +39,37 @@ class _Query(NamedTuple):
     row: str
 
 
-class ReportRoutes:
-    """Serves a day's report, read at most every `READ_EVERY_S` for each zone."""
+class DayReports:
+    """Days' reports, each read at most every `READ_EVERY_S`."""
 
-    def __init__(self, redis: RedisAccess, access: AccessControl, clock: Clock) -> None:
+    def __init__(self, redis: RedisAccess, clock: Clock) -> None:
         self._redis = redis
-        self._access = access
         self._clock = clock
         self._reports: dict[tuple[date, str], SharedResult[OutcomeReport]] = {}
+
+    async def read(self, day: date | None, zone: ZoneInfo | None) -> OutcomeReport:
+        """Return a day's report, by default today's; raise StoreError."""
+        day = day or datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(zone).date()
+        key = (day, zone.key if zone is not None else "")
+        if key not in self._reports:
+            while len(self._reports) >= _REPORTS_MAX:
+                del self._reports[next(iter(self._reports))]
+            self._reports[key] = SharedResult(partial(self._read, day, zone), READ_EVERY_S)
+        return await self._reports[key]()
+
+    async def _read(self, day: date, zone: tzinfo | None) -> OutcomeReport:
+        since_ms, until_ms = (round(1000 * start_of_day(day + timedelta(days=days), zone)) for days in (0, 1))
+        # Of today, up to now, and never before its start.
+        until_ms = max(since_ms, min(until_ms, self._clock.wall_ms()))
+        return await self._redis.run(lambda reader: read_report(reader, since_ms, until_ms))
+
+
+class ReportRoutes:
+    """Serves a day's report."""
+
+    def __init__(self, reports: DayReports, access: AccessControl) -> None:
+        self._reports = reports
+        self._access = access
 
     async def as_json(self, request: web.Request) -> web.Response:
         """Return sentences and tables, and with `of` and `row` a row's calls."""
@@ -82,23 +105,7 @@ class ReportRoutes:
             raise RequestError("unauthorized", "sign in on the console's page first")
         sign_in.token.require(Permission.READ)
         query = _query_of(request)
-        return query, await self._report(query)()
-
-    def _report(self, query: _Query) -> SharedResult[OutcomeReport]:
-        today = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(query.zone).date()
-        day = query.day or today
-        key = (day, query.zone.key if query.zone is not None else "")
-        if key not in self._reports:
-            while len(self._reports) >= _REPORTS_MAX:
-                del self._reports[next(iter(self._reports))]
-            self._reports[key] = SharedResult(partial(self._read, day, query.zone), READ_EVERY_S)
-        return self._reports[key]
-
-    async def _read(self, day: date, zone: tzinfo | None) -> OutcomeReport:
-        since_ms, until_ms = (round(1000 * start_of_day(day + timedelta(days=days), zone)) for days in (0, 1))
-        # Of today, up to now, and never before its start.
-        until_ms = max(since_ms, min(until_ms, self._clock.wall_ms()))
-        return await self._redis.run(lambda reader: read_report(reader, since_ms, until_ms))
+        return query, await self._reports.read(query.day, query.zone)
 
 
 def _query_of(request: web.Request) -> _Query:
@@ -107,7 +114,7 @@ def _query_of(request: web.Request) -> _Query:
     if query.keys() - _PARAMETERS or len(query) > len(set(query)):
         raise RequestError("invalid", f"the parameters are {', '.join(sorted(_PARAMETERS))}, each once at most")
     day = _day_of(query["day"]) if query.get("day") else None
-    zone = _zone_of(query.get("zone", ""))
+    zone = zone_of(query.get("zone", ""))
     return _Query(day, zone, query.get("full") == "1", query.get("of", ""), query.get("row", ""))
 
 
@@ -120,7 +127,7 @@ def _day_of(text: str) -> date:
     raise RequestError("invalid", "day must be a date such as 2026-01-31")
 
 
-def _zone_of(name: str) -> ZoneInfo | None:
+def zone_of(name: str) -> ZoneInfo | None:
     """Return a time zone by its IANA name; None if this machine lacks it."""
     try:
         return ZoneInfo(name) if name else None

@@ -61,6 +61,10 @@ class SessionFeed(SessionFollower[CachedSession]):
         """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
 
+    def directory(self) -> Mapping[str, str]:
+        """Return the directory's addresses by name."""
+        return self._directory()
+
     def known_destinations(self, besides: Collection[str], *, full: bool) -> list[str]:
         """Return what forms suggest: directory names, and other addresses.
 

@@ -2,8 +2,10 @@
 
 from collections import deque
 
+from conferral.console.agents_view import AgentsView
 from conferral.console.messages import encode_message, row
 from conferral.console.page_view import PageMessage, View
+from conferral.console.report import DayReports
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.console.session_view import SessionDetailView
 from conferral.operations import health, statistics
@@ -132,7 +134,8 @@ RATES_OVER_S = 10.0
 class ViewFactory:
     """Creates views, and reads what all pages share."""
 
-    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock, reports: DayReports) -> None:
+        self._reports = reports
         self.feed = feed
         self.redis = redis
         self._clock = clock
@@ -153,6 +156,8 @@ class ViewFactory:
             case "session":
                 detail = SessionDetailView(self.feed, self.redis, self._clock, message, token)
                 return SplitView(self._make_list(message, before), detail) if message.with_list else detail
+            case "agents":
+                return AgentsView(self.feed, self.redis, self._clock, self._reports, message)
             case "health":
                 return HealthView(self.health)
             case "dead":

@@ -68,6 +68,12 @@ class Agents:
         pairs = zip(found[::2], found[1::2], strict=True)
         return [_agent(identity.decode(), stored) for identity, stored in sorted(pairs)]
 
+    async def read(self, now_ms: int) -> Sequence[Agent]:
+        """Return all agents by Redis's time, for users who may only read."""
+        (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
+        agents = (_agent(identity.decode(), stored) for identity, stored in sorted(found.items()))
+        return [one for one in agents if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
+
     async def has_desk(self, identity: str) -> bool:
         """Whether an agent has a desk, ready or away."""
         return has_desk(await run_or_raise(self._client, *desk_queries(self._keys, identity)))

@@ -151,6 +151,8 @@ function wantedSubscription() {
     case "session":
       // Current state first: it shows how the session ended, and which versions exist.
       return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null, with_list: isSplit.value, ended };
+    case "agents":
+      return { view, full, zone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "" };
     case "health":
     case "report": // fetched by itself; the summary comes with any view
       return { view: "health" };
@@ -234,6 +236,9 @@ const HANDLERS = {
     }
   },
   command: store.applyCommand,
+  agents: (message) => {
+    store.agents.value = message.agents;
+  },
   health: (message) => {
     store.health.value = message;
     store.deadCount.value = message.dead;

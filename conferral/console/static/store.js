@@ -65,6 +65,7 @@ export const session = signal(null);
 export const moments = signal([]);
 /** The session as of a version, computed by the server; null while the current one is displayed. */
 export const past = signal(null);
+export const agents = signal(null);
 export const health = signal(null);
 export const dead = signal(null);
 /** Number of dead letters from the last message that had it; null before the first. */
@@ -191,6 +192,7 @@ export function resetAll() {
     rowsKnown.value = false;
     rowsRevision.value += 1;
     summary.value = null;
+    agents.value = null;
     health.value = null;
     dead.value = null;
     deadCount.value = null;

@@ -1,58 +1,63 @@
-// Agents view: every party of a live call except the customer, by address, with their calls, each since they joined it.
+// Agents view: everyone of the directory, with a desk, or on a live call: who is free, and who talks with whom.
 
 import { html } from "htm/preact";
 
-import { kindOf } from "../filtering.js";
-import { Kind } from "../parts/badges.js";
+import { Icon } from "../shared/icon.js";
 import { to } from "../route.js";
-import { isStale, rows, rowsKnown, rowsRevision } from "../store.js";
+import { agents, isStale } from "../store.js";
 import { Text, counted } from "../shared/text.js";
-import { Lasts, Time } from "../shared/time.js";
+import { Time, span } from "../shared/time.js";
+
+/** Statuses in the order of the list, with their icons. */
+const STATUSES = { busy: "phone-call", ready: "circle-check", away: "user-round-x", "not on a call": "circle" };
+const ORDER = Object.keys(STATUSES);
 
 /** The view. */
 export function Agents() {
-  void rowsRevision.value;
-  const all = [...rows.values()];
-  const live = agents(all.filter((row) => row.state !== "ended"));
-  const found = live.length ? live : agents(all);
-  const nothing = found.length ? "No one is on a call. On the newest ended calls:" : "No one is on a call.";
+  const all = agents.value;
+  const counts = ORDER.map((status) => [status, (all ?? []).filter((one) => one.status === status).length]);
   return html`<div class=${isStale.value ? "is-blind" : ""}>
-    <div class="view-head"><h1>Agents</h1><p class="small muted">Everyone on a live call except customers.</p></div>
-    ${live.length ? null : html`<p class="nothing muted">${rowsKnown.value ? nothing : "Loading calls…"}</p>`}
-    <ul class="agents">${found.map((agent) => html`<${Agent} key=${agent.key} agent=${agent} />`)}</ul>
+    <div class="view-head">
+      <h1>Agents</h1>
+      <p class="small muted">${counts.filter(([, count]) => count).map(([status, count]) => `${count} ${status}`).join(", ")}</p>
+    </div>
+    ${all === null
+      ? html`<p class="muted">Loading…</p>`
+      : all.length
+        ? html`<${Table} all=${all} />`
+        : html`<p class="nothing muted">No one yet. Agents appear with a desk, a name in the directory (CONFERRAL_DIRECTORY), or a call.</p>`}
   </div>`;
 }
 
-function Agent({ agent }) {
-  return html`<li class="panel agent">
-    <h2><${Text} value=${agent.address} /> <span class="small muted">${counted(agent.calls.length, "call")}</span></h2>
-    <ul>
-      ${agent.calls.map(
-        ({ row, party, status, since }) => html`<li key=${row.id}>
-          <a href=${to("session", row.id)}><${Text} value=${row.title || row.id} /></a>
-          <${Kind} kind=${kindOf(row)} />
-          <span class="muted"><${Text} value=${`${party}, ${status}`} /></span>
-          <span class="number"><${Time} at=${since} as="clock" />, <${Lasts} from=${since} to=${row.ended_at} /></span>
-        </li>`,
-      )}
-    </ul>
-  </li>`;
+function Table({ all }) {
+  const sorted = [...all].sort((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status));
+  return html`<div class="panel scroll" tabindex="0" role="region" aria-label="Table of agents">
+    <table class="agents">
+      <thead>
+        <tr>
+          <th scope="col">Agent</th><th scope="col">Status</th><th scope="col">With</th><th scope="col" class="number">Since</th>
+          <th scope="col" class="number">Missed today</th><th scope="col" class="number">Talk today</th>
+        </tr>
+      </thead>
+      <tbody>${sorted.map((one) => html`<${Agent} key=${`${one.name} ${one.address}`} agent=${one} />`)}</tbody>
+    </table>
+  </div>`;
 }
 
-/**
- * Returns agents with their calls: those on the most calls first, then by address.
- *
- * @param {Iterable<object>} all Rows as received.
- */
-function agents(all) {
-  const found = new Map();
-  for (const row of all) {
-    for (const [party, address, status, key, since] of row.people) {
-      const agent = found.get(key) ?? { key, address, calls: [] };
-      agent.calls.push({ row, party, status, since });
-      found.set(key, agent);
-    }
-  }
-  const byCalls = (one, other) => other.calls.length - one.calls.length || (one.key < other.key ? -1 : 1);
-  return [...found.values()].sort(byCalls);
+function Agent({ agent: { name, address, status, since, calls, missed, talk_s: talkS } }) {
+  return html`<tr>
+    <th scope="row"><${Text} value=${name} /> ${address.replace("client:", "") === name ? null : html`<span class="small muted"><${Text} value=${address} /></span>`}</th>
+    <td><span class="kind"><${Icon} name=${STATUSES[status] ?? "circle"} />${status}</span></td>
+    <td>
+      ${calls.map(
+        (call) => html`<p key=${call.id}>
+          <a href=${to("session", call.id)}><${Text} value=${call.people || call.id} /></a>
+          <span class="small muted"> <${Text} value=${call.status === "connected" ? call.party : `${call.party}, ${call.status}`} /></span>
+        </p>`,
+      )}
+    </td>
+    <td class="number"><${Time} at=${since} as="age" /></td>
+    <td class=${missed ? "number is-missed" : "number"}>${missed ? counted(missed, "ring") : ""}</td>
+    <td class="number">${talkS ? span(talkS * 1000) : ""}</td>
+  </tr>`;
 }
