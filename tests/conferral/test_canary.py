@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -205,6 +206,16 @@ def test_commands_of_the_page_run_the_canary_on_the_sandbox(redis_server, tmp_pa
         until(lambda: _bash(line, tmp_path, variables).returncode == 0, "webhooks and worker are ready", programs[-1])
         ran = _bash(check, tmp_path, variables)
         assert re.search(r"ok +canary +ran .*: as documented", ran.stdout), ran.stdout
+
+        programs.append(start("canary", *OPTIONS, "--yes", cwd=tmp_path, env=variables))
+        with redis_server.client() as redis:
+            until(lambda: redis.exists("conferral:canary"), "it has begun", programs[-1])
+        programs[-1].send_signal(signal.SIGINT)
+        _, printed = programs[-1].communicate()
+        assert (programs[-1].returncode, printed.splitlines()[-1]) == (
+            1,
+            "interrupted; the canary's calls were hung up",
+        )
     finally:
         for program in programs:
             program.terminate()
