@@ -94,7 +94,7 @@ def _parameters(route: Route) -> list[tuple[str, str, str]]:
         body = openapi.document("")["components"]["schemas"][route.body.__name__]["properties"]
         rows += [(f"`{name}`", described["description"], "body") for name, described in body.items()]
     elif route.body:
-        rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
+        rows.append(("", "the fields of a command, below", "body"))
     return rows
 
 
@@ -106,7 +106,7 @@ def _commands() -> list[tuple[str, str, str]]:
     """Return the commands with their required and optional fields, once for all with the same."""
     found: dict[tuple[str, str], list[str]] = {}
     for command in COMMANDS:
-        own = {"session"} if command.name == "call" else set()
+        own = {"session"} if command.opens_session else set()
         fields = [one for one in fields_of(command) if one.name not in _COMMON - own]
         optional = [one.name for one in fields if not one.is_required]
         cell = words(name for name in optional if name not in _DIAL_OPTIONS)

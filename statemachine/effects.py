@@ -136,6 +136,16 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
     coaches: str = ""
 
 
+class ClearEndOnExit(Effect, frozen=True, kw_only=True):
+    """Let members leave another program's conference without ending it.
+
+    Fails unless a read then shows that each is in it, not on hold, and without `EndConferenceOnExit`. Safe to retry.
+    """
+
+    conference_sid: str
+    call_sids: tuple[str, ...]
+
+
 class RedirectToVoicemail(CallEffect, frozen=True, kw_only=True):
     """Move a call to the voicemail. Never retried: the greeting would restart."""
 
@@ -217,7 +227,7 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
 
 
 EFFECTS: tuple[type[Effect], ...] = (
-    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement, StartRecording,
-    ChangeRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl, HangUpCall, EndConference,
-    ReadCalls,
+    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, ClearEndOnExit, PlayAnnouncement,
+    StartRecording, ChangeRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl, HangUpCall,
+    EndConference, ReadCalls,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from conferral.statemachine.parts import (
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.statemachine.states import (
     INTERNAL_MODES,
+    Adoption,
     Opening,
     ParticipantUpdate,
     PartyStatus,
@@ -240,6 +241,9 @@ class Session(BaseRecord, frozen=True):
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
     opening: Opening = Opening.OVER
+    adoption: Adoption = Adoption.OVER
+    #: SID of the conference that its parties were adopted from.
+    adopted_from: str = ""
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()

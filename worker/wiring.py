@@ -52,6 +52,7 @@ from conferral.worker.ownership import Ownership
 from conferral.worker.partition import Partition
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
+from conferral.worker.routing.adoption import AdoptionReader
 from conferral.worker.routing.router import CommandRouter
 from conferral.worker.sweep.diff import route_of_own_bridge
 from conferral.worker.sweep.session_recovery import SessionRecovery
@@ -142,7 +143,8 @@ class WorkerParts:
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
         self.sweeper = self._make_sweeper(lists, names)
-        admission = CommandAdmission(core, self._make_addresses(rest), names, limits)
+        adoptions = AdoptionReader(rest, settings.account_sid, core)
+        admission = CommandAdmission(core, self._make_addresses(rest), adoptions, names, limits)
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:

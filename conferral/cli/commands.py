@@ -31,7 +31,7 @@ _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs
 
 
 def _help_text(command: type[Command]) -> str:
-    session = "" if command.name == "call" else _SESSION_EXAMPLE
+    session = "" if command.opens_session else _SESSION_EXAMPLE
     others = PARTY_EXAMPLES if issubclass(command, PartyCommand) else OTHER_EXAMPLES
     examples = EXAMPLES.get(command.name, others)
     typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
@@ -57,7 +57,7 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         submit({"type": name, "session": session, **fields}, submit_options)
 
     parameters = [
-        _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", OnlySession, None),
+        _parameter("session", NewSessionName if command.opens_session else OnlySession, None),
         *map(_option_of, own),
         *([_parameter("yes", Yes, False)] if name in QUESTIONS else ()),
         _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),

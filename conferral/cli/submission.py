@@ -151,7 +151,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
-        if fields["type"] != "call":  # which has no session yet
+        if not COMMANDS_BY_NAME[fields["type"]].opens_session:
             fields = {**fields, "session": await resolve_session(reader, session_typed, fields["type"])}
         submitter = CommandSubmitter(reader)
         interrupted = _watch_interrupt()

@@ -132,7 +132,8 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
     """Return a command's method: its fields are keywords, as are the options."""
     fields = {_KEYWORDS.get(one.name, one.name): one for one in own_fields(command)}
     # A new session's id is optional, and no position makes clear what it is.
-    session = Parameter("session", _KEYWORD, default="") if command is events.Call else Parameter("session", _POSITION)
+    new = Parameter("session", _KEYWORD, default="")
+    session = new if command.opens_session else Parameter("session", _POSITION)
     signature = Signature(
         [
             Parameter("self", _POSITION),

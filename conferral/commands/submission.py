@@ -17,7 +17,7 @@ from conferral.operations.session_search import allowed_commands_of
 from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.events import Call
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import safe_id
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome, CommandsFullError
@@ -139,7 +139,7 @@ class CommandSubmitter:
 
     async def _check_session(self, command: SubmittedCommand) -> None:
         is_there = bool(command.session and await self._run(self._reader.find_exact(command.session)))
-        opens_session = command.kind == Call.name
+        opens_session = COMMANDS_BY_NAME[command.kind].opens_session
         if opens_session and is_there:
             raise CommandIdConflict(command.kind, identity.existing_session(), command_id=command.command_id)
         if not opens_session and not is_there:

@@ -18,6 +18,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bri
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     UNREACHED_DIAL_STATUSES,
+    Adoption,
     CallStatus,
     Opening,
     PartyStatus,
@@ -270,6 +271,7 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 def finish_conversion(draft: Draft, event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.CallsOverdue)
+    draft.change(adoption=Adoption.OVER)
     parties.finish_call(draft, event)
     settle_conference(draft, event)
     begin_queued_commands(draft)
@@ -280,7 +282,7 @@ def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     missing = not_none(guards.leg_to_repair(draft, event))
     apply_presence(draft, event)
     draft.change(repair_attempted=True)
-    redirect_leg(draft, draft.session.parties[missing.name])
+    redirect_leg(draft, draft.session.parties[missing.name], left_conference=draft.session.adopted_from)
     draft.change_party(draft.session.parties[missing.name], repair_moved_at_ms=draft.now_ms)
 
 

@@ -60,9 +60,9 @@ def finish_command(
 
 
 def finish_call(draft: Draft, _event: Event) -> None:
-    """Report the `call` command, if there is one, as done: the two talk."""
+    """Report `call` or `adopt`, if there is one, as done: the two talk."""
     for command in draft.session.pending_commands:
-        if command.name == events.Call.name:
+        if command.name in (events.Call.name, events.Adopt.name):
             finish_command(draft, command, CommandStatus.DONE)
 
 

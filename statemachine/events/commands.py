@@ -14,6 +14,8 @@ from conferral.statemachine.states import TRANSFER_MODES, RecordAction, Supervis
 class Command(Event, frozen=True, kw_only=True):
     """Base class of commands."""
 
+    #: Whether it begins a session; all others need one.
+    opens_session: ClassVar[bool] = False
     #: Fields of which exactly one must be given; empty for commands without such a rule.
     one_of: ClassVar[tuple[str, ...]] = ()
     #: The field whose value may decide if a session accepts it, if any, and its values; a party's are the session's.
@@ -56,6 +58,7 @@ class Call(DialCommand, frozen=True, kw_only=True):
     conference. Done when the two are talking. The dial options apply to the agent.
     """
 
+    opens_session: ClassVar[bool] = True
     logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
 
     session_id: str = ""
@@ -242,6 +245,30 @@ class Record(Command, frozen=True, kw_only=True):
     say: Hidden[str] = ""
 
 
+class Adopt(Command, frozen=True, kw_only=True):
+    """Take over a call from another program's conference.
+
+    Moves two of its members, who talk to each other there, into a conference of the new session, the agent first. Done
+    when both have joined. That conference goes on without them, and none of its other members is touched.
+    """
+
+    opens_session: ClassVar[bool] = True
+    logged: ClassVar[tuple[str, ...]] = ("conference", "ref")
+
+    session_id: str = ""
+    #: SIDs of their calls.
+    customer: Hidden[str]
+    agent: Hidden[str]
+    #: Its SID; the router finds it if it is empty.
+    conference: str = ""
+    ref: str = ""
+    #: What the router has read of the calls: their addresses, our number, and the direction of the customer's.
+    customer_address: Hidden[str] = ""
+    agent_address: Hidden[str] = ""
+    number: Hidden[str] = ""
+    direction: str = "inbound"
+
+
 class End(Command, frozen=True):
     """End the call for everyone."""
 
@@ -249,6 +276,6 @@ class End(Command, frozen=True):
 #: All commands, in the order of the docs.
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
-    Supervise, Announce, Press, Record, End,
+    Supervise, Announce, Press, Record, Adopt, End,
 )  # fmt: skip
 COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}

@@ -8,7 +8,8 @@ from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
 
-EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
+OPENS = tuple(command for command in on.COMMANDS if command.opens_session)
+EVERY = tuple(command for command in on.COMMANDS if not command.opens_session)
 NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
 #: Commands about one party who is in the conference.
@@ -41,10 +42,11 @@ COMMANDS: tuple[Row, ...] = (
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
 
-    # call
+    # call, adopt
+    Row(B,                      ANY,           on.Adopt,                            when.opens_session,              V,                      do.open_adoption),
     Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
     Row(B,                      ANY,           on.Call,                             when.opens_session,              STAY,                   do.open_outbound),
-    Row(LIVE|E,                 ANY,           on.Call,                             None,                            STAY,                   refuse("the session already exists")),
+    Row(LIVE|E,                 ANY,           OPENS,                               None,                            STAY,                   refuse("the session already exists")),
 
     # convert
     Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),

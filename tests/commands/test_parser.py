@@ -28,6 +28,7 @@ VALID = {
     "announce": {"say": "Hello"},
     "press": {"party": CALL_SID, "digits": "1w2#"},
     "record": {"action": "pause"},
+    "adopt": {"customer": CALL_SID, "agent": f"CA{'1' * 32}", "conference": f"CF{'2' * 32}", "ref": "T-7"},
 }
 
 
@@ -56,8 +57,8 @@ INVISIBLE = (
     "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
 )
 NAMES = (
-    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, retrieve, "
-    "supervise, swap, transfer, unhold, unmute"
+    "add, adopt, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, "
+    "retrieve, supervise, swap, transfer, unhold, unmute"
 )
 
 

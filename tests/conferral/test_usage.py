@@ -18,8 +18,8 @@ COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "call",
     "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
-    "announce", "press", "record", "end", "report", "check", "canary", "upgrade", "dead", "forget", "outcomes",
-    "api-token",
+    "announce", "press", "record", "adopt", "end", "report", "check", "canary", "upgrade", "dead", "forget",
+    "outcomes", "api-token",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from conferral.statemachine.effects import (
     ChangeRecording,
+    ClearEndOnExit,
     CreateCall,
     CreateParticipant,
     Dial,
@@ -102,7 +103,7 @@ def words(effect: Effect) -> str:
         RedirectToUrl: "send away", StartRecording: "record", RedirectToVoicemail: "move to voicemail:",
         FindMessage: "find message of",
     }  # fmt: skip
-    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look", ClearEndOnExit: "let go"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
 
 

@@ -32,6 +32,7 @@ from conferral.statemachine.parts import (
 )
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
+    Adoption,
     Opening,
     PartyStatus,
     Phase,
@@ -56,7 +57,18 @@ from tests.support.people import CUSTOMER
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 WORD = st.text("abcXYZ019-_", min_size=1, max_size=12)
 MS = st.integers(0, 4_000_000_000_000)
-WORDS = (State, Phase, PartyStatus, TransferMode, TransferStatus, TransferStage, WaitAudio, SessionMode, Opening)
+WORDS = (
+    State,
+    Phase,
+    PartyStatus,
+    TransferMode,
+    TransferStatus,
+    TransferStage,
+    WaitAudio,
+    SessionMode,
+    Opening,
+    Adoption,
+)
 BY_TYPE = {
     str: TEXT,
     int: st.integers(0, 2**53),

@@ -19,6 +19,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
+    Adopt,
     Call,
     CallReceived,
     CallsRead,
@@ -51,7 +52,7 @@ READS_PAUSE_S = 0.25
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
 WAITING_MAX = 10_000
-_OPENING_EVENTS = (CallReceived, ClientCallReceived, Call)
+_OPENING_EVENTS = (CallReceived, ClientCallReceived, Adopt, Call)
 
 
 class FirstReads:

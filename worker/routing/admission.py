@@ -11,7 +11,8 @@ import structlog
 from conferral.commands import identity
 from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
-from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Press, Supervise, Transfer
+from conferral.statemachine.events import DIAL_LIMIT, Adopt, Call, Command, DialCommand, Press, Supervise, Transfer
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
@@ -25,6 +26,7 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry, pa
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore, report_refused_dials
 from conferral.worker.routing.addresses import CommandAddresses, without_destinations
+from conferral.worker.routing.adoption import AdoptionReader, HeldMemberError
 
 log = structlog.get_logger()
 
@@ -33,12 +35,18 @@ class CommandAdmission:
     """Appends each valid command to its session's stream; rejects the others."""
 
     def __init__(
-        self, core: WorkerCore, addresses: CommandAddresses, conference_names: ConferenceNames, dial_limits: DialLimits
+        self,
+        core: WorkerCore,
+        addresses: CommandAddresses,
+        adoptions: AdoptionReader,
+        conference_names: ConferenceNames,
+        dial_limits: DialLimits,
     ) -> None:
         self._client = core.client
         self._keys = core.keys
         self._metrics = core.metrics
         self._addresses = addresses
+        self._adoptions = adoptions
         self._conference_names = conference_names
         self._dial_limits = dial_limits
 
@@ -59,7 +67,7 @@ class CommandAdmission:
             try:
                 parsed = await self._addresses.resolve(parsed, await self._canary_agent(parsed))
             except BadCommandError as error:
-                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
+                if parsed.event_type.opens_session or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
         except BadCommandError as error:
@@ -70,12 +78,21 @@ class CommandAdmission:
             return
         event = parsed.event(session_id, command_id, parse_entry_id(entry.entry_id)[0])
         refused = refused or await self._reserve_dials(event)
-        if refused and isinstance(event, Call):
+        if refused and event.opens_session:
             await self._reject(command_id, "", refused)
             return
         if refused:
             event = replace(event, refused=refused)
-        if isinstance(event, Call) and parsed.session:
+        if isinstance(event, Adopt):
+            try:
+                event = await self._adoptions.complete(event)
+            except BadCommandError as error:
+                await self._reject(command_id, "", str(error))
+                return
+            except HeldMemberError as error:
+                await self._reject(command_id, "", str(error), CommandStatus.FAILED)
+                return
+        if isinstance(event, Call | Adopt) and parsed.session:
             event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
         if isinstance(event, Press):
             await ask(self._client, *digits.keep(self._keys, command_id, event.digits))
@@ -128,7 +145,7 @@ class CommandAdmission:
         The claim stores whether a new session's id was free, so a repetition takes the same path.
         """
         named = parsed.session
-        if parsed.event_type is not Call:
+        if not parsed.event_type.opens_session:
             # A value that may be a phone number must not be stored.
             if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
                 return None
@@ -163,14 +180,17 @@ class CommandAdmission:
 
     async def _claim_and_reject(self, command_id: str, entry: Entry, reason: str) -> None:
         """Reject a command that can't be parsed, unless its id has an outcome."""
-        # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
-        reference = "" if (text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
+        # Its `session` may be anything, such as a token: store only a known id. Some commands name a new session.
+        command = COMMANDS_BY_NAME.get((text_of(entry) or {}).get("type", ""))
+        reference = "" if command is not None and command.opens_session else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None
         if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
             await self._reject(command_id, claimed, reason)
 
-    async def _reject(self, command_id: str, session: str, reason: str) -> None:
-        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
+    async def _reject(
+        self, command_id: str, session: str, reason: str, status: CommandStatus = CommandStatus.REJECTED
+    ) -> None:
+        report = CommandReport(command_id, status, reason)
         await report_command(self._client, self._keys, session, report)
         log.info("command_rejected", command_id=command_id, reason=reason)
 

@@ -1,0 +1,56 @@
+"""Guards on the adoption of a call from another program's conference."""
+
+from conferral.statemachine import effects, events
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.calls import leg_to_repair, shows_leg_still_missing
+from conferral.statemachine.session import AGENT
+from conferral.statemachine.states import Adoption
+from conferral.statemachine.step import Draft
+
+_BEFORE_CUSTOMER = (Adoption.CLEARING, Adoption.MOVING_AGENT)
+
+
+def is_adopting(draft: Draft, _event: Event) -> bool:
+    """Whether the session moves its parties out of another conference."""
+    return draft.session.adoption is not Adoption.OVER
+
+
+def customer_is_elsewhere(draft: Draft, _event: Event) -> bool:
+    """Whether the customer still is to stay in the other conference."""
+    return draft.session.adoption in _BEFORE_CUSTOMER
+
+
+def adopted_agent_was_moved(draft: Draft, event: events.EffectSucceeded) -> bool:
+    """Whether Twilio has moved the agent, so that the customer follows."""
+    is_move = event.kind == effects.RedirectCall.kind and event.party == AGENT
+    return is_move and draft.session.adoption is Adoption.MOVING_AGENT
+
+
+def adopted_agent_has_joined(draft: Draft, _event: Event) -> bool:
+    """Whether the agent waits in our conference for the customer."""
+    return draft.session.adoption is Adoption.MOVING_AGENT and draft.session.agent.in_conference
+
+
+def adoption_has_lost_party(draft: Draft, event: Event) -> bool:
+    """Whether someone has hung up before the customer was moved."""
+    is_over = draft.session.agent.is_gone or draft.session.customer.is_gone
+    return is_over and customer_is_elsewhere(draft, event)
+
+
+def adoption_is_late(draft: Draft, event: Event) -> bool:
+    """Whether the time is over, and no request may still move the agent."""
+    session = draft.session
+    is_over = events.ConvertOverdue.timer not in session.timers and not session.open_redirects
+    return is_over and customer_is_elsewhere(draft, event) and not session.agent.in_conference
+
+
+def shows_adopted_agent_missing(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the agent is to be moved once more; no one else is yet."""
+    missing = leg_to_repair(draft, event)
+    is_moving = draft.session.adoption is Adoption.MOVING_AGENT and not draft.session.open_redirects
+    return is_moving and missing is not None and missing.name == AGENT
+
+
+def shows_adoption_failed(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a party can't be moved, long after the second request."""
+    return is_adopting(draft, event) and shows_leg_still_missing(draft, event)

@@ -1,0 +1,132 @@
+"""What `adopt` needs to know of two calls in another program's conference.
+
+Source: Twilio docs, Call, Conference, and Participants resources.
+"""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+from twilio.rest import Client
+
+from conferral.commands.parser import BadCommandError
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.lifecycle import gather
+from conferral.statemachine.events import Adopt
+from conferral.statemachine.events.effect_results import ParticipantSeen
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.storage.connection.client import run_or_raise
+from conferral.telephony.addresses import without_params
+from conferral.telephony.conference_lists import STARTED
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_queries import participants_in
+from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, text_of
+from conferral.worker.core import WorkerCore
+
+#: Timeout of all reads, seconds; later commands wait for them.
+DEADLINE_S = 4.0
+#: Newest conferences in progress that are searched (count), and how many at a time.
+SEARCHED_MAX = 200
+SEARCHED_AT_ONCE = 20
+_HAND_OFF = "it is bridged to another call, which a move would end; redirect it to /voice/handoff instead"
+
+
+class HeldMemberError(Exception):
+    """A member is on hold, so the two don't talk; the message names it."""
+
+
+class AdoptionReader:
+    """Reads the calls and the conference of an `adopt`."""
+
+    def __init__(self, client: Client, account_sid: str, core: WorkerCore) -> None:
+        self._client = client
+        self._account_sid = account_sid
+        self._store = core.client
+        self._keys = core.keys
+
+    async def complete(self, event: Adopt) -> Adopt:
+        """Return the command with the conference and the addresses.
+
+        Raise BadCommandError if the calls can't be adopted, HeldMemberError if one of them is on hold.
+        """
+        if event.customer == event.agent:
+            raise BadCommandError("customer and agent: must be two calls")
+        for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent)):
+            if session_id := await self._live_session(call_sid):
+                raise BadCommandError(f"{field}: the call belongs to session {session_id}")
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                with label_requests("adopt"):
+                    return await self._complete(event)
+        except (ProviderError, TimeoutError):
+            raise BadCommandError("Twilio did not say in time where the calls are; try again") from None
+
+    async def _live_session(self, call_sid: str) -> str:
+        """Return the live session that a call belongs to; empty for none."""
+        (found,) = await run_or_raise(self._store, ("GET", self._keys.call(call_sid)))
+        if found is None:
+            return ""
+        session_id = str(found.decode())
+        live = self._keys.live(self._keys.partition_of(session_id))
+        (is_live,) = await run_or_raise(self._store, ("SISMEMBER", live, session_id))
+        return session_id if is_live else ""
+
+    async def _complete(self, event: Adopt) -> Adopt:
+        customer, agent = await gather(self._call(CUSTOMER, event.customer), self._call(AGENT, event.agent))
+        conference, members = await self._conference(event)
+        for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent)):
+            member = members.get(call_sid)
+            if member is None or member.is_ringing:
+                await self._refuse_bridged(field, call_sid)
+                raise BadCommandError(f"{field}: the call is not in the conference")
+            if member.held:
+                raise HeldMemberError(f"{field}: the call is on hold in its conference")
+        is_inbound = customer["direction"] == INBOUND
+        return replace(
+            event,
+            conference=conference,
+            customer_address=customer["from" if is_inbound else "to"],
+            agent_address=agent["from" if agent["direction"] == INBOUND else "to"],
+            number=customer["to" if is_inbound else "from"],
+            direction=INBOUND if is_inbound else OUTBOUND,
+        )
+
+    async def _call(self, field: str, call_sid: str) -> dict[str, str]:
+        """Return a call's direction and addresses, if it is in progress."""
+        call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
+        if call is None or text_of(call.account_sid) != self._account_sid:
+            raise BadCommandError(f"{field}: no call in this account has this SID")
+        if call.status != CallStatus.IN_PROGRESS:
+            raise BadCommandError(f"{field}: the call is not in progress")
+        if text_of(call.parent_call_sid):
+            raise BadCommandError(f"{field}: {_HAND_OFF}")
+        return {
+            "direction": text_of(call.direction),
+            "from": without_params(text_of(call._from)),  # noqa: SLF001  # the library's public name of `from`
+            "to": without_params(text_of(call.to)),
+        }
+
+    async def _refuse_bridged(self, field: str, call_sid: str) -> None:
+        """Refuse a call whose `<Dial>` has connected another."""
+        children = await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=20))
+        if any(child.status not in FINAL_CALL_STATUSES for child in children):
+            raise BadCommandError(f"{field}: {_HAND_OFF}")
+
+    async def _conference(self, event: Adopt) -> tuple[str, dict[str, ParticipantSeen]]:
+        """Return the conference that both are in, or else the named one."""
+        if event.conference:
+            return event.conference, await self._members(event.conference)
+        page = partial(self._client.conferences.page_async, status=STARTED, page_size=SEARCHED_MAX)
+        listed = [text_of(one.sid) for one in await list_page(page)]
+        for first in range(0, len(listed), SEARCHED_AT_ONCE):
+            some = listed[first : first + SEARCHED_AT_ONCE]
+            for sid, members in zip(some, await gather(*map(self._members, some)), strict=True):
+                if event.customer in members or event.agent in members:
+                    return sid, members
+        await self._refuse_bridged(CUSTOMER, event.customer)
+        await self._refuse_bridged(AGENT, event.agent)
+        raise BadCommandError("no conference in progress has the two calls; name it with conference")
+
+    async def _members(self, conference_sid: str) -> dict[str, ParticipantSeen]:
+        return {seen.call_sid: seen for seen in await participants_in(self._client, conference_sid)}
