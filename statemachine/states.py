@@ -151,7 +151,7 @@ class Opening(StrEnum):
 
 
 class Adoption(StrEnum):
-    """How far a session that began with `adopt` has moved its parties. Internal."""
+    """How far a session has moved the parties that it adopts. Internal."""
 
     #: They are about to be able to leave the other program's conference without ending it.
     CLEARING = "clearing"

@@ -133,9 +133,9 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(T,            WITH_AGENT, on.Automatic, when.lost_agent_is_back,           STAY,                   do.let_lost_agent_talk),
 
     # A call that is taken over from another program's conference: until the customer is moved, they are left alone there.
-    Row(V,            ANY,       on.Automatic, when.adoption_has_lost_party,      E,                      do.give_up_adoption),
-    Row(V,            ANY,       on.Automatic, when.adoption_is_late,             E,                      do.give_up_adoption),
-    Row(V,            ANY,       on.Automatic, when.adopted_agent_has_joined,     STAY,                   do.move_adopted_customer),
+    Row(V,            ANY,        on.Automatic, when.adoption_has_lost_party,      E,                      do.give_up_adoption),
+    Row(V,            ANY,        on.Automatic, when.adoption_is_late,             E,                      do.give_up_adoption),
+    Row(V,            ANY,        on.Automatic, when.adopted_agent_has_joined,     STAY,                   do.move_adopted_customer),
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.

@@ -17,7 +17,8 @@ CALL = {"agent": "client:alice", "customer": "+14155550123", "ref": "T-7"}
 
 
 def example(name: str) -> dict[str, object]:
-    return CALL if name == "call" else {"session": "CA1", **EXAMPLES[name]}
+    opening = {"call": CALL, "adopt": {"customer": f"CA{'1' * 32}", "agent": f"CA{'2' * 32}"}}
+    return opening.get(name) or {"session": "CA1", **EXAMPLES[name]}
 
 
 def test_every_command_is_a_tool():

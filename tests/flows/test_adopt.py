@@ -1,4 +1,4 @@
-"""Two members of another program's conference are taken over; whoever else is in it stays there."""
+"""Two members of another program's conference are taken over; all others stay there."""
 
 import aiohttp
 import pytest
@@ -11,10 +11,10 @@ from tests.support.people import CUSTOMER, TARGET
 pytestmark = [pytest.mark.redis, pytest.mark.system(speed=5.0)]
 OTHER_NUMBER = "+12025550177"
 SESSION = "taken-over"
-ROOM = '<Dial><Conference endConferenceOnExit="true">room</Conference></Dial>'
+JOIN = '<Dial><Conference endConferenceOnExit="true">theirs</Conference></Dial>'
 
 
-class Room:
+class Theirs:
     """A conference of another program: its caller, and those whom it has dialed by REST."""
 
     def __init__(self, system: LocalSystem, customer: CallHandle) -> None:
@@ -26,7 +26,7 @@ class Room:
         """Dial someone into it, as the other program does."""
         self._system.sandbox.phone(address).script(answer_after_s=0.02)
         form = {"From": OTHER_NUMBER, "To": address, "EndConferenceOnExit": "true"}
-        answer = await self._post("room/Participants.json", form)
+        answer = await self._post("theirs/Participants.json", form)
         self.sid = answer["conference_sid"]
         member = self._system.sandbox.call(answer["call_sid"])
         await self._system.eventually(lambda: member.sid in self._system.listening.hears(self.customer), address)
@@ -47,41 +47,41 @@ class Room:
 
 
 @pytest.fixture
-async def room(system):
+async def theirs(system):
     """A caller of the other program's number, alone."""
-    async with ForeignApp(join=ROOM) as app:
+    async with ForeignApp(join=JOIN) as app:
         system.sandbox.add_number(OTHER_NUMBER, voice_url=f"{app.url}/join")
-        yield Room(system, await system.sandbox.call_in(CUSTOMER, OTHER_NUMBER))
+        yield Theirs(system, await system.sandbox.call_in(CUSTOMER, OTHER_NUMBER))
 
 
 def requests_to(system: LocalSystem, call: CallHandle) -> list[str]:
     return [entry.path.rpartition("Accounts/")[2] for entry in system.sandbox.request_log.requests("POST", call.sid)]
 
 
-async def adopt(system, room, agent, **fields):
-    return await system.done("adopt", SESSION, customer=room.customer.sid, agent=agent.sid, **fields)
+async def adopt(system, theirs, agent, **fields):
+    return await system.done("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid, **fields)
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_both_are_moved_and_are_an_ordinary_session(system, room, named):
-    agent = await room.dial("client:zoe")
-    await adopt(system, room, agent, ref="T-7", **({"conference": room.sid} if named else {}))
+async def test_both_are_moved_and_are_an_ordinary_session(system, theirs, named):
+    agent = await theirs.dial("client:zoe")
+    await adopt(system, theirs, agent, ref="T-7", **({"conference": theirs.sid} if named else {}))
     session = await system.until(SESSION, state="conferenced")
-    await system.until_talk(room.customer, agent)
+    await system.until_talk(theirs.customer, agent)
     assert (session["direction"], session["number"], session["ref"]) == ("inbound", OTHER_NUMBER, "T-7")
     assert [session[f"party.{name}.address"] for name in ("customer", "agent")] == [CUSTOMER, "client:zoe"]
-    assert session["conference_sid"] not in ("", room.sid)
+    assert session["conference_sid"] not in ("", theirs.sid)
     system.answered_by(TARGET)
     await system.done("transfer", SESSION, to=TARGET, mode="blind")
-    await system.until_talk(room.customer, await system.dialed(TARGET))
+    await system.until_talk(theirs.customer, await system.dialed(TARGET))
     await system.ended_by_command(SESSION)
 
 
-async def test_their_conference_goes_on_without_them(system, room):
-    agent, third = await room.dial("client:zoe"), await room.dial("client:max")
-    fourth = await room.dial("client:mia")
-    await adopt(system, room, agent)
-    await system.until_talk(room.customer, agent)
+async def test_their_conference_goes_on_without_them(system, theirs):
+    agent, third = await theirs.dial("client:zoe"), await theirs.dial("client:max")
+    fourth = await theirs.dial("client:mia")
+    await adopt(system, theirs, agent)
+    await system.until_talk(theirs.customer, agent)
     await system.until_talk(third, fourth)
     assert [third.status, fourth.status] == ["in-progress"] * 2
     assert requests_to(system, third) == requests_to(system, fourth) == []
@@ -92,71 +92,73 @@ async def test_their_conference_goes_on_without_them(system, room):
 
 
 @pytest.mark.parametrize("who", ["customer", "agent"])
-async def test_member_on_hold_fails_it_and_both_are_where_they_were(system, room, who):
-    agent = await room.dial("client:zoe")
-    await room.update({"customer": room.customer, "agent": agent}[who], Hold="true")
-    outcome = await system.command("adopt", SESSION, customer=room.customer.sid, agent=agent.sid)
+async def test_member_on_hold_fails_it_and_both_are_where_they_were(system, theirs, who):
+    agent = await theirs.dial("client:zoe")
+    await theirs.update({"customer": theirs.customer, "agent": agent}[who], Hold="true")
+    outcome = await system.command("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
     assert (outcome.status, outcome.reason) == ("failed", f"{who}: the call is on hold in its conference")
-    assert {room.customer.status, agent.status} == {"in-progress"}
-    await room.update({"customer": room.customer, "agent": agent}[who], Hold="false")
-    await adopt(system, room, agent)
-    await system.until_talk(room.customer, agent)
+    assert {theirs.customer.status, agent.status} == {"in-progress"}
+    await theirs.update({"customer": theirs.customer, "agent": agent}[who], Hold="false")
+    await adopt(system, theirs, agent)
+    await system.until_talk(theirs.customer, agent)
     await system.ended_by_command(SESSION)
 
 
 @pytest.mark.parametrize("fault", [{"status": 400, "code": 20001}, {"status": 500}])
-async def test_agent_whom_twilio_does_not_move_leaves_both_where_they_were(system, room, fault):
-    agent = await room.dial("client:zoe")
+async def test_agent_whom_twilio_does_not_move_leaves_both_where_they_were(system, theirs, fault):
+    agent = await theirs.dial("client:zoe")
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}.json", count=9, **fault)
-    outcome = await system.command("adopt", SESSION, customer=room.customer.sid, agent=agent.sid)
+    outcome = await system.command("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
     assert outcome.status == "failed"
     await system.until(SESSION, state="ended", end_reason="convert-failed")
-    await system.until_talk(room.customer, agent)
-    assert system.redirects_of(room.customer) == 0
+    await system.until_talk(theirs.customer, agent)
+    assert system.redirects_of(theirs.customer) == 0
     system.sandbox.faults.clear()
-    await system.done("adopt", f"{SESSION}-again", customer=room.customer.sid, agent=agent.sid)
-    await system.until_talk(room.customer, agent)
+    await system.done("adopt", f"{SESSION}-again", customer=theirs.customer.sid, agent=agent.sid)
+    await system.until_talk(theirs.customer, agent)
     await system.ended_by_command(f"{SESSION}-again")
 
 
-async def test_lost_answers_move_each_once(system, room):
-    agent = await room.dial("client:zoe")
-    for call in (agent, room.customer):
+async def test_lost_answers_move_each_once(system, theirs):
+    agent = await theirs.dial("client:zoe")
+    for call in (agent, theirs.customer):
         system.sandbox.faults.next_rest("POST", f"/Calls/{call.sid}.json", cut="after")
-    await adopt(system, room, agent)
-    await system.until_talk(room.customer, agent)
-    assert [system.redirects_of(one) for one in (agent, room.customer)] == [1, 1]
+    await adopt(system, theirs, agent)
+    await system.until_talk(theirs.customer, agent)
+    assert [system.redirects_of(one) for one in (agent, theirs.customer)] == [1, 1]
     await system.ended_by_command(SESSION)
 
 
-async def test_worker_that_dies_meanwhile_is_followed_by_another(system, room):
-    agent = await room.dial("client:zoe")
-    await system.begins("adopt", SESSION, customer=room.customer.sid, agent=agent.sid)
+async def test_worker_that_dies_meanwhile_is_followed_by_another(system, theirs):
+    agent = await theirs.dial("client:zoe")
+    await system.begins("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
     await system.replace_workers()
     await system.until(SESSION, state="conferenced")
-    await system.until_talk(room.customer, agent)
+    await system.until_talk(theirs.customer, agent)
     await system.ended_by_command(SESSION)
 
 
-async def test_agent_who_hangs_up_first_leaves_the_customer_alone(system, room):
-    agent, third = await room.dial("client:zoe"), await room.dial("client:max")
+async def test_agent_who_hangs_up_first_leaves_the_customer_alone(system, theirs):
+    agent, third = await theirs.dial("client:zoe"), await theirs.dial("client:max")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*.json", status=503, count=2)
-    await system.begins("adopt", SESSION, customer=room.customer.sid, agent=agent.sid)
+    await system.begins("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
     agent.hang_up()
     await system.until(SESSION, state="ended")
-    assert {room.customer.status, third.status} <= {"in-progress", "completed"}
-    assert not [one for one in requests_to(system, room.customer) if one.endswith(f"Calls/{room.customer.sid}.json")]
+    assert {theirs.customer.status, third.status} <= {"in-progress", "completed"}
+    assert not [
+        one for one in requests_to(system, theirs.customer) if one.endswith(f"Calls/{theirs.customer.sid}.json")
+    ]
 
 
-async def test_what_can_not_be_adopted_is_rejected(system, room):
-    agent = await room.dial("client:zoe")
+async def test_what_can_not_be_adopted_is_rejected(system, theirs):
+    agent = await theirs.dial("client:zoe")
     bridged, its_agent = await system.talking()
     refused = "it is bridged to another call, which a move would end; redirect it to /voice/handoff instead"
     cases = [
-        (room.customer.sid, room.customer.sid, "customer and agent: must be two calls"),
+        (theirs.customer.sid, theirs.customer.sid, "customer and agent: must be two calls"),
         ("CA" + "0" * 32, agent.sid, "customer: no call in this account has this SID"),
         (bridged.sid, agent.sid, f"customer: the call belongs to session {bridged.sid}"),
-        (room.customer.sid, its_agent.sid, f"agent: the call belongs to session {bridged.sid}"),
+        (theirs.customer.sid, its_agent.sid, f"agent: the call belongs to session {bridged.sid}"),
     ]
     for customer_sid, agent_sid, why in cases:
         await system.rejected(why, "adopt", SESSION, customer=customer_sid, agent=agent_sid)
@@ -167,10 +169,10 @@ async def test_what_can_not_be_adopted_is_rejected(system, room):
         child = await system.dialed("client:max")
         await system.until_talk(caller, child)
         await system.rejected(f"customer: {refused}", "adopt", SESSION, customer=caller.sid, agent=agent.sid)
-        await system.rejected(f"agent: {refused}", "adopt", SESSION, customer=room.customer.sid, agent=child.sid)
+        await system.rejected(f"agent: {refused}", "adopt", SESSION, customer=theirs.customer.sid, agent=child.sid)
         caller.hang_up()
         over = "customer: the call is not in progress"
         await system.rejected(over, "adopt", SESSION, customer=caller.sid, agent=agent.sid)
-    await system.until_talk(room.customer, agent)
-    room.customer.hang_up()
+    await system.until_talk(theirs.customer, agent)
+    theirs.customer.hang_up()
     await system.ended_by_command(bridged.sid)

@@ -24,6 +24,7 @@ from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.routing import router
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
+from conferral.worker.routing.adoption import AdoptionReader
 from conferral.worker.routing.router import CommandRouter
 from offhook import ACCOUNT_SID
 from tests.support.entries import event_in
@@ -54,7 +55,8 @@ class Routing:
     def router(self) -> CommandRouter:
         core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
         addresses = CommandAddresses(lambda: FallbackRules(self.names, self.allowed), self.caller_ids)
-        admission = CommandAdmission(core, addresses, NAMES, self.limits)
+        adoptions = AdoptionReader(Twilio("AC1", "token"), "AC1", core)
+        admission = CommandAdmission(core, addresses, adoptions, NAMES, self.limits)
         return CommandRouter(core, BlockingReads(self.blocking), admission, self.owns_router)
 
     async def run(self, until) -> None:

@@ -107,7 +107,7 @@ def test_each_operation_takes_and_answers_what_clients_rely_on():
     assert {name: shape_of(one) for name, one in operations().items()} == expected
     assert [name for name, one in operations().items() if one.get("security") == []] == ["describe_http"]
     (body,) = operations()["call"]["requestBody"]["content"].values()
-    # A call needs no `type`, so nothing but the fields tells one from an adoption.
+    # A call needs no `type`: only the fields distinguish it from an adoption.
     assert body["schema"] == {"oneOf": [{"$ref": f"#/components/schemas/{one}Command"} for one in ("Call", "Adopt")]}
     schemas = HTTP["components"]["schemas"]
     assert [("type" in schemas[f"{one}Command"]["required"]) for one in ("Call", "Adopt")] == [False, True]
