@@ -87,6 +87,7 @@ MEANINGS = {
     "session_not_found": "A request names a session that Redis does not have, and the attempt to recover it failed.",
     "session_reopened": "A session that Redis lacked was opened from a later request of its call.",
     "setting_unknown": "An environment variable looks like a setting but isn't one; `reason` suggests a name.",
+    "desk_token_issued": "Your server got a desk token for an agent; `token_name` asked for it.",
     "signed_in": "Someone signed in to the console.",
     "standby_begun": "Twilio refuses this worker's credentials, but not another's; it hands its partitions over.",
     "standby_ended": "Twilio accepts this worker's credentials again, or no other's; it takes partitions again.",

@@ -99,7 +99,9 @@ class Keys:
         "agents", "Hash: presence of each agent with a desk, by identity, as JSON. Expires with the last of them."
     )
     config = PrefixKey(
-        "config", "Hash: partition count, a digest of the account's SID, schema version, key of console cookies."
+        "config",
+        "Hash: partition count, a digest of the account's SID, schema version, random keys of console cookies and desk "
+        "tokens.",
     )
 
     checks = PrefixKey("checks", "Hash: the last check and canary, as JSON: time, result, findings.")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from conferral.operations.redis_access import RedisAccess
@@ -30,6 +31,8 @@ from conferral.webhooks.api.desk_routes import DESK_COMMANDS
 from conferral.webhooks.api.models import IssuedToken
 from conferral.webhooks.api.parameters import ErrorType
 from conferral.webhooks.api.routes import Route
+
+log = structlog.get_logger()
 
 #: Lifetime of a desk token, seconds.
 TTL_S = 3600
@@ -89,6 +92,7 @@ class DeskTokens:
         claims = _Claims(request.identity, request.name or request.identity, issuer.name, expires_at_s)
         body = _encode(msgspec.json.encode(claims))
         signature = _signature(await self._read_key(), body, issuer)
+        log.info("desk_token_issued", token_name=issuer.name)
         return IssuedToken(
             token=f"{body}.{_encode(signature)}", identity=request.identity, expires_at=to_iso(expires_at_s * 1000)
         )
