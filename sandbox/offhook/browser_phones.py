@@ -99,11 +99,14 @@ class BrowserPhones:
     def invite(self, call: Call) -> bool:
         """Let a call ring in the browsers of its address; return whether it does."""
         called = [it for it in self._browsers if it.is_registered and it.address == phone_of(call)]
-        about = {"CallSid": call.sid, "From": call.from_, "To": phone_of(call), "AccountSid": self._sandbox.account_sid}
         for browser in called:
-            browser.ringing.add(call.sid)
-            browser.send("invite", callsid=call.sid, parameters={**about, "Params": urlencode(call.custom)})
+            self._ring(browser, call)
         return bool(called)
+
+    def _ring(self, browser: Browser, call: Call) -> None:
+        about = {"CallSid": call.sid, "From": call.from_, "To": phone_of(call), "AccountSid": self._sandbox.account_sid}
+        browser.ringing.add(call.sid)
+        browser.send("invite", callsid=call.sid, parameters={**about, "Params": urlencode(call.custom)})
 
     def on_connected(self, call_sid: str) -> None:
         """Stop the ringing of a call that was answered."""
@@ -177,7 +180,16 @@ class BrowserPhones:
         elif wanted and not browser.is_registered:
             browser.send_error(access_token.NOT_ALLOWED, "the access token does not allow incoming calls")
         browser.send("ready" if browser.is_registered else "offline")
+        if browser.is_registered:
+            self._ring_late(browser)
         self._sandbox.notify()
+
+    def _ring_late(self, browser: Browser) -> None:
+        """Let calls ring in a browser that registers only now, after a reload."""
+        for call in self._sandbox.model.live_calls():
+            is_rung = call.status == "ringing" and call.direction != "inbound" and phone_of(call) == browser.address
+            if is_rung and call.sid not in browser.ringing:
+                self._ring(browser, call)
 
     def _act(self, browser: Browser, kind: str, call_sid: str, payload: Mapping[Any, Any]) -> None:
         match kind:

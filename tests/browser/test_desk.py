@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from tests.browser import axe
 from tests.browser.camera import Camera
-from tests.browser.desk_stage import DeskStage, button, click, reads, says, talking, transfer
+from tests.browser.desk_stage import DeskStage, button, click, go_ready, reads, says, talking, transfer
 from tests.browser.windows import NARROW, Windows
 from tests.support.people import CUSTOMER, DAVE
 
@@ -78,6 +78,22 @@ async def test_a_call_that_one_agent_parks_is_retrieved_by_another(stage, window
     await click(alice, "Park")
     await says(alice, "Ready")
     await click(dave, f"Retrieve {CUSTOMER}")
+    await reads(dave, f"You talk to {CUSTOMER}")
+
+
+@pytest.mark.soak
+async def test_a_reload_in_a_consult_brings_the_agent_back(stage, windows: Windows):
+    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
+    await talking(stage, alice)
+    await transfer(alice, "dave", "Consult")
+    await click(dave, "Answer")
+    await reads(alice, "You talk to dave")
+    token = await stage.token("alice")
+    alice.on("dialog", lambda dialog: dialog.accept())
+    await alice.goto(f"{stage.public_url}/desk?again#{token}")
+    await go_ready(alice)
+    await reads(alice, "You talk to dave")
+    await click(alice, "Complete")
     await reads(dave, f"You talk to {CUSTOMER}")
 
 

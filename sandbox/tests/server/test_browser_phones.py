@@ -84,6 +84,19 @@ async def answer_in(browser: BrowserClient, sandbox: Sandbox) -> tuple[CallHandl
     return caller, leg
 
 
+async def test_call_rings_in_a_browser_that_registers_while_it_rings(
+    bridging: WebhookApp, sandbox: Sandbox, open_browser: Open
+) -> None:
+    sandbox.phone("client:alice").script()
+    _, leg = await call_alice(sandbox)
+    bob, alice = await (await open_browser()).register(jwt("bob")), await (await open_browser()).register()
+    assert (await alice.take("invite"))["callsid"] == leg.sid
+    await alice.send("answer", callsid=leg.sid)
+    assert (await alice.take("answer")) == {"callsid": leg.sid}
+    assert leg.status == "in-progress"
+    assert not bob.socket.closed
+
+
 async def test_call_rings_in_every_browser_of_the_identity_and_the_first_to_answer_wins(
     bridging: WebhookApp, sandbox: Sandbox, open_browser: Open
 ) -> None:
