@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser import axe, browser_actions
+from tests.browser import axe, browser_actions, busy_period
 from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
@@ -58,6 +58,8 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
 
     console, address = views.console, views.stage.console.address
     for view, there in (
+        ("agents", console.get_by_role("row").nth(1)),
+        ("report", console.get_by_role("link", name="CSV")),
         ("health", console.get_by_role("row").nth(1)),
         ("dead", console.get_by_role("heading", name="By reason")),
         ("sessions", browser_actions.sessions(console).first),
@@ -96,6 +98,30 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_view_is_accessible(views, theme, size):
     await check_everywhere(views, theme, size)
+
+
+WIDTHS = (360, 600, 761, 1000, 1100, 1600)
+
+
+async def test_no_view_is_wider_than_its_window_nor_has_letters_below_12_px(redis, console, windows):
+    live = busy_period.put_busy_period(redis)
+    page = await browser_actions.signed_in(windows, console)
+    found = []
+    for view in ("sessions", f"session/{live[3].id}", "agents", "report", "health", "dead"):
+        await page.goto(f"{console.address}#{view}")
+        await expect(page.get_by_role("heading", level=1).first).to_be_attached()
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 800})
+            found += [f"{view}: {line}" for line in await axe.too_wide(page)]
+        found += [f"{view}: {line}" for line in await page.evaluate(SMALL_LETTERS)]
+    assert found == []
+
+
+#: Texts that are smaller than 12 px.
+SMALL_LETTERS = """() => [...document.querySelectorAll("#page *")].filter((one) =>
+  [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim())
+  && one.getClientRects().length && parseFloat(getComputedStyle(one).fontSize) < 12
+).map((one) => `${one.tagName} ${one.className}: ${one.textContent.slice(0, 40)}`)"""
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.soak)])

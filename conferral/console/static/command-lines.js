@@ -1,6 +1,5 @@
 // Equivalent command lines: the CLI and curl.
 
-import { printable } from "./shared/text.js";
 import { hello } from "./store.js";
 
 /** Refers to the token by its environment variable; shows it only if it is public, as in the demo. */
@@ -54,23 +53,6 @@ export function readLines(program, session) {
     ["command line", `${program} explain ${quoted(session)}`],
     ["curl", `curl ${address(`/sessions/${encodeURIComponent(session)}`)} ${authorization()}`],
   ];
-}
-
-/** Returns commands that read health. */
-export function healthLines(program) {
-  return [
-    ["command line", `${program} check`],
-    ["curl", `curl ${address("/metrics")}`],
-  ];
-}
-
-/**
- * Returns commands that list dead letters, those with a reason or all; the control API has none. A reason with control
- * characters is left out.
- */
-export function deadLetterLines(program, reason) {
-  const options = reason && printable(reason) === reason ? ["--reason", quoted(reason)] : [];
-  return [["command line", [program, "dead", ...options].join(" ")]];
 }
 
 /** JSON in ASCII, so that bidirectional characters can't reorder a terminal's line. */

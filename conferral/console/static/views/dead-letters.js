@@ -4,9 +4,7 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { RefusedError, actOnDeadLetters, press, pressed } from "../actions.js";
-import { deadLetterLines } from "../command-lines.js";
 import { Dialog } from "../parts/dialog.js";
-import { CommandLine } from "../parts/command-line.js";
 import { to, route } from "../route.js";
 import { staleReason, dead, hello, isStale, may } from "../store.js";
 import { counted, Text } from "../shared/text.js";
@@ -39,7 +37,6 @@ export function Dead() {
     <${Undelivered} found=${found} why=${why} />
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
-    <${CommandLine} lines=${deadLetterLines(hello.value.public_command || "conferral", reason)} />
     ${asking.value ? html`<${Confirm} what=${asking.value} why=${why} />` : null}
   </div>`;
 }

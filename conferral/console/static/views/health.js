@@ -2,11 +2,9 @@
 
 import { html } from "htm/preact";
 
-import { healthLines } from "../command-lines.js";
 import { Mark } from "../parts/badges.js";
 import { Code } from "../parts/timeline.js";
-import { CommandLine } from "../parts/command-line.js";
-import { health, hello, isStale } from "../store.js";
+import { health, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Sentence, Time, shortSpan } from "../shared/time.js";
 
@@ -33,7 +31,6 @@ export function Health() {
         <${Failures} health=${found} />
       </div>
     </div>
-    <${CommandLine} lines=${healthLines(hello.value.public_command || "conferral")} />
   </div>`;
 }
 
