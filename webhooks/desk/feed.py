@@ -26,7 +26,7 @@ from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.command_stream import read_outcome
 from conferral.webhooks.api import desk_models
 from conferral.webhooks.api.streams import READY, ChangesReader, EventStreams, Followed, OpenStreams, encode_event
-from conferral.webhooks.desk.session_view import SessionView, identities_of
+from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
 from conferral.webhooks.desk.tokens import DeskToken
 
 #: Open streams of desks of a process (count); fewer if it may open few files, which Twilio's requests need first.
@@ -178,7 +178,8 @@ class DeskFeed:
     async def renew(self, token: DeskToken, desk: str, *, is_ready: bool) -> desk_models.OwnPresence:
         """Renew an agent's presence, and return it; may raise StoreError."""
         await self.follow()
-        identity, is_busy = token.identity, bool(self.session_of(token.identity))
+        identity = token.identity
+        is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
         renewed = self._agents.renew(identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy)
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in tuple(self._readers.get(identity, ())):

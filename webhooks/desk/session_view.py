@@ -23,6 +23,15 @@ def identities_of(session: Session) -> frozenset[str]:
     return frozenset(one.removeprefix(_CLIENT) for one in addresses if one.startswith(_CLIENT))
 
 
+def keeps_desk(session: Session, identity: str) -> bool:
+    """Whether an agent's desk stays registered during this call.
+
+    A call that was lost, and rings again, may have lost its desk, too.
+    """
+    legs = (party for party in session.present.values() if party.address == f"{_CLIENT}{identity}")
+    return any(not leg.is_coming_back for leg in legs)
+
+
 class SessionView:
     """One version of a session, for all desks that may see it."""
 

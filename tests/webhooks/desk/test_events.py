@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine.parts import DialOptions, Recording
+from conferral.statemachine.session import LOST
 from conferral.statemachine.states import PartyStatus
 from conferral.webhooks.api import streams
 from conferral.webhooks.desk import feed
@@ -118,6 +119,24 @@ async def test_presence_is_sent_first_and_with_each_change(desks, store):
         assert (busy["status"], busy["session"], busy["since"]) == ("busy", CALLER, ready["since"])
         await put(store, ended(session()))
         assert (await next_of(stream, "presence"))["status"] == "ready"
+
+
+async def test_a_newer_desk_is_registered_during_a_call_only_if_that_was_lost_and_rings_again(desks, store):
+    headers = await desks.bearer()
+
+    async def registered(desk):
+        _, own = await desks.ask("PUT", "/desk/presence", headers, json={"status": "ready", "desk": desk})
+        return own["registered"]
+
+    async with desks.events(headers) as stream:
+        await first_sessions(stream)
+        assert await registered("tab-1") == "tab-1"
+        await put(store, session())
+        await next_of(stream, "session")
+        assert await registered("tab-2") == "tab-1"
+        await put(store, with_agent(session(), "client:alice", PartyStatus.RINGING, recall_reason=LOST))
+        assert (await next_of(stream, "session"))["parties"]["agent"]["status"] == "ringing"
+        assert await registered("tab-2") == "tab-2"
 
 
 async def test_streams_of_one_agent_and_of_all_are_limited(desks, metrics, monkeypatch):

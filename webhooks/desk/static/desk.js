@@ -271,6 +271,9 @@ export class Desk {
     }
     this.sessions.value = sessions;
     this.#takeOwn();
+    if (this.state.value === "waiting") {
+      this.#renewNow(); // the other desk's call may be lost
+    }
   }
 
   /** A session that a new stream has not sent has ended meanwhile. */
@@ -329,6 +332,11 @@ export class Desk {
     if (this.state.value === "ready" && !this.phone.isRegistered.value) {
       await this.phone.register();
     }
+  }
+
+  #renewNow() {
+    this.#renewedMs = 0;
+    this.#renewIfDue();
   }
 
   /** A page that is hidden has late timers; so whatever the stream brings is an occasion, too. */
@@ -460,8 +468,7 @@ export class Desk {
       this.dismissAll("call");
     });
     this.#emitEnded(call);
-    this.#renewedMs = 0;
-    this.#renewIfDue();
+    this.#renewNow();
     if (this.state.value === "away") {
       void this.phone.unregister().catch(() => {});
     }
