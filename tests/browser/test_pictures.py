@@ -5,7 +5,9 @@ from pathlib import Path
 from tests.browser.camera import PICTURES_BYTES_MAX, THEMES
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "pictures"
-STILLS = [f"{name}-{theme}.png" for name in ("console", "report", "session", "phones", "desk") for theme in THEMES]
+STILLS = [
+    f"{name}-{theme}.png" for name in ("console", "session", "agents", "report", "phones", "desk") for theme in THEMES
+]
 
 
 def test_the_pictures_are_there_and_no_others():
