@@ -188,10 +188,10 @@ def _tidy(schema: dict[str, Any]) -> None:
         schema["type"] = "string"
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
-    if "properties" in schema:
+    # Only a request refuses unknown fields, or may lack some.
+    if "properties" in schema and schema.get("additionalProperties") is not False:
         schema["required"] = [*schema["properties"]]
-        if schema.get("additionalProperties") is not False:  # only a request refuses unknown fields
-            schema.pop("additionalProperties", None)
+        schema.pop("additionalProperties", None)
     for one in schema.get("properties", {}).values():
         one.pop("title", None)
         one.pop("default", None)

@@ -11,7 +11,18 @@ from conferral.runtime.web.server import run_server
 from conferral.storage.queries.session_reader import SessionCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
-from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, report_status, session, settings, take_up
+from conferral.webhooks.desk.app import add_desk
+from tests.webhooks.api.api_helpers import (
+    ALICE,
+    CALLER,
+    KEYS,
+    TOKEN,
+    put,
+    report_status,
+    session,
+    settings,
+    take_up,
+)
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore
 
 pytestmark = pytest.mark.redis
@@ -52,6 +63,7 @@ def settings_of(folder):
         "path.command" = { dictionary = "commands", probability = 0.5 }
         "header.Idempotency-Key" = { dictionary = "nothing", probability = 1.0 }
         "body.by" = { dictionary = "visible", probability = 1.0 }
+        "body.name" = { dictionary = "visible", probability = 1.0 }
         "body.ref" = { dictionary = "visible", probability = 1.0 }
         [[operations]]
         include-operation-id = "list_sessions"
@@ -99,9 +111,11 @@ async def fuzzed(store, metrics, folder, seed):
     worker = asyncio.create_task(carry_out(store))
     try:
         app = make_app(settings(), FakeWebhookStore(), FakeTwilioQueries(), metrics, SystemClock())
-        add_api(app, settings(), store, KEYS, metrics, SystemClock())
+        add_desk(add_api(app, settings(), store, KEYS, metrics, SystemClock()), store, KEYS)
         async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
-            return await run(f"http://127.0.0.1:{port}", folder, "--seed", str(seed), "--max-examples", "200")
+            # The other routes of desks take desk tokens.
+            paths = ("--exclude-path-regex", "^/desk/(?!tokens)")
+            return await run(f"http://127.0.0.1:{port}", folder, *paths, "--seed", str(seed), "--max-examples", "200")
     finally:
         worker.cancel()
 
