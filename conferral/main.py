@@ -20,6 +20,7 @@ from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.report import report
 from conferral.cli.sessions import explain, replay, sessions, show
+from conferral.cli.setup import setup
 from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime import tracing
 from conferral.runtime.errors import ConferralError, SettingsError
@@ -30,6 +31,7 @@ for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, r
 commands.register(app)
 app.command()(report)
 app.command()(check)
+app.command()(setup)
 app.command()(canary)
 dead.register(app)
 outcomes.register(app)
