@@ -1,4 +1,4 @@
-"""Set the URLs of numbers and of the TwiML app at Twilio: what `setup` does.
+"""Set URLs of numbers and of the TwiML app at Twilio, for `setup`.
 
 Source: Twilio docs, IncomingPhoneNumber resource; Applications resource.
 """

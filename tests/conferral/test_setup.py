@@ -5,8 +5,10 @@ import pytest
 from tests.conferral.cli_helpers import SERVICE
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks, typed
+from tests.support.people import HELP as SUPPORT
+from tests.support.people import NUMBER as OWN
 
-OWN, SUPPORT, OTHER = "+14155550100", "+14155550102", "+14155550103"
+OTHER = "+14155550107"
 HERE = "https://calls.example.com/base"
 APP = "AP" + "4" * 32
 OURS = {
