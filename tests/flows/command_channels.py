@@ -15,6 +15,7 @@ from conferral import Client
 from conferral.operations.errors import CommandError
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events.commands import COMMANDS
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
@@ -27,6 +28,8 @@ from tests.webhooks.api.api_helpers import TOKEN as TOKEN
 
 Fields = Mapping[str, str]
 REDIS_CLI = shutil.which("redis-cli") or str(BUNDLED.with_name("redis-cli"))
+#: Commands that begin a session.
+OPENING = {command.name for command in COMMANDS if command.opens_session}
 
 
 class ReportedOutcome(NamedTuple):
@@ -115,8 +118,9 @@ class HttpChannel:
 
     async def _post(self, fields: Fields, wait_s: float = 0) -> tuple[int, Any]:
         body = dict(fields)
-        if fields["type"] == "call":
-            del body["type"]
+        if fields["type"] in OPENING:
+            if fields["type"] == "call":
+                del body["type"]  # the default
             return await self.ask("POST", "/sessions", json=body)
         session = body.pop("session")
         return await self.ask("POST", f"/sessions/{session}/commands?wait={wait_s}", json=body)
@@ -155,7 +159,7 @@ def typed(fields: Fields) -> list[str]:
     rest = dict(fields)
     kind = rest.pop("type")
     arguments = [kind]
-    if kind != "call" and "session" in rest:
+    if kind not in OPENING and "session" in rest:
         arguments.append(rest.pop("session"))
     for name in ("confirm", "amd", "muted"):
         if rest.get(name) in ("true", "false"):
@@ -192,7 +196,7 @@ class ClientChannel:
         if "timeout" in rest:
             timeout = rest.pop("timeout")
             rest["ring_timeout_s"] = int(timeout) if timeout.isdecimal() else timeout
-        session = () if kind == "call" else (rest.pop("session"),)
+        session = () if kind in OPENING else (rest.pop("session"),)
         return await getattr(self._client, kind)(*session, **rest, **how)
 
 
