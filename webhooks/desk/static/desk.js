@@ -1,6 +1,6 @@
 // The desk's state and what changes it: the event stream, the phone, and what the agent does.
 
-import { batch, computed, effect, signal } from "./shared/vendor/preact-signals-core.mjs";
+import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
 import { nowMs } from "./shared/time.js";
 import { Api, ApiError } from "./api.js";
 import { Commands } from "./commands.js";
@@ -440,6 +440,7 @@ export class Desk {
       this.#emitted.connected = talking.call;
       this.#last = this.#detail(talking);
       this.#emit("desk-connected", this.#last);
+      untracked(() => this.dismissAll("phone"));
     }
   }
 
