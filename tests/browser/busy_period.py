@@ -83,7 +83,13 @@ def sessions(now_ms: int) -> list[Session]:
         "target", "client:dave", "d1", result="busy", started_at_ms=now_ms - 40_000, ended_at_ms=now_ms - 31_000
     )
     failed = TransferState(
-        1, TransferMode.CONSULT, "client:dave", TransferStatus.FAILED, "busy", TransferStage.OVER, attempts=(busy,)
+        1,
+        TransferMode.CONSULT,
+        "client:dave",
+        TransferStatus.FAILED,
+        "busy",
+        stage=TransferStage.OVER,
+        attempts=(busy,),
     )
     consulting = {"status": PartyStatus.CONNECTED}
     return [

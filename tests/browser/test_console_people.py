@@ -75,7 +75,13 @@ async def test_every_time_of_a_call_is_local_with_utc_on_hover(redis, console, w
 async def test_only_what_needs_a_person_is_red(redis, console, windows):
     at_ms = now_ms(redis)
     failed = TransferState(
-        1, TransferMode.CONSULT, "client:dave", TransferStatus.FAILED, "busy", TransferStage.OVER, started_at_ms=at_ms
+        1,
+        TransferMode.CONSULT,
+        "client:dave",
+        TransferStatus.FAILED,
+        "busy",
+        stage=TransferStage.OVER,
+        started_at_ms=at_ms,
     )
     busy = log_entry(
         "call_progressed", at_ms, details='{"party": "target", "status": "busy"}', before="transferring",
