@@ -40,7 +40,7 @@ BOXES: dict[State, Box] = {
     State.ENDED: Box(500, 600),
 }
 LINES: dict[Edge, Line] = {
-    (State.BRIDGED, State.CONVERTING): Line("M175 304 V116 Q175 88 203 88 H425", 165, 112, "end"),
+    (State.BRIDGED, State.CONVERTING): Line("M175 304 V116 Q175 88 203 88 H425", 165, 64, "end"),
     (State.CONVERTING, State.BRIDGED): Line("M425 112 H229 Q201 112 201 140 V304", 300, 132),
     (State.BRIDGED, State.TRANSFERRING): Line("M265 345 H425", 345, 277),
     (State.TRANSFERRING, State.BRIDGED): Line("M425 353 H265", 345, 364),
