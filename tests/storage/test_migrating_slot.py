@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 KEYS = Keys("{moving}", 1)
 SESSION, DAY_S, LATER_MS = "s1", 86_400, 10**15
 HOLDER = "1:one"
-#: What a script gets from the clock.
-_TIME = re.compile(r"[0-9]{10,}")
+#: What a script gets from the clock, and ids of entries: their second number counts those of one millisecond.
+_TIME = re.compile(r"[0-9]{10,}(?:-[0-9]+)?")
 Command = tuple[str | int, ...]
 
 
