@@ -197,7 +197,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "muted": ("maybe",),
     "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),
     "timeout": ("4", "601", "soon", "5.5"),
-    "digits": ("press 1", "1" * 33),
+    "digits": ("press 1", "1" * 65),
     "conference": ("CF1", BELL),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),
     "params": ("name", "name=Ada L.", "name=%07", f"name={LONG}{LONG}"),
