@@ -173,6 +173,16 @@ async def test_a_lost_leg_that_is_rung_again_is_taken_without_a_click(desk, wind
     await has_done(page, "accept")
 
 
+async def test_an_agent_away_is_told_of_a_lost_leg_and_of_no_leg_elsewhere(desk, windows):
+    page = await opened(windows, desk.url)
+    await page.evaluate(f"document.querySelector('conferral-desk').token = '{TOKEN}'")
+    lost = page.get_by_text("Your line was lost.")
+    await desk.push("session", session("ringing", state="transferring", phase="recall"))
+    await expect(lost).to_contain_text(CUSTOMER)
+    await desk.push("session", session(state="transferring", phase="consult"))
+    await expect(lost).to_have_count(0)
+
+
 async def test_a_page_that_unloads_ignores_a_call_that_rings(desk, windows):
     page = await ready(windows, desk)
     await ring(page, desk)

@@ -6,7 +6,7 @@ import { Time } from "./shared/time.js";
 import { CallCard, Facts } from "./call-view.js";
 import { LOST } from "./desk.js";
 import { AudioForm, DestinationForm } from "./forms.js";
-import { nameOf } from "./session.js";
+import { isRecall, nameOf, ownLeg } from "./session.js";
 
 const STATES = {
   away: "Away",
@@ -88,10 +88,11 @@ function Link({ desk }) {
 
 /** After a reload, the agent's own call may still be live, without this browser. */
 function LostLeg({ desk }) {
-  const lost = desk.state.value === "away" && [...desk.sessions.value.values()].find((one) => ["recall", "consult"].includes(one.phase));
+  const isLost = (session) => isRecall(session, ownLeg(session, desk.identity.value));
+  const lost = desk.state.value === "away" && [...desk.sessions.value.values()].find(isLost);
   return lost && !desk.phone.call.value
     ? html`<p class="notice is-warn">
-        Your line was lost. <${Text} value=${nameOf(lost.parties.customer?.address)} /> waits with music. Go ready to take the call back.
+        Your line was lost. Go ready to take the call with <${Text} value=${nameOf(lost.parties.customer?.address)} /> back.
       </p>`
     : null;
 }
