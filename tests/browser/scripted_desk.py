@@ -40,7 +40,7 @@ def party(address: str, status: str = "connected", **changes: Any) -> dict[str, 
 
 def session(own: str = "connected", leg: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """A session in JSON: a customer and Alice, whose leg has the status `own`, and in addition `leg`."""
-    about = {"brief": None, "params": None, "from_agent": None} | (leg or {})
+    about = {"brief": None, "params": None, "from_agent": None, "is_lost": False} | (leg or {})
     parties = {"customer": party(CUSTOMER), "agent": party(ALICE, own, call_sid=LEG, **about)}
     given = {"id": SESSION, "state": "bridged", "phase": "connected", "version": 3, "direction": "inbound"}
     given |= {"created_at": iso(90), "updated_at": iso(30), "ended_at": None, "end_reason": None, "ref": None}

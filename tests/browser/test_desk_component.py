@@ -169,7 +169,7 @@ async def test_a_lost_leg_that_is_rung_again_is_taken_without_a_click(desk, wind
     page = await ready(windows, desk)
     await ring(page, desk, state="transferring")
     assert "accept" not in await done(page)
-    await desk.push("session", session("ringing", state="transferring", phase="recall"))
+    await desk.push("session", session("ringing", {"is_lost": True}, state="transferring", phase="recall"))
     await has_done(page, "accept")
 
 
@@ -177,7 +177,7 @@ async def test_an_agent_away_is_told_of_a_lost_leg_and_of_no_leg_elsewhere(desk,
     page = await opened(windows, desk.url)
     await page.evaluate(f"document.querySelector('conferral-desk').token = '{TOKEN}'")
     lost = page.get_by_text("Your line was lost.")
-    await desk.push("session", session("ringing", state="transferring", phase="recall"))
+    await desk.push("session", session("ringing", {"is_lost": True}, state="transferring", phase="recall"))
     await expect(lost).to_contain_text(CUSTOMER)
     await desk.push("session", session(state="transferring", phase="consult"))
     await expect(lost).to_have_count(0)
@@ -248,6 +248,17 @@ async def test_digits_in_a_conference_go_to_one_party(desk, windows):
     await button(page, "Send").click()
     await expect(digits).to_have_value("")
     assert desk.sent == [(COMMANDS, {"type": "press", "party": "customer", "digits": "4711#"})]
+
+
+async def test_a_call_that_could_not_be_retrieved_rings_if_it_comes_later(desk, windows):
+    desk.parked = [session(id=SESSION, state="conferenced", phase="parked")]
+    desk.end = {"status": "failed", "reason": "busy", "code": None}
+    page = await ready(windows, desk)
+    await button(page, f"Retrieve {CUSTOMER}").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Retrieve: the line is busy.")
+    await ring(page, desk)
+    await expect(button(page, "Answer")).to_be_visible()
+    assert "accept" not in await done(page)
 
 
 async def test_a_parked_call_is_retrieved_and_a_number_called(desk, windows):

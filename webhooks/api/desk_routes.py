@@ -61,8 +61,8 @@ DESK_ROUTES = (
         "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "
         "`rejected` on). A session is as in `GET /sessions/ID`, with `refused`: why each command that it would refuse "
         "now can't be sent; `recording`: the status of its recording, or null; and in this agent's own party `brief`, "
-        "`params` (an object), and `from_agent`, the address of the agent who hands over: null where there is none. A "
-        "session that the agent leaves is sent once more.",
+        "`params` (an object), `from_agent`, the address of the agent who hands over: null where there is none; and "
+        "`is_lost`: whether it is rung again because it was lost. A session that the agent leaves is sent once more.",
         is_for_desks=True,
     ),
     Route(

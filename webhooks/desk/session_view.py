@@ -49,6 +49,7 @@ class SessionView:
                     "brief": options.brief or None,
                     "params": dict(parse_qsl(options.params, keep_blank_values=True)) or None,
                     "from_agent": _handed_over_by(session, party) or None,
+                    "is_lost": party.is_coming_back,
                 }
         return encode_event("session", self._shared | {"parties": self._shared["parties"] | own})
 

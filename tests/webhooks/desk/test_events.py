@@ -135,7 +135,7 @@ async def test_a_newer_desk_is_registered_during_a_call_only_if_that_was_lost_an
         await next_of(stream, "session")
         assert await registered("tab-2") == "tab-1"
         await put(store, with_agent(session(), "client:alice", PartyStatus.RINGING, recall_reason=LOST))
-        assert (await next_of(stream, "session"))["parties"]["agent"]["status"] == "ringing"
+        assert (await next_of(stream, "session"))["parties"]["agent"]["is_lost"]
         assert await registered("tab-2") == "tab-2"
 
 

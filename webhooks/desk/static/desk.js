@@ -7,7 +7,7 @@ import { Commands } from "./commands.js";
 import { OneTab } from "./one-tab.js";
 import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
 import { Ring } from "./ring.js";
-import { isRecall, nameOf, ownLeg, Since } from "./session.js";
+import { nameOf, ownLeg, Since } from "./session.js";
 
 /** Presence is renewed every 10 s; a hidden page's timers may be late, then the stream's comments do it (ms). */
 const RENEW_EVERY_MS = 9_000;
@@ -34,7 +34,10 @@ export class Desk {
   names = signal([]);
   parked = signal([]);
   hasToken = signal(false);
-  commands = new Commands(({ label }, why) => this.#failed(why, "command", label));
+  commands = new Commands(({ label, session }, why) => {
+    this.#expected.delete(session); // a colleague took it, and may transfer it to this agent
+    this.#failed(why, "command", label);
+  });
   /** The open form and what is in it; whether more buttons are shown; the action whose reason was asked for. */
   form = { to: signal(""), mode: signal("consult"), active: signal(-1), digits: signal(""), party: signal("") };
   panel = signal("");
@@ -210,10 +213,10 @@ export class Desk {
     });
   }
 
-  retrieve(session) {
-    const path = `/parked/${encodeURIComponent(session.id)}/retrieve`;
-    this.#expect(session.id);
-    return this.commands.request({ id: `retrieve ${session.id}`, label: "Retrieve" }, () => this.#api.send("POST", path, {}));
+  retrieve({ id }) {
+    this.#expect(id);
+    const send = () => this.#api.send("POST", `/parked/${encodeURIComponent(id)}/retrieve`, {});
+    return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
   }
 
   /** The agent asked for this session's call, so no one has to answer it. */
@@ -284,7 +287,7 @@ export class Desk {
   /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
   #takeOwn() {
     const { session, own } = this.incoming.value ?? {};
-    const isOwn = session && (this.#expected.has(session.id) || (isRecall(session, own) && !this.#left.has(session.id)));
+    const isOwn = session && (this.#expected.has(session.id) || (own[1].is_lost && !this.#left.has(session.id)));
     if (isOwn && !this.phone.call.value) {
       this.#expected.delete(session.id);
       this.phone.answer();

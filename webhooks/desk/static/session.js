@@ -35,16 +35,6 @@ export function ownLeg(session, identity, sid = "") {
   return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
 }
 
-/**
- * Whether the agent's leg is rung again because the former one was lost. After a blind transfer or a park, the agent has
- * left on purpose: then a recall is a call like others.
- */
-export function isRecall(session, [name, { status }]) {
-  const isRung = session.state === "transferring" && name === "agent" && AWAITED.has(status);
-  const { mode } = session.transfer ?? {};
-  return isRung && (["consult", "warm"].includes(session.phase) || (session.phase === "recall" && mode !== "blind" && mode !== "park"));
-}
-
 /** Since when each fact about a party holds, by the server's times. */
 export class Since {
   #facts = new Map();

@@ -6,7 +6,7 @@ import { Time } from "./shared/time.js";
 import { CallCard, Facts } from "./call-view.js";
 import { LOST } from "./desk.js";
 import { AudioForm, DestinationForm } from "./forms.js";
-import { isRecall, nameOf, ownLeg } from "./session.js";
+import { nameOf, ownLeg } from "./session.js";
 
 const STATES = {
   away: "Away",
@@ -88,7 +88,7 @@ function Link({ desk }) {
 
 /** After a reload, the agent's own call may still be live, without this browser. */
 function LostLeg({ desk }) {
-  const isLost = (session) => isRecall(session, ownLeg(session, desk.identity.value));
+  const isLost = (session) => ownLeg(session, desk.identity.value)[1].is_lost;
   const lost = desk.state.value === "away" && [...desk.sessions.value.values()].find(isLost);
   return lost && !desk.phone.call.value
     ? html`<p class="notice is-warn">
