@@ -173,7 +173,7 @@ async def test_a_lost_leg_that_is_rung_again_is_taken_without_a_click(desk, wind
     await has_done(page, "accept")
 
 
-async def test_an_agent_away_is_told_of_a_lost_leg_and_of_no_leg_elsewhere(desk, windows):
+async def test_a_page_after_a_reload_names_a_lost_leg_but_no_leg_elsewhere(desk, windows):
     page = await opened(windows, desk.url)
     await page.evaluate(f"document.querySelector('conferral-desk').token = '{TOKEN}'")
     lost = page.get_by_text("Your line was lost.")
