@@ -103,7 +103,8 @@ async def test_agent_who_is_lost_as_the_customer_hangs_up_is_not_rung_again(syst
     await has_desk(system)
     talk = await talking(system, conferenced=conferenced)
     for call in (talk.agent, talk.customer) if agent_first else (talk.customer, talk.agent):
-        call.hang_up()
+        if call.is_live:  # a bridge ends the agent's call with the customer's
+            call.hang_up()
     await system.until(talk.session, state="ended")
     await system.settled()
     assert system.sandbox.request_log.dials_to(AGENT) == 1
