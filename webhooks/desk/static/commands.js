@@ -53,7 +53,8 @@ export class Commands {
     }
     const isRefused = data.status === "rejected" || data.status === "failed";
     known.settle(!isRefused);
-    if (isRefused) {
+    // The agent cancelled it, or sees who did.
+    if (isRefused && data.reason !== "cancelled") {
       const code = data.code ? ` (Twilio's error ${data.code})` : "";
       this.#onFailed(known.action, reasonText(data.reason) + code);
     }

@@ -312,18 +312,23 @@ export class Desk {
   }
 
   #linked(error) {
-    const isNew = error?.status === 401 && this.trouble.value?.status !== 401;
     batch(() => {
       this.isOpen.value = error === null;
-      this.trouble.value = error;
+      this.#troubled(error);
       this.identity.value ||= this.#api.identity;
     });
     if (error === null) {
       this.#seen = new Set();
       this.#renewedMs = 0;
       this.#tick();
-    } else if (isNew) {
-      this.#emit("desk-error", { message: error.message, code: null });
+    }
+  }
+
+  #troubled(error) {
+    const isRefused = error?.status === 401 && this.trouble.value?.status !== 401;
+    this.trouble.value = error;
+    if (isRefused) {
+      this.#emit("desk-error", { message: error.message, code: null, about: "token" });
     }
   }
 
@@ -349,7 +354,7 @@ export class Desk {
         () => (this.trouble.value = null),
         (error) => {
           if (error instanceof ApiError) {
-            this.trouble.value = error;
+            this.#troubled(error);
           }
         },
       );
@@ -491,6 +496,6 @@ export class Desk {
     const text = error instanceof Error ? error.message : String(error);
     const said = label ? `${label.replace("…", "")}: ${text}` : text;
     this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, about);
-    this.#emit("desk-error", { message: said, code: error.code ?? null });
+    this.#emit("desk-error", { message: said, code: error.code ?? null, about });
   }
 }

@@ -3,6 +3,7 @@
 import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
+const signIn = document.getElementById("sign-in");
 const TITLE = document.title;
 
 /** In the demo, the address brings the token. It must not stay there, or in the history. */
@@ -15,15 +16,21 @@ function takeToken() {
   return Boolean(token);
 }
 
-document.getElementById("sign-in").addEventListener("submit", (event) => {
+signIn.addEventListener("submit", (event) => {
   event.preventDefault();
-  desk.token = new FormData(event.target).get("token").trim();
-  event.target.hidden = true;
+  desk.token = new FormData(signIn).get("token").trim();
+  signIn.reset();
+  signIn.hidden = true;
 });
-addEventListener("hashchange", takeToken);
+addEventListener("hashchange", () => takeToken() && (signIn.hidden = true));
+desk.addEventListener("desk-error", ({ detail }) => {
+  if (detail.about === "token") {
+    signIn.hidden = false; // a call goes on meanwhile
+  }
+});
 desk.addEventListener("desk-incoming", ({ detail }) => {
   document.title = printable(`Incoming call${detail.ref ? `: ${detail.ref}` : ""} – ${TITLE}`);
 });
 desk.addEventListener("desk-connected", () => (document.title = `On a call – ${TITLE}`));
 desk.addEventListener("desk-ended", () => (document.title = TITLE));
-document.getElementById("sign-in").hidden = takeToken();
+signIn.hidden = takeToken();
