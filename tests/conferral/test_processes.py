@@ -19,6 +19,8 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}
+#: Gauges of webhooks.
+STREAMS = {"conferral_streams", "conferral_desk_streams"}
 
 
 def status(url):
@@ -112,7 +114,7 @@ def test_process_serves_before_redis_is_there_and_exits_0_when_stopped(
                 until(lambda: status(f"{url}/readyz") == 200, f"{command} does not find Redis", program)
                 with server.client() as client:
                     until(lambda: client.hget(KEYS.config, "partitions") == "16", f"{command} did not agree", program)
-                assert bool({*gauges_of(url)} - {"conferral_streams"}) is (command == "worker")
+                assert bool({*gauges_of(url)} - STREAMS) is (command == "worker")
 
             program.send_signal(asked)
             if command == "webhooks" and asked is signal.SIGTERM:
