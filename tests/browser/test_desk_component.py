@@ -201,6 +201,12 @@ async def test_the_newer_tab_takes_the_calls_unless_the_older_one_has_a_call(des
     await talk(newer, desk)
     await button(older, "Go ready").click()
     await expect(older.get_by_text("Another tab of this browser has a call.")).to_be_visible()
+    await button(newer, "Go away").click()
+    await button(older, "Dismiss").click()
+    await button(older, "Go ready").click()
+    await expect(older.get_by_text("Another tab of this browser has a call.")).to_be_visible()
+    await button(newer, "Go ready").click()
+    await expect(button(newer, "Go away")).to_be_visible()
     assert "unregistered" not in await done(newer)
 
 

@@ -109,6 +109,7 @@ export class Desk {
     this.#life.abort();
     this.#ring.stop();
     this.phone.destroy();
+    this.#keep(false);
     this.#tab?.leave();
   }
 

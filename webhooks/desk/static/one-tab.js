@@ -21,7 +21,7 @@ export class OneTab {
       return true;
     }
     const { held } = await navigator.locks.query();
-    if (held.some(({ name }) => name === this.#callName)) {
+    if (!this.#releaseCall && held.some(({ name }) => name === this.#callName)) {
       return false;
     }
     await new Promise((taken) => {
@@ -54,8 +54,8 @@ export class OneTab {
     }
   }
 
+  /** Take no more calls; one that goes on still keeps other tabs from them. */
   leave() {
-    this.keep(false);
     this.#release?.();
     this.#release = null;
   }
