@@ -29,3 +29,5 @@ def pytest_collection(session: pytest.Session) -> None:
             importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
         except (ImportError, SyntaxError, NameError):
             return  # the collection reports it
+        except pytest.skip.Exception:
+            continue  # it needs a library that is not installed
