@@ -97,7 +97,7 @@ def test_the_console_reads_it_again_and_stops_despite_an_open_page(redis, redis_
     set_up(redis)
     path = write_tokens(tmp_path / "tokens.toml", table("desk", ["read"]))
     port = free_port()
-    url = f"http://127.0.0.1:{port}/report"
+    url = f"http://127.0.0.1:{port}/report.json"
     env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_TOKENS": str(path)}
     with start("console", "--port", str(port), cwd=tmp_path, env=env) as program:
         try:
