@@ -14,6 +14,7 @@ from offhook.real_time import RealTimeModel
 from offhook.request_log import DialEntry
 
 T = TypeVar("T")
+CARD_NUMBER_MIN = 12  #: So many keys may be a card's, whose keys no page shows.
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
 MACHINE_ANSWERS_AFTER_S, MACHINE_HANGS_UP_AFTER_S = 12.0, 120.0  #: Unless its script says otherwise.
@@ -35,8 +36,8 @@ class PhoneScript:
     hang_up_after_s: Seconds | None = None  #: From the answer.
     digits: str = ""  #: Keys pressed after the answer.
     digits_after_s: Seconds = 0.5  #: From the answer.
-    keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
-    keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
+    keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>`, and each field of a `<Pay>`, in turn; empty for none.
+    keys_after_s: Seconds = 0.5  #: From when they are asked for.
     speaks: tuple[str, ...] = ()  #: Said at each `<Record>`, and each `<Gather>` of speech, in turn; empty for nothing.
     speaks_after_s: Seconds = 0.5  #: From the start of the `<Record>` or `<Gather>`.
 
@@ -93,7 +94,9 @@ class PhoneScript:
         what = f" as {MACHINES[self.kind]}" if self.kind in MACHINES else ""
         does = [f"answers after {self.answer_after_s or 0:g} s{what}" if self.has_actions else "rings until you answer"]
         if self.digits or any(self.keys):
-            does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
+            keys = [*filter(None, (self.digits, *self.keys))]
+            is_card = any(len(it) >= CARD_NUMBER_MIN for it in keys)
+            does.append("presses a card's keys" if is_card else f"presses {', '.join(keys)}")
         if any(self.speaks):
             does.append(f"says {', '.join(f'“{text}”' for text in self.speaks if text)}")
         if self.hang_up_after_s is not None:

@@ -234,6 +234,7 @@ ACTIVITY_WORDS: dict[Activity, str] = {
     "playing": "<Play>",
     "pausing": "<Pause>",
     "gathering": "<Gather>",
+    "paying": "<Pay>",
     "recording": "<Record>",
     "relaying": "<ConversationRelay>",
     "enqueued": "<Enqueue>",

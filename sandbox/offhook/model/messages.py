@@ -145,7 +145,7 @@ class PhoneConnected:
 
 @dataclass(frozen=True, slots=True)
 class AskForKeys:
-    """A `<Gather>` starts on this leg and waits for keys."""
+    """A `<Gather>`, or a field of a `<Pay>`, waits for keys on this leg."""
 
     call_sid: str
 

@@ -13,8 +13,8 @@ FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: 
 LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 
 Activity = Literal[
-    "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
-    "relaying", "enqueued", "dialing", "bridged", "conference",
+    "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "paying",
+    "recording", "relaying", "enqueued", "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -107,6 +107,14 @@ class Gather:
     def takes(self, kind: Literal["dtmf", "speech"]) -> bool:
         """Whether it waits for keys, or for speech."""
         return kind in self.verb.get("input", "dtmf").split()
+
+
+@dataclass(slots=True)
+class Payment(Gather):
+    """A running `<Pay>`; `digits` are of the field that it asks for."""
+
+    entered: dict[str, str] = field(default_factory=dict)  #: Complete fields. Nothing shows them unmasked.
+    failures: int = 0  #: Of this field.
 
 
 @dataclass(slots=True)

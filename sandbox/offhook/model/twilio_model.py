@@ -13,6 +13,7 @@ from offhook.model import (
     dialing,
     messages,
     participant_updates,
+    payments,
     queues,
     recorder,
     recordings,
@@ -23,7 +24,7 @@ from offhook.model.behavior import Behavior
 from offhook.model.formats import call_token, is_number
 from offhook.model.messages import FetchPurpose, Input, RestAnswer, Result
 from offhook.model.rest import router
-from offhook.model.state import Call, Number, Source, State
+from offhook.model.state import Call, Number, Payment, Source, State
 from offhook.model.transaction import Task, Transaction
 
 BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.
@@ -269,6 +270,8 @@ class TwilioModel:
 
     def _release_related(self, transaction: Transaction, call: Call, left_reason: str) -> None:
         """Release what an ended call took part in, such as its conference."""
+        if isinstance(call.gather, Payment):
+            payments.finish(transaction, call, call.gather, "caller-hung-up")
         call.gather = None
         if call.record is not None:
             recorder.finish(transaction, call, "hangup")

@@ -116,9 +116,9 @@ def _noun(method_code: int = SCHEMA_WARNING) -> dict[str, Attribute]:
 GRAMMAR: dict[str, Element] = {
     "Response": Element(
         {"version": Attribute(TEXT, support=Support.NO_EFFECT)},
-        _all(Support.MODELED, "Connect Dial Enqueue Gather Hangup Leave Pause Play Record Redirect Reject Say")
+        _all(Support.MODELED, "Connect Dial Enqueue Gather Hangup Leave Pause Pay Play Record Redirect Reject Say")
         | _all(Support.LOGGED, "Start Stop")
-        | _all(Support.MISSING, "Echo Pay Prompt Queue Refer Sms"),
+        | _all(Support.MISSING, "Echo Prompt Queue Refer Sms"),
     ),
     "Dial": Element(
         {
@@ -241,6 +241,25 @@ GRAMMAR: dict[str, Element] = {
         _all(Support.MODELED, "Say Play Pause"),
         13320,
         note="speech is text, always with the `Confidence` 0.9",
+    ),
+    "Pay": Element(
+        {
+            "action": Attribute(URL),
+            "input": Attribute(_one_of("dtmf")),
+            "timeout": Attribute(WHOLE),
+            "maxAttempts": Attribute(_one_of("1", "2", "3")),
+            "securityCode": Attribute(FLAG),
+            "postalCode": Attribute(TEXT),
+            "minPostalCodeLength": _missing(WHOLE),
+            "chargeAmount": Attribute(Values("an amount from 0 to 1,000,000", r"\d{1,6}(\.\d+)?|1000000(\.0+)?")),
+            "tokenType": _no_effect(_one_of("one-time", "reusable", "payment-method")),
+            **_texts(Support.NO_EFFECT, "paymentConnector currency description language"),
+            "validCardTypes": _missing(TEXT, only="visa mastercard amex"),
+            "paymentMethod": _missing(_one_of("credit-card", "ach-debit"), only="credit-card"),
+            **_texts(Support.MISSING, "bankAccountType statusCallback statusCallbackMethod"),
+        },
+        _all(Support.NO_EFFECT, "Prompt Parameter"),
+        note="[cards](#cards) without a payment processor",
     ),
     "Record": Element(
         {

@@ -1,10 +1,20 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
-from offhook.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_grammar, twiml_parser
+from offhook.model import (
+    bots,
+    calls,
+    conferences,
+    dialing,
+    participant_updates,
+    payments,
+    recorder,
+    twiml_grammar,
+    twiml_parser,
+)  # fmt: skip
 from offhook.model.formats import is_url, resolve
 from offhook.model.messages import AskForKeys, AskForSpeech, Params, TwimlFetched
 from offhook.model.queues import enqueue, leave_queue, request_wait_document
-from offhook.model.state import Call, Fetch, Gather, Source, TwimlProgram
+from offhook.model.state import Call, Fetch, Gather, Payment, Source, TwimlProgram
 from offhook.model.transaction import Task, Transaction
 from offhook.model.twiml_parser import Document, TwimlError, Verb
 
@@ -189,6 +199,8 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         dialing.start(transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
         _start_gather(transaction, call, Gather(verb, program.base_url))
+    elif verb.name == "Pay":
+        payments.start(transaction, call, verb, program.base_url)
     elif verb.name == "Record":
         recorder.start(transaction, call, verb, program.base_url)
     elif verb.name == "Connect":
@@ -258,6 +270,8 @@ def on_verb_over(transaction: Transaction, call: Call) -> None:
     elif gather is None:
         _press_at_other_end(transaction, call)
         run(transaction, call)
+    elif isinstance(gather, Payment):
+        payments.check(transaction, call, gather)
     elif gather.prompt < len(gather.verb.children):
         gather.prompt += 1
         _prompt_or_wait(transaction, call, gather)
@@ -274,7 +288,7 @@ def _press_at_other_end(transaction: Transaction, call: Call) -> None:
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
-    """Pass pressed keys to a Gather or Record, or `*` to a Dial."""
+    """Pass pressed keys to a Gather, Pay, or Record, or `*` to a Dial."""
     for digit in digits:
         gather = call.gather
         if call.record is not None:
@@ -283,6 +297,9 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
         if gather is None:
             if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
                 dialing.cut_short(transaction, call)
+            continue
+        if isinstance(gather, Payment):
+            payments.press(transaction, call, gather, digit)
             continue
         if not gather.takes("dtmf"):
             continue

@@ -64,7 +64,10 @@ class ServedSandbox(Sandbox):
     def apply(self, input_: messages.Input) -> messages.Result:
         """Pass an input to the model; remember what people do."""
         if isinstance(input_, Act):
-            self.acts.append((self.now_s, input_))
+            call = self.model.state.calls.get(input_.call_sid)
+            is_secret = isinstance(input_, messages.PhonePresses) and call is not None and call.activity == "paying"
+            shown = messages.PhonePresses(input_.call_sid, "a card's keys") if is_secret else input_
+            self.acts.append((self.now_s, shown))
         return super().apply(input_)
 
     def notify(self) -> None:

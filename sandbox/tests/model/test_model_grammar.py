@@ -57,7 +57,7 @@ def test_grammar_has_what_twilios_library_has(name: str) -> None:
         ("<Gather>1<Say>Hi</Say>2</Gather>", 12200, "warning", "Twilio takes no text there in <Gather>"),
         ("<Say>Hi <blink>you</blink></Say>", 12200, "warning", "Twilio has no <blink>"),
         ("<Connect/>", 12200, "warning", "Twilio needs an element in <Connect>"),
-        ("<Pay/>", 0, "error", "Twilio has <Pay> in <Response>; the sandbox does not model it"),
+        ("<Echo/>", 0, "error", "Twilio has <Echo> in <Response>; the sandbox does not model it"),
         ("<Connect><Stream url='wss://a.example'/></Connect>", 0, "error", "Twilio has <Stream> in <Connect>"),
         ("<Dial><Queue>support</Queue></Dial>", 0, "error", "Twilio has <Queue> in <Dial>"),
         ("<Gather bargeIn='false'/>", 0, "warning", 'Twilio has bargeIn="false" of <Gather>; the sandbox does not'),
@@ -122,7 +122,7 @@ def test_what_has_no_effect_at_twilio_either_is_no_remark(twiml: str, strict: bo
         ("<Nonsense/>", [12200], "We are sorry, an application error has occurred. Goodbye."),
         ("<Dial><Say>Hi</Say></Dial>", [13215], "We are sorry, an application error has occurred. Goodbye."),
         ("<Start><Nonsense/></Start>", [0, 14300], "We are sorry, an application error has occurred. Goodbye."),
-        ("<Pay/>", [0], "Hello"),  # Twilio would run it
+        ("<Echo/>", [0], "Hello"),  # Twilio would run it
         ("<Say volume='3'>Hi</Say>", [12200], "Hi"),
         ("<Say xml:lang='fr-FR'>Hi</Say>", [12200], "Hi"),
         ("<Gather finishOnKey='12'><Say>Hi</Say></Gather>", [13310], "Hi"),
