@@ -73,7 +73,7 @@ async def test_request_log_is_shown(app: WebhookApp, sandbox: Sandbox, control: 
 
 
 async def test_debugger_lists_errors_and_warnings(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
-    app.on("/voice", "<Response><Pay/><Say volume='3'>Hi</Say></Response>")
+    app.on("/voice", "<Response><Echo/><Say volume='3'>Hi</Say></Response>")
     _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await sandbox.wait_until(lambda: len(sandbox.request_log.debugger) == 2)
 
