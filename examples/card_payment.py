@@ -1,4 +1,4 @@
-"""Take a card payment during a call, and bring the caller back to the agent.
+"""Take a card payment in a call, then bring the caller back.
 
 Neither the agent nor Conferral hears the card. Needs APP_URL and VOICE_URL (Conferral's), TWILIO_AUTH_TOKEN, and at
 Twilio a Pay Connector with the name `Default`. Conferral needs CONFERRAL_RETURN_URLS=APP_URL/pay. Run it with

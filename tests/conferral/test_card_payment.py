@@ -1,4 +1,4 @@
-"""The example of a card payment, by both ways that docs/handoff.md describes."""
+"""The example of a card payment, by both ways of docs/handoff.md."""
 
 import pytest
 
@@ -25,7 +25,7 @@ async def updated(_stack, twilio, caller, url):
 
 
 @pytest.mark.parametrize(
-    ("way", "end_reason", "keys", "told"),
+    ("way", "end_reason", "keys", "brief"),
     [
         (transferred, "returned", KEYS, "order-7 is paid."),
         (updated, "moved", KEYS, "order-7 is paid."),
@@ -33,7 +33,7 @@ async def updated(_stack, twilio, caller, url):
     ],
 )
 async def test_caller_pays_by_card_and_is_back_with_the_agent(
-    conferral_stack, twilio_client, monkeypatch, way, end_reason, keys, told
+    conferral_stack, twilio_client, monkeypatch, way, end_reason, keys, brief
 ):
     sandbox, alice = conferral_stack.sandbox, conferral_stack.sandbox.phones[conferral_stack.agent]
     example = load("card_payment", monkeypatch, app_url=conferral_stack.app_url, voice_url=conferral_stack.url)
@@ -43,9 +43,9 @@ async def test_caller_pays_by_card_and_is_back_with_the_agent(
     await sandbox.wait_until(lambda: caller.hears(alice))
 
     await way(conferral_stack, twilio_client, caller, f"{conferral_stack.app_url}/pay?agent={conferral_stack.agent}")
-    await sandbox.wait_until(lambda: any(leg.was_told(told) for leg in alice.calls) and caller.hears(alice))
+    await sandbox.wait_until(lambda: any(leg.was_told(brief) for leg in alice.calls) and caller.hears(alice))
 
-    assert list(example.paid) == (["order-7"] if "is paid" in told else [])
+    assert list(example.paid) == (["order-7"] if "is paid" in brief else [])
     async with Client(conferral_stack.redis_url, conferral_stack.prefix) as client:
 
         async def has_ended():

@@ -1,4 +1,4 @@
-"""`<Pay>`: asks for a credit card field by field, then requests its action.
+"""`<Pay>`: asks for a card field by field, then requests its action.
 
 Source: Twilio docs, TwiML <Pay>; public captures for the masks of its results.
 """
