@@ -2,7 +2,8 @@
 
 from conferral.statemachine import effects, events
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import leg_to_repair, shows_leg_still_missing
+from conferral.statemachine.guards.calls import leg_may_still_join, leg_to_repair, shows_leg_still_missing
+from conferral.statemachine.guards.reads import shows_leg_ended
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import Adoption
 from conferral.statemachine.step import Draft
@@ -37,11 +38,22 @@ def adoption_has_lost_party(draft: Draft, event: Event) -> bool:
     return is_over and customer_is_elsewhere(draft, event)
 
 
-def adoption_is_late(draft: Draft, event: Event) -> bool:
-    """Whether the time is over, and no request may still move the agent."""
-    session = draft.session
-    is_over = events.ConvertOverdue.timer not in session.timers and not session.open_redirects
-    return is_over and customer_is_elsewhere(draft, event) and not session.agent.in_conference
+def adoption_is_late(draft: Draft, _event: Event) -> bool:
+    """Whether the time is over, and no one was to be moved yet."""
+    return draft.session.adoption is Adoption.CLEARING and _is_over(draft)
+
+
+def shows_party_ended_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether someone has hung up while the customer was still to stay."""
+    return customer_is_elsewhere(draft, event) and shows_leg_ended(draft, event)
+
+
+def shows_adopted_agent_late(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the agent is not in our conference, and the time is over."""
+    agent = draft.session.agent
+    is_inside = agent.in_conference or any(seen.call_sid == agent.call_sid for seen in event.participants)
+    is_moving = draft.session.adoption is not Adoption.MOVING_AGENT or leg_may_still_join(draft, event)
+    return _is_over(draft) and not (is_moving or is_inside)
 
 
 def shows_adopted_agent_missing(draft: Draft, event: events.CallsRead) -> bool:
@@ -54,3 +66,7 @@ def shows_adopted_agent_missing(draft: Draft, event: events.CallsRead) -> bool:
 def shows_adoption_failed(draft: Draft, event: events.CallsRead) -> bool:
     """Whether a party can't be moved, long after the second request."""
     return is_adopting(draft, event) and shows_leg_still_missing(draft, event)
+
+
+def _is_over(draft: Draft) -> bool:
+    return events.ConvertOverdue.timer not in draft.session.timers

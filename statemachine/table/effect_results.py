@@ -96,6 +96,8 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while converting
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
+    Row(V,       ANY, on.CallsRead,       when.shows_party_ended_elsewhere,       STAY,              do.note_legs_ended),
+    Row(V,       ANY, on.CallsRead,       when.shows_adopted_agent_late,          E,                 do.give_up_adoption),
     Row(V,       ANY, on.CallsRead,       when.shows_adopted_agent_missing,       STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.customer_is_elsewhere,             STAY,              do.note_legs_ended),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),

@@ -1,5 +1,7 @@
 """Two members of another program's conference are taken over; all others stay there."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -26,7 +28,7 @@ class Theirs:
         """Dial someone into it, as the other program does."""
         self._system.sandbox.phone(address).script(answer_after_s=0.02)
         form = {"From": OTHER_NUMBER, "To": address, "EndConferenceOnExit": "true"}
-        answer = await self._post("theirs/Participants.json", form)
+        answer = await self._post("Conferences/theirs/Participants.json", form)
         self.sid = answer["conference_sid"]
         member = self._system.sandbox.call(answer["call_sid"])
         await self._system.eventually(lambda: member.sid in self._system.listening.hears(self.customer), address)
@@ -34,11 +36,15 @@ class Theirs:
 
     async def update(self, call: CallHandle, **fields: str) -> None:
         """Change a participant, as the other program does."""
-        await self._post(f"{self.sid}/Participants/{call.sid}.json", fields)
+        await self._post(f"Conferences/{self.sid}/Participants/{call.sid}.json", fields)
+
+    async def redirect(self, call: CallHandle, url: str) -> None:
+        """Move a call, as the other program does."""
+        await self._post(f"Calls/{call.sid}.json", {"Url": url})
 
     async def _post(self, path: str, form: dict[str, str]) -> dict[str, str]:
         sandbox = self._system.sandbox
-        url = f"{sandbox.url}/2010-04-01/Accounts/{sandbox.account_sid}/Conferences/{path}"
+        url = f"{sandbox.url}/2010-04-01/Accounts/{sandbox.account_sid}/{path}"
         login = {"Authorization": aiohttp.encode_basic_auth(sandbox.account_sid, sandbox.auth_token)}
         async with aiohttp.ClientSession(headers=login) as session, session.post(url, data=form) as response:
             assert response.status < 300, await response.text()
@@ -148,6 +154,31 @@ async def test_agent_who_hangs_up_first_leaves_the_customer_alone(system, theirs
     assert not [
         one for one in requests_to(system, theirs.customer) if one.endswith(f"Calls/{theirs.customer.sid}.json")
     ]
+
+
+async def test_leg_that_another_program_has_moved_out_of_its_bridge_is_adopted(system, theirs):
+    async with ForeignApp(bridge="<Dial><Client>max</Client></Dial>", join=JOIN) as app:
+        system.sandbox.phone("client:max").script(answer_after_s=0.02)
+        system.sandbox.add_number("+12025550178", voice_url=f"{app.url}/bridge")
+        await system.sandbox.call_in("+14155550102", "+12025550178")
+        child = await system.dialed("client:max")
+        await system.eventually(lambda: child.status, "it is answered", equals="in-progress")
+        await theirs.redirect(child, f"{app.url}/join")
+        await system.until_talk(theirs.customer, child)
+        await adopt(system, theirs, child)
+        await system.until_talk(theirs.customer, child)
+        await system.ended_by_command(SESSION)
+
+
+async def test_call_is_adopted_by_one_of_two_commands_at_a_time(system, theirs):
+    agent = await theirs.dial("client:zoe")
+    calls = {"customer": theirs.customer.sid, "agent": agent.sid}
+    first, second = await asyncio.gather(*(system.command("adopt", f"{SESSION}-{n}", **calls) for n in (1, 2)))
+    assert (first.status, second.status) == ("done", "rejected"), (first, second)
+    assert second.reason == f"customer: the call belongs to session {SESSION}-1"
+    await system.until_talk(theirs.customer, agent)
+    assert [system.redirects_of(one) for one in (agent, theirs.customer)] == [1, 1]
+    await system.ended_by_command(f"{SESSION}-1")
 
 
 async def test_what_can_not_be_adopted_is_rejected(system, theirs):

@@ -67,6 +67,23 @@ def test_someone_who_hangs_up_before_they_are_moved_ends_it() -> None:
     are_left_alone(adopting().reads(customer="completed", agent="in-progress"))
 
 
+def test_agent_is_not_moved_again_after_the_customer_has_hung_up() -> None:
+    story = moving_agent().later(3_000)
+    story.is_unknown("redirect_call", "agent", story.session.open_redirects[0]).expect("converting", "look")
+    are_left_alone(story.reads(customer="completed", agent="in-progress"))
+
+
+@each("is_inside", [False, True])
+def test_agent_of_whom_nothing_is_known_when_the_time_is_over_is_looked_for(is_inside: bool) -> None:
+    story = moving_agent().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
+    story.is_unknown("redirect_call", "agent", story.session.open_redirects[0]).expect("converting", "look")
+    if is_inside:
+        story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
+        story.expect("converting", "move customer")
+    else:
+        are_left_alone(story.reads(customer="in-progress", agent="in-progress"))
+
+
 def test_agent_of_whom_nothing_is_known_is_moved_again_before_the_customer_is() -> None:
     story = moving_agent().later(3_000)
     story.is_unknown("redirect_call", "agent", story.session.open_redirects[0]).expect("converting", "look")

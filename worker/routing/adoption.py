@@ -15,7 +15,7 @@ from conferral.runtime.lifecycle import gather
 from conferral.statemachine.events import Adopt
 from conferral.statemachine.events.effect_results import ParticipantSeen
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
 from conferral.storage.connection.client import run_or_raise
 from conferral.telephony.addresses import without_params
 from conferral.telephony.conference_lists import STARTED
@@ -26,6 +26,8 @@ from conferral.worker.core import WorkerCore
 
 #: Timeout of all reads, seconds; later commands wait for them.
 DEADLINE_S = 4.0
+#: From routing to the session's first commit, at most, seconds.
+COMMIT_S = 10.0
 #: Newest conferences in progress that are searched (count), and how many at a time.
 SEARCHED_MAX = 200
 SEARCHED_AT_ONCE = 20
@@ -44,6 +46,9 @@ class AdoptionReader:
         self._account_sid = account_sid
         self._store = core.client
         self._keys = core.keys
+        self._clock = core.clock
+        #: By call: the session that is to adopt it, and when it was routed, monotonic seconds.
+        self._routed: dict[str, tuple[str, float]] = {}
 
     async def complete(self, event: Adopt) -> Adopt:
         """Return the command with the conference and the addresses.
@@ -58,13 +63,21 @@ class AdoptionReader:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("adopt"):
-                    return await self._complete(event)
+                    completed = await self._complete(event)
         except (ProviderError, TimeoutError):
             raise BadCommandError("Twilio did not say in time where the calls are; try again") from None
+        self._routed |= dict.fromkeys((event.customer, event.agent), (event.session_id, self._clock.monotonic_s()))
+        return completed
 
     async def _live_session(self, call_sid: str) -> str:
         """Return the live session that a call belongs to; empty for none."""
-        (found,) = await run_or_raise(self._store, ("GET", self._keys.call(call_sid)))
+        since_s = self._clock.monotonic_s() - COMMIT_S
+        self._routed = {call: routed for call, routed in self._routed.items() if routed[1] >= since_s}
+        routed_to, _ = self._routed.get(call_sid, ("", 0.0))
+        asked = ("GET", self._keys.call(call_sid)), ("HGET", self._keys.session(routed_to), "state")
+        found, state = await run_or_raise(self._store, *asked)
+        if routed_to and state != State.ENDED.value.encode():
+            return routed_to
         if found is None:
             return ""
         session_id = str(found.decode())
@@ -74,11 +87,11 @@ class AdoptionReader:
 
     async def _complete(self, event: Adopt) -> Adopt:
         customer, agent = await gather(self._call(CUSTOMER, event.customer), self._call(AGENT, event.agent))
-        conference, members = await self._conference(event)
-        for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent)):
-            member = members.get(call_sid)
+        conference, members = await self._conference(event.conference, customer, agent)
+        for field, call in ((CUSTOMER, customer), (AGENT, agent)):
+            member = members.get(call["sid"])
             if member is None or member.is_ringing:
-                await self._refuse_bridged(field, call_sid)
+                await self._refuse_bridged(field, call)
                 raise BadCommandError(f"{field}: the call is not in the conference")
             if member.held:
                 raise HeldMemberError(f"{field}: the call is on hold in its conference")
@@ -93,39 +106,41 @@ class AdoptionReader:
         )
 
     async def _call(self, field: str, call_sid: str) -> dict[str, str]:
-        """Return a call's direction and addresses, if it is in progress."""
+        """Return a call's SIDs, direction, and addresses, if it is in progress."""
         call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
         if call is None or text_of(call.account_sid) != self._account_sid:
             raise BadCommandError(f"{field}: no call in this account has this SID")
         if call.status != CallStatus.IN_PROGRESS:
             raise BadCommandError(f"{field}: the call is not in progress")
-        if text_of(call.parent_call_sid):
-            raise BadCommandError(f"{field}: {_HAND_OFF}")
         return {
+            "sid": call_sid,
+            "parent": text_of(call.parent_call_sid),
             "direction": text_of(call.direction),
             "from": without_params(text_of(call._from)),  # noqa: SLF001  # the library's public name of `from`
             "to": without_params(text_of(call.to)),
         }
 
-    async def _refuse_bridged(self, field: str, call_sid: str) -> None:
-        """Refuse a call whose `<Dial>` has connected another."""
-        children = await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=20))
-        if any(child.status not in FINAL_CALL_STATUSES for child in children):
+    async def _refuse_bridged(self, field: str, call: dict[str, str]) -> None:
+        """Refuse a call outside that a `<Dial>` connects to another."""
+        page = partial(self._client.calls.page_async, parent_call_sid=call["sid"], page_size=20)
+        if call["parent"] or any(child.status not in FINAL_CALL_STATUSES for child in await list_page(page)):
             raise BadCommandError(f"{field}: {_HAND_OFF}")
 
-    async def _conference(self, event: Adopt) -> tuple[str, dict[str, ParticipantSeen]]:
-        """Return the conference that both are in, or else the named one."""
-        if event.conference:
-            return event.conference, await self._members(event.conference)
+    async def _conference(
+        self, named: str, customer: dict[str, str], agent: dict[str, str]
+    ) -> tuple[str, dict[str, ParticipantSeen]]:
+        """Return the named conference, or else the one that they are in."""
+        if named:
+            return named, await self._members(named)
         page = partial(self._client.conferences.page_async, status=STARTED, page_size=SEARCHED_MAX)
         listed = [text_of(one.sid) for one in await list_page(page)]
         for first in range(0, len(listed), SEARCHED_AT_ONCE):
             some = listed[first : first + SEARCHED_AT_ONCE]
             for sid, members in zip(some, await gather(*map(self._members, some)), strict=True):
-                if event.customer in members or event.agent in members:
+                if customer["sid"] in members or agent["sid"] in members:
                     return sid, members
-        await self._refuse_bridged(CUSTOMER, event.customer)
-        await self._refuse_bridged(AGENT, event.agent)
+        await self._refuse_bridged(CUSTOMER, customer)
+        await self._refuse_bridged(AGENT, agent)
         raise BadCommandError("no conference in progress has the two calls; name it with conference")
 
     async def _members(self, conference_sid: str) -> dict[str, ParticipantSeen]:
