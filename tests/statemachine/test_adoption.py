@@ -74,7 +74,7 @@ def test_agent_is_not_moved_again_after_the_customer_has_hung_up() -> None:
 
 
 @each("is_inside", [False, True])
-def test_agent_of_whom_nothing_is_known_when_the_time_is_over_is_looked_for(is_inside: bool) -> None:
+def test_agent_of_whom_nothing_is_known_when_the_time_is_over_is_read_first(is_inside: bool) -> None:
     story = moving_agent().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
     story.is_unknown("redirect_call", "agent", story.session.open_redirects[0]).expect("converting", "look")
     if is_inside:
