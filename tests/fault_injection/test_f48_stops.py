@@ -99,9 +99,9 @@ async def test_fault_49_worker_that_is_stopped_with_a_request_under_way_leaves_i
     end = await system.begins("end", leaving.sid)
     await system.sandbox.wait_until(lambda: len(under_way(system)) == 2)
 
-    began_s = time.monotonic()
+    began_s = system.clock.monotonic_s()
     assert await system.stop_worker() == 0
-    took_s = time.monotonic() - began_s
+    took_s = system.clock.monotonic_s() - began_s
 
     assert took_s < 10
     left = [await system.client.hlen(system.keys.outbox(number)) for number in range(system.keys.partitions)]

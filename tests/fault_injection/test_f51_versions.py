@@ -44,14 +44,10 @@ async def test_fault_51_effect_with_more_fields_is_carried_out_and_one_of_an_unk
     await system.stop_worker()
     outbox = system.keys.outbox(system.keys.partition_of(customer.sid))
     ordered = {name: orjson.loads(body) for name, body in (await system.client.hgetall(outbox)).items()}
-    ((name, redirect),) = [
-        (name, body) for name, body in ordered.items() if body["work"].get("kind") == "redirect_call"
-    ]
+    ((name, redirect),) = [(name, body) for name, body in ordered.items() if body["effect"]["kind"] == "redirect_call"]
     added = {"colour": "blue", "shades": ["dark"], "nested": {"a": 1}}
     await system.client.hset(outbox, name, orjson.dumps(redirect | added))
-    newer = orjson.dumps(
-        {"committed_at_ms": redirect["committed_at_ms"], "work": {"kind": "teleport_call", "effect_id": "newer"}}
-    )
+    newer = orjson.dumps(redirect | {"effect": {"kind": "teleport_call", "effect_id": "newer"}})
     await system.client.hset(outbox, "newer", newer)
 
     system.start_worker()
