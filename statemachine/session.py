@@ -244,6 +244,8 @@ class Session(BaseRecord, frozen=True):
     adoption: Adoption = Adoption.OVER
     #: SID of the conference that its parties were adopted from.
     adopted_from: str = ""
+    #: Parties that ended that conference by leaving it.
+    adopted_ending: tuple[str, ...] = ()
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()

@@ -7,12 +7,12 @@ from conferral.statemachine import events
 from conferral.statemachine.actions.bridge import begin_recovered_conversion, redirect_leg
 from conferral.statemachine.actions.parties import accept_command
 from conferral.statemachine.actions.session_end import end_session
-from conferral.statemachine.effects import ClearEndOnExit
+from conferral.statemachine.effects import ClearEndOnExit, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, first_label
-from conferral.statemachine.states import Adoption, PartyStatus
+from conferral.statemachine.states import Adoption, ParticipantUpdate, PartyStatus
 from conferral.statemachine.step import Draft
 
 
@@ -27,6 +27,7 @@ def open_adoption(draft: Draft, event: events.Adopt) -> None:
         by=event.by,
         ref=event.ref,
         adopted_from=event.conference,
+        adopted_ending=event.ending,
         adoption=Adoption.CLEARING,
         agents=(event.agent_address,),
         attributes=ConferenceAttributes(record=draft.policy.record),
@@ -60,8 +61,16 @@ def move_adopted_customer(draft: Draft, _event: Event) -> None:
 
 
 def give_up_adoption(draft: Draft, _event: Event) -> None:
-    """End the session; a party that is not in our conference is left alone."""
+    """End the session; a party that is not in our conference keeps what it had there."""
     for party in draft.session.parties.values():
         if not (party.is_gone or party.in_conference):
+            if party.name in draft.session.adopted_ending:
+                draft.emit(
+                    UpdateParticipant,
+                    party=party.name,
+                    call_sid=party.call_sid,
+                    conference_sid=draft.session.adopted_from,
+                    update=ParticipantUpdate.SET_END_ON_EXIT.value,
+                )
             draft.change_party(party, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
     end_session(draft, EndReason.CONVERT_FAILED)

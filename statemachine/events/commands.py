@@ -262,11 +262,13 @@ class Adopt(Command, frozen=True, kw_only=True):
     #: Its SID; the router finds it if it is empty.
     conference: str = ""
     ref: str = ""
-    #: What the router has read of the calls: their addresses, our number, and the direction of the customer's.
+    #: What the router has read of the calls: their addresses, our number, the direction of the customer's, and which
+    #: parties end the conference by leaving it.
     customer_address: Hidden[str] = ""
     agent_address: Hidden[str] = ""
     number: Hidden[str] = ""
     direction: str = "inbound"
+    ending: tuple[str, ...] = ()
 
 
 class End(Command, frozen=True):

@@ -125,6 +125,16 @@ async def test_agent_whom_twilio_does_not_move_leaves_both_where_they_were(syste
     await system.ended_by_command(f"{SESSION}-again")
 
 
+async def test_conference_ends_as_before_when_a_member_leaves_after_a_failure(system, theirs):
+    agent, third = await theirs.dial("client:zoe"), await theirs.dial("client:max")
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}.json", status=400, code=20001)
+    outcome = await system.command("adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
+    assert outcome.status == "failed"
+    await system.eventually(lambda: len(requests_to(system, agent)), "the flag is set again", equals=3)
+    agent.hang_up()
+    await system.eventually(lambda: {theirs.customer.status, third.status}, "it ends", equals={"completed"})
+
+
 async def test_lost_answers_move_each_once(system, theirs):
     agent = await theirs.dial("client:zoe")
     for call in (agent, theirs.customer):

@@ -67,6 +67,14 @@ def test_someone_who_hangs_up_before_they_are_moved_ends_it() -> None:
     are_left_alone(adopting().reads(customer="completed", agent="in-progress"))
 
 
+def test_party_that_ended_their_conference_by_leaving_does_so_again_after_a_failure() -> None:
+    story = Scenario(session_id="taken-over").command(
+        Adopt, "adopt-1", customer=CUSTOMER_CALL, agent=AGENT_CALL, conference=THEIRS, ending=("customer",)
+    )
+    story.fails("clear_end_on_exit").expect("ended", "flag customer")
+    assert story.last.effects[0].conference_sid == THEIRS
+
+
 def test_agent_is_not_moved_again_after_the_customer_has_hung_up() -> None:
     story = moving_agent().later(3_000)
     story.is_unknown("redirect_call", "agent", story.session.open_redirects[0]).expect("converting", "look")

@@ -103,6 +103,9 @@ class AdoptionReader:
             agent_address=agent["from" if agent["direction"] == INBOUND else "to"],
             number=customer["to" if is_inbound else "from"],
             direction=INBOUND if is_inbound else OUTBOUND,
+            ending=tuple(
+                field for field, call in ((CUSTOMER, customer), (AGENT, agent)) if members[call["sid"]].end_on_exit
+            ),
         )
 
     async def _call(self, field: str, call_sid: str) -> dict[str, str]:
