@@ -61,7 +61,10 @@ def move_adopted_customer(draft: Draft, _event: Event) -> None:
 
 
 def give_up_adoption(draft: Draft, _event: Event) -> None:
-    """End the session; a party that is not in our conference keeps what it had there."""
+    """End the session; who is not in our conference stays elsewhere.
+
+    There, they get back what the adoption has cleared.
+    """
     for party in draft.session.parties.values():
         if not (party.is_gone or party.in_conference):
             if party.name in draft.session.adopted_ending:
