@@ -94,6 +94,7 @@ def setup(
 
 def _print(plan: "Plan") -> None:
     rows = [(one.name, one.sid, one.setting, one.before or "(empty)", one.after) for one in plan.changes]
-    output.print_table(("what", "SID", "field", "now", "then"), rows)
+    if rows:
+        output.print_table(("what", "SID", "field", "now", "then"), rows)
     for name, why in plan.left:
         output.print_line(f"not changed: {name}: {why}")
