@@ -69,6 +69,8 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
     # complete, cancel, swap, merge, which have only refusals above; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
+    # What hangs up an adopted party before it can leave the other program's conference might end that.
+    Row(V,                      ANY,           (on.Remove, on.End),                 when.customer_is_elsewhere,      STAY,                   refuse("the parties are still in the other program's conference")),
     Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
     # After the conversion, the transfer begins as a blind one.

@@ -1,6 +1,7 @@
 """Two members of another program's conference are moved, the agent first."""
 
 from conferral.statemachine.events import Adopt, ConvertOverdue, ReadOverdue
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from tests.statemachine.scenario import AGENT_CALL, ALICE, CONFERENCE, CUSTOMER, CUSTOMER_CALL, Scenario
 from tests.support.each import each
 
@@ -108,3 +109,12 @@ def test_customer_whom_twilio_does_not_move_twice_is_left_alone_and_the_agent_is
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("ended", "end room")
     assert story.reports["adopt-1"][-1] == ("failed", "convert-failed")
+
+
+@each("command", ["end", "remove"])
+def test_no_one_is_hung_up_in_the_other_conference(command: str) -> None:
+    """Its flag may not be cleared yet, so the hang-up might end it."""
+    fields = {"party": "agent"} if command == "remove" else {}
+    for story in (adopting(), moving_agent()):
+        story.command(COMMANDS_BY_NAME[command], "stop-1", **fields)
+        story.expect_refused("stop-1", "the parties are still in the other program's conference")
