@@ -331,3 +331,10 @@ def test_fields_that_are_given_in_another_way_are_left_out_of_a_schema():
     schema = schema_of(Transfer, without=("session", "type"))
     assert schema["required"] == ["to", "mode"]
     assert {"session", "type"}.isdisjoint(schema["properties"])
+
+
+def test_adopted_session_may_have_the_sid_of_the_customers_call_and_no_other() -> None:
+    given = {"type": "adopt", **VALID["adopt"]}
+    assert parse({**given, "session": CALL_SID}).session == CALL_SID
+    refused = refusal({**given, "session": f"CA{'3' * 32}"})
+    assert refused.startswith("session must not have the form of a SID")

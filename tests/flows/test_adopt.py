@@ -97,6 +97,15 @@ async def test_their_conference_goes_on_without_them(system, theirs):
     await system.eventually(lambda: fourth.status, "completed", equals="completed")
 
 
+async def test_session_may_have_the_sid_of_the_customers_call(system, theirs):
+    agent, sid = await theirs.dial("client:zoe"), theirs.customer.sid
+    await system.done("adopt", sid, customer=sid, agent=agent.sid)
+    session = await system.until(sid, state="conferenced")
+    assert session["conference_name"] != sid, "no one can guess the name of a conference whose id was chosen"
+    await system.until_talk(theirs.customer, agent)
+    await system.ended_by_command(sid)
+
+
 @pytest.mark.parametrize("who", ["customer", "agent"])
 async def test_member_on_hold_fails_it_and_both_are_where_they_were(system, theirs, who):
     agent = await theirs.dial("client:zoe")
