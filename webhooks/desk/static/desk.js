@@ -465,8 +465,7 @@ export class Desk {
   }
 
   #missed(call) {
-    const at = this.#withSession(call);
-    const { from, number, ref } = this.about(at);
+    const { from, number, ref } = this.about(this.#withSession(call));
     this.missed.value = [{ id: sidOf(call), from, number, ref, atMs: nowMs() }, ...this.missed.value].slice(0, MISSED_MAX);
     this.#emitEnded(call);
   }
@@ -485,13 +484,11 @@ export class Desk {
   }
 
   #emitEnded(call) {
-    const params = paramsOf(call);
-    this.#emit("desk-ended", this.#emitted.incoming === call && this.#last ? this.#last : { session: null, ref: null, params });
+    const unknown = { session: null, ref: null, params: paramsOf(call) };
+    this.#emit("desk-ended", this.#emitted.incoming === call && this.#last ? this.#last : unknown);
   }
 
-  #phoneFailed(error) {
-    this.#failed(error, this.phone.call.value ? "call" : "phone");
-  }
+  #phoneFailed = (error) => this.#failed(error, this.phone.call.value ? "call" : "phone");
 
   #failed(error, about, label = "") {
     const text = error instanceof Error ? error.message : String(error);
