@@ -82,7 +82,7 @@ export function Commands({ id, buttons, isPast }) {
   `;
 }
 
-/** Buttons that have just taken another's place are disabled for a moment, so that no click hits the wrong one. */
+/** Buttons that have just taken another's place are disabled for a moment: no click hits the wrong one. */
 function useGuard(id, likely) {
   const before = useRef(null);
   const now = `${id} ${likely.join(" ")}`;

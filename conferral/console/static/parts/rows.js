@@ -215,7 +215,7 @@ function Heading({ name, label }) {
   </div>`;
 }
 
-/** Returns the indexes to render: the visible ones, and the selected one wherever it is, so that it keeps the focus. */
+/** Returns the indexes to render: the visible ones, and the selected one, so that it keeps the focus. */
 function renderedPlaces(ids) {
   const { first, last } = renderedRange.value;
   const places = [];
