@@ -42,7 +42,9 @@ def headline(session: Session, *, full: bool = False) -> list[Clause]:
     if len(talking) > 1:
         others.insert(0, Clause(f"{catalog.join_names(talking)} are talking"))
     elif talking:
-        others.insert(0, Clause(f"{talking[0]} is {'waiting' if others else 'alone'}"))
+        is_awaiting = any(not party.is_connected for party in session.present.values())
+        doing = "alone" if not others else "waiting" if is_awaiting else "on the call"
+        others.insert(0, Clause(f"{talking[0]} is {doing}"))
     shown = others[: catalog.LISTED_MAX]
     more = len(others) - len(shown)
     return [Clause(text[:1].upper() + text[1:], since) for text, since in shown] + (

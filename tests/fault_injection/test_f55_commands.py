@@ -7,7 +7,7 @@ import pytest
 
 from conferral.commands import identity
 from conferral.storage import command_stream
-from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.calls import all_hang_up, hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
 from tests.support.outcomes import wait_for_outcome
@@ -52,9 +52,7 @@ async def plays(system: FaultSystem, chance: Random) -> None:
         assert outcome.digest == identity.digest_of(given[name]), f"{given[name]} is not what was done"
     won = [given[name] for name, outcome in found.items() if outcome.status != "rejected"]
     assert len([one for one in won if one["type"] == "transfer"]) >= system.sandbox.request_log.dials_to(TARGET)
-    for call in system.sandbox.live_calls():
-        call.hang_up()
-    await system.settled()
+    await hang_up(system)
     again = {name: await command_stream.read_outcome(system.client, system.keys, name) for name in given}
     assert again == found, "an outcome is final"
 

@@ -3,12 +3,19 @@
 from collections.abc import Callable
 
 from conferral.operations.headline import headline
+from conferral.statemachine.events import Hold
 from tests.statemachine.command_scenarios import supervised
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import stored
+
+
+def held() -> Scenario:
+    """The customer is on hold; the agent is there, and waits for no one."""
+    return conferenced().command(Hold, "hold-1", party="customer").confirms("customer")
+
 
 #: Each sentence, and whether it says for how long.
 SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[tuple[str, bool]]]] = {
@@ -20,6 +27,10 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[tuple[str, bool]]]] = {
     "consult": (
         lambda: talking("consult"),
         [("Alice and bob are talking", False), ("+…23 has been on hold", True)],
+    ),
+    "on hold": (
+        held,
+        [("Alice is on the call", False), ("+…23 has been on hold", True)],
     ),
     "target is ringing": (
         lambda: dialing("consult").call("target", "ringing"),
