@@ -219,3 +219,12 @@ def test_target_that_was_given_up_is_hung_up_when_it_rings_after_all():
     story.found("target", call_sid="").expect("transferring")
     story.fires(DialOverdue).found("target", call_sid="").call("target", "ringing")
     assert "hang up target" in story.words()
+
+
+def test_customers_flag_that_twilio_does_not_set_is_given_up_during_a_transfer():
+    """It is only a safety net: nothing is read for it any longer."""
+    story = Scenario().answered().convert().joins("agent").joins("customer").transfer("warm")
+    assert story.session.customer.desired_end_on_exit
+    story.later(8_000).fires(ReadOverdue).expect("transferring", "look")
+    assert not story.session.customer.desired_end_on_exit
+    assert "open_updates customer set-end-on-exit" not in story.session.unsettled_since_ms
