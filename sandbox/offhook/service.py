@@ -7,8 +7,8 @@ from aiohttp import hdrs, web
 
 from offhook.access import access_middleware
 from offhook.browser_routes import add_browser_routes
-from offhook.control_error import ControlError
-from offhook.control_routes import control_routes
+from offhook.control.error import ControlError
+from offhook.control.routes import control_routes
 from offhook.model.rest_form import NOT_MODELED, error_answer
 from offhook.model.twilio_model import UnknownNumberError
 from offhook.page import add_page_routes

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from offhook.control_paths import ROUTES
+from offhook.control.paths import ROUTES
 
 QUERIES = {"calls": "live", "audibility": "call"}
 """The parameter of a route's query, by the handler's name."""

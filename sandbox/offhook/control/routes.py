@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from offhook.control_paths import ROUTES
+from offhook.control.paths import ROUTES
 from offhook.runtime import SandboxRuntime
 
 if TYPE_CHECKING:
-    from offhook.control_handlers import ControlHandlers
+    from offhook.control.handlers import ControlHandlers
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,7 +25,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 
     @cache
     def handlers() -> ControlHandlers:
-        from offhook.control_handlers import ControlHandlers
+        from offhook.control.handlers import ControlHandlers
 
         return ControlHandlers(sandbox)
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from offhook import views
 from offhook.call_handle import CallHandle
-from offhook.control_error import ControlError
-from offhook.control_openapi import describe_routes
+from offhook.control.error import ControlError
+from offhook.control.openapi import describe_routes
 from offhook.faults import RATES, Seconds
 from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime

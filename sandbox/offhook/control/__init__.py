@@ -1,0 +1,1 @@
+"""The control API of a sandbox: its state, phones, and faults over HTTP."""
