@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.docs.dockerfiles import copied_from_the_tree  # noqa: E402
+
 #: Each distribution: its folder, and the file that says what its image copies.
 DISTRIBUTIONS = {"conferral": (".", "Dockerfile"), "offhook": ("sandbox", "sandbox/Dockerfile")}
 _BUILD = "import sys; from setuptools import build_meta as it; it.build_wheel(sys.argv[1]); it.build_sdist(sys.argv[1])"
@@ -74,10 +78,7 @@ def _build(name: str, folder: Path) -> Path:
 
 def _image_files(dockerfile: str) -> list[str]:
     """Return the committed files that a Dockerfile copies."""
-    text = (ROOT / dockerfile).read_text("utf-8").replace("\\\n", " ")
-    copies = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from=" not in line]
-    sources = [one for copy in copies for one in copy if not one.startswith("--")]
-    listed = ["git", "ls-tree", "-r", "--name-only", "HEAD", "--", *sources]
+    listed = ["git", "ls-tree", "-r", "--name-only", "HEAD", "--", *copied_from_the_tree(dockerfile)]
     return subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
 
 

@@ -15,7 +15,7 @@ class CanaryRoutes(Routes):
     """Answers `/canary/answer`, and what the canary itself needs."""
 
     async def answer(self, _form: Form, _query: str) -> web.Response:
-        """Answer in place of a person, for a while."""
+        """Answer instead of a person, for a while."""
         return twiml_response(answer_for_canary())
 
     async def callback(self, form: Form, query: str) -> web.Response:

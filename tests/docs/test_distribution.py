@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_docker import copied_from_the_tree
+from tests.docs.dockerfiles import copied_from_the_tree
 from tests.docs.wheel import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,6 +10,7 @@ from opentelemetry.sdk import environment_variables
 
 from conferral.check.redis_server import VERSION_MIN, ServerVersion
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings
+from tests.docs.dockerfiles import copied_from_the_tree, rest_of
 from tests.docs.generated import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -21,26 +22,10 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 DOCKERFILES = {"Dockerfile": ".dockerignore", "sandbox/Dockerfile": "sandbox/Dockerfile.dockerignore"}
 
 
-def instructions(dockerfile):
-    """A Dockerfile's instructions in order: name and the rest, continued lines joined."""
-    lines = [line for line in (ROOT / dockerfile).read_text("utf-8").splitlines() if not line.startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ")
-    return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
-
-
-def rest_of(instruction, dockerfile="Dockerfile"):
-    """What follows each instruction of this name."""
-    return [rest for name, rest in instructions(dockerfile) if name == instruction]
-
-
 def option(service, name):
     """The value of an option in a service's command."""
     arguments = SERVICES[service]["command"]
     return arguments[arguments.index(name) + 1]
-
-
-def copied_from_the_tree(dockerfile="Dockerfile"):
-    return [source for rest in rest_of("COPY", dockerfile) if "--from=" not in rest for source in rest.split()[:-1]]
 
 
 # ---- the images --------------------------------------------------------------------------------------------------

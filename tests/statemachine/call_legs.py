@@ -103,7 +103,7 @@ def words(effect: Effect) -> str:
         RedirectToUrl: "send away", StartRecording: "record", RedirectToVoicemail: "move to voicemail:",
         FindMessage: "find message of",
     }  # fmt: skip
-    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look", ClearEndOnExit: "let go"}
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look", ClearEndOnExit: "clear flags"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
 
 

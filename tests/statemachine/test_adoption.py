@@ -14,7 +14,7 @@ def adopting() -> Scenario:
         Adopt, "adopt-1", customer=CUSTOMER_CALL, agent=AGENT_CALL, conference=THEIRS, customer_address=CUSTOMER,
         agent_address=ALICE, number="+14155550100",
     )  # fmt: skip
-    return story.expect("converting", "let go")
+    return story.expect("converting", "clear flags")
 
 
 def moving_agent() -> Scenario:

@@ -9,13 +9,22 @@ from structlog.testing import capture_logs
 from conferral.runtime import log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.storage.connection.client import make_client
 from conferral.webhooks import app
+from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore, settings
 
 
 @pytest.fixture
 def webhook_store():
     return FakeWebhookStore()
+
+
+@pytest.fixture
+async def store(redis_server):
+    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture

@@ -3,19 +3,10 @@ import pytest
 from conferral.commands import http
 from conferral.operations import session_follower
 from conferral.runtime.web import bearer
-from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
 from conferral.webhooks.api import streams
-from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.log_lines import lines_of
 from tests.webhooks.api.api_helpers import BEARER, app_of
-
-
-@pytest.fixture
-async def store(redis_server):
-    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture(autouse=True)

@@ -4,25 +4,17 @@ from conferral.commands import http
 from conferral.operations import session_follower
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.web import bearer
-from conferral.storage.connection.client import make_client
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api import app as api_module
 from conferral.webhooks.api import streams
-from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from conferral.webhooks.api.app import add_api
 from conferral.webhooks.desk import feed
 from conferral.webhooks.desk.app import add_desk
 from tests.support.log_lines import lines_of
 from tests.support.token_files import table, write_tokens
 from tests.webhooks.api.api_helpers import KEYS, settings
 from tests.webhooks.desk.desk_helpers import NAMES, Desks, SetClock
-
-
-@pytest.fixture
-async def store(redis_server):
-    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture(autouse=True)
