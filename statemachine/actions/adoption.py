@@ -51,13 +51,13 @@ def open_adoption(draft: Draft, event: events.Adopt) -> None:
 def move_adopted_agent(draft: Draft, _event: Event) -> None:
     """Move the agent out of the other program's conference into ours."""
     draft.change(adoption=Adoption.MOVING_AGENT)
-    redirect_leg(draft, draft.session.agent, left_conference=draft.session.adopted_from)
+    redirect_leg(draft, draft.session.agent)
 
 
 def move_adopted_customer(draft: Draft, _event: Event) -> None:
     """Move the customer after the agent."""
     draft.change(adoption=Adoption.MOVING_CUSTOMER)
-    redirect_leg(draft, draft.session.customer, left_conference=draft.session.adopted_from)
+    redirect_leg(draft, draft.session.customer)
 
 
 def give_up_adoption(draft: Draft, _event: Event) -> None:

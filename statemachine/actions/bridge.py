@@ -282,12 +282,16 @@ def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     missing = not_none(guards.leg_to_repair(draft, event))
     apply_presence(draft, event)
     draft.change(repair_attempted=True)
-    redirect_leg(draft, draft.session.parties[missing.name], left_conference=draft.session.adopted_from)
+    redirect_leg(draft, draft.session.parties[missing.name])
     draft.change_party(draft.session.parties[missing.name], repair_moved_at_ms=draft.now_ms)
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
-    """Redirect a leg into the conference, out of `left_conference` if given."""
+    """Redirect a leg into the conference.
+
+    It leaves `left_conference`, if given, or the one from which it is adopted.
+    """
+    adopted_from = draft.session.adopted_from if draft.session.adoption else ""
     effect_id = draft.emit(
         RedirectCall,
         party=party.name,
@@ -297,7 +301,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         label=party.label,
         attempt=2 if draft.session.repair_attempted else 1,
         wait_audio=wait_audio.value,
-        left_conference=left_conference,
+        left_conference=left_conference or adopted_from,
         attributes=draft.session.attributes,
     )
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
