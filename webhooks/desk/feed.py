@@ -15,6 +15,7 @@ from aiohttp import web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
@@ -134,7 +135,7 @@ class DeskFeed:
             self._streams.subscribe(self._wake)
             self._sessions, self._identities, self._tracks, self._parked = {}, {}, {}, {}
             for name, followed in self._streams.live.items():
-                self._index(name, followed)
+                self._index(name, SessionView(followed, self._metrics))
             # Its log lines belong to no request's trace.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         if not self._streams.is_loaded:
@@ -191,18 +192,18 @@ class DeskFeed:
         live = self._streams.live
         return {name: view for name, view in self._sessions.get(identity, {}).items() if name in live}
 
-    def _index(self, name: str, followed: Followed | None) -> frozenset[str]:
+    def _index(self, name: str, view: SessionView | None) -> frozenset[str]:
         """Remember whose session it is now; return whose it was."""
         before = self._identities.pop(name, frozenset())
         self._parked.pop(name, None)
-        if followed is not None and followed.session.phase is Phase.PARKED and followed.session.is_live:
-            self._parked[name] = followed
+        if view is not None and view.followed.session.phase is Phase.PARKED and view.followed.session.is_live:
+            self._parked[name] = view.followed
         for identity in before:
             self._sessions[identity].pop(name)
             if not self._sessions[identity]:
                 del self._sessions[identity]
-        if followed is not None and (now := identities_of(followed.session)):
-            self._identities[name], view = now, SessionView(followed, self._metrics)
+        if view is not None and (now := identities_of(view.followed.session)):
+            self._identities[name] = now
             for identity in now:
                 self._sessions.setdefault(identity, {})[name] = view
         return before
@@ -211,15 +212,15 @@ class DeskFeed:
         """Send a session's change to those whom it concerns."""
         if self._task is None:
             return
-        concerned = self._index(name, followed) | self._identities.get(name, frozenset())
+        view = None if followed is None else SessionView(followed, self._metrics)
+        concerned = self._index(name, view) | self._identities.get(name, frozenset())
         readers = [(identity, one) for identity in concerned for one in tuple(self._readers.get(identity, ()))]
-        if followed is None:
+        if view is None:
             self._tracks.pop(name, None)
             for _, reader in readers:
                 reader.end()  # Redis has lost data: start over
             return
         if readers:
-            view = SessionView(followed, self._metrics)
             events = {identity: view.event(identity) for identity, _ in readers}
             for identity, reader in readers:
                 self._push(reader, events[identity])
@@ -277,11 +278,7 @@ class DeskFeed:
 
     async def _wait(self) -> None:
         """Wait for a change, but no longer than the presence may be old."""
-        try:
-            async with asyncio.timeout(PRESENCE_EVERY_S / 4):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await wait_at_most(self._wake, PRESENCE_EVERY_S / 4)
         self._wake.clear()
 
     async def _read_presence(self) -> None:
