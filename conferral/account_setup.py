@@ -12,17 +12,15 @@ from urllib.parse import urlsplit
 from twilio.rest import Client
 
 from conferral.operations.errors import CommandNotDoneError
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.urls import target_of
 from conferral.telephony.callback_urls import CANARY_ANSWER_PATH, FALLBACK_PATH, HANDOFF_PATH
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import http_client
+from conferral.telephony.own_numbers import find_number
 from conferral.telephony.request_context import label_requests
-from conferral.telephony.twilio_requests import rest_client
+from conferral.telephony.twilio_requests import opened_client
 from conferral.webhooks.status_callbacks import STATUS_PATH
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH
@@ -35,8 +33,6 @@ _METHODS = {
     "voice_fallback_url": "voice_fallback_method",
     "status_callback": "status_callback_method",
 }
-#: Numbers read (count): Twilio's filter also matches parts of numbers.
-_NUMBERS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +61,13 @@ class Plan:
 @asynccontextmanager
 async def opened(settings: ServiceSettings) -> AsyncIterator[Client]:
     """Open Twilio; its errors become CommandNotDoneError."""
-    http = http_client(settings, clock=SystemClock(), metrics=Metrics())
     try:
-        with label_requests("setup"), translate_errors():
-            yield rest_client(settings, http)
+        async with opened_client(settings) as client:
+            with label_requests("setup"), translate_errors():
+                yield client
     except ProviderError as error:
         answer = f"HTTP {error.http_status}, code {error.code}" if error.http_status else "no answer"
         raise CommandNotDoneError(f"Twilio refused, or failed ({answer}); setup may be repeated") from None
-    finally:
-        await http.close()
 
 
 async def make_plan(client: Client, settings: ServiceSettings, given: Sequence[str], usual: Sequence[str]) -> Plan:
@@ -84,9 +78,9 @@ async def make_plan(client: Client, settings: ServiceSettings, given: Sequence[s
     """
     changes, left = list[Change](), list[tuple[str, str]]()
     for number in given or usual:
-        record, name = await _read_number(client, number), redact(number)
+        record, name = await find_number(client, number), redact(number)
         why = _why_left(settings, record, is_given=bool(given))
-        if why:
+        if record is None or why:
             left.append((name, why))
         else:
             changes += _differences(name, record, _urls_of_number(settings, record.voice_url or ""))
@@ -94,12 +88,6 @@ async def make_plan(client: Client, settings: ServiceSettings, given: Sequence[s
         app = await client.applications(settings.twiml_app_sid).fetch_async()
         changes += _differences("the TwiML app", app, _urls(settings, CLIENT_PATH))
     return Plan(tuple(changes), tuple(left))
-
-
-async def _read_number(client: Client, number: str) -> Any:
-    """Return a number's record; None if it is not in the account."""
-    found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
-    return next((one for one in found if one.phone_number == number), None)
 
 
 def _why_left(settings: ServiceSettings, record: Any, *, is_given: bool) -> str:

@@ -20,13 +20,11 @@ from conferral.storage.queries.live_workers import has_live_worker
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.callback_urls import CANARY_ANSWER_PATH, CANARY_ROUTE_PATH
 from conferral.telephony.directory import load_directory
-from conferral.telephony.own_numbers import read_account_numbers
+from conferral.telephony.own_numbers import find_number, read_account_numbers
 from conferral.telephony.twilio_requests import send
 from conferral.webhooks.voice import INBOUND_PATH
 
 DEADLINE_S = 5.0
-#: Twilio's filter also matches parts of numbers (count).
-_NUMBERS_MAX = 20
 #: Where a caller may go whom no agent takes, without anyone's phone ringing.
 _QUIET_PLACES = frozenset({Place.END, Place.VOICEMAIL})
 
@@ -62,8 +60,7 @@ async def find_problems(
 
 async def _number_problems(settings: ServiceSettings, client: Client, option: str, number: str, path: str) -> list[str]:
     label, url = f"{option} {redact(number)}", without_login(settings.public_url + path)
-    found = await send(client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX))
-    record: Any = next((one for one in found if one.phone_number == number), None)
+    record = await send(find_number(client, number))
     if record is None:
         return [f"{label} is not a number in this account: buy it, and set its voice URL to {url} (POST)"]
     if record.trunk_sid or record.voice_application_sid:

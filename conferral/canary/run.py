@@ -15,16 +15,13 @@ from conferral.canary.numbers import CanaryNumbers, find_problems
 from conferral.client.client import Client
 from conferral.operations.errors import CommandNotDoneError
 from conferral.redis_connection import open_redis
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import process_name
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.checks import CANARY, RENEW_EVERY_S, CanaryLock, store_check
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.telephony.http_client import http_client
 from conferral.telephony.request_context import label_requests
-from conferral.telephony.twilio_requests import rest_client
+from conferral.telephony.twilio_requests import opened_client
 
 log = structlog.get_logger()
 
@@ -32,16 +29,13 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def _opened(settings: ServiceSettings) -> AsyncIterator[tuple[SessionReader, TwilioClient]]:
     """Open Redis and Twilio; errors of either become CommandNotDoneError."""
-    http = http_client(settings, clock=SystemClock(), metrics=Metrics())
     try:
-        async with open_redis(settings) as reader:
+        async with opened_client(settings) as twilio, open_redis(settings) as reader:
             with label_requests("canary"):
-                yield reader, rest_client(settings, http)
+                yield reader, twilio
     except ProviderError as error:
         answer = f"HTTP {error.http_status}, code {error.code}" if error.http_status else "no answer"
         raise CommandNotDoneError(f"Twilio's REST API failed ({answer}); the canary has stopped") from None
-    finally:
-        await http.close()
 
 
 async def check_numbers(settings: ServiceSettings, numbers: CanaryNumbers) -> list[str]:

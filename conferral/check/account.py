@@ -40,7 +40,7 @@ from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.directory import load_directory
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient
-from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
+from conferral.telephony.own_numbers import OwnNumbers, find_number, read_account_numbers
 from conferral.telephony.request_context import ignore_not_found, label_requests
 from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
@@ -110,8 +110,6 @@ def _result_of_all(settings: ServiceSettings, url: str, unsigned: int, signed: d
 
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
-#: Numbers read (count): Twilio's filter also matches parts of numbers.
-_NUMBERS_MAX = 20
 #: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
 #: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
@@ -172,7 +170,8 @@ async def _check_number(settings: ServiceSettings, http: PooledHttpClient, numbe
     # Every result names the number, because an account may have several.
     number_label = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
     try:
-        found = await _read_number(rest_client(settings, http), number or settings.number)
+        with label_requests("check"), translate_errors():
+            found = await find_number(rest_client(settings, http), number or settings.number)
     except ProviderError as error:
         if error.http_status == 401 and settings.api_key:
             why = "Twilio rejects TWILIO_API_KEY with TWILIO_API_SECRET (401)"
@@ -195,13 +194,6 @@ async def _read_account(client: Client, account_sid: str) -> AccountInstance:
     if not isinstance(account.status, str):
         raise OutcomeUnknownError
     return account
-
-
-async def _read_number(client: Client, number: str) -> NumberRecord | None:
-    """Return a number's record; None if it is not in the account."""
-    with label_requests("check"), translate_errors():
-        found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
-    return next((one for one in found if one.phone_number == number), None)
 
 
 async def _check_own_numbers(settings: ServiceSettings, http: PooledHttpClient) -> list[CheckResult]:

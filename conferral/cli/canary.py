@@ -1,6 +1,5 @@
 """Test an installation on the real account, without a person."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,18 +8,17 @@ import typer
 
 from conferral import output
 from conferral.cli.maintenance import load_settings
-from conferral.cli.options import AsJson, Yes
+from conferral.cli.options import AsJson, Yes, require_number
 from conferral.operations.errors import CommandNotDoneError
-from conferral.runtime.limits import NUMBER
 
 if TYPE_CHECKING:
     from conferral.canary.findings import FlowReport
     from conferral.canary.numbers import CanaryNumbers
     from conferral.runtime.settings import ServiceSettings
 
-_FLOWS = "bridge,convert,hold,consult,blind,cleanup"
 #: Legs of each flow's calls, each billed as a minute, and minutes of participants in conferences.
 _COSTS = {"bridge": (12, 0), "convert": (4, 2), "hold": (4, 2), "consult": (6, 3), "blind": (6, 2), "cleanup": (20, 8)}
+_FLOWS = ",".join(_COSTS)
 #: US list prices in dollars, November 2026: half of the legs come in, half go out. Source: twilio.com/voice/pricing/us.
 _LEG_PRICE, _PARTICIPANT_PRICE = (0.0085 + 0.0140) / 2, 0.0018
 
@@ -56,8 +54,7 @@ def canary(
     if unknown := [one for one in named if one not in _COSTS]:
         raise typer.BadParameter(f"no flow is called {unknown[0]!r}; there are {_FLOWS}", param_hint="--flows")
     for option, number in (("--to", to), ("--answer", answer), ("--from", from_)):
-        if number is not None and not re.fullmatch(NUMBER, number):
-            raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint=option)
+        require_number(number, option)
     settings = load_settings()
     if not (yes or sys.stdin.isatty()):
         raise CommandNotDoneError("without a terminal, canary needs --yes; nothing was done")

@@ -1,6 +1,5 @@
 """Maintenance: check the setup, upgrade the storage, erase a session."""
 
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conferral import output
-from conferral.cli.options import AsJson, SessionName, Yes
+from conferral.cli.options import AsJson, SessionName, Yes, require_number
 from conferral.operations.errors import CommandNotDoneError
-from conferral.runtime.limits import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +45,7 @@ def check(
     live worker is a failure; a single worker is a warning, as is a number whose calls go to your own app. Exits 0 if no
     check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
-    if number is not None and not re.fullmatch(NUMBER, number):
-        raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
+    require_number(number, "--number")
     if number is not None and offline:
         raise typer.BadParameter("can't be combined with --offline", param_hint="--number")
     settings = load_settings()

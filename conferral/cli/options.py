@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from conferral.runtime.limits import NUMBER
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ class App(typer.Typer):
             context_settings={"help_option_names": ["-h", "--help"]},
             **settings,
         )
+
+
+def require_number(number: str | None, option: str | None = None) -> None:
+    """Refuse what is given for a phone number, and is none."""
+    if number is not None and not re.fullmatch(NUMBER, number):
+        raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint=option)
 
 
 def require_no_options(context: typer.Context) -> None:

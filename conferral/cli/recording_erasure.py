@@ -5,13 +5,10 @@ from collections.abc import Iterable
 import structlog
 
 from conferral.operations.erasure import ErasurePlan, ErasureRefused
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
-from conferral.telephony.http_client import http_client
 from conferral.telephony.recordings import delete_recordings, find_recordings
-from conferral.telephony.twilio_requests import rest_client
+from conferral.telephony.twilio_requests import opened_client
 
 log = structlog.get_logger()
 
@@ -24,19 +21,17 @@ async def erase_recordings(
     Return counts by session id (in a dry run, of those found), and what Twilio refuses, with its answer. Raise
     ErasureRefused if Twilio can't be asked: Redis still has what a repetition needs.
     """
-    http = http_client(settings, clock=SystemClock(), metrics=Metrics())
-    client, counts, answers = rest_client(settings, http), dict[str, int](), list[str]()
+    counts, answers = dict[str, int](), list[str]()
     try:
-        for session in sessions:
-            found = dict.fromkeys([*session.recordings, *await find_recordings(client, session.legs)])
-            refused = {} if dry_run else await delete_recordings(client, found)
-            counts[session.session_id] = len(found) - len(refused)
-            answers += (f"{sid}: HTTP {error.http_status}, code {error.code}" for sid, error in refused.items())
-            if not dry_run:
-                log.info("recordings_deleted", session_id=session.session_id, count=counts[session.session_id])
+        async with opened_client(settings) as client:
+            for session in sessions:
+                found = dict.fromkeys([*session.recordings, *await find_recordings(client, session.legs)])
+                refused = {} if dry_run else await delete_recordings(client, found)
+                counts[session.session_id] = len(found) - len(refused)
+                answers += (f"{sid}: HTTP {error.http_status}, code {error.code}" for sid, error in refused.items())
+                if not dry_run:
+                    log.info("recordings_deleted", session_id=session.session_id, count=counts[session.session_id])
     except ProviderError as error:
         answer = f"HTTP {error.http_status}" if error.http_status else "no answer"
         raise ErasureRefused(f"Twilio can't be asked for recordings ({answer}); nothing was erased in Redis") from None
-    finally:
-        await http.close()
     return counts, answers

@@ -1,6 +1,5 @@
 """`conferral setup`: point the account's numbers and TwiML app here."""
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,17 +7,16 @@ import typer
 
 from conferral import output
 from conferral.cli.maintenance import load_settings
-from conferral.cli.options import AsJson, Yes
+from conferral.cli.options import AsJson, Yes, require_number
 from conferral.operations.errors import CommandNotDoneError
-from conferral.runtime.limits import NUMBER
 
 if TYPE_CHECKING:
     from conferral.account_setup import Plan
 
 
 def _check_numbers(given: list[str] | None) -> list[str] | None:
-    if any(not re.fullmatch(NUMBER, one) for one in given or ()):
-        raise typer.BadParameter("must be + and digits, such as +12025550101")
+    for number in given or ():
+        require_number(number)
     return given
 
 

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 READ_EVERY_S, RETRY_EVERY_S = 600.0, 60.0
 #: A record has 2 KiB and several URLs, so 1,000 of them could exceed the size of an answer.
 PAGE_SIZE, PAGES_MAX = 500, 100
+#: Records read to find one number (count): Twilio's filter also matches parts of numbers.
+_FOUND_MAX = 20
 
 
 class OwnNumbers(Collection[str]):
@@ -92,6 +94,12 @@ def answers_for_canary(record: NumberRecord, public_url: str) -> bool:
     is_elsewhere = bool(record.trunk_sid or record.voice_application_sid)
     target = target_of(text_of(record.voice_url))
     return not is_elsewhere and target is not None and target == target_of(public_url + CANARY_ANSWER_PATH)
+
+
+async def find_number(client: Client, number: str) -> NumberRecord | None:
+    """Return a number's record; None if it is not in the account."""
+    found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
+    return next((one for one in found if one.phone_number == number), None)
 
 
 async def read_account_numbers(client: Client, public_url: str) -> AccountNumbers:

@@ -1,14 +1,17 @@
 """Requests through twilio-python: its client, reads, lists, and fields."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from twilio.rest import Client
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
 from conferral.telephony import errors
-from conferral.telephony.http_client import PooledHttpClient
+from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.telephony.request_context import ignore_not_found
 
 _T = TypeVar("_T")
@@ -31,6 +34,16 @@ def rest_client(settings: TwilioSettings, http: PooledHttpClient, *, by_token: b
         # With an empty mapping, the library would read TWILIO_EDGE and TWILIO_REGION, which change the host.
         environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
     )
+
+
+@asynccontextmanager
+async def opened_client(settings: TwilioSettings) -> AsyncIterator[Client]:
+    """Open Twilio's client for one command; close its connections at the end."""
+    http = http_client(settings, clock=SystemClock(), metrics=Metrics())
+    try:
+        yield rest_client(settings, http)
+    finally:
+        await http.close()
 
 
 async def send(request: Awaitable[_T]) -> _T:

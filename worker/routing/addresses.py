@@ -16,7 +16,7 @@ from conferral.statemachine.events import Transfer
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.telephony.own_numbers import OthersThanCanary, OwnNumbers
+from conferral.telephony.own_numbers import OthersThanCanary, OwnNumbers, find_number
 from conferral.telephony.request_context import label_requests
 
 #: The fields whose destinations the dial options apply to.
@@ -31,8 +31,6 @@ FOUND_TTL_S = 300.0
 #: Timeout of the lookup, seconds; all later commands wait for it. After a failure, none is made for a while, seconds.
 DEADLINE_S = 2.0
 LOOKUP_PAUSE_S = 10.0
-#: Records read per lookup, count: Twilio also matches parts of numbers.
-_FOUND_MAX = 20
 _UNCONFIRMED = "caller_id: Twilio did not confirm that the number is in the account; try again"
 
 
@@ -100,11 +98,11 @@ class CallerIdChecker:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():
-                    found = await self._client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
+                    record = await find_number(self._client, number)
         except (ProviderError, TimeoutError):
             self._paused_until_s = self._clock.monotonic_s() + LOOKUP_PAUSE_S
             raise BadCommandError(_UNCONFIRMED) from None
-        if all(record.phone_number != number for record in found):
+        if record is None:
             raise BadCommandError("caller_id: not a number in the account")
         self._found[number] = self._clock.monotonic_s() + FOUND_TTL_S
 

@@ -92,7 +92,7 @@ class CommandAdmission:
             except HeldMemberError as error:
                 await self._reject(command_id, "", str(error), CommandStatus.FAILED)
                 return
-        if isinstance(event, Call | Adopt) and parsed.session:
+        if event.opens_session and parsed.session:
             event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
         if isinstance(event, Press):
             await ask(self._client, *digits.keep(self._keys, command_id, event.digits))
