@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConvertOverdue, DialOverdue, ReadOverdue
+from conferral.statemachine.events import ConvertOverdue, DialOverdue, LoneOverdue, ReadOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -174,6 +174,12 @@ ENDED_ON_EXIT = "participant-with-end-conference-on-exit-left"
 def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
     story = conferenced().transfer("warm").conference_ends(by="agent", reason="last-participant-left")
     assert story.session.parties["agent"].left_reason == "last-participant-left"
+
+
+def test_party_whom_the_end_of_the_conference_removed_shows_that_the_other_hung_up_first():
+    """Every callback of the customer is lost."""
+    story = conferenced().leaves("agent", reason="moderator_ended_conference").call("agent", "completed")
+    story.expect("conferenced").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
 def test_conference_that_the_customer_ended_ends_the_session_before_anyone_is_dialed():
