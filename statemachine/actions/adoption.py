@@ -45,7 +45,8 @@ def open_adoption(draft: Draft, event: events.Adopt) -> None:
         },
     )
     begin_recovered_conversion(draft, event)
-    draft.emit(ClearEndOnExit, conference_sid=event.conference, call_sids=(event.customer, event.agent))
+    if event.conference:  # otherwise, a read shows who is to be moved
+        draft.emit(ClearEndOnExit, conference_sid=event.conference, call_sids=(event.customer, event.agent))
 
 
 def move_adopted_agent(draft: Draft, _event: Event) -> None:

@@ -259,7 +259,7 @@ class Adopt(Command, frozen=True, kw_only=True):
     #: SIDs of their calls.
     customer: Hidden[str]
     agent: Hidden[str]
-    #: Its SID; the router finds it if it is empty.
+    #: Its SID; the router finds it if it is empty. Then still empty: one of them is in our conference already.
     conference: str = ""
     ref: str = ""
     #: What the router has read of the calls: their addresses, our number, the direction of the customer's, and which

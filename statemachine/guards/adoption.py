@@ -27,9 +27,17 @@ def adopted_agent_was_moved(draft: Draft, event: events.EffectSucceeded) -> bool
     return is_move and draft.session.adoption is Adoption.MOVING_AGENT
 
 
-def adopted_agent_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether the agent waits in our conference for the customer."""
-    return draft.session.adoption is Adoption.MOVING_AGENT and draft.session.agent.in_conference
+def adopted_agent_has_joined(draft: Draft, event: Event) -> bool:
+    """Whether the agent waits in our conference for the customer.
+
+    If Redis has lost the agent's move, the session still clears the flags, which were cleared before that.
+    """
+    return customer_is_elsewhere(draft, event) and draft.session.agent.in_conference
+
+
+def is_result_of_clearing(draft: Draft, event: events.EffectOutcome) -> bool:
+    """Whether it says if the two may leave the other conference, as awaited."""
+    return event.kind == effects.ClearEndOnExit.kind and draft.session.adoption is Adoption.CLEARING
 
 
 def adoption_has_lost_party(draft: Draft, event: Event) -> bool:

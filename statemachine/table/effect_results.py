@@ -29,8 +29,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                              STAY,           do.hang_up_late_dial),
 
     # ClearEndOnExit: both may leave the other program's conference. The agent is moved first, the customer right after.
-    Row(V,                 ANY, on.EffectSucceeded, when.is_result_of(effects.ClearEndOnExit),                                 STAY,           do.move_adopted_agent),
-    Row(V,                 ANY, NOT_DONE,           when.is_result_of(effects.ClearEndOnExit),                                 E,              do.give_up_adoption),
+    Row(V,                 ANY, on.EffectSucceeded, when.is_result_of_clearing,                                                STAY,           do.move_adopted_agent),
+    Row(V,                 ANY, NOT_DONE,           when.is_result_of_clearing,                                                E,              do.give_up_adoption),
     Row(V,                 ANY, on.EffectSucceeded, when.adopted_agent_was_moved,                                              STAY,           (do.note_redirect_ended, do.move_adopted_customer)),
     Row(V,                 ANY, on.EffectFailed,    (when.customer_is_elsewhere, when.is_result_of(effects.RedirectCall)),     E,              do.give_up_adoption),
     Row(V,                 ANY, on.EffectFailed,    (when.is_adopting, when.is_result_of(effects.RedirectCall)),               STAY,           (do.note_redirect_ended, do.suspect)),

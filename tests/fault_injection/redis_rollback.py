@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from conferral.statemachine.events import Transfer
+from conferral.statemachine.events import Command
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_sweep import sweeps
@@ -25,16 +25,16 @@ def copy_of(server: RedisServer, folder: Path) -> Path:
     return folder
 
 
-def copy_before_transfer(system: FaultSystem, server: RedisServer, folder: Path) -> list[Path]:
-    """Copies the data once, when a worker is about to commit while a transfer is undecided in the stream.
+def copy_before(command: type[Command], system: FaultSystem, server: RedisServer, folder: Path) -> list[Path]:
+    """Copies the data once, when a worker is about to commit while a command is undecided in the stream.
 
-    A late callback's commit, in which the transfer is not yet known, must not count as that.
+    A late callback's commit, in which the command is not yet known, must not count as that.
     """
 
     async def copy_once(point: str, partition: int) -> None:
         if point == "before_commit" and not copies:
             entries = await system.client.xrange(system.keys.events(partition))
-            if any(fields[b"type"] == Transfer.name.encode() for _, fields in entries):
+            if any(fields[b"type"] == command.name.encode() for _, fields in entries):
                 copies.append(copy_of(server, folder))
 
     copies = list[Path]()

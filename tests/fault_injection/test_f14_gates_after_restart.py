@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from conferral.statemachine.events import Transfer
 from offhook import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import copy_before_transfer, copy_of, restore
+from tests.fault_injection.redis_rollback import copy_before, copy_of, restore
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import AGENT_PHONE, SALES, SECOND_AGENT_PHONE
@@ -185,7 +186,7 @@ async def test_fault_14_phone_that_is_answered_before_the_lost_session_is_opened
 async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(durable_redis, tmp_path, after_s):
     """The transfer's command is decided again, and a search finds the call."""
     system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600, CONFERRAL_CONFIRM="phones")
-    copies = copy_before_transfer(system, durable_redis, tmp_path / "copy")
+    copies = copy_before(Transfer, system, durable_redis, tmp_path / "copy")
     async with system:
         customer, agent = await system.converted()
         await system.nothing_under_way()

@@ -1,6 +1,7 @@
 """Two members of another program's conference are taken over; all others stay there."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -52,12 +53,18 @@ class Theirs:
             return found
 
 
-@pytest.fixture
-async def theirs(system):
+@asynccontextmanager
+async def theirs_in(system):
     """A caller of the other program's number, alone."""
     async with ForeignApp(join=JOIN) as app:
         system.sandbox.add_number(OTHER_NUMBER, voice_url=f"{app.url}/join")
         yield Theirs(system, await system.sandbox.call_in(CUSTOMER, OTHER_NUMBER))
+
+
+@pytest.fixture
+async def theirs(system):
+    async with theirs_in(system) as theirs:
+        yield theirs
 
 
 def requests_to(system: LocalSystem, call: CallHandle) -> list[str]:

@@ -100,6 +100,13 @@ def test_agent_of_whom_nothing_is_known_is_moved_again_before_the_customer_is() 
     moved(story, "agent").expect("converting", "move customer")
 
 
+def test_customer_follows_an_agent_whose_move_redis_has_lost() -> None:
+    story = adopting().reads(customer="in-progress", conference=CONFERENCE, inside=("agent",))
+    story.expect("converting", "move customer").fails("clear_end_on_exit").expect("converting")
+    moved(story, "customer").joins("customer")
+    assert story.reports["adopt-1"] == [("accepted", ""), ("done", "")]
+
+
 def test_customer_whom_twilio_does_not_move_twice_is_left_alone_and_the_agent_is_not_left_waiting() -> None:
     story = moving_customer().joins("agent").later(3_000)
     story.fails("redirect_call", "customer", effect_id=story.session.open_redirects[-1]).expect("converting", "look")

@@ -154,7 +154,9 @@ class FirstReads:
         """
         session_id = event.session_id
         if session_id not in self._unread:
-            if not self._is_old(entry):
+            # The router appends it again if Redis has lost that it did. Its calls may have been moved by then.
+            may_be_repeated = isinstance(event, Adopt) and event.occurred_at_ms <= self._lease.claimed_at_ms
+            if not (self._is_old(entry) or may_be_repeated):
                 return True
             if isinstance(event, _OPENING_EVENTS):
                 # Redis lacks the session's beginning, and may hold what followed.

@@ -83,6 +83,8 @@ class CommandAdmission:
             return
         if refused:
             event = replace(event, refused=refused)
+        if event.opens_session and parsed.session:
+            event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
         if isinstance(event, Adopt):
             try:
                 event = await self._adoptions.complete(event)
@@ -92,8 +94,6 @@ class CommandAdmission:
             except HeldMemberError as error:
                 await self._reject(command_id, "", str(error), CommandStatus.FAILED)
                 return
-        if event.opens_session and parsed.session:
-            event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
         if isinstance(event, Press):
             await ask(self._client, *digits.keep(self._keys, command_id, event.digits))
             event = replace(event, digits="")

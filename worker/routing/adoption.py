@@ -18,7 +18,8 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
 from conferral.storage.connection.client import run_or_raise
 from conferral.telephony.addresses import without_params
-from conferral.telephony.conference_lists import STARTED
+from conferral.telephony.conference_lists import STARTED, live_conferences
+from conferral.telephony.parameters import is_label
 from conferral.telephony.request_context import label_requests
 from conferral.telephony.twilio_queries import participants_in
 from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, text_of
@@ -58,7 +59,8 @@ class AdoptionReader:
         if event.customer == event.agent:
             raise BadCommandError("customer and agent: must be two calls")
         for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent)):
-            if session_id := await self._live_session(call_sid):
+            session_id = await self._live_session(call_sid)
+            if session_id not in ("", event.session_id):
                 raise BadCommandError(f"{field}: the call belongs to session {session_id}")
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -86,15 +88,10 @@ class AdoptionReader:
         return session_id if is_live else ""
 
     async def _complete(self, event: Adopt) -> Adopt:
-        customer, agent = await gather(self._call(CUSTOMER, event.customer), self._call(AGENT, event.agent))
-        conference, members = await self._conference(event.conference, customer, agent)
-        for field, call in ((CUSTOMER, customer), (AGENT, agent)):
-            member = members.get(call["sid"])
-            if member is None or member.is_ringing:
-                await self._refuse_bridged(field, call)
-                raise BadCommandError(f"{field}: the call is not in the conference")
-            if member.held:
-                raise HeldMemberError(f"{field}: the call is on hold in its conference")
+        customer, agent, moved = await gather(
+            self._call(CUSTOMER, event.customer), self._call(AGENT, event.agent), self._moved(event)
+        )
+        conference, ending = ("", ()) if moved else await self._their_conference(event.conference, customer, agent)
         is_inbound = customer["direction"] == INBOUND
         return replace(
             event,
@@ -103,10 +100,33 @@ class AdoptionReader:
             agent_address=agent["from" if agent["direction"] == INBOUND else "to"],
             number=customer["to" if is_inbound else "from"],
             direction=INBOUND if is_inbound else OUTBOUND,
-            ending=tuple(
-                field for field, call in ((CUSTOMER, customer), (AGENT, agent)) if members[call["sid"]].end_on_exit
-            ),
+            ending=ending,
         )
+
+    async def _moved(self, event: Adopt) -> bool:
+        """Whether one of them is in our conference already.
+
+        A rollback of Redis then lost the session, and left the command.
+        """
+        named = await live_conferences(self._client, event.conference_name or event.session_id)
+        inside = await gather(*(self._members(text_of(one.sid)) for one in named))
+        ours = {sid for members in inside for sid, seen in members.items() if is_label(seen.label)}
+        return not ours.isdisjoint((event.customer, event.agent))
+
+    async def _their_conference(
+        self, named: str, customer: dict[str, str], agent: dict[str, str]
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return the conference in which they talk, and who ends it by leaving."""
+        conference, members = await self._conference(named, customer, agent)
+        for field, call in ((CUSTOMER, customer), (AGENT, agent)):
+            member = members.get(call["sid"])
+            if member is None or member.is_ringing:
+                await self._refuse_bridged(field, call)
+                raise BadCommandError(f"{field}: the call is not in the conference")
+            if member.held:
+                raise HeldMemberError(f"{field}: the call is on hold in its conference")
+        calls = ((CUSTOMER, customer), (AGENT, agent))
+        return conference, tuple(field for field, call in calls if members[call["sid"]].end_on_exit)
 
     async def _call(self, field: str, call_sid: str) -> dict[str, str]:
         """Return a call's SIDs, direction, and addresses, if it is in progress."""
