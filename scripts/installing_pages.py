@@ -8,23 +8,40 @@ import re
 
 from page_parts import ROOT
 
-PAGES = ("docs/installing.md", "sandbox/README.md")
+PAGES = ("docs/deploying.md", "docs/installing.md", "docs/sandbox.md", "sandbox/README.md")
 BLOCK = re.compile(r"(<!-- install: (\w+) -->\n)(.*?)(<!-- /install -->)", re.DOTALL)
 _RELEASE = re.compile(r"^## ([0-9]+\.[0-9]+\.[0-9]+) ", re.MULTILINE)
-_CODE = """<!-- not run: it needs the internet -->
+_CODE = """
+
+<!-- not run: it needs the internet -->
 ```sh
 {}
-```
-"""
-_CHECKOUT = {
-    "client": ("From a checkout, because nothing has been released yet:",
-               "git clone https://github.com/conferral/conferral.git\npip install ./conferral"),
-    "offhook": ("From a checkout, because nothing has been released yet, with Python 3.11 or newer, on Linux or macOS:",
-                "git clone https://github.com/conferral/conferral.git\npip install ./conferral/sandbox"),
-}  # fmt: skip
-_RELEASED = {
-    "client": ("The newest release:", "pip install conferral=={release}"),
-    "offhook": ("With Python 3.11 or newer, on Linux or macOS:", "pip install offhook=={release}"),
+```"""
+_CLONE = "git clone https://github.com/conferral/conferral.git\npip install ./conferral"
+#: Each block: its text as long as there is no release, and with one.
+_TEXTS = {
+    "client": (
+        "From a checkout, because nothing has been released yet:" + _CODE.format(_CLONE),
+        "The newest release:" + _CODE.format("pip install conferral=={release}"),
+    ),
+    "offhook": (
+        "From a checkout, because nothing has been released yet, with Python 3.11 or newer, on Linux or macOS:"
+        + _CODE.format(f"{_CLONE}/sandbox"),
+        "With Python 3.11 or newer, on Linux or macOS:" + _CODE.format("pip install offhook=={release}"),
+    ),
+    "sandbox": (
+        "To add it to another environment, run `pip install ./sandbox` in a checkout: nothing has been released yet.",
+        "To add it to another environment, run `pip install 'conferral[sandbox]=={release}'`.",
+    ),
+    "image": (
+        "No image has been released yet: build one in a checkout (`docker build .`), and push it to your registry.",
+        "The newest release's image is `ghcr.io/conferral/conferral:{release}`.",
+    ),
+    "pin": (
+        "Nothing has been released yet: pin a commit.",
+        "Pin a version: a tag (`v{release}`), `conferral=={release}` with `requirements.lock`, or the image's digest;\n\
+`gh attestation verify` checks the signature of a wheel or an image.",
+    ),
 }
 
 
@@ -43,8 +60,8 @@ def filled(page: str) -> str:
 def filled_for(release: str | None, text: str) -> str:
     """Return a page's text with the blocks for a release, or for none."""
 
-    def block(name: str) -> str:
-        sentence, commands = (_RELEASED if release else _CHECKOUT)[name]
-        return f"{sentence}\n\n{_CODE.format(commands.format(release=release))}"
+    def block(at: re.Match[str]) -> str:
+        text = _TEXTS[at[2]][release is not None].replace("{release}", release or "")
+        return f"{at[1]}{text}\n{at[4]}"
 
-    return BLOCK.sub(lambda at: f"{at[1]}{block(at[2])}{at[4]}", text)
+    return BLOCK.sub(block, text)

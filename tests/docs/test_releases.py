@@ -1,41 +1,90 @@
-"""Pages name the version that pyproject.toml has, and say how to install what there is."""
+"""Pages name the version that pyproject.toml has, and say how to install the newest release, or a checkout."""
 
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
+from pathlib import Path
+
+import pytest
 
 from tests.docs.generated import ROOT, load_script
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-#: How commands name a release: a requirement, a tag, a wheel, or an image.
-NAMES = re.compile(r"(?:conferral|offhook)(?:==|:|-)v?([0-9]+\.[0-9]+\.[0-9]+)|\bv([0-9]+\.[0-9]+\.[0-9]+)(?=`|\s|$)")
+NEXT = "77.8.9"
+CHANGELOGS = load_script("new_release").CHANGELOGS
+INSTALLING = load_script("installing_pages")
 
 
 def test_whatever_names_a_release_names_this_one() -> None:
-    patterns = ["*.md", "*.yml", "*.yaml", "Dockerfile", "sandbox/Dockerfile"]
+    releases = load_script("named_releases")
+    assert releases.differing() == []
+    names = {place.partition(":")[0] for place, _ in releases.named_releases()}
+    assert {"README.md", "docker-compose.yml", "deploy/kubernetes/conferral.yaml", "sandbox/Dockerfile"} <= names
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the pages, before the first release."""
+    patterns = ["*.md", "*.yml", "*.yaml", "*Dockerfile", "*.toml", "scripts/*.py"]
     listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, check=True, capture_output=True, text=True)
-    found: dict[str, set[str]] = {}
     for name in listed.stdout.split():
-        if not name.startswith(".github/workflows/"):  # they name releases of actions
-            for at in NAMES.finditer((ROOT / name).read_text("utf-8")):
-                found.setdefault(at[1] or at[2], set()).add(name)
-    assert found.keys() == {VERSION}, found
-    assert {"docker-compose.yml", "deploy/kubernetes/conferral.yaml"} <= found[VERSION]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in CHANGELOGS:
+        text = (ROOT / name).read_text("utf-8")
+        (tmp_path / name).write_text(re.sub(r"^## \d.*\n\n?", "", text, flags=re.MULTILINE), "utf-8")
+    for name in INSTALLING.PAGES:
+        (tmp_path / name).write_text(INSTALLING.filled_for(None, (ROOT / name).read_text("utf-8")), "utf-8")
+    for command in ("init", "--quiet"), ("add", "--all"):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
 
 
-def test_first_release_turns_checkouts_into_packages() -> None:
-    release, pages = load_script("new_release"), load_script("installing_pages")
-    for name in release.CHANGELOGS:
-        before = (ROOT / name).read_text("utf-8")
-        after = release.released(before, "7.8.9", "2030-01-02")
-        assert pages.newest_release(before) != "7.8.9"
-        assert pages.newest_release(after) == "7.8.9"
-        assert "## Unreleased\n\n## 7.8.9 (2030-01-02)\n" in after
-        assert "Nothing has been released yet" not in after
-        assert pages.newest_release(release.released(after, "7.9.0", "2030-02-03")) == "7.9.0"
-    for page, package in zip(pages.PAGES, ("conferral", "offhook"), strict=True):
-        text = (ROOT / page).read_text("utf-8")
-        assert "git clone" in pages.filled_for(None, text)
-        filled = pages.filled_for("7.8.9", text)
-        assert f"pip install {package}==7.8.9\n" in filled
-        assert "nothing has been released yet" not in filled
+def run_script(folder: Path, name: str, *arguments: str) -> list[str]:
+    """What a script of the copy prints."""
+    command = [sys.executable, f"scripts/{name}.py", *arguments]
+    ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert (ran.stderr, ran.returncode) == ("", int(ran.stdout != ""))
+    return ran.stdout.splitlines()
+
+
+def blocks(folder: Path) -> list[str]:
+    """How to install: what the pages of the copy say, which `make docs` would not change."""
+    release = INSTALLING.newest_release((folder / "CHANGELOG.md").read_text("utf-8"))
+    texts = [(folder / name).read_text("utf-8") for name in INSTALLING.PAGES]
+    assert texts == [INSTALLING.filled_for(release, text) for text in texts]
+    return [at[3] for text in texts for at in INSTALLING.BLOCK.finditer(text)]
+
+
+def test_pages_say_checkout_then_each_release_and_nothing_of_a_version_in_the_making(copied: Path) -> None:
+    assert run_script(copied, "named_releases") == []
+    assert all("released yet" in block for block in blocks(copied))
+
+    run_script(copied, "new_release", VERSION, "2030-01-02")
+    first = blocks(copied)
+    assert all(VERSION in block and "yet" not in block for block in first)
+    assert run_script(copied, "named_releases") == []
+
+    project = copied / "pyproject.toml"
+    project.write_text(project.read_text("utf-8").replace(f'\nversion = "{VERSION}"', f'\nversion = "{NEXT}"'), "utf-8")
+    differing = run_script(copied, "named_releases")
+    assert {"README.md", "docker-compose.yml"} < {line.partition(":")[0] for line in differing}
+    for line in differing:
+        name, number, named = line.partition(",")[0].split(":")
+        lines = (copied / name).read_text("utf-8").split("\n")
+        lines[int(number) - 1] = lines[int(number) - 1].replace(named.strip(), NEXT)
+        (copied / name).write_text("\n".join(lines), "utf-8")
+    assert run_script(copied, "named_releases") == []
+    assert blocks(copied) == first
+
+    run_script(copied, "new_release", NEXT, "2030-02-03")
+    assert blocks(copied) == [block.replace(VERSION, NEXT) for block in first]
+    assert run_script(copied, "named_releases") == []
+    for name in CHANGELOGS:
+        text = (copied / name).read_text("utf-8")
+        assert re.findall("^## (.+)", text, re.MULTILINE)[:3] == [
+            "Unreleased", f"{NEXT} (2030-02-03)", f"{VERSION} (2030-01-02)",
+        ]  # fmt: skip
+        assert "Nothing has been released yet" not in text
