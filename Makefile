@@ -128,8 +128,8 @@ bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulat
 soak-long: $(VENV)/dev.done   ## keep 50,000 live sessions under a steady load for ten minutes, with a worker killed
 	@$(BIN)/python -m benchmarks endurance --write
 
-release-check: $(VENV)/dev.done   ## build both distributions, and use them in empty environments of each supported Python
-	@$(BIN)/python scripts/release_check.py
+release-check: $(VENV)/dev.done   ## check named versions, build both distributions, and use them in empty environments of each Python
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/libexec/conferral" $(BIN)/python scripts/release_check.py
 
 lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock

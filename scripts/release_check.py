@@ -1,21 +1,24 @@
 """Try what a release would publish: `make release-check`.
 
-Builds both distributions from the committed files that their images copy, installs them into an empty environment of
-each supported Python that is present, and uses them there, outside the repository: the commands, the demo, and a test
-with a hand-off and a transfer by both pytest fixtures. It needs the package index and a redis-server.
+Checks that whatever names a release names this one. Builds both distributions from the committed files that their
+images copy, installs them into an empty environment of each Python that is present and new enough, and uses them there,
+outside the repository: the commands, the demo, and a test with a hand-off and a transfer by both pytest fixtures. It
+needs the package index and a redis-server.
 """
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import named_releases  # noqa: E402
 
 from tests.docs.dockerfiles import copied_from_the_tree  # noqa: E402
 
@@ -49,17 +52,55 @@ def test_transfer(conferral_stack, twilio_client):
 
 def main() -> int:
     """Return 1 if something fails; its output is on the terminal."""
+    if different := named_releases.differing():
+        _say("\n".join(different))
+        return 1
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    claimed = [int(minor) for minor in re.findall(r"Python :: 3\.([0-9]+)", "\n".join(project["classifiers"]))]
+    (oldest,) = re.findall(r"^>=3\.([0-9]+)$", project["requires-python"])
+    places = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    places += sorted((Path.home() / ".pyenv" / "versions").glob("*/bin"))
+    passed: dict[int, bool] = {}
     with tempfile.TemporaryDirectory(prefix="release-check-") as place:
         folder = Path(place)
         wheels = [_build(name, folder) for name in DISTRIBUTIONS]
-        pythons = list(_pythons())
-        if not pythons:
-            sys.stderr.write("none of the Pythons in pyproject.toml's classifiers is on PATH\n")
-            return 1
-        for python in pythons:
-            _try(python, wheels, folder)
-    _say(f"both distributions work with {', '.join(pythons)}")
-    return 0
+        for minor, python in find_pythons(places, int(oldest)).items():
+            try:
+                _try(python, wheels, folder)
+                passed[minor] = True
+            except subprocess.CalledProcessError as error:
+                _say(f"{error.stdout}{error}")
+                passed[minor] = False
+    _say("\n".join(verdicts(claimed, passed)))
+    return 0 if any(passed.values()) and all(passed.get(minor, True) for minor in claimed) else 1
+
+
+def find_pythons(places: Iterable[Path], oldest: int) -> dict[int, Path]:
+    """Return a program of each Python 3 from this minor version upward."""
+    found: dict[int, Path] = {}
+    for program in (program for place in places for program in sorted(place.glob("python3.*"))):
+        minor = re.fullmatch(r"python3\.([0-9]+)", program.name)
+        if minor and int(minor[1]) >= oldest and int(minor[1]) not in found and _runs(program):
+            found[int(minor[1])] = program
+    return dict(sorted(found.items()))
+
+
+def _runs(program: Path) -> bool:
+    # A version manager may have a command for a Python that it can't run, and Debian has one without `venv`.
+    return not subprocess.run([program, "-c", "import ensurepip"], capture_output=True, check=False).returncode
+
+
+def verdicts(claimed: Iterable[int], passed: Mapping[int, bool]) -> list[str]:
+    """Say of each Python whether it works, and what that means for the classifiers."""
+    words = {
+        (True, True): "passed",
+        (True, False): "failed",
+        (True, None): "not present, not checked",
+        (False, True): "passed: add to classifiers",
+        (False, False): "failed; not in classifiers",
+    }
+    claims = set(claimed)
+    return [f"Python 3.{one}: {words[one in claims, passed.get(one)]}" for one in sorted({*claims, *passed})]
 
 
 def _build(name: str, folder: Path) -> Path:
@@ -82,22 +123,12 @@ def _image_files(dockerfile: str) -> list[str]:
     return subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
 
 
-def _pythons() -> Iterator[str]:
-    """Yield the supported Pythons that run on this machine."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    for version in re.findall(r"Python :: (3\.[0-9]+)", "\n".join(project["classifiers"])):
-        program = shutil.which(f"python{version}")
-        # A version manager may have a command for a Python that it can't run.
-        if program and not subprocess.run([program, "--version"], capture_output=True, check=False).returncode:
-            yield f"python{version}"
-
-
-def _try(python: str, wheels: list[Path], folder: Path) -> None:
+def _try(python: Path, wheels: list[Path], folder: Path) -> None:
     """Install both wheels into an empty environment, and use them."""
-    _say(f"{python}: installing")
-    own = folder / python
+    _say(f"{python.name}: installing")
+    own = folder / python.name
     own.mkdir()
-    _run([python, "-m", "venv", "environment"], own)
+    _run([str(python), "-m", "venv", "environment"], own)
     bin_folder = own / "environment" / "bin"
     pip = [
         str(bin_folder / "python"),
@@ -115,10 +146,10 @@ def _try(python: str, wheels: list[Path], folder: Path) -> None:
     _run([*pip, "--no-index", *map(str, wheels)], own)
     for name in DISTRIBUTIONS:
         _run([str(bin_folder / name), "--version"], own)
-    _say(f"{python}: playing the demo")
+    _say(f"{python.name}: playing the demo")
     _run([str(bin_folder / "conferral"), "demo", "--exit", "--pace", "4"], own)
     (own / "test_transfer.py").write_text(_TEST, "utf-8")
-    _say(f"{python}: testing a transfer")
+    _say(f"{python.name}: testing a transfer")
     _run([str(bin_folder / "python"), "-m", "pytest", "-q", "test_transfer.py"], own)
 
 
@@ -129,10 +160,7 @@ def _locked(names: tuple[str, ...]) -> str:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    ran = subprocess.run(command, cwd=folder, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if ran.returncode:
-        sys.stderr.write(ran.stdout)
-        raise SystemExit(f"failed: {' '.join(command)}")
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _say(line: str) -> None:
