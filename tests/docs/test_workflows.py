@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,29 @@ def test_actions_are_pinned_by_commit_and_steps_write_only_where_a_job_may(file:
     for action, comment in used:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
         assert re.fullmatch(r"  # v\d+\.\d+\.\d+", comment), action
+
+
+def python_versions(text: str) -> list[str]:
+    return re.findall(r"3\.[0-9]+", text)
+
+
+def test_release_is_checked_with_each_python_of_the_classifiers_before_anything_is_built() -> None:
+    assert {JOBS["build"]["needs"], *JOBS["pages"]["needs"]} == {"check", "build", "package", "image"}
+    assert {JOBS[name]["needs"] for name in ("package", "image")} == {"build"}
+    assert JOBS["check"]["steps"][-1] == {"run": "make release-check"}
+    (installed,) = (one["with"]["python-version"] for one in JOBS["check"]["steps"] if "setup-python" in str(one))
+    tested = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["check"]["strategy"]
+    for name in ("pyproject.toml", "sandbox/pyproject.toml"):
+        classifiers = tomllib.loads((ROOT / name).read_text("utf-8"))["project"]["classifiers"]
+        claimed = python_versions("\n".join(classifiers))
+        assert claimed == python_versions(installed) == tested["matrix"]["python"]
+
+
+def test_release_builds_pages_that_name_it() -> None:
+    commands = [one.get("run", "") for one in JOBS["build"]["steps"]]
+    (named,) = (at for at, command in enumerate(commands) if "scripts/new_release.py" in command)
+    (built,) = (at for at, command in enumerate(commands) if "build_sdist" in command)
+    assert named < built
 
 
 def test_release_starts_from_a_tag_that_is_the_version(tmp_path: Path) -> None:
