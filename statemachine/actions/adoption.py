@@ -40,6 +40,7 @@ def open_adoption(draft: Draft, event: events.Adopt) -> None:
                 status=PartyStatus.CONNECTED,
                 answered=True,
                 answered_at_ms=draft.now_ms,
+                has_desk=event.desk and name == AGENT,
             )
             for name, call_sid, address in given
         },

@@ -262,13 +262,14 @@ class Adopt(Command, frozen=True, kw_only=True):
     #: Its SID; the router finds it if it is empty. Then still empty: one of them is in our conference already.
     conference: str = ""
     ref: str = ""
-    #: What the router has read of the calls: their addresses, our number, the direction of the customer's, and which
-    #: parties end the conference by leaving it.
+    #: What the router has read of the calls: their addresses, our number, the direction of the customer's, which
+    #: parties end the conference by leaving it, and whether the agent has a desk.
     customer_address: Hidden[str] = ""
     agent_address: Hidden[str] = ""
     number: Hidden[str] = ""
     direction: str = "inbound"
     ending: tuple[str, ...] = ()
+    desk: bool = False
 
 
 class End(Command, frozen=True):

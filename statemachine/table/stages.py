@@ -123,6 +123,11 @@ ENDS = tuple(one for one in STAGES if isinstance(one, Row))
 AUTOMATIC: tuple[Row, ...] = (
     #   in            phase       event         when                               to                      do
 
+    # Until the customer of an adoption is moved, the two are left alone in the other program's conference.
+    Row(V,            ANY,        on.Automatic, when.adoption_has_lost_party,      E,                      do.give_up_adoption),
+    Row(V,            ANY,        on.Automatic, when.adoption_is_late,             E,                      do.give_up_adoption),
+    Row(V,            ANY,        on.Automatic, when.adopted_agent_has_joined,     STAY,                   do.move_adopted_customer),
+
     # The leg of an agent with a desk was lost: if the customer is live, the agent is rung again. While a transfer with the
     # agent runs, it goes on meanwhile; if it is over first, the customer waits for the agent.
     Row(V,            ANY,        on.Automatic, when.agent_is_lost,                S.MOVING_CUSTOMER,      do.recall_lost_agent),
@@ -131,11 +136,6 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(RETURNING,    ANY,        on.Automatic, when.agent_is_coming_back,         S.DIALING,              do.await_lost_agent),
     Row(T,            WITH_AGENT, on.Automatic, when.lost_agent_is_due,            STAY,                   do.ring_lost_agent),
     Row(T,            WITH_AGENT, on.Automatic, when.lost_agent_is_back,           STAY,                   do.let_lost_agent_talk),
-
-    # A call that is taken over from another program's conference: until the customer is moved, they are left alone there.
-    Row(V,            ANY,        on.Automatic, when.adoption_has_lost_party,      E,                      do.give_up_adoption),
-    Row(V,            ANY,        on.Automatic, when.adoption_is_late,             E,                      do.give_up_adoption),
-    Row(V,            ANY,        on.Automatic, when.adopted_agent_has_joined,     STAY,                   do.move_adopted_customer),
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from offhook import CallHandle
+from tests.flows.test_lost_agents import has_desk
 from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import LocalSystem
 from tests.support.people import CUSTOMER, TARGET
@@ -111,6 +112,17 @@ async def test_session_may_have_the_sid_of_the_customers_call(system, theirs):
     assert session["conference_name"] != sid, "no one can guess the name of a conference whose id was chosen"
     await system.until_talk(theirs.customer, agent)
     await system.ended_by_command(sid)
+
+
+async def test_agent_with_a_desk_whose_leg_is_lost_is_rung_again(system, theirs):
+    agent = await theirs.dial("client:zoe")
+    await has_desk(system, "client:zoe")
+    await adopt(system, theirs, agent)
+    await system.until_talk(theirs.customer, agent)
+    agent.hang_up()
+    back = await system.dialed("client:zoe", 2)
+    await system.until_talk(theirs.customer, back)
+    await system.ended_by_command(SESSION)
 
 
 @pytest.mark.parametrize("who", ["customer", "agent"])

@@ -8,11 +8,11 @@ from tests.support.each import each
 THEIRS = "CF" + "9" * 32
 
 
-def adopting() -> Scenario:
+def adopting(*, desk: bool = False) -> Scenario:
     """A session whose parties are about to be able to leave."""
     story = Scenario(session_id="taken-over").command(
         Adopt, "adopt-1", customer=CUSTOMER_CALL, agent=AGENT_CALL, conference=THEIRS, customer_address=CUSTOMER,
-        agent_address=ALICE, number="+14155550100",
+        agent_address=ALICE, number="+14155550100", desk=desk,
     )  # fmt: skip
     return story.expect("converting", "clear flags")
 
@@ -64,8 +64,10 @@ def test_adoption_without_answers_ends_when_its_time_is_over() -> None:
     are_left_alone(adopting().fires(ConvertOverdue))
 
 
-def test_someone_who_hangs_up_before_they_are_moved_ends_it() -> None:
-    are_left_alone(adopting().reads(customer="completed", agent="in-progress"))
+@each("gone", ["customer", "agent"])
+def test_someone_who_hangs_up_before_they_are_moved_ends_it(gone: str) -> None:
+    others = {name: "in-progress" for name in ("customer", "agent") if name != gone}
+    are_left_alone(adopting(desk=True).reads(**{gone: "completed"}, **others))
 
 
 def test_party_that_ended_their_conference_by_leaving_does_so_again_after_a_failure() -> None:

@@ -16,6 +16,7 @@ from conferral.statemachine.events import Adopt
 from conferral.statemachine.events.effect_results import ParticipantSeen
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
+from conferral.storage.agents import Agents
 from conferral.storage.connection.client import run_or_raise
 from conferral.telephony.addresses import without_params
 from conferral.telephony.conference_lists import STARTED, live_conferences
@@ -46,6 +47,7 @@ class AdoptionReader:
         self._client = client
         self._account_sid = account_sid
         self._store = core.client
+        self._agents = Agents(core.client, core.keys)
         self._keys = core.keys
         self._clock = core.clock
         #: By call: the session that is to adopt it, and when it was routed, monotonic seconds.
@@ -68,6 +70,9 @@ class AdoptionReader:
                     completed = await self._complete(event)
         except (ProviderError, TimeoutError):
             raise BadCommandError("Twilio did not say in time where the calls are; try again") from None
+        kind, _, identity = completed.agent_address.partition(":")
+        if kind == "client":
+            completed = replace(completed, desk=await self._agents.has_desk(identity))
         self._routed |= dict.fromkeys((event.customer, event.agent), (event.session_id, self._clock.monotonic_s()))
         return completed
 
