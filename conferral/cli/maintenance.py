@@ -198,7 +198,7 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything stored about an ended or damaged session.
+    """Erase everything stored about an ended or damaged session, or a number.
     Asks for confirmation on a terminal.
 
     \b
@@ -213,7 +213,8 @@ def forget(
     command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged.
     Waits until a session has been over for a minute, since Twilio may send late callbacks. Run it again to erase
     anything left.
-    A call's SID, or its customer, names all sessions of a call that came back.
+    A call's SID, or its customer, names all sessions of a call that came back. A full number, such as +12025550123,
+    names all calls in which it took part, or was dialed.
     With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
     """

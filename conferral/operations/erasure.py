@@ -116,7 +116,12 @@ class SessionErasure:
         self._keys = reader.keys
 
     async def plans(self, named: str) -> list[ErasurePlan]:
-        """Plan as `plan` does; a call's SID or customer means all its sessions."""
+        """Plan as `plan` does, but all sessions of a number, or of a call.
+
+        A call is named by its SID or its customer.
+        """
+        if (number := _NUMBER.fullmatch(named)) and (found := await self._sessions_of(number[1])):
+            return [await self.plan(one) for one in found]
         try:
             first = await self.plan(named)
         except AmbiguousSession as error:
@@ -149,6 +154,19 @@ class SessionErasure:
         plan = await self.find(session_id)
         await self._require_erasable(plan)
         return plan
+
+    async def _sessions_of(self, number: str) -> list[str]:
+        """Return ids of sessions, also of those that only outcomes outlive."""
+        reader, found = self._reader, list[str]()
+        ids = [*await reader.live_ids(), *await reader.ended_ids()]
+        for start in range(0, len(ids), CHUNK):
+            stored = await reader.read_sessions(ids[start : start + CHUNK])
+            found += [one for one, session in stored.items() if number in _theirs_in(session.fields)]
+        entries = [decode_fields(entry) async for _, entry in read_stream(self._client, self._keys.outcomes)]
+        letters = DeadLetterStore(self._client, self._keys).newest_first()
+        entries += [letter.decoded_fields() async for letter in letters]
+        found += [entry.get("session", "") for entry in entries if number in _theirs_in(entry)]
+        return [one for one in dict.fromkeys(found) if ID_PATTERN.fullmatch(one)]
 
     async def find(self, session_id: str) -> ErasurePlan:
         """Return what Redis holds about a session; writes nothing."""
@@ -311,6 +329,11 @@ def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]
         outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "agents", "customer")
     ]
     return {number for text in texts for number in _NUMBER.findall(text)}
+
+
+def _theirs_in(fields: Mapping[str, str]) -> set[str]:
+    """Return all numbers but ours, as bare digits."""
+    return {number for name, text in fields.items() if name != "number" for number in _NUMBER.findall(text)}
 
 
 def _digits_in(texts: Iterable[str]) -> set[str]:

@@ -113,14 +113,23 @@ class StackServer:
                 "CONFERRAL_PREFIX": prefix,
                 "CONFERRAL_DRAIN": "0",
                 "REDIS_URL": self.redis_url,
+                **changes,
             }
-            settings = load(ServiceSettings, {**values, **changes})
+            settings = load(ServiceSettings, values)
             others = {"voice_fallback_url": f"{url}/voice/fallback", "status_callback": f"{url}/voice/status"}
             sandbox.add_number(NUMBER, voice_url=f"{url}/voice/inbound", **others)
             services = _Services(settings, port)
             self._thread.wait(services.start(), START_S)
             try:
-                yield ConferralStack(url, self.redis_url, settings.prefix, API_TOKEN, sandbox, app)
+                yield ConferralStack(
+                    url,
+                    self.redis_url,
+                    settings.prefix,
+                    values["CONFERRAL_API_TOKEN"],
+                    sandbox,
+                    app,
+                    agent=settings.agent or "",
+                )
             finally:
                 self._thread.wait(services.stop(), STOP_S)
 

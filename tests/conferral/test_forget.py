@@ -265,6 +265,19 @@ def test_call_means_all_its_sessions(run, redis, named):
     assert not [text for text in everything_in(redis) if CALL in text]
 
 
+def test_number_means_all_its_calls_also_those_that_only_outcomes_outlive(run, redis):
+    third, expired = "CA" + "6" * 32, "CA" + "5" * 32
+    fill(redis)
+    put(redis, over(redis, third))
+    redis.xadd(KEYS.outcomes, {"session": expired, "customer": CUSTOMER, "number": SERVICE["TWILIO_NUMBER"]}, id="3-0")
+    assert run("forget", SERVICE["TWILIO_NUMBER"], "--yes").code == 1  # ours is in every session
+    ran = run("forget", CUSTOMER, "--yes")
+    assert (ran.code, ran.out.count("erased: ")) == (0, 3)
+    after = everything_in(redis)
+    assert not [one for one in (CUSTOMER[1:], CALL, third, expired) if one in after]
+    assert redis.exists(KEYS.session(OTHER))
+
+
 def test_call_with_a_live_session_is_refused(run, redis):
     put(redis, over(redis))
     put(redis, make_session(f"{CALL}-2"))

@@ -24,10 +24,13 @@ async def test_stack_of_a_test_is_empty_and_serves_coroutines(conferral_stack: C
     await conferral_stack.sandbox.wait_until(lambda: caller.hears(bob))
 
 
-@pytest.mark.parametrize("conferral_stack_settings", [{"CONFERRAL_AGENT": BOB}])
+@pytest.mark.parametrize(
+    "conferral_stack_settings", [{"CONFERRAL_AGENT": BOB, "CONFERRAL_API_TOKEN": "a-token-of-ones-own-42"}]
+)
 def test_settings_hold_for_a_test(conferral_stack: ConferralStack, conferral_stack_settings: dict[str, str]) -> None:
+    assert [conferral_stack.agent, conferral_stack.api_token] == [*conferral_stack_settings.values()]
     caller = conferral_stack.call()
-    bob = conferral_stack.sandbox.phones[conferral_stack_settings["CONFERRAL_AGENT"]]
+    bob = conferral_stack.sandbox.phones[conferral_stack.agent]
     conferral_stack.sandbox.wait_until(lambda: bob.rings)
     assert caller.hears("ringback")
 
