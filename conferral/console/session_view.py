@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from conferral.commands.forms import CommandForm, command_forms
-from conferral.console.messages import attention_mark, encode_message, redact_fields
+from conferral.console.messages import attention_mark, encode_message, redact_fields, wait_mark
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
 from conferral.operations import explanation, replay, session_summary
@@ -135,6 +135,7 @@ class SessionDetailView(View):
             parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
             headline=headline(session, full=self._full),
+            held=wait_mark(session),
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,

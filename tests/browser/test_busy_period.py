@@ -35,11 +35,19 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
         first = sorted(live, key=lambda one: one.created_at_ms, reverse=not oldest_first)[0]
         await expect(page.locator("[aria-rowindex='2']")).to_have_attribute("data-id", first.id)
     await column.get_by_role("button").click()  # the third click: by attention again
+    others = page.get_by_role("columnheader", name="With")
+    for order in ("ascending", "descending"):
+        await others.get_by_role("button").click()
+        await expect(others).to_have_attribute("aria-sort", order)
+        await expect(page.locator("[aria-rowindex='2'] .cell-with")).not_to_be_empty()
+    await others.get_by_role("button").click()
 
     await tiles.filter(has_text="Needs attention").get_by_role("link").click()
     await expect(rows).to_have_count(2)
-    await page.get_by_role("button", name="transferring", exact=False).click()
+    # A hold counts more than the transfer that it belongs to.
+    await page.get_by_role("button", name="on hold", exact=False).click()
     await expect(rows).to_have_count(1)
+    await expect(rows.get_by_role("cell").first).to_contain_text("on hold")
     await page.reload()
     await expect(rows).to_have_count(1)
     await page.get_by_role("button", name="Show all").click()

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from conferral.statemachine.states import State
-from tests.browser.browser_actions import call, open_session, row, sessions, signed_in
+from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
@@ -143,6 +143,27 @@ async def test_the_list_stays_next_to_an_open_call_and_alone_on_a_phone(redis, c
     await expect(call(page)).to_have_count(0)
     await page.get_by_role("button", name="Show all").click()
     await expect(sessions(page).first).to_be_visible()
+
+
+async def test_next_to_a_call_keys_move_along_the_list_and_esc_closes_what_is_innermost(redis, console, windows):
+    put_all(redis, crowd(12, await now_ms(redis)))
+    page = await signed_in(windows, console)
+    await page.goto(f"{console.address}#sessions?find=0004")  # as a bookmark
+    await open_session(page, session_id(4))
+    await expect(sessions(page)).to_have_count(1)
+    await page.get_by_role("searchbox").press("Escape")
+    await expect(sessions(page)).to_have_count(12)
+    await page.keyboard.press("ArrowDown")
+    await expect(row(page, session_id(5)).get_by_role("link")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(f"#session/{session_id(5)}$"))
+    await action(page, "End")
+    await expect(call(page).locator("details.more[open]")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(call(page).locator("details.more[open]")).to_have_count(0)
+    await expect(call(page)).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(call(page)).to_have_count(0)
 
 
 async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console, windows):

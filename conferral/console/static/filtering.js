@@ -21,34 +21,41 @@ export const RANGES = {
   all: ["+ all ended calls", 0],
 };
 
-const CONNECTED = new Set(["bridged", "converting", "conferenced"]);
+const LIVE = ["bridged", "converting", "conferenced", "transferring"];
 
-/** What a call is to those on it: a bridge and a conference are both conversations. */
+/** What a call is to those on it: a bridge and a conference are both conversations, and a hold counts in a transfer too. */
 export function kindOf({ state, phase, held }) {
-  if (state === "ended" || phase === "voicemail" || phase === "parked" || phase === "ringing") {
-    return state === "ended" ? state : phase;
+  if (!LIVE.includes(state)) {
+    return state === "ended" ? state : "unknown";
   }
-  return state === "transferring" ? state : !CONNECTED.has(state) ? "unknown" : held ? "on hold" : "talking";
+  if (phase === "voicemail" || phase === "ringing") {
+    return phase;
+  }
+  return held && held.kind !== "waiting" ? held.kind : state === "transferring" ? state : "talking";
 }
 
 /** Since when the customer waits; empty if they don't. */
 export const waitOf = (row) => row.held ?? (kindOf(row) === "ringing" ? { kind: "ringing", since: row.since } : null);
 
-/** Sorts by a text; rows without one come last. ISO 8601 times of one length compare as strings. */
-const by = (read) => (one, other) => {
-  const [mine, theirs] = [read(one) || "~~", read(other) || "~~"];
-  return mine < theirs ? -1 : mine > theirs ? 1 : 0;
+/** The columns that can sort the list: its text. ISO 8601 times of one length compare as strings. */
+const SORTS = {
+  customer: (row) => row.customer,
+  number: (row) => row.number,
+  agent: (row) => row.agent,
+  with: (row) => row.with,
+  since: (row) => row.created_at,
+  waiting: (row) => row.state !== "ended" && waitOf(row)?.since,
 };
 
-/** The columns that can sort the list: its comparison, in ascending order. */
-export const SORTS = {
-  customer: by((row) => row.customer),
-  number: by((row) => row.number),
-  agent: by((row) => row.agent),
-  with: by((row) => row.with),
-  since: by((row) => row.created_at),
-  waiting: by((row) => row.state !== "ended" && waitOf(row)?.since),
-};
+/** Returns the order that the URL names; rows without a text come last in both directions. */
+function orderOf(sort) {
+  const read = SORTS[sort.replace("-", "")] ?? (() => "");
+  const before = sort.startsWith("-") ? 1 : -1;
+  return (one, other) => {
+    const [mine, theirs] = [read(one), read(other)];
+    return !mine - !theirs || (mine < theirs ? before : mine > theirs ? -before : 0);
+  };
+}
 
 /** Returns the filter from the URL's parameters. */
 export function filterOf(choices) {
@@ -107,8 +114,7 @@ export function filterAndSort(rows, filter) {
   }
   const wanted = filter.words.filter(isDigits);
   const rank = wanted.length ? (row) => (wanted.every((word) => endsWith(row, word)) ? 0 : 1) : () => 0;
-  const column = SORTS[filter.sort.replace("-", "")] ?? (() => 0);
-  const order = filter.sort.startsWith("-") ? (one, other) => column(other, one) : column;
+  const order = orderOf(filter.sort);
   shown.sort((one, other) => rank(one) - rank(other) || order(one, other) || byAttention(one, other));
   return {
     ids: shown.map((row) => row.id),

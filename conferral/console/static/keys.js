@@ -18,7 +18,7 @@ export const KEYS = [
   ["j, k, ↓, ↑", "next and previous row"],
   ["Home, End", "first and last row"],
   ["Enter", "open the row"],
-  ["Esc", "close, clear the search, or go back to the list"],
+  ["Esc", "close what is open, or clear the search"],
   ["g s", "go to calls"],
   ["g a", "go to agents"],
   ["g r", "go to the report"],

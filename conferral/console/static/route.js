@@ -25,7 +25,10 @@ function read() {
   const [name, id = ""] = path.split("/", 2);
   const view = VIEWS.includes(name) ? name : "sessions";
   // Without parameters of its own, the list keeps its last ones.
-  const list = new URLSearchParams(view === "sessions" && location.hash.includes("?") ? query : (kept("list") ?? ""));
+  if (name === "sessions" && location.hash.includes("?")) {
+    keep("list", query);
+  }
+  const list = new URLSearchParams(kept("list") ?? "");
   return { view, id: decoded(id), choices: view === "sessions" ? list : new URLSearchParams(query), list };
 }
 
@@ -68,9 +71,6 @@ export function choose(changes) {
   const { view, id, choices } = route.value;
   const address = to(view, id, { ...Object.fromEntries(choices), ...changes });
   history.replaceState(null, "", address);
-  if (view === "sessions") {
-    keep("list", address.split("?")[1] ?? "");
-  }
   route.value = read();
 }
 

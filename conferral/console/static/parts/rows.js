@@ -78,6 +78,10 @@ effect(() => {
   void filter.value;
   untracked(sortAsked);
 });
+// Keys go on from the open call.
+effect(() => {
+  chosen.value = route.value.id || chosen.peek();
+});
 effect(() => {
   void rowsWhole.value;
   void rowsKnown.value;
@@ -290,7 +294,6 @@ function forgetAim() {
 function openClicked(event) {
   const id = event.target.closest(".row")?.dataset.id;
   if (id && !event.target.closest("a, button") && getSelection().isCollapsed) {
-    chosen.value = id;
     go("session", id);
   }
 }

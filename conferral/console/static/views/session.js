@@ -91,7 +91,6 @@ function Known({ now }) {
 function Head({ now, shown, state }) {
   const { fields } = now;
   const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} />, lasted ` : ", lasts ";
-  const isHeld = shown.parties.some((party) => party.held);
   return html`<header class="session-head">
     <div class="session-top">
       <${Back} />
@@ -103,7 +102,7 @@ function Head({ now, shown, state }) {
       )}
     </p>
     <p class="small muted facts">
-      <${Kind} kind=${kindOf({ state, phase: shown.fields.phase, held: isHeld })} />
+      <${Kind} kind=${kindOf({ state, phase: shown.fields.phase, held: shown.held })} />
       <span>
         ${fields.direction}${fields.number ? html`, ${fields.direction === "inbound" ? "called" : "shows"} <${Text} value=${fields.number} />` : null},
         started <${Time} at=${fields.created_at} as="clock" />${end}<${Lasts} from=${fields.created_at} to=${fields.ended_at} />

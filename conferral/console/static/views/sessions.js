@@ -19,7 +19,7 @@ const LIVE = ["ringing", "talking", "on hold", "parked", "transferring"];
 
 /** The view. */
 export function Calls() {
-  const { view, id, choices } = route.value;
+  const { view, id } = route.value;
   const isOpen = view === "session";
   const isListed = !isOpen || isSplit.value;
   const onList = {
@@ -31,12 +31,9 @@ export function Calls() {
     Home: () => move(-Infinity),
     End: () => move(Infinity),
     Enter: openChosen,
-    Escape: clearSearch,
     p: togglePause,
   };
-  // Back from an earlier version first, then from the call.
-  const onCall = { Escape: () => (choices.get("at") ? choose({ at: "" }) : go("sessions")) };
-  useKeys({ ...(isListed ? onList : {}), ...(isOpen ? onCall : {}) }, [isOpen, isListed, choices.get("at")]);
+  useKeys({ ...(isListed ? onList : {}), Escape: goBack }, [isListed]);
   return html`<div class=${isOpen && isListed ? "calls is-split" : "calls"}>
     ${isListed
       ? html`<section class="calls-list" aria-label="List of calls">
@@ -54,9 +51,22 @@ function togglePause() {
   pausedSince.value = pausedSince.value === null ? nowMs() : null;
 }
 
-function clearSearch() {
-  document.getElementById("search").blur();
-  chooseList({ find: "" });
+/** Closes what is innermost: the open menu, the search, an earlier version, then the call. */
+function goBack() {
+  const { view, choices } = route.value;
+  const menu = document.querySelector(".more[open]");
+  const search = document.getElementById("search");
+  if (menu) {
+    menu.open = false;
+    menu.firstElementChild.focus();
+  } else if (view === "sessions" || search?.matches(":focus")) {
+    search.blur();
+    chooseList({ find: "" });
+  } else if (choices.get("at")) {
+    choose({ at: "" });
+  } else {
+    go("sessions");
+  }
 }
 
 function Filters() {
@@ -77,7 +87,7 @@ function Filters() {
         )}
       </div>
       <select aria-label="Ended calls" value=${filter.ended} onChange=${(event) => chooseList({ ended: event.target.value })}>
-        ${Object.entries(RANGES).sort(([one], [other]) => (one === "1") - (other === "1")).map(([key, [label]]) => html`<option key=${key} value=${key}>${label}</option>`)}
+        ${Object.entries(RANGES).map(([key, [label]]) => html`<option key=${key} value=${key}>${label}</option>`)}
       </select>
       <label class="search">
         <span class="unseen">Search by number, name, label, or SID</span>
