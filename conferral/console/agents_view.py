@@ -1,4 +1,4 @@
-"""Agents: everyone of the directory, with a desk, or on a live call."""
+"""Agents: everyone of the directory, and everyone with a desk."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from conferral.console.page_view import PageMessage, View
 from conferral.console.report import DayReports, zone_of
 from conferral.console.session_feed import SessionFeed
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_summary import party_since_ms, people_line, person
+from conferral.operations.session_summary import party_since_ms, people_line
 from conferral.outcomes.report import OutcomeReport
 from conferral.runtime.clock import Clock
 from conferral.runtime.redaction import display_address
@@ -67,7 +67,7 @@ class AgentsView(View):
 def agent_rows(
     directory: Mapping[str, str], desks: Iterable[Agent], sessions: Iterable[Session], *, full: bool
 ) -> list[_Row]:
-    """Return everyone who may take calls, or is on one and no customer."""
+    """Return everyone of the directory or with a desk, and their calls."""
     rows = {address: _Row(name, address) for name, address in directory.items()}
     for desk in desks:
         address = f"client:{desk.identity}"
@@ -75,9 +75,9 @@ def agent_rows(
         row.status, row.since_ms = desk.status, desk.since_ms
     for session in sessions:
         for name, party in session.present.items():
-            if name == CUSTOMER or not party.address:
+            if name == CUSTOMER or party.address not in rows:
                 continue
-            row = rows.setdefault(party.address, _Row(person(party, full=full), party.address))
+            row = rows[party.address]
             since_ms = party_since_ms(session, party)
             # The person's time, of the longest call.
             row.since_ms = since_ms if row.status != BUSY else min(row.since_ms, since_ms)

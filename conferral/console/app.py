@@ -112,7 +112,7 @@ def make_app(
             has_twilio_pages=is_twilio_url(settings.api_url),
         )
 
-    commands, report = CommandRoutes(redis, access), ReportRoutes(reports, access)
+    commands, report = CommandRoutes(redis, access), ReportRoutes(reports, access, options.directory)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(STATIC))

@@ -57,7 +57,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         # A separate flag: a session that is also overdue shows that as its worst problem.
         "lone": is_lone(session),
         "since": fields.get("state_since") or fields.get("updated_at") or None,
-        "held": wait_mark(session),
+        "held": held_call(session),
         **_columns(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "transfer_status": session.transfer_status,
@@ -90,12 +90,6 @@ def _now(session: Session) -> str:
         return catalog.END_REASONS.get(session.end_reason, session.end_reason)
     doing = session_summary.activity_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
-
-
-def wait_mark(session: Session) -> dict[str, str | None] | None:
-    """Return what kind of wait or hold a session is in, and since when."""
-    held = held_call(session)
-    return None if held is None else {"kind": held.kind, "since": held.since or None}
 
 
 def attention_mark(attention: Attention | None) -> dict[str, object] | None:

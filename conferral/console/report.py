@@ -1,11 +1,13 @@
 """The report of a day: for the page, and as CSV."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
 from io import StringIO
+from itertools import chain
+from sys import maxsize
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,7 +15,7 @@ from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.operations.redis_access import RedisAccess
-from conferral.outcomes.report import OutcomeReport, Table, period_line, read_report, report_notes, tables, totals
+from conferral.outcomes.report import OutcomeReport, period_line, read_report, report_notes, tables, totals
 from conferral.runtime.clock import Clock, start_of_day
 from conferral.runtime.redaction import display_address
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response
@@ -27,15 +29,14 @@ READ_EVERY_S = 10.0
 _REPORTS_MAX = 64
 #: Calls of a row that the page lists (count).
 CALLS_MAX = 200
-_PARAMETERS = frozenset({"day", "zone", "full", "of", "row"})
+_PARAMETERS = frozenset({"day", "zone", "full", "row"})
 
 
 class _Query(NamedTuple):
     day: date | None
     zone: ZoneInfo | None
     full: bool
-    #: A table, and the first cell of one of its rows, whose calls are listed; or empty.
-    of: str
+    #: The key of a table's row whose calls are listed; or empty.
     row: str
 
 
@@ -67,15 +68,16 @@ class DayReports:
 class ReportRoutes:
     """Serves a day's report."""
 
-    def __init__(self, reports: DayReports, access: AccessControl) -> None:
+    def __init__(self, reports: DayReports, access: AccessControl, directory: Callable[[], Mapping[str, str]]) -> None:
         self._reports = reports
         self._access = access
+        self._directory = directory
 
     async def as_json(self, request: web.Request) -> web.Response:
-        """Return sentences and tables, and with `of` and `row` a row's calls."""
+        """Return sentences and tables, and with `row` a row's calls."""
         query, found = await self._read_request(request)
-        data = found.data(full=query.full, zone=query.zone)
-        calls = found.calls_of(query.of, query.row, full=query.full) if query.of else []
+        data = self._data(query, found)
+        calls = found.calls_of(query.row, full=query.full)
         shown = [
             {
                 "at": to_iso(one.at_ms),
@@ -86,18 +88,31 @@ class ReportRoutes:
         ]
         report: dict[str, Any] = {
             "period": period_line(data), "totals": totals(data), "notes": report_notes(data),
-            "tables": [one._asdict() for one in tables(data)], "calls": shown, "calls_count": len(calls),
+            "tables": [
+                one._asdict() | {"keys": found.row_keys(one, full=query.full)} for one in tables(data, rows_max=maxsize)
+            ],
+            "calls": shown, "calls_count": len(calls),
         }  # fmt: skip
         return json_response(report)
 
     async def as_csv(self, request: web.Request) -> web.Response:
-        """Return all tables with all rows, one number a line."""
+        """Return all rows; a column has the unit of its numbers in its name."""
         query, found = await self._read_request(request)
+        data = self._data(query, found)
+        rows = [{"since": data["since"], "until": data["until"], **row} for row in _csv_rows(data)]
         text = StringIO()
-        rows = _csv_rows(tables(found.data(full=query.full, zone=query.zone), rows_max=10**6))
-        csv.writer(text).writerows([_safe(cell) for cell in row] for row in rows)
+        writer = csv.DictWriter(text, dict.fromkeys(chain.from_iterable(rows)))
+        writer.writeheader()
+        writer.writerows(rows)
         named = {"Content-Disposition": f'attachment; filename="report-{query.day or "today"}.csv"'}
         return web.Response(text=text.getvalue(), content_type="text/csv", headers=NO_STORE | named)
+
+    def _data(self, query: _Query, found: OutcomeReport) -> dict[str, Any]:
+        """Return a report that names people as the directory does."""
+        names = {address: name for name, address in self._directory().items()}
+        return found.data(
+            full=query.full, zone=query.zone, name_of=lambda one: names.get(one, one.removeprefix("client:"))
+        )
 
     async def _read_request(self, request: web.Request) -> tuple[_Query, OutcomeReport]:
         sign_in = await self._access.sign_in_of(request)
@@ -115,7 +130,7 @@ def _query_of(request: web.Request) -> _Query:
         raise RequestError("invalid", f"the parameters are {', '.join(sorted(_PARAMETERS))}, each once at most")
     day = _day_of(query["day"]) if query.get("day") else None
     zone = zone_of(query.get("zone", ""))
-    return _Query(day, zone, query.get("full") == "1", query.get("of", ""), query.get("row", ""))
+    return _Query(day, zone, query.get("full") == "1", query.get("row", ""))
 
 
 def _day_of(text: str) -> date:
@@ -135,12 +150,17 @@ def zone_of(name: str) -> ZoneInfo | None:
         return None
 
 
-def _csv_rows(found: list[Table]) -> Iterator[tuple[str, ...]]:
-    yield "table", "row", "column", "value"
-    for table in found:
-        columns = [one.removeprefix(">") for one in table.columns]
-        for row in table.rows:
-            yield from ((table.title, row[0], *cell) for cell in zip(columns[1:], row[1:], strict=True) if cell[1])
+def _csv_rows(data: Mapping[str, Any]) -> Iterator[dict[str, str | float]]:
+    """Yield the rows of all tables, as in JSON: what each counts, and numbers."""
+    for table, found in data.items():
+        if not isinstance(found, dict | list):
+            continue
+        # In a list, the first field is what a row counts.
+        rows = found.items() if isinstance(found, dict) else [(next(iter(one.values())), one) for one in found]
+        for row, value in rows:
+            numbers = value if isinstance(value, dict) else {"minutes" if table == "minutes" else "count": value}
+            known = (numbers | numbers.get("results", {})).items()
+            yield {"table": table, "row": _safe(row)} | {key: one for key, one in known if isinstance(one, int | float)}
 
 
 def _safe(cell: str) -> str:

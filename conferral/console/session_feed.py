@@ -14,6 +14,7 @@ from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.live_workers import has_live_worker
 
 #: Polls after which every session's attention is reevaluated, even without events.
@@ -134,7 +135,7 @@ class SessionFeed(SessionFollower[CachedSession]):
 
     def keep(self, session: StoredSession) -> CachedSession:
         """Return the session with its attention as of now."""
-        return CachedSession(session, attention_of(session, self.now_ms()))
+        return CachedSession(session, attention_of(session, self.now_ms(), to_iso))
 
 
 def _suggested_addresses(sessions: Iterable[StoredSession], named: Collection[str], *, full: bool) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from conferral.commands.forms import CommandForm, command_forms
-from conferral.console.messages import attention_mark, encode_message, redact_fields, wait_mark
+from conferral.console.messages import attention_mark, encode_message, redact_fields
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
 from conferral.operations import explanation, replay, session_summary
@@ -106,7 +106,7 @@ class SessionDetailView(View):
             session, moments, now_ms, full=self._full, clock=to_iso, has_worker=self._feed.has_worker
         )
         buttons = [form for form in command_forms(session) if form.type in self._token.may]
-        return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms))
+        return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms, to_iso))
 
     def _past_message(self, session: StoredSession, log: list[LogEntry], version: int) -> bytes:
         """Return the session as of a version, without commands."""
@@ -135,7 +135,7 @@ class SessionDetailView(View):
             parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
             headline=headline(session, full=self._full),
-            held=wait_mark(session),
+            held=session_summary.held_call(session),
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,

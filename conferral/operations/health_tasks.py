@@ -5,7 +5,9 @@ from typing import Literal, NamedTuple
 
 from conferral.operations.health import Health
 from conferral.runtime.redaction import mask_address_numbers
-from conferral.storage.checks import StoredCheck
+from conferral.storage.checks import CANARY, StoredCheck
+
+_CANARY_FIX = "read what it means in docs/canary.md"
 
 
 class HealthTask(NamedTuple):
@@ -63,9 +65,10 @@ def _of_checks(health: Health) -> Iterator[HealthTask]:
         if ran.result == "ok":
             continue
         for finding in ran.findings:
-            status, name, found, fix = (str(finding.get(key, "")) for key in ("status", "name", "found", "fix"))
+            status, *what, fix = (str(finding.get(key, "")) for key in ("status", "flow", "name", "found", "fix"))
             if status in ("warn", "fail"):
-                text = mask_address_numbers(f"{name}{f': {found}' if found else ''}")
+                text = mask_address_numbers(": ".join(filter(None, what)))
+                fix = mask_address_numbers(fix) or (_CANARY_FIX if kind == CANARY else "")
                 yield HealthTask("bad" if status == "fail" else "warn", f"conferral {kind} at {ran.time}: {text}", fix)
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from conferral.operations import catalog
 from conferral.runtime.redaction import display_address
@@ -329,7 +328,8 @@ def _format_duration(from_ms: int, until_ms: int) -> str:
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
-class HeldCall(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HeldCall:
     """What kind of wait a call is in, and since when."""
 
     #: `waiting`, `parked`, or `on hold`.
@@ -387,7 +387,7 @@ class Attention:
         return self.rank < RECOVERED
 
 
-def attention_of(session: Session, now_ms: int) -> Attention | None:
+def attention_of(session: Session, now_ms: int, clock: Callable[[int], str] = catalog.utc_clock) -> Attention | None:
     """Return a session's worst problem, by Redis's clock; None without one."""
     if (session.id or session.state) and session.state not in tuple(State):
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
@@ -402,7 +402,7 @@ def attention_of(session: Session, now_ms: int) -> Attention | None:
         return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
     hold_ends_ms = session.timers.get(HoldOverdue.timer)
     if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
-        return Attention(HOLD_LIMIT, f"hold limit at {catalog.utc_clock(hold_ends_ms)}")
+        return Attention(HOLD_LIMIT, f"hold limit at {clock(hold_ends_ms)}")
     if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
         reason = catalog.LIMITS.get(session.refused_transfer, session.refused_transfer)
         return Attention(REFUSED, f"transfer refused: {reason}")

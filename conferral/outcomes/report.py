@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
@@ -168,11 +168,21 @@ class OutcomeReport:
     def _count_park(self, outcome: OutcomeRecord) -> None:
         self.parks[_park_result(outcome)] += 1
 
-    def calls_of(self, table: str, row: str, *, full: bool) -> list[ReportedCall]:
-        """Return the calls that a table's row counts, the newest first."""
-        found = (
-            calls for (of, key), calls in self.calls.items() if of == table and row_label(of, key, full=full) == row
-        )
+    def row_keys(self, table: "Table", *, full: bool) -> list[str]:
+        """Return for each row of a table what finds its calls; empty without.
+
+        A key has no number in it, and stays while outcomes are added.
+        """
+        first = reversed([(str(number), row) for number, row in enumerate(self.calls) if row[0] == table.name])
+        known = {_row_of(*row, full=full): number for number, row in first}
+        rows = self._ranked().get(table.name) or [row[0] for row in table.rows]
+        return [known.get(row, "") for row in rows]
+
+    def calls_of(self, row_key: str, *, full: bool) -> list[ReportedCall]:
+        """Return the calls that a row counts, the newest first."""
+        rows = [(of, _row_of(of, counted, full=full)) for of, counted in self.calls]
+        wanted = {str(number): row for number, row in enumerate(rows)}.get(row_key)
+        found = (calls for row, calls in zip(rows, self.calls.values(), strict=True) if row == wanted)
         return sorted({call for calls in found for call in calls.values()}, reverse=True)
 
     def _count_transfer(self, outcome: OutcomeRecord) -> None:
@@ -192,21 +202,23 @@ class OutcomeReport:
         silent = (address for address in self.rung if address.startswith("client:") and self.missed(address))
         return {address: _AgentTotals() for address in silent} | self.agents
 
-    def data(self, *, full: bool, zone: tzinfo | None = None) -> dict[str, Any]:
+    def _ranked(self) -> dict[str, list[str]]:
+        """Return what the rows of the tables of addresses count, in order."""
+        agents = self._all_agents()
+        return {
+            "rung": sorted(self.rung, key=lambda to: (-self.missed(to), -self.longest_s[to], to)),
+            "agents": sorted(agents, key=lambda address: (-agents[address].talk_s, address)),
+            "numbers": sorted(self.numbers, key=lambda number: (-self.numbers[number]["calls"], number)),
+        }
+
+    def data(self, *, full: bool, zone: tzinfo | None = None, name_of: Callable[[str], str] = str) -> dict[str, Any]:
         """Return the report for JSON, with phone numbers masked unless `full`.
 
-        Its times are in the given zone, by default the machine's.
+        Its times are in the given zone, by default the machine's. Those who were rung, and agents, are named by
+        `name_of`, by default by their address.
         """
         results: Counter[str] = sum(self.transfers.values(), Counter())
-        rung = [
-            {
-                "to": display_address(to, full=full),
-                "rung": counts.total(), "answered": counts["answered"],
-                "not_answered": sum(counts[one] for one in NOT_ANSWERED), "longest_s": self.longest_s[to],
-                "results": dict(counts.most_common()),
-            }
-            for to, counts in self.rung.items()
-        ]  # fmt: skip
+        ranked, agents = self._ranked(), self._all_agents()
         return {
             "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
@@ -217,14 +229,19 @@ class OutcomeReport:
             "numbers": [
                 {"number": display_address(number, full=full),
                  **{name: counts[name] for name in ("calls", "transfers", "failed")}}
-                for number, counts in sorted(self.numbers.items(), key=lambda one: (-one[1]["calls"], one[0]))
+                for number, counts in ((one, self.numbers[one]) for one in ranked["numbers"])
             ],
             "agents": [
-                {"address": display_address(address, full=full), "calls": one.calls,
+                {"address": display_address(name_of(address), full=full), "calls": one.calls,
                  "talk_s": round(one.talk_s, 3), "holds": one.holds, "missed": self.missed(address)}
-                for address, one in sorted(self._all_agents().items(), key=lambda one: (-one[1].talk_s, one[0]))
+                for address, one in ((address, agents[address]) for address in ranked["agents"])
             ],
-            "rung": sorted(rung, key=lambda one: (-one["not_answered"], -one["longest_s"], one["to"])),
+            "rung": [
+                {"to": display_address(name_of(to), full=full), "rung": counts.total(), "answered": counts["answered"],
+                 "not_answered": self.missed(to), "longest_s": self.longest_s[to],
+                 "results": dict(counts.most_common())}
+                for to, counts in ((to, self.rung[to]) for to in ranked["rung"])
+            ],
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
             "landed_on": _worded(self.landed_on, {}, full=full),
             "failure_reasons": dict(self.failure_reasons.most_common()),
@@ -260,12 +277,10 @@ def _park_result(outcome: OutcomeRecord) -> str:
     return EXPIRED if is_expired else PARKS[outcome.mode] if result == "completed" else result
 
 
-def row_label(table: str, key: str, *, full: bool) -> str:
-    """Return the first cell of the row that counts something."""
+def _row_of(table: str, counted: str, *, full: bool) -> str:
+    """Return a row: its first cell, or its address in full."""
     texts = {"failures": catalog.TRANSFER_FAILURES, "ends": catalog.END_REASONS, "fallbacks": _PLACES}.get(table)
-    if texts is None:
-        return display_address(key, full=full) if table in ("numbers", "agents", "rung") else key
-    return _words_of(key, texts, full=full)
+    return counted if texts is None else _words_of(counted, texts, full=full)
 
 
 def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:

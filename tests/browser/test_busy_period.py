@@ -5,6 +5,7 @@ from playwright.async_api import expect
 
 from tests.browser import axe, browser_actions, busy_period
 from tests.browser.windows import NARROW
+from tests.conferral.cli_helpers import put_desk
 
 
 async def test_sessions_with_problems_are_listed_first(redis, console, windows, camera):
@@ -56,6 +57,8 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
 
 async def test_agents_are_listed_with_their_calls(redis, console, windows, camera):
     live = busy_period.put_busy_period(redis)
+    for person in busy_period.PEOPLE:
+        put_desk(redis, person, person, "ready", renewed_ms=redis.time()[0] * 1000)
     page = await browser_actions.signed_in(windows, console)
     await page.get_by_role("link", name="Agents", exact=True).click()
     address = live[4].parties["agent"].address

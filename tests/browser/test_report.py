@@ -1,9 +1,10 @@
 """The report as a person sees it: in both themes, on a phone and on a desk, with all of its text readable."""
 
+import asyncio
 import re
 import time
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from conferral.outcomes.report import read_report
 from conferral.outcomes.report_page import report_page
@@ -109,8 +110,8 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
     table = page.get_by_role("region", name="Table: Who was rung, and who did not answer").get_by_role("table")
     await expect(table.get_by_role("row")).to_have_count(1 + len({*TARGETS}) + 2)
     await expect(table).to_contain_text("+…23")
-    await table.get_by_role("link", name="client:frank").click()
-    calls = page.get_by_role("region", name="calls: client:frank")
+    await table.get_by_role("link", name="frank").click()
+    calls = page.get_by_role("region", name="calls: frank")
     await expect(calls.get_by_role("link").first).to_be_visible()
     await page.get_by_role("checkbox", name="Show full numbers").check()
     await expect(table).to_contain_text("+14155550123")
@@ -121,3 +122,19 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
     async with page.expect_download() as download:
         await page.get_by_role("link", name="CSV").click()
     assert (await download.value).suggested_filename.endswith(".csv")
+
+
+async def test_a_late_answer_about_another_day_changes_nothing(redis, console, windows):
+    put_day(redis)
+    page = await opened(windows, console)
+    today = page.get_by_text("240 calls ended, and 240 transfers")
+    await expect(today).to_be_visible()
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route(re.compile("report.json"), held.put, times=1)
+    await page.get_by_role("button", name="Day before").click()
+    late = await held.get()
+    await page.get_by_role("button", name="Day after").click()
+    await expect(today).to_be_visible()
+    async with page.expect_response(re.compile("report.json")):
+        await late.continue_()
+    await expect(today).to_be_visible()

@@ -80,6 +80,12 @@ def set_up(redis):
     redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": SCHEMA_VERSION})
 
 
+def put_desk(redis, identity, name, status, *, renewed_ms):
+    """An agent's presence, as their desk has renewed it."""
+    agent = {"name": name, "status": status, "since_ms": renewed_ms - 60_000, "renewed_ms": renewed_ms}
+    redis.hset(KEYS.agents, identity, orjson.dumps(agent))
+
+
 def put(redis, session, *, log=()):
     """A session with its log and the index of its calls, as a worker leaves them."""
     set_up(redis)

@@ -3,20 +3,14 @@
 import time
 from dataclasses import replace
 
-import orjson
 import pytest
 
-from tests.conferral.cli_helpers import CALL, KEYS, conferenced, make_session, put, set_up
+from tests.conferral.cli_helpers import CALL, KEYS, conferenced, make_session, put, put_desk, set_up
 from tests.console.console_helpers import Page, commit
 from tests.support.outcome_entries import attempt, session
 
 pytestmark = pytest.mark.redis
 NAMES = {"Billing": "+14155550177", "Alice": "client:alice", "Bob B.": "client:bob"}
-
-
-def put_desk(redis, identity, name, status, *, renewed_ms):
-    agent = {"name": name, "status": status, "since_ms": renewed_ms - 60_000, "renewed_ms": renewed_ms}
-    redis.hset(KEYS.agents, identity, orjson.dumps(agent))
 
 
 async def test_everyone_is_listed_with_their_own_time(open_console, redis):
@@ -46,6 +40,9 @@ async def test_everyone_is_listed_with_their_own_time(open_console, redis):
     assert found["Alice"]["since"] == call["since"] != make_session().created_at_ms
     assert "4155550177" not in str(found)
 
+    outside = replace(live.agent, address="+14155550188")  # called as an agent, and known nowhere
+    commit(redis, replace(make_session("CA" + "8" * 32), parties={"customer": live.customer, "agent": outside}))
     commit(redis, replace(make_session("CA" + "9" * 32), parties={"customer": live.customer, "agent": replace(
         live.agent, address="client:bob")}))  # fmt: skip
-    await page.next("agents", lambda message: sum(one["status"] == "busy" for one in message["agents"]) == 2)
+    message = await page.next("agents", lambda found: sum(one["status"] == "busy" for one in found["agents"]) == 2)
+    assert [one["name"] for one in message["agents"]] == ["Alice", "Billing", "Bob B.", "Carol"]

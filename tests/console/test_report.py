@@ -36,15 +36,25 @@ async def test_today_in_sentences_and_tables_whose_rows_lead_to_their_calls(cons
     (rung,) = (table for table in report["tables"] if table["name"] == "rung")
     assert (rung["rows"], report["calls"]) == ([["+…23", "1", "0", "1", "30.0 s", ""]], [])
     assert CUSTOMER not in await answer.text()
-    for query in (
-        "of=rung&row=%2B…23",
-        f"full=1&of=rung&row=%2B{CUSTOMER[1:]}",
-        "of=failures&row=target+did+not+answer",
-    ):
-        _, report = await read(console, query)
-        (call,) = report["calls"]
-        assert re.fullmatch("CA[0-9a-f]{32}", call["session"]), query
-        assert report["calls_count"] == 1
+    for table in report["tables"]:
+        for (name, *_), key in zip(table["rows"], table["keys"], strict=True):
+            for full in ("", "&full=1"):
+                _, report = await read(console, f"row={key}{full}")
+                (call,) = report["calls"]
+                assert re.fullmatch("CA[0-9a-f]{32}", call["session"]), name
+                assert report["calls_count"] == 1
+
+
+async def test_people_are_named_as_in_the_directory_and_every_row_is_there(open_console, redis):
+    now_ms = int(time.time() * 1000) - 1
+    for one in ("client:dave", "client:erin", "+14155550177", *(f"client:agent-{number}" for number in range(25))):
+        redis.xadd(KEYS.outcomes, transfer(now_ms, "failed", attempt(one, "no-answer", 30), reason="no-answer"))
+    console = await open_console(directory=lambda: {"Dave K.": "client:dave", "Billing": "+14155550177"})
+    _, report = await read(console)
+    (rung,) = (table["rows"] for table in report["tables"] if table["name"] == "rung")
+    names = {row[0] for row in rung}
+    assert len(rung) == 28
+    assert {"Dave K.", "erin", "Billing", "agent-24"} < names
 
 
 @pytest.mark.parametrize("zone, offset", [("Pacific/Kiritimati", r"\+14:00"), ("Nowhere/Land", r"[+-]\d\d:\d\d")])
@@ -73,16 +83,20 @@ async def test_what_is_no_day_is_refused_with_what_is_possible(console, query):
     assert re.search(r"day must be a date such as 2026|the parameters are day,", report["error"]["reason"])
 
 
-async def test_csv_has_one_number_a_line_and_no_formulas(console, today):
+async def test_csv_has_columns_of_numbers_and_no_formulas(console, today):
     answer = await console.get("/report.csv?day=&zone=UTC")
 
     assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/csv", "no-store")
     assert "attachment" in answer.headers["Content-Disposition"]
-    rows = list(csv.reader((await answer.text()).splitlines()))
-    assert rows[:2] == [
-        ["table", "row", "column", "value"],
-        ["Who was rung, and who did not answer", "'+…23", "not answered", "1"],
-    ]
+    rows = list(csv.DictReader((await answer.text()).splitlines()))
+    (rung,) = (row for row in rows if row["table"] == "rung")
+    assert {name: rung[name] for name in ("row", "not_answered", "answered", "longest_s", "no-answer")} == {
+        "row": "'+…23", "not_answered": "1", "answered": "0", "longest_s": "30.0", "no-answer": "1",
+    }  # fmt: skip
+    since, until = (datetime.fromisoformat(rung[name]) for name in ("since", "until"))
+    assert since.utcoffset() == timedelta(0)
+    assert since < until
+    assert any((row["table"], row["row"], row["count"]) == ("failure_reasons", "no-answer", "1") for row in rows)
 
 
 @pytest.mark.parametrize("path", ["/report.json", "/report.csv"])

@@ -75,6 +75,7 @@ def test_hold_is_marked_a_minute_before_its_limit_though_no_one_has_to_act() -> 
         found = attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS)
         assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {catalog.utc_clock(ends_ms)}")
         assert not found.needs_attention
+        assert attention_of(stored_session(fields), ends_ms, str).text == f"hold limit at {ends_ms}"
 
 
 def test_a_live_session_without_any_timer_waits_for_nothing() -> None:

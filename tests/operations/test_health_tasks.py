@@ -20,6 +20,7 @@ FINE = {
     "died": (), "outcomes": SendingState("0-0", 0, 0, 0),
 }  # fmt: skip
 PARTITION = PartitionHealth(0, Owner("", 0, 0), undecided=0, lag=0, commit=1, live=1, outbox=0, overdue_timers=2)
+CANARY_FINDING = {"flow": "warm", "name": "hold", "status": "fail", "found": "no music", "reading": ""}
 FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limits", "fix": "raise them"}]
 
 
@@ -33,11 +34,18 @@ FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limit
         ({"partitions": (PARTITION,)}, ["bad: partitions without a worker: 0", "bad: 2 timers overdue"]),
         ({"dead": 1, "outcomes_problem": "none"}, ["bad: outcomes: none", "warn: 1 dead letter"]),
         ({"outcomes": SendingState("0-0", 0, 0, 3)}, ["warn: 3 outcomes undelivered"]),
-        ({"checks": {"check": StoredCheck("T", "warn", FINDINGS)}}, ["warn: conferral check at T: limits"]),
+        (
+            {"checks": {"check": StoredCheck("T", "warn", FINDINGS)}},
+            ["warn: conferral check at T: limits (raise them)"],
+        ),
         ({"checks": {"canary": StoredCheck("T", "ok", FINDINGS)}}, []),
+        (
+            {"checks": {"canary": StoredCheck("T", "fail", [CANARY_FINDING])}},
+            ["bad: conferral canary at T: warm: hold: no music (read what it means in docs/canary.md)"],
+        ),
     ],
 )
 def test_each_problem_is_a_task_and_those_that_hurt_calls_come_first(changes, expected):
-    found = [f"{kind}: {text}" for kind, text, _ in health_tasks(Health(**FINE | changes))]
+    found = [f"{kind}: {text} ({fix})" for kind, text, fix in health_tasks(Health(**FINE | changes))]
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True)), found

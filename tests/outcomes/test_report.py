@@ -160,15 +160,29 @@ def test_agents_and_our_numbers_have_tables():
 
 
 def test_each_row_leads_to_the_calls_that_it_counts(day):
+    found = {}
     for table in tables(day.data(full=False)):
-        for row in table.rows:
-            calls = day.calls_of(table.name, row[0], full=False)
+        for row, key in zip(table.rows, day.row_keys(table, full=False), strict=True):
+            found[table.name, row[0]] = calls = day.calls_of(key, full=False)
             assert bool(calls) != (table.name in ("durations", "minutes")), (table.name, row)
-    (missed,) = day.calls_of("agents", BOB, full=False)
+    (missed,) = found["agents", BOB]
     assert missed.at_ms == AT_MS
-    assert missed in day.calls_of("rung", BOB, full=False)
-    assert day.calls_of("rung", CUSTOMER, full=False) == []
-    assert len(day.calls_of("rung", CUSTOMER, full=True)) == 1
+    assert missed in found["rung", BOB]
+    assert day.calls_of(CUSTOMER, full=True) == []
+
+
+def test_rows_of_numbers_masked_alike_keep_their_calls_and_a_key_stays():
+    alike = ("+14155550123", "+14155550223", "+14155550323")
+    rings = [transfer(AT_MS, "failed", attempt(one, "no-answer", 30), number=alike[0]) for one in alike]
+    report = report_of(*rings[:2])
+    (rung,) = (table for table in tables(report.data(full=False)) if table.name == "rung")
+    keys = report.row_keys(rung, full=False)
+    assert [row[0] for row in rung.rows] == ["+…23"] * 2
+    first, second = (report.calls_of(key, full=False) for key in keys)
+    assert (len(first), len(second), first == second) == (1, 1, False)
+    assert not any(one[1:] in "".join(keys) for one in alike)
+    report.add(f"{AT_MS}-9", rings[2])
+    assert [report.calls_of(key, full=False) for key in keys] == [first, second]
 
 
 def test_json_has_stable_keys_and_masked_numbers(day):

@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 
 import { Icon } from "../shared/icon.js";
 import { Text } from "../shared/text.js";
+import { Sentence } from "../shared/time.js";
 
 /** Icons of what a call is, from `kindOf`. */
 const ICONS = {
@@ -40,7 +41,7 @@ export function Trouble({ trouble }) {
   if (!trouble) {
     return null;
   }
-  return html`<${Mark} kind=${!trouble.attention ? "plain" : trouble.rank === 1 ? "bad" : "warn"}><${Text} value=${trouble.words} /><//>`;
+  return html`<${Mark} kind=${!trouble.attention ? "plain" : trouble.rank === 1 ? "bad" : "warn"}><${Sentence} value=${trouble.words} /><//>`;
 }
 
 const OUTCOMES = { good: "circle-check", bad: "x", warn: "triangle-alert", plain: "circle" };

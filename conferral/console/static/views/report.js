@@ -35,16 +35,21 @@ function otherDay(day, by) {
   return isoDay(date);
 }
 
+/** The query of what is shown: a late answer to another one changes nothing. */
+let wanted = "";
+
 async function read(query) {
+  let [found, why] = [null, ""];
   try {
     const response = await fetch(new URL(`./report.json?${query}`, document.baseURI));
-    const answer = await response.json();
-    if (response.ok) {
-      report.value = { ...answer, query };
-    }
-    problem.value = response.ok ? "" : (answer.error?.reason ?? `HTTP ${response.status}`);
+    found = await response.json();
+    why = response.ok ? "" : (found.error?.reason ?? `HTTP ${response.status}`);
   } catch (error) {
-    problem.value = error.message;
+    why = error.message;
+  }
+  if (query === wanted) {
+    problem.value = why;
+    report.value = why ? report.value : { ...found, query };
   }
 }
 
@@ -54,15 +59,16 @@ export function Report() {
   const today = isoDay(new Date(nowMs()));
   const day = choices.get("day") ?? today;
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
-  const [of, row] = [choices.get("of") ?? "", choices.get("row") ?? ""];
-  const query = new URLSearchParams({ day, zone, ...(full.value ? { full: "1" } : {}), ...(of ? { of, row } : {}) }).toString();
+  const row = choices.get("row") ?? "";
+  const query = new URLSearchParams({ day, zone, ...(full.value ? { full: "1" } : {}), ...(row ? { row } : {}) }).toString();
   useEffect(() => {
+    wanted = query;
     void read(query);
     const timer = setInterval(read, READ_EVERY_MS, query);
     return () => clearInterval(timer);
   }, [query, link.value.state]);
   const found = report.value?.query === query ? report.value : null;
-  const show = (next) => next && choose({ day: next === today ? "" : next, of: "", row: "" });
+  const show = (next) => next && choose({ day: next === today ? "" : next, row: "" });
   return html`<div class="report">
     <div class="view-head">
       <h1>Report</h1>
@@ -75,27 +81,28 @@ export function Report() {
       ${found ? html`<p class="small muted">${found.period}</p>` : null}
     </div>
     <div role="alert">${problem.value ? html`<p class="error">The report can't be read: <${Text} value=${problem.value} />.</p>` : null}</div>
-    ${found ? html`<${Content} report=${found} day=${choices.get("day") ?? ""} of=${of} row=${row} />` : html`<p class="muted">Loading…</p>`}
+    ${found ? html`<${Content} report=${found} day=${choices.get("day") ?? ""} row=${row} />` : html`<p class="muted">Loading…</p>`}
   </div>`;
 }
 
-function Content({ report: found, day, of, row }) {
+function Content({ report: found, day, row }) {
   return html`
     <div class="totals">${found.totals.map((one) => html`<p key=${one}><${Text} value=${one} /></p>`)}</div>
     ${found.notes.map((one) => html`<p key=${one} class="error small">${one}</p>`)}
-    ${of ? html`<${Calls} report=${found} row=${row} />` : null}
+    ${row ? html`<${Calls} report=${found} row=${row} />` : null}
     <div class="report-tables">
-      ${found.tables.map((table) => html`<${Table} key=${table.name} table=${table} day=${day} chosen=${table.name === of ? row : null} />`)}
+      ${found.tables.map((table) => html`<${Table} key=${table.name} table=${table} day=${day} chosen=${row} />`)}
     </div>
   `;
 }
 
 /** The calls that the chosen row counts. */
-function Calls({ report: { calls, calls_count: count }, row }) {
+function Calls({ report: { calls, calls_count: count, tables }, row }) {
+  const label = tables.map(({ keys, rows }) => rows[keys.indexOf(row)]?.[0]).find(Boolean);
   return html`<section class="panel" aria-labelledby="calls-title">
     <div class="panel-head">
-      <h2 id="calls-title">${counted(count, "call")}: <${Text} value=${row} /></h2>
-      <button type="button" onClick=${() => choose({ of: "", row: "" })}>Close</button>
+      <h2 id="calls-title">${counted(count, "call")}: <${Text} value=${label ?? "no longer in the report"} /></h2>
+      <button type="button" onClick=${() => choose({ row: "" })}>Close</button>
     </div>
     <ul class="report-calls">
       ${calls.map(
@@ -108,10 +115,9 @@ function Calls({ report: { calls, calls_count: count }, row }) {
   </section>`;
 }
 
-/** Numbers have marked columns, and no rows to count have the minutes and durations. */
+/** Numbers have marked columns, and a row with a key leads to its calls. */
 function Table({ table, day, chosen }) {
-  const { name, title, columns, rows } = table;
-  const isCounted = name !== "durations" && name !== "minutes";
+  const { name, title, columns, rows, keys } = table;
   const widest = Math.max(1, ...rows.map((row) => sum(partsOf(columns, row))));
   return html`<section class="panel" id=${name} aria-labelledby=${`${name}-title`}>
     <h2 id=${`${name}-title`}>${title}</h2>
@@ -122,13 +128,13 @@ function Table({ table, day, chosen }) {
         </thead>
         <tbody>
           ${rows.map(
-            (row) => html`<tr key=${row[0]} class=${row[0] === chosen ? "is-chosen" : ""}>
+            (row, number) => html`<tr key=${keys[number] || row[0]} class=${chosen && keys[number] === chosen ? "is-chosen" : ""}>
               ${row.map((cell, place) =>
                 place
                   ? html`<td class=${columns[place].startsWith(">") ? "number" : ""}><${Text} value=${cell} /></td>`
                   : html`<th scope="row">
-                      ${isCounted && row.some((one, at) => at && one)
-                        ? html`<a href=${to("report", "", { day, of: name, row: cell })}><${Text} value=${cell} /></a>`
+                      ${keys[number]
+                        ? html`<a href=${to("report", "", { day, row: keys[number] })}><${Text} value=${cell} /></a>`
                         : html`<${Text} value=${cell} />`}
                       ${WITH_BARS.has(name) ? html`<${Bar} parts=${partsOf(columns, row)} widest=${widest} />` : null}
                     </th>`,
