@@ -324,6 +324,11 @@ def says_without_start(_draft: Draft, event: Record) -> bool:
     return bool(event.say) and event.action != RecordAction.START
 
 
+def says_once_recorded(draft: Draft, event: Record) -> bool:
+    """Whether the conference will be recorded before it hears the sentence."""
+    return says_first(draft, event) and draft.session.attributes.record == "true"
+
+
 def says_in_bridge(draft: Draft, event: Record) -> bool:
     """Whether a bridge must be converted, so that both hear a sentence."""
     return says_first(draft, event) and is_connected(draft, event)

@@ -136,7 +136,8 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse(reasons.RECORDING_ALREADY)),
     Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse("the conference's recording was stopped and can't be restarted")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            STAY,                   refuse("not recording")),
-    # A sentence to all needs the conference.
+    # A sentence to all needs the conference. If that is recorded from its start, the recording would begin first.
+    Row(B|V,                    ANY,           on.Record,                           when.says_once_recorded,         STAY,                   refuse(reasons.RECORDING_ALREADY)),
     Row(B,                      ANY,           on.Record,                           when.says_in_bridge,             V,                      (do.queue_command, do.begin_conversion)),
     Row(V|C|T,                  ANY,           on.Record,                           when.says_over_announcement,     STAY,                   refuse("another announcement is playing")),
     Row(V,                      ANY,           on.Record,                           when.says_first,                 STAY,                   do.queue_command),

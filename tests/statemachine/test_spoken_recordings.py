@@ -55,6 +55,13 @@ def test_sentence_is_not_said_over_another_announcement(begin):
     story.expect_refused("record-start", "another announcement is playing")
 
 
-def test_sentence_is_not_said_where_the_conference_is_recorded():
-    story = recorded("true").record("start", say=SAY).joins("agent").joins("customer")
+@pytest.mark.parametrize("state", ["bridged", "converting"])
+def test_no_sentence_is_said_if_the_conference_is_recorded_from_its_start(state):
+    story = recorded("true") if state == "bridged" else recorded("true").convert()
+    story.record("start", say=SAY).expect_refused("record-start", "already recording").expect(state)
+
+
+def test_nothing_is_recorded_if_a_recording_begins_during_the_sentence():
+    """A session that Redis lost, and a sweep found, does not know that its conference is recorded."""
+    story = ordering(conferenced).record("start", say=SAY).recording("in-progress").played(command="record-start")
     story.expect_command("record-start", "accepted", "failed", reason="already recording")
