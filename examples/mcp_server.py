@@ -67,13 +67,13 @@ async def main(commands: list[str]) -> None:
         if call.name in {one.name for one in tools}:
             status, answer = await ask(http, call.name, call.arguments or {})
         text = json.dumps(answer, indent=1).replace("<", "\\u003c")  # so nothing in it ends the quotation
-        content = [types.TextContent(type="text", text=f"{QUOTED}\n<data>\n{text}\n</data>")]
-        return types.CallToolResult(content=content, is_error=not 200 <= status < 300)
+        content = types.TextContent(type="text", text=f"{QUOTED}\n<data>\n{text}\n</data>")
+        return types.CallToolResult(content=[content], is_error=not 200 <= status < 300)
 
     server = Server("conferral", on_list_tools=list_tools, on_call_tool=call_tool)
     headers = {"Authorization": f"Bearer {os.environ['API_TOKEN']}"}
-    async with aiohttp.ClientSession(os.environ["API"], headers=headers) as http, stdio_server() as streams:
-        await server.run(*streams, server.create_initialization_options())
+    async with aiohttp.ClientSession(os.environ["API"], headers=headers) as http, stdio_server() as (reads, writes):
+        await server.run(reads, writes, server.create_initialization_options())
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import mcp
 import pytest
 
 from conferral.testing import ConferralStack
 
-mcp = pytest.importorskip("mcp", reason="the package mcp is not installed: only this example needs it")
 pytestmark = pytest.mark.redis
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mcp_server.py"
 READS = {"list_sessions", "show_session", "show_log", "list_outcomes"}
