@@ -229,7 +229,7 @@ async def _parse_request(request: web.Request, route: Route, identify: Authorize
     return ApiRequest(
         path=request.match_info,
         query=parse_query(request, route.query),
-        body=await read_json_object(request) if route.body else {},
+        body=await read_json_object(request) if route.needs_body or (route.body and request.can_read_body) else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
         must_end=must_end,
         token=grant.token,

@@ -100,7 +100,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         found["parameters"] = parameters
     if route.body:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(route)}}}
+        found["requestBody"] = {"required": route.needs_body, "content": {"application/json": {"schema": _body(route)}}}
     if not route.needs_token:
         found["security"] = []
     elif route.is_for_desks:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import hdrs
+from msgspec.structs import fields
 
 from conferral.runtime.web.json_requests import STATUS
 from conferral.runtime.web.tokens import Permission
@@ -82,6 +83,11 @@ class Route:
             kinds += (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.TOO_MANY)
             kinds += (ErrorType.NOT_SET_UP, ErrorType.STORE)
         return sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether the body has a field that must be given."""
+        return isinstance(self.body, tuple) or bool(self.body and any(one.required for one in fields(self.body)))
 
     @property
     def accepts_idempotency_key(self) -> bool:

@@ -79,7 +79,7 @@ command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:C
 call_out: body! -> 202:SessionAccepted 400 401 403 404 408 409 413 422 429 503
 list_names: -> 200:NameList 401 403 422 429 503
 list_parked_calls: -> 200:ParkedSessions 401 403 422 429 503
-retrieve_parked_call: path:session! body! -> 202:CommandAccepted 400 401 403 404 408 409 413 422 429 503
+retrieve_parked_call: path:session! body -> 202:CommandAccepted 400 401 403 404 408 409 413 422 429 503
 renew_presence: body! -> 200:OwnPresence 400 401 403 408 413 422 429 503
 """
 

@@ -149,8 +149,8 @@ async def test_a_desk_sees_and_takes_calls_that_its_team_has_parked(open_desks, 
     assert taken == (202, {"command": "c1"})
     (sent,) = await published(store)
     assert (sent["type"], sent["to"], sent["by"]) == ("retrieve", "client:alice", "crm/alice")
-    for name in ("foreign", "api", "none"):
-        assert (await desks.ask("POST", f"/desk/parked/{name}/retrieve", headers, json={}))[0] == 404
+    for name, body in (("foreign", {"json": {}}), ("api", {"json": {}}), ("none", {})):
+        assert (await desks.ask("POST", f"/desk/parked/{name}/retrieve", headers, **body))[0] == 404
 
 
 # ---- presence ------------------------------------------------------------------------------------------------------
