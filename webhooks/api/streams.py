@@ -36,6 +36,8 @@ _SOCKET_BUFFER_BYTES = 64 * 1024
 COMMENT_EVERY_S = 15.0
 #: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
 GONE_CHECK_EVERY_S = 1.0
+#: How long an ended session's log may not have grown when its stream closes, seconds: Twilio still reports the legs.
+SETTLE_S = 1.0
 #: Proxies must not collect events. Source: nginx docs, proxy_buffering.
 _HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
@@ -276,6 +278,7 @@ class EventStreams(SessionFollower[Followed]):
         Raise `unknown` if there is neither, or StoreError.
         """
         reader, read = Reader(request, token.name, must_end), self._redis.limiter
+        is_over = False
         with self._opened(reader):
             reads = await self._redis.reader()
             while True:
@@ -298,7 +301,11 @@ class EventStreams(SessionFollower[Followed]):
                 if page.cursor:
                     continue
                 if not session.is_live:
-                    break
+                    if is_over and not page.items:
+                        break
+                    is_over = True
+                    await asyncio.sleep(SETTLE_S)
+                    continue
                 await reader.wait()
                 # Each entry belongs to a new version. A session that isn't followed has just begun, or is over.
                 while followed and followed is self.live.get(session_id):

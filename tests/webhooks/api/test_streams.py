@@ -165,6 +165,8 @@ async def test_log_stream_sends_every_entry_and_closes_after_the_end(api, store)
         ids += await commit(store, conferenced(session()), happened(121))
         assert (await stream.next())[2] == ids[-1]
         ids += await commit(store, ended(session()), happened(122, after="ended"))
+        assert (await stream.next())[2] == ids[-1]
+        ids += await commit(store, ended(session()), happened(123, after="ended"))  # such as a callback of the last leg
         assert await stream.rest() == ids[-1:]
 
     async with opened(api, path, ids[-3]) as stream:
