@@ -1,6 +1,7 @@
 """Open Redis for CLI commands, and describe connection errors."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -36,7 +37,8 @@ def find_primary(settings: StoreSettings) -> Primary:
     """Return what finds the primary; raise SettingsError for invalid settings."""
     try:
         primary = primary_of(settings.redis_url, settings.prefix)
-        make_client(settings.redis_url, primary)
+        client = make_client(settings.redis_url, primary)
+        _require_certificates(client.connection_pool.connection_kwargs.get("ssl_ca_certs"))
     except RedisUrlError as error:
         problem = setting_errors.describe_invalid(
             "REDIS_URL", settings.redis_url, None, str(error), example=example_of(settings.redis_url)
@@ -48,6 +50,19 @@ def find_primary(settings: StoreSettings) -> Primary:
         )
         raise SettingsError((problem,)) from None
     return primary
+
+
+def _require_certificates(path: str | None) -> None:
+    """Raise RedisUrlError if the private CA's certificate can't be used."""
+    if path is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise RedisUrlError("the file of ssl_ca_certs holds no certificate in PEM form") from None
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise RedisUrlError(f"the file of ssl_ca_certs can't be read ({why})") from None
 
 
 def describe_redis_error(error: StoreError, url: str, primary: Primary | None = None) -> str:

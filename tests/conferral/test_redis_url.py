@@ -1,5 +1,7 @@
 """`REDIS_URL` is checked before anything connects: what is wrong with it is named, and no secret is shown."""
 
+from pathlib import Path
+
 import pytest
 
 from conferral.redis_connection import find_primary
@@ -155,6 +157,14 @@ def test_prefix_may_have_one_pair_of_braces(prefix: str, is_valid: bool) -> None
         return
     with pytest.raises(SettingsError, match="CONFERRAL_PREFIX"):
         load(StoreSettings, given)
+
+
+def test_file_of_a_private_ca_is_read_before_anything_connects(tmp_path: Path) -> None:
+    (no_pem := tmp_path / "no.pem").write_text("nothing")
+    assert "ssl_ca_certs can't be read (no such file or directory)" in problem_of(
+        f"rediss://h?ssl_ca_certs={tmp_path}/x"
+    )
+    assert "ssl_ca_certs holds no certificate in PEM form" in problem_of(f"rediss://h?ssl_ca_certs={no_pem}")
 
 
 def test_rest_of_a_password_is_not_taken_for_an_option() -> None:
