@@ -57,8 +57,9 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
 
 async def test_agents_are_listed_with_their_calls(redis, console, windows, camera):
     live = busy_period.put_busy_period(redis)
-    for person in busy_period.PEOPLE:
-        put_desk(redis, person, person, "ready", renewed_ms=redis.time()[0] * 1000)
+    ready, away = (*busy_period.PEOPLE, "dave", "heidi"), ("ivan",)
+    for person in ready + away:
+        put_desk(redis, person, person, "ready" if person in ready else "away", renewed_ms=redis.time()[0] * 1000)
     page = await browser_actions.signed_in(windows, console)
     await page.get_by_role("link", name="Agents", exact=True).click()
     address = live[4].parties["agent"].address
@@ -80,3 +81,21 @@ async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis, con
     await expect(browser_actions.sessions(page).first).to_be_visible()
     box = await browser_actions.sessions(page).first.bounding_box()
     assert box["y"] < NARROW["height"] / 2
+
+
+async def test_by_touch_the_list_is_sorted_and_no_target_is_small(redis, console, windows):
+    live = busy_period.put_busy_period(redis)
+    page = await browser_actions.signed_in(windows, console)
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    await page.reload()
+    targets = page.locator(".rows-head button, .copy-id")
+    await expect(targets).to_have_count(6 + len(live))
+    for target in await targets.all():
+        box = await target.bounding_box()
+        assert (box["width"] >= 44, box["height"] >= 44) == (True, True), box
+    await page.set_viewport_size(NARROW)
+    await page.get_by_label("Sort").select_option("since")
+    oldest = min(live, key=lambda one: one.created_at_ms)
+    await expect(page.locator("[aria-rowindex='2']")).to_have_attribute("data-id", oldest.id)
+    await devtools.detach()

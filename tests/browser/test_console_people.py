@@ -13,6 +13,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
 from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in, unfold
 from tests.browser.many_sessions import put_all, session_id
+from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put
 from tests.support.owners import owned_by
 
@@ -201,3 +202,19 @@ async def test_a_quiet_call_has_nothing_pending_and_its_agent_the_time_of_their_
     await open_session(page, quiet.id)
     await expect(call(page).locator(".headline")).to_have_text(re.compile(r"^\s*\+…23 and alice are talking\.\s*$"))
     await expect(call(page).locator(".waits")).to_have_count(0)
+
+
+async def test_on_a_phone_the_sentence_stays_as_high_while_its_times_grow(redis, console, windows):
+    at_ms = now_ms(redis)
+    ages = ((5, r"for \d+ s"), (77, "for 1 min"), (4_000, "for 1 h"))
+    for number, (held_s, _) in enumerate(ages, start=1):
+        made = begun(conferenced(session_id(number)), at_ms - 5_000_000)
+        held = replace(made.customer, held=True, held_since_ms=at_ms - held_s * 1_000)
+        put(redis, replace(made, parties=made.parties | {"customer": held}))
+    page = await signed_in(windows, console, size=NARROW)
+    heights = set()
+    for number, (_, shown) in enumerate(ages, start=1):
+        await page.goto(f"{console.address}#session/{session_id(number)}")
+        await expect(page.locator(".headline")).to_contain_text(re.compile(shown))
+        heights.add((await page.locator(".headline").bounding_box())["height"])
+    assert len(heights) == 1

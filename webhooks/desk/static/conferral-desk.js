@@ -6,7 +6,7 @@ import { html } from "./shared/html.js";
 import { Desk } from "./desk.js";
 import { View } from "./view.js";
 
-const STYLES = ["./shared/colors.css", "./desk.css"];
+const STYLES = ["./shared/colors.css", "./shared/tokens.css", "./desk.css"];
 
 // Sheets of the shadow tree: the page's own style neither reaches it nor is reached by it.
 const sheets = await Promise.all(

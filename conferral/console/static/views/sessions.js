@@ -13,6 +13,7 @@ import { Icon } from "../shared/icon.js";
 import { counted, printable } from "../shared/text.js";
 import { age, nowMs } from "../shared/time.js";
 import { Kind } from "../parts/badges.js";
+import { COLUMNS } from "../parts/row.js";
 import { Session } from "./session.js";
 
 const LIVE = ["ringing", "talking", "on hold", "parked", "transferring"];
@@ -70,7 +71,7 @@ function goBack() {
 }
 
 function Filters() {
-  const { list } = route.value;
+  const { list, view } = route.value;
   const filter = filterOf(list);
   const { kinds } = visibleRows.value;
   const toggle = (kind) => {
@@ -82,12 +83,15 @@ function Filters() {
       <div class="chips" role="group" aria-label="Filter">
         ${LIVE.map(
           (kind) => html`<button type="button" key=${kind} class="chip" aria-pressed=${filter.kinds.has(kind)} onClick=${() => toggle(kind)}>
-            <${Kind} kind=${kind} /> <span class="number">${(kinds[kind] ?? 0).toLocaleString("en")}</span>
+            <${Kind} kind=${kind} isIcon=${view === "session"} /> <span class="number">${(kinds[kind] ?? 0).toLocaleString("en")}</span>
           </button>`,
         )}
       </div>
       <select aria-label="Ended calls" value=${filter.ended} onChange=${(event) => chooseList({ ended: event.target.value })}>
         ${Object.entries(RANGES).map(([key, [label]]) => html`<option key=${key} value=${key}>${label}</option>`)}
+      </select>
+      <select class="sort" aria-label="Sort" value=${filter.sort} onChange=${(event) => chooseList({ sort: event.target.value })}>
+        ${[["", "Attention"], ...COLUMNS].map(([key, label]) => html`<option key=${key} value=${key}>↓ ${label}</option>`)}
       </select>
       <label class="search">
         <span class="unseen">Search by number, name, label, or SID</span>
