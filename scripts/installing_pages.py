@@ -18,6 +18,8 @@ _CODE = """
 {}
 ```"""
 _CLONE = "git clone https://github.com/conferral/conferral.git\npip install ./conferral"
+_RUN = "docker run --rm --publish 127.0.0.1:8081:8081"
+_OPEN = "--host 0.0.0.0 --allow-host localhost"
 #: Each block: its text as long as there is no release, and with one.
 _TEXTS = {
     "client": (
@@ -28,6 +30,11 @@ _TEXTS = {
         "From a checkout, because nothing has been released yet, with Python 3.11 or newer, on Linux or macOS:"
         + _CODE.format(f"{_CLONE}/sandbox"),
         "With Python 3.11 or newer, on Linux or macOS:" + _CODE.format("pip install offhook=={release}"),
+    ),
+    "container": (
+        "In a container, from a checkout:"
+        + _CODE.format(f"cd conferral\ndocker build --file sandbox/Dockerfile --tag offhook .\n{_RUN} offhook {_OPEN}"),
+        "In a container:" + _CODE.format(f"{_RUN} ghcr.io/conferral/offhook:{{release}} {_OPEN}"),
     ),
     "sandbox": (
         "To add it to another environment, run `pip install ./sandbox` in a checkout: nothing has been released yet.",
