@@ -12,7 +12,7 @@ from conferral.commands import identity
 from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Call, Transfer
+from conferral.statemachine.events import Adopt, Call, Transfer
 from conferral.storage import command_stream, config, digits
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
@@ -36,6 +36,7 @@ from tests.worker.cores import core_of
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
 NAMES = ConferenceNames(["secret"], "test")
+ADOPT = {"type": "adopt", "customer": CALL_SID, "agent": "CA" + "2" * 32}
 CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
 TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": CUSTOMER}
 
@@ -446,3 +447,21 @@ async def test_press_for_an_unknown_session_keeps_no_digits(routing):
 
     assert (await routing.outcome("c1"))[0] == "rejected"
     assert not await routing.client.exists(routing.keys.digits("c1"))
+
+
+async def test_two_routers_have_the_same_calls_adopted_once(routing, monkeypatch):
+    """The second does not know yet what the first has routed: no session is stored."""
+
+    async def read(_reader: AdoptionReader, event: Adopt) -> Adopt:
+        return event
+
+    monkeypatch.setattr(AdoptionReader, "read", read)
+    await routing.give(**ADOPT, session="first", id="c1")
+    await routing.give(**ADOPT, session="second", id="c2")
+    assert await routing.outcome("c2") == ("rejected", "customer: the call belongs to session first", "")
+    assert [event.command_id for event in await routing.events()] == ["c1"]
+    # It was lost: the calls must not stay with it.
+    await routing.client.expire(routing.keys.call(CALL_SID), 3600)
+    await routing.client.expire(routing.keys.call(ADOPT["agent"]), 3600)
+    await routing.give(**ADOPT, session="third", id="c3")
+    assert sorted(event.command_id for event in await routing.events()) == ["c1", "c3"]

@@ -15,7 +15,7 @@ from conferral.runtime.lifecycle import gather
 from conferral.statemachine.events import Adopt
 from conferral.statemachine.events.effect_results import ParticipantSeen
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.storage.agents import Agents
 from conferral.storage.connection.client import run_or_raise
 from conferral.telephony.addresses import without_params
@@ -49,9 +49,7 @@ class AdoptionReader:
         self._store = core.client
         self._agents = Agents(core.client, core.keys)
         self._keys = core.keys
-        self._clock = core.clock
-        #: By call: the session that is to adopt it, and when it was routed, monotonic seconds.
-        self._routed: dict[str, tuple[str, float]] = {}
+        self._call_index = core.call_index
 
     async def complete(self, event: Adopt) -> Adopt:
         """Return the command with the conference and the addresses.
@@ -60,39 +58,45 @@ class AdoptionReader:
         """
         if event.customer == event.agent:
             raise BadCommandError("customer and agent: must be two calls")
-        for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent)):
-            session_id = await self._live_session(call_sid)
-            if session_id not in ("", event.session_id):
-                raise BadCommandError(f"{field}: the call belongs to session {session_id}")
+        newest = [
+            await self._newest_session(field, event.session_id, call_sid)
+            for field, call_sid in ((CUSTOMER, event.customer), (AGENT, event.agent))
+        ]
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("adopt"):
-                    completed = await self._complete(event)
+                    completed = await self.read(event)
         except (ProviderError, TimeoutError):
             raise BadCommandError("Twilio did not say in time where the calls are; try again") from None
         kind, _, identity = completed.agent_address.partition(":")
         if kind == "client":
             completed = replace(completed, desk=await self._agents.has_desk(identity))
-        self._routed |= dict.fromkeys((event.customer, event.agent), (event.session_id, self._clock.monotonic_s()))
+        # Another process may have routed a command for the same calls meanwhile.
+        for field, call_sid, before in zip((CUSTOMER, AGENT), (event.customer, event.agent), newest, strict=True):
+            claim = self._call_index.claim_visit(call_sid, before, event.session_id)
+            (claimed,) = await run_or_raise(self._store, claim)
+            _refuse_other(field, event.session_id, claimed.decode())
         return completed
 
-    async def _live_session(self, call_sid: str) -> str:
-        """Return the live session that a call belongs to; empty for none."""
-        since_s = self._clock.monotonic_s() - COMMIT_S
-        self._routed = {call: routed for call, routed in self._routed.items() if routed[1] >= since_s}
-        routed_to, _ = self._routed.get(call_sid, ("", 0.0))
-        asked = ("GET", self._keys.call(call_sid)), ("HGET", self._keys.session(routed_to), "state")
-        found, state = await run_or_raise(self._store, *asked)
-        if routed_to and state != State.ENDED.value.encode():
-            return routed_to
+    async def _newest_session(self, field: str, own_id: str, call_sid: str) -> str:
+        """Return a call's last session, which is over; empty for none.
+
+        Raise BadCommandError for another that is live, or that was routed and is not decided yet.
+        """
+        key = self._keys.call(call_sid)
+        found, left_s = await run_or_raise(self._store, ("GET", key), ("TTL", key))
         if found is None:
             return ""
         session_id = str(found.decode())
-        live = self._keys.live(self._keys.partition_of(session_id))
-        (is_live,) = await run_or_raise(self._store, ("SISMEMBER", live, session_id))
-        return session_id if is_live else ""
+        live, session = self._keys.live(self._keys.partition_of(session_id)), self._keys.session(session_id)
+        is_live, exists = await run_or_raise(self._store, ("SISMEMBER", live, session_id), ("EXISTS", session))
+        is_new = not exists and left_s > self._call_index.ttl_s - COMMIT_S
+        if is_live or is_new:
+            _refuse_other(field, own_id, session_id)
+        return session_id
 
-    async def _complete(self, event: Adopt) -> Adopt:
+    async def read(self, event: Adopt) -> Adopt:
+        """Return the command with what Twilio shows of its calls."""
         customer, agent, moved = await gather(
             self._call(CUSTOMER, event.customer), self._call(AGENT, event.agent), self._moved(event)
         )
@@ -173,3 +177,9 @@ class AdoptionReader:
 
     async def _members(self, conference_sid: str) -> dict[str, ParticipantSeen]:
         return {seen.call_sid: seen for seen in await participants_in(self._client, conference_sid)}
+
+
+def _refuse_other(field: str, own_id: str, session_id: str) -> None:
+    """Refuse a call of another session."""
+    if session_id != own_id:
+        raise BadCommandError(f"{field}: the call belongs to session {session_id}")
