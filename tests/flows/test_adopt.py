@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from conferral.worker.routing import adoption
 from offhook import CallHandle
 from tests.flows.test_lost_agents import has_desk
 from tests.support.foreign_app import ForeignApp
@@ -103,6 +104,15 @@ async def test_their_conference_goes_on_without_them(system, theirs):
     assert [third.status, fourth.status] == ["in-progress"] * 2
     third.hang_up()  # which ends that conference: its flag is as it was
     await system.eventually(lambda: fourth.status, "completed", equals="completed")
+
+
+async def test_command_is_rejected_if_twilio_does_not_say_in_time_where_they_are(system, theirs, monkeypatch):
+    monkeypatch.setattr(adoption, "DEADLINE_S", 0.1)
+    agent = await theirs.dial("client:zoe")
+    system.sandbox.faults.next_rest("GET", f"/Calls/{agent.sid}.json", latency_s=60)
+    why = "Twilio did not say in time where the calls are; try again, or name the conference"
+    await system.rejected(why, "adopt", SESSION, customer=theirs.customer.sid, agent=agent.sid)
+    await system.until_talk(theirs.customer, agent)
 
 
 async def test_session_may_have_the_sid_of_the_customers_call(system, theirs):

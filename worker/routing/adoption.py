@@ -26,8 +26,8 @@ from conferral.telephony.twilio_queries import participants_in
 from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, text_of
 from conferral.worker.core import WorkerCore
 
-#: Timeout of all reads, seconds; later commands wait for them.
-DEADLINE_S = 4.0
+#: Timeout of all reads, seconds; later commands wait for them, because one may name the new session.
+DEADLINE_S = 2.0
 #: From routing to the session's first commit, at most, seconds.
 COMMIT_S = 10.0
 #: Newest conferences in progress that are searched (count), and how many at a time.
@@ -67,7 +67,8 @@ class AdoptionReader:
                 with label_requests("adopt"):
                     completed = await self.read(event)
         except (ProviderError, TimeoutError):
-            raise BadCommandError("Twilio did not say in time where the calls are; try again") from None
+            reason = "Twilio did not say in time where the calls are; try again, or name the conference"
+            raise BadCommandError(reason) from None
         kind, _, identity = completed.agent_address.partition(":")
         if kind == "client":
             completed = replace(completed, desk=await self._agents.has_desk(identity))
