@@ -29,7 +29,7 @@ log = structlog.get_logger()
 #: Timeout for asking Twilio whether a call is live, seconds; the caller hears nothing meanwhile.
 _LOOKUP_DEADLINE_S = 2.0
 #: How often a caller whose last session is still live asks again, one second apart.
-_REQUESTS_MAX = 5
+_REPEATS_MAX = 5
 
 
 class TooManyVisitsError(ConferralError):
@@ -138,7 +138,7 @@ class Visits(Routes):
         """
         number = visit.request_number
         log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)
-        if number < _REQUESTS_MAX:
+        if number <= _REPEATS_MAX:
             return twiml_response(self._documents.retry_voice_url(path, number + 1, repeat_query))
         if path == HANDOFF_PATH:
             return twiml_response(self._documents.say_and_fall_back(Phrase.PLEASE_WAIT))

@@ -288,7 +288,7 @@ async def test_a_repeated_request_asks_again_with_the_same_options(client, webho
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
     assert verbs(document) == ["Pause", "Redirect"]
     assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2&amp;v=1#" in document
-    _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=5&v=1", arrives())
+    _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=6&v=1", arrives())
     assert verbs(document) == ["Say", "Redirect"]
     assert "/voice/fallback?handoff=1&amp;request=1&amp;v=1#" in document
 

@@ -47,6 +47,8 @@ async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_i
     assert (status, verbs(document)) == (200, ["Pause", "Redirect"])
     assert f"{route}?request=2&amp;v=1#" in document
     _, document = await post(client, f"{route}?request=5&v=1", fields("call_arrives"))
+    assert verbs(document) == ["Pause", "Redirect"]
+    _, document = await post(client, f"{route}?request=6&v=1", fields("call_arrives"))
     assert verbs(document) == ["Say", "Hangup"]
     assert "can not be reached" in said(document)
 
