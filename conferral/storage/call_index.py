@@ -1,7 +1,7 @@
 """Call index: the newest session of each call.
 
-Webhooks, the executor, and the sweep write it. All give an entry the same lifetime, because what is left of it shows
-whether a call's session has ended.
+Webhooks, the router, the executor, and the sweep write it. All give an entry the same lifetime, because what is
+left of it shows whether a call's session has ended.
 """
 
 from dataclasses import dataclass
