@@ -39,7 +39,7 @@ from conferral.webhooks.voice import VoiceRoutes
 
 log = structlog.get_logger()
 
-#: Longest `HandoffData` that is read (characters).
+#: Longest `HandoffData` that is read (bytes).
 _DATA_MAX = 65_536
 _DATA = "HandoffData"
 #: In a fallback, the URL in `back`.
@@ -227,7 +227,7 @@ class HandoffRoutes(Routes):
         if not text:
             return {}
         reason = "too long"
-        if len(text) <= _DATA_MAX:
+        if len(text.encode(errors="replace")) <= _DATA_MAX:
             try:
                 found = json.loads(text)
                 if isinstance(found, str):  # a bot has encoded it twice

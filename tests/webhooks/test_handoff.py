@@ -85,6 +85,7 @@ async def test_options_in_the_data_and_the_urls_win(client, webhook_store):
     ("", '"not JSON"'),
     ("", '"[1]"'),
     ("", '{"ref": "T-1"}'.ljust(65_537)),
+    ("", '{"ref": "T-1", "brief": "' + "é" * 33_000 + '"}'),
     ("", {"to": "+14155550188"}),  # on the allow-list, but not for data
     ("", {"fallback": "client:bob,+14155550188"}),
     ("", {"timeout": True}),
