@@ -58,7 +58,7 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
 
     console, address = views.console, views.stage.console.address
     for view, there in (
-        ("agents", console.get_by_role("row").nth(1)),
+        ("agents", console.get_by_text("No one yet.")),
         ("report", console.get_by_role("link", name="CSV")),
         ("health", console.get_by_role("row").nth(1)),
         ("dead", console.get_by_role("heading", name="By reason")),

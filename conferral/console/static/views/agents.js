@@ -1,4 +1,4 @@
-// Agents view: everyone of the directory, with a desk, or on a live call: who is free, and who talks with whom.
+// Agents view: everyone of the directory, and everyone with a desk: who is free, and who talks with whom.
 
 import { html } from "htm/preact";
 
@@ -25,7 +25,7 @@ export function Agents() {
       ? html`<p class="muted">Loading…</p>`
       : all.length
         ? html`<${Table} all=${all} />`
-        : html`<p class="nothing muted">No one yet. Agents appear with a desk, a name in the directory (CONFERRAL_DIRECTORY), or a call.</p>`}
+        : html`<p class="nothing muted">No one yet. Agents appear with a desk, or with a name in the directory (CONFERRAL_DIRECTORY).</p>`}
   </div>`;
 }
 
