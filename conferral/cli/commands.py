@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 from conferral.cli.command_texts import EXAMPLES, OTHER_EXAMPLES, PARTY_EXAMPLES, QUESTIONS
 from conferral.cli.options import (
@@ -90,9 +91,35 @@ def _option_of(field: CommandField) -> inspect.Parameter:
     return _parameter(field.name, str if field.is_required else str | None, option)
 
 
+_FLAGS = frozenset(
+    f"--{_option_name(field.name)}"
+    for command in COMMANDS
+    for field in own_fields(command)
+    if field.value.form == "flag"
+)
+
+
+class _CommandOfFields(TyperCommand):
+    """A command whose flags may have their fields' values: `--confirm true`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        kept: list[str] = []
+        for arg in args:
+            flag, _, value = arg.partition("=")
+            if flag in _FLAGS and value in ("true", "false"):
+                kept += [flag] if value == "true" else []
+            elif arg in ("true", "false") and kept and kept[-1] in _FLAGS:
+                if arg == "false":
+                    kept.pop()
+            else:
+                kept.append(arg)
+        return super().parse_args(ctx, kept)
+
+
 def register(app: typer.Typer) -> None:
     """Add one command for each of `COMMANDS`."""
     # `--caller_id`, the field's own name, counts as `--caller-id`.
     settings = {"token_normalize_func": _option_name}
     for command in COMMANDS:
-        app.command(command.name, help=_help_text(command), context_settings=settings)(_command_function(command))
+        add = app.command(command.name, cls=_CommandOfFields, help=_help_text(command), context_settings=settings)
+        add(_command_function(command))

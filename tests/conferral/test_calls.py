@@ -55,6 +55,14 @@ def test_a_field_is_an_option_with_underscore_or_hyphen(run, redis, name, field,
     assert f"--{field}" not in run(name, "--help").out
 
 
+@pytest.mark.parametrize(("typed", "sent"), [("", "true"), (" true", "true"), ("=true", "true"), (" false", "")])
+def test_a_flag_may_have_its_fields_value(run, redis, typed, sent):
+    assert (
+        run("add", "--party", "expert", *f"--muted{typed}".split(), "--to", "client:carol", CALL, "--no-wait").code == 0
+    )
+    assert published(redis)[0].get("muted", "") == sent
+
+
 def test_done_command_reports_new_state_and_next_step(run, redis):
     put(redis, conferenced())
     decide(redis, "mine", "done")

@@ -161,9 +161,6 @@ def typed(fields: Fields) -> list[str]:
     arguments = [kind]
     if kind not in OPENING and "session" in rest:
         arguments.append(rest.pop("session"))
-    for name in ("confirm", "amd", "muted"):
-        if rest.get(name) in ("true", "false"):
-            arguments += [f"--{name}"] if rest.pop(name) == "true" else []
     if kind in ("end", "remove"):
         arguments.append("--yes")
     for name, text in rest.items():
