@@ -198,7 +198,7 @@ def forget(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything stored about an ended or damaged session, or a number.
+    """Erase everything stored about an ended session, or a number.
     Asks for confirmation on a terminal.
 
     \b
