@@ -41,6 +41,8 @@ _SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
 _RECORDING_SID = re.compile(r"\bRE[0-9a-f]{32}\b")
 #: A phone number, and digits that may be one in text that can't be parsed.
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
+#: Fields that have a number of ours, and dial options that name one.
+_OURS, _CALLER_ID = frozenset({"number", "called_number", "caller_id"}), re.compile(r'"caller_id":"[^"]*"')
 #: Fields of a command's hash that identify session, request, or sender. That the id was used stays recorded.
 _ERASED_COMMAND_FIELDS = ("session", "reason", "code", "digest", "by")
 
@@ -333,7 +335,8 @@ def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]
 
 def _theirs_in(fields: Mapping[str, str]) -> set[str]:
     """Return all numbers but ours, as bare digits."""
-    return {number for name, text in fields.items() if name != "number" for number in _NUMBER.findall(text)}
+    texts = (_CALLER_ID.sub("", text) for name, text in fields.items() if name not in _OURS)
+    return {number for text in texts for number in _NUMBER.findall(text)}
 
 
 def _digits_in(texts: Iterable[str]) -> set[str]:

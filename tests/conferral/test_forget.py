@@ -11,6 +11,7 @@ from conferral.cli import recording_erasure
 from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.parts import DialOptions
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, SERVICE, Ran, ended, log_entry, make_session, put
@@ -268,9 +269,10 @@ def test_call_means_all_its_sessions(run, redis, named):
 def test_number_means_all_its_calls_also_those_that_only_outcomes_outlive(run, redis):
     third, expired = "CA" + "6" * 32, "CA" + "5" * 32
     fill(redis)
-    put(redis, over(redis, third))
-    redis.xadd(KEYS.outcomes, {"session": expired, "customer": CUSTOMER, "number": SERVICE["TWILIO_NUMBER"]}, id="3-0")
-    assert run("forget", SERVICE["TWILIO_NUMBER"], "--yes").code == 1  # ours is in every session
+    ours = SERVICE["TWILIO_NUMBER"]
+    put(redis, over(redis, third, called_number=ours, options=DialOptions(caller_id=ours)))
+    redis.xadd(KEYS.outcomes, {"session": expired, "customer": CUSTOMER, "number": ours}, id="3-0")
+    assert run("forget", ours, "--yes").code == 1  # it is in every session
     ran = run("forget", CUSTOMER, "--yes")
     assert (ran.code, ran.out.count("erased: ")) == (0, 3)
     after = everything_in(redis)
