@@ -45,7 +45,7 @@ async def ask(http: aiohttp.ClientSession, name: str, given: dict[str, Any]) -> 
         async with http.get(READS[name][2].format(session=session)) as answer:
             return answer.status, await answer.json()
     body, path = {"id": f"mcp-{os.urandom(16).hex()}", "by": "assistant", **given, "type": name}, "/sessions"
-    if name != "call":
+    if "session" in COMMANDS[name]["parameters"]["required"]:
         body.pop("session", None)
         path = f"/sessions/{session}/commands?wait=60"
     async with http.post(path, json=body) as answer:

@@ -53,3 +53,6 @@ async def test_it_reads_by_default_and_sends_only_the_commands_that_are_named(co
         assert (failed, answer["status"]) == (False, "done")
         failed, answer = await answered(client, "show_log", session=caller.sid)
         assert "assistant" in json.dumps(answer)
+    async with assistant(conferral_stack, "adopt") as client:
+        failed, answer = await answered(client, "adopt", customer=caller.sid, agent=f"CA{0:032}", session="taken-over")
+        assert (failed, answer["session"]) == (False, "taken-over")
