@@ -8,6 +8,7 @@ needs the package index and a redis-server.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,8 +87,9 @@ def find_pythons(places: Iterable[Path], oldest: int) -> dict[int, Path]:
 
 
 def _runs(program: Path) -> bool:
-    # A version manager may have a command for a Python that it can't run, and Debian has one without `venv`.
-    return not subprocess.run([program, "-c", "import ensurepip"], capture_output=True, check=False).returncode
+    # A version manager may have a command, or a link, for a Python that can't run, and Debian has one without `venv`.
+    command = [program, "-c", "import ensurepip"]
+    return bool(shutil.which(program)) and not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def verdicts(claimed: Iterable[int], passed: Mapping[int, bool]) -> list[str]:

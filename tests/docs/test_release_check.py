@@ -21,6 +21,7 @@ def test_each_python_that_runs_and_is_new_enough_is_tried(tmp_path: Path) -> Non
     program(shims / "python3.9")
     program(shims / "python3.11", status=127)  # as of a version manager, for a version that is not in use
     program(shims / "python3.12-config")
+    (shims / "python3.14").symlink_to(missing / "python3.14")
     expected = {
         13: program(shims / "python3.13"),
         11: program(versions / "python3.11"),
