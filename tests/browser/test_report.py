@@ -111,6 +111,7 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
     await expect(table.get_by_role("row")).to_have_count(1 + len({*TARGETS}) + 2)
     await expect(table).to_contain_text("+…23")
     await table.get_by_role("link", name="frank").click()
+    await expect(page).to_have_url(re.compile(r"#report\?day=\d{4}-\d\d-\d\d&row=\d+$"))  # tomorrow, too, of that day
     calls = page.get_by_role("region", name="calls: frank")
     await expect(calls.get_by_role("link").first).to_be_visible()
     await page.get_by_role("checkbox", name="Show full numbers").check()

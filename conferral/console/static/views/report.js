@@ -81,7 +81,7 @@ export function Report() {
       ${found ? html`<p class="small muted">${found.period}</p>` : null}
     </div>
     <div role="alert">${problem.value ? html`<p class="error">The report can't be read: <${Text} value=${problem.value} />.</p>` : null}</div>
-    ${found ? html`<${Content} report=${found} day=${choices.get("day") ?? ""} row=${row} />` : html`<p class="muted">Loading…</p>`}
+    ${found ? html`<${Content} report=${found} day=${day} row=${row} />` : html`<p class="muted">Loading…</p>`}
   </div>`;
 }
 
