@@ -11,6 +11,7 @@ from tests.browser import axe, browser_actions, busy_period
 from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
+from tests.conferral.cli_helpers import put_desk
 from tests.support.people import DAVE
 
 PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
@@ -44,6 +45,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await expect(console.get_by_role("main")).to_contain_text("hears alice")
     put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
+    put_desk(redis, "frank", HOSTILE[0], "ready", renewed_ms=redis.time()[0] * 1000, keys=stage.keys)
     yield Views(stage, console, phones, call.sid)
 
 
@@ -58,7 +60,7 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
 
     console, address = views.console, views.stage.console.address
     for view, there in (
-        ("agents", console.get_by_text("No one yet.")),
+        ("agents", console.get_by_role("row").nth(1)),
         ("report", console.get_by_role("link", name="CSV")),
         ("health", console.get_by_role("row").nth(1)),
         ("dead", console.get_by_role("heading", name="By reason")),

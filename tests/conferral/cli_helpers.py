@@ -80,10 +80,10 @@ def set_up(redis):
     redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": SCHEMA_VERSION})
 
 
-def put_desk(redis, identity, name, status, *, renewed_ms):
+def put_desk(redis, identity, name, status, *, renewed_ms, keys=KEYS):
     """An agent's presence, as their desk has renewed it."""
     agent = {"name": name, "status": status, "since_ms": renewed_ms - 60_000, "renewed_ms": renewed_ms}
-    redis.hset(KEYS.agents, identity, orjson.dumps(agent))
+    redis.hset(keys.agents, identity, orjson.dumps(agent))
 
 
 def put(redis, session, *, log=()):
