@@ -1,4 +1,4 @@
-"""Agents: everyone of the directory, and everyone with a desk."""
+"""Agents: everyone in the directory, and everyone with a desk."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class AgentsView(View):
 def agent_rows(
     directory: Mapping[str, str], desks: Iterable[Agent], sessions: Iterable[Session], *, full: bool
 ) -> list[_Row]:
-    """Return everyone of the directory or with a desk, and their calls."""
+    """Return everyone in the directory or with a desk, and their calls."""
     rows = {address: _Row(name, address) for name, address in directory.items()}
     for desk in desks:
         address = f"client:{desk.identity}"

@@ -36,7 +36,7 @@ _SOCKET_BUFFER_BYTES = 64 * 1024
 COMMENT_EVERY_S = 15.0
 #: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
 GONE_CHECK_EVERY_S = 1.0
-#: How long an ended session's log may not have grown when its stream closes, seconds: Twilio still reports the legs.
+#: How long the log of an ended session must not grow before its stream closes, seconds: Twilio still reports the legs.
 SETTLE_S = 1.0
 #: Proxies must not collect events. Source: nginx docs, proxy_buffering.
 _HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}

@@ -1,4 +1,4 @@
-// Agents view: everyone of the directory, and everyone with a desk: who is free, and who talks with whom.
+// Agents view: everyone in the directory, and everyone with a desk: who is free, and who talks with whom.
 
 import { html } from "htm/preact";
 
