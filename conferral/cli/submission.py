@@ -62,7 +62,7 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
     """
     named = fields.get("session", "")
     # Other session names are resolved once Redis is open; validate the other fields now, with a placeholder.
-    needs_one = not named and fields["type"] != "call"
+    needs_one = not named and not COMMANDS_BY_NAME[fields["type"]].opens_session
     stands_for = {"session": "CA"} if needs_one or (named and not ID_PATTERN.fullmatch(named)) else {}
     try:
         # Use the stream's own validation, so that invalid fields are reported without publishing anything.
