@@ -239,15 +239,20 @@ _ERASE = (
 LISTED_MAX = 10
 
 
-def transfer_failure(reason: str, code: str) -> str:
-    """Describe why a transfer failed, and what became of its fallback."""
-    first, *places = reason.split(", ")
+def transfer_failure(reason: str, code: str = "") -> str:
+    """Describe why a transfer failed, and what became of its fallback.
+
+    >>> transfer_failure("busy, recall no-answer, recall no-answer")
+    'target was busy, the agent did not answer'
+    """
+    first, *places = map(str.strip, reason.split(","))
     found = [with_notes(TRANSFER_FAILURES.get(first, first), twilio_error_note(code))]
     for place in places:  # such as `recall busy`
         name, _, why = place.partition(" ")
         known = NOT_REACHED.get(why)
-        found.append(known.format(who="the agent" if name == "recall" else f"the {name}") if known else place)
-    return ", ".join(found)
+        who = "the agent" if name == "recall" else f"the {name}"
+        found.append(known.format(who=who) if known else TRANSFER_FAILURES.get(place, place))
+    return ", ".join(dict.fromkeys(found))  # who was rung twice is named once
 
 
 def describe_update(update: str, party: str) -> str:

@@ -56,6 +56,8 @@ class Timeline:
     changes: list[_Change] = field(default_factory=list)
     #: How often the customer was put on hold, by agent, in the order in which they took part (count).
     holds: dict[str, int] = field(default_factory=dict)
+    #: The labels of agents' legs that were rung again, each with the next leg's.
+    rung_again: dict[str, str] = field(default_factory=dict)
     #: SIDs of recordings, in order; the values are None.
     recordings: dict[str, None] = field(default_factory=dict)
 
@@ -125,7 +127,11 @@ def timeline_of(log: Sequence[LogEntry]) -> Timeline | None:
     timeline, records, facts = Timeline(), dict[str, _Fields](), set[_Fact]()
     latest_ms: dict[_Fact, int] = {}
     for entry in log:
+        agent_label = records.get(_AGENT, {}).get("label", "")
         touched = _apply(records, entry.changes)
+        if agent_label not in {party.get("label", "") for party in records.values()}:
+            # A former agent keeps a record; one who is rung again has it overwritten.
+            timeline.rung_again[agent_label] = records[_AGENT]["label"]
         if not touched and entry.state_before == entry.state_after:
             continue
         at_ms = max(log[0].at_ms, entry.happened_at_ms or entry.at_ms)

@@ -185,7 +185,10 @@ def _agents_of(timeline: Timeline, talk_ms: Mapping[str, int], addresses: Mappin
     """
     totals: dict[str, tuple[int, int]] = {}
     for label, holds in timeline.holds.items():
-        before_ms, before = totals.get(address := addresses.get(label, ""), (0, 0))
+        known = label
+        while known not in addresses and known in timeline.rung_again:
+            known = timeline.rung_again[known]
+        before_ms, before = totals.get(address := addresses.get(known, ""), (0, 0))
         totals[address] = before_ms + talk_ms.get(label, 0), before + holds
     agents: list[OutcomeAgent] = [
         {"address": address, "talk_s": ms / 1000, "holds": holds} for address, (ms, holds) in totals.items()

@@ -448,6 +448,8 @@ def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool =
 
 
 def _words_of(reason: str, texts: Mapping[str, str], *, full: bool) -> str:
+    if texts is catalog.TRANSFER_FAILURES:  # a part may name the place that failed
+        return catalog.transfer_failure(reason)
     return ", ".join(texts.get(part) or display_address(part, full=full) for part in reason.split(","))
 
 

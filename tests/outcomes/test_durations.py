@@ -11,7 +11,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import changes
 from conferral.worker.partition_parts.log_entry import log_entry
 from tests.statemachine.command_scenarios import added, ordering, supervised
-from tests.statemachine.scenario import ALICE, BOB, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CAROL, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.each import each
 
@@ -66,6 +66,15 @@ def test_party_with_a_supervisor_only_is_alone():
 def test_agent_who_is_called_back_counts_once():
     story = talking("warm").later(10_000).leaves("target").confirms("agent").later(1_000).end()
     assert agents(story) == [(ALICE, 11.0, 0)]
+
+
+def test_agent_who_took_the_call_over_and_is_called_back_counts_once():
+    story = talking("consult").complete().confirms("customer").leaves("agent")
+    story.legs["agent"] = story.legs.pop("target")
+    story.confirms("customer").later(5_000).transfer("blind", CAROL, command_id="transfer-2").confirms("agent")
+    story.confirms("customer").leaves("agent").placed("target").call("target", "busy")
+    story.placed("agent").answers("agent").joins("agent").confirms("customer").later(2_000).end()
+    assert agents(story) == [(ALICE, 0.0, 1), (BOB, 7.0, 0)]
 
 
 def test_call_that_no_agent_took_has_none():

@@ -66,7 +66,10 @@ def day():
             AT_MS, "recalled", attempt(BOB, "no-answer", 30), attempt(CUSTOMER, "no-confirmation", 12), mode="blind",
             reason="no-answer,no-confirmation", landed_on="recall", hold_s="20",
         ),
-        transfer(AT_MS, "failed", attempt(BOB, "busy", 0), attempt(BOB, "dial-limit", None), reason="busy"),
+        transfer(
+            AT_MS, "failed", attempt(BOB, "busy", 0), attempt(BOB, "dial-limit", None),
+            reason="busy, recall busy, recall busy",
+        ),
         outcome("voicemail", AT_MS, result="recorded", duration_s="4.2"),
     )  # fmt: skip
 
@@ -101,7 +104,10 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
             ("hold in a transfer", "2", "10.0 s", "20.0 s", "20.0 s"),
             ("consult", "1", "7.5 s", "7.5 s", "7.5 s"),
         ],
-        "failures": [("target did not answer, target did not press 1", "1"), ("target was busy", "1")],
+        "failures": [
+            ("target did not answer, target did not press 1", "1"),
+            ("target was busy, the agent was busy", "1"),
+        ],
         "fallbacks": [("the agent (recall)", "1")],
         "ends": [("the customer hung up", "1")],
         "minutes": [
@@ -213,7 +219,7 @@ def test_json_has_stable_keys_and_masked_numbers(day):
         "ranges_s": {"0-5": 0, "5-10": 0, "10-15": 1, "15-20": 0, "20-30": 1, "30-60": 0, "60+": 0},
     }  # fmt: skip
     assert data["landed_on"] == {"recall": 1}
-    assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy": 1}
+    assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy, recall busy, recall busy": 1}
     assert data["end_reasons"] == {"customer-left": 1}
     assert data["minutes"] == {"bridged": 0.5, "conference": 1.0, "participant": 2.5, "held": 0.2, "alone": 0.1}
     assert day.data(full=True)["rung"][1]["to"] == CUSTOMER
