@@ -40,8 +40,8 @@ def sessions(
     --follow keeps the list up to date on a terminal. In a pipe, it prints a line per change, and with --json an object
     per log entry as in Redis.
 
-    A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
-    the caller is not talking to anyone yet. The others follow, newest first.
+    A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed,
+    the caller is not talking to anyone yet, and no fallback is under way. The others follow, newest first.
     """
     if state is not None and state not in tuple(State):
         raise typer.BadParameter(f"must be one of {', '.join(State)}", param_hint="--state")

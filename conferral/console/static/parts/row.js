@@ -71,7 +71,7 @@ function Cells({ row, isEntry }) {
     <div role="cell" class="cell cell-since number" title=${`started ${clock(row.created_at)}`}>
       ${isOver ? html`<${Time} at=${row.created_at} as="clock" />, ` : null}<${Lasts} from=${row.created_at} to=${row.ended_at} />
     </div>
-    <div role="cell" class="cell cell-waiting">
+    <div role="cell" class="cell cell-waiting" title=${printable(localTimes(row.trouble?.words ?? ""))}>
       ${row.trouble ? html`<${Trouble} trouble=${row.trouble} />` : null}
       ${isOver ? html`<${Sentence} value=${row.now} class="muted" />` : html`<${Waiting} wait=${waitOf(row)} />`}
       <button
