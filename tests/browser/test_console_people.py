@@ -14,7 +14,7 @@ from conferral.statemachine.states import PartyStatus, State, TransferMode, Tran
 from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in, unfold
 from tests.browser.many_sessions import put_all, session_id
 from tests.browser.windows import NARROW
-from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put
+from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put, put_desk
 from tests.support.owners import owned_by
 
 UTC_ON_HOVER = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -194,6 +194,7 @@ async def test_a_quiet_call_has_nothing_pending_and_its_agent_the_time_of_their_
     timers = {"age": at_ms + 83_000_000}
     redis.zadd(KEYS.workers, {"worker-1": at_ms + 5_000})
     put_all(redis, [replace(quiet, parties={"customer": quiet.customer, "agent": late}, timers=timers)])
+    put_desk(redis, "alice", "alice", "ready", renewed_ms=at_ms)
     page = await signed_in(windows, console)
     await page.get_by_role("link", name="Agents", exact=True).click()
     agent = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="alice"))
