@@ -186,12 +186,9 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     draft.change(open_read_id="", unread_calls=unread)
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
-    elif not unread:
+    elif not unread and has_asked(session, event):
         rest = {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key != SUSPICION}
-        draft.change(
-            unsettled_since_ms=rest,
-            asked_ms=session.open_read_since_ms if has_asked(session, event) else session.asked_ms,
-        )
+        draft.change(unsettled_since_ms=rest, asked_ms=session.open_read_since_ms)
     for party in session.parties.values() if isinstance(event, events.CallsRead) else ():
         if party.dial_check == "reading":
             draft.change_party(party, dial_check="read")

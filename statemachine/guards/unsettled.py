@@ -9,7 +9,7 @@ from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
 #: The key of a suspicion: it has no other place than the session's mapping.
-SUSPICION = "suspicions calls"
+SUSPICION = "suspicions anyone"
 #: What a name begins with if it is about no party in particular.
 ANYONE = "anyone"
 
@@ -31,7 +31,7 @@ def has_asked(session: Session, read: CallsRead) -> bool:
 def suspicions(draft: Draft) -> Iterator[str]:
     """Yield whether all calls are to be read."""
     if SUSPICION in draft.session.unsettled_since_ms:
-        yield "calls"
+        yield ANYONE
 
 
 def calls_left_out(draft: Draft) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A read shows nothing of a leg with a newer fact, but still everything else."""
 
 from conferral.statemachine.events import CallsOverdue, ConvertOverdue, ReadOverdue
+from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import converted
@@ -42,6 +43,18 @@ def test_hold_that_was_answered_since_a_read_began_stays_and_the_read_confirms_t
     )
     assert story.session.customer.end_on_exit
     assert not story.session.agent.end_on_exit
+
+
+def test_what_the_sweep_has_found_is_read_again_if_a_leg_changed_meanwhile():
+    """After a rollback of Redis, the session knows of no mute, and a read that is older than the hold can't show it."""
+    story = ordering().hold("customer").confirms("customer")  # the flag, cleared for the hold
+    as_conference(story).sweep_finds("rolled-back").expect("conferenced", "look")
+    began, customer = story.session.version, story.does("customer")
+    customer.muted, shown = True, {"conference": CONFERENCE, "inside": ("customer", "agent")}
+    ordering(lambda: story).update_answered("customer")
+    story.reads(**shown, version=began).expect("conferenced", "look")
+    assert not story.session.customer.muted
+    story.reads(**shown).expect("conferenced", "unmute customer")
 
 
 def test_conference_that_someone_joined_since_a_read_began_is_not_over():
