@@ -1,9 +1,8 @@
-"""An MCP server: an assistant reads calls, and sends the commands that you name.
+"""An MCP server: an assistant reads calls, and sends the commands that you name, if any.
 
     API=http://127.0.0.1:8080 API_TOKEN=… python mcp_server.py hold unhold
 
-Needs mcp, aiohttp, and a named token of the control API that may `read` and send just these commands: it limits an
-assistant, whatever a caller has talked it into. Without a command's name, it only reads.
+Needs mcp, aiohttp, and a token that may `read` and send just these commands, whatever a caller talks an assistant into.
 """
 
 import asyncio
@@ -71,8 +70,9 @@ async def main(commands: list[str]) -> None:
         return types.CallToolResult(content=[content], is_error=not 200 <= status < 300)
 
     server = Server("conferral", on_list_tools=list_tools, on_call_tool=call_tool)
-    headers = {"Authorization": f"Bearer {os.environ['API_TOKEN']}"}
-    async with aiohttp.ClientSession(os.environ["API"], headers=headers) as http, stdio_server() as (reads, writes):
+    api, token = (os.environ.get(name) or sys.exit(f"{name} is not set") for name in ("API", "API_TOKEN"))
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(api, headers=headers) as http, stdio_server() as (reads, writes):
         await server.run(reads, writes, server.create_initialization_options())
 
 
