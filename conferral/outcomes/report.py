@@ -343,7 +343,7 @@ def totals(data: Mapping[str, Any]) -> list[str]:
     """Return what happened, in a few sentences."""
     results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
     if not (data["calls"] or results or data["voicemails"] or data["parks"]):
-        return ["Nothing ended in this period."]
+        return ["Nothing ended in this period. Choose another."]
     found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
     counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
     sentences = [f"{counted}: {found}." if found else f"{counted}."]

@@ -118,7 +118,7 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
     await expect(table).to_contain_text("+14155550123")
     await page.get_by_role("button", name="Day before").click()
     await expect(page).to_have_url(re.compile(r"#report\?day=\d{4}-\d\d-\d\d$"))
-    await expect(page.get_by_text("Nothing ended in this period.")).to_be_visible()
+    await expect(page.get_by_text("Nothing ended in this period. Choose another.")).to_be_visible()
     assert await axe.troubles(page, "empty") == []
     async with page.expect_download() as download:
         await page.get_by_role("link", name="CSV").click()

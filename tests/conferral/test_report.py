@@ -45,7 +45,7 @@ def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
 
 
 def test_the_default_period_is_today(run, yesterday):
-    assert run("report").out.splitlines()[1] == "Nothing ended in this period."
+    assert run("report").out.splitlines()[1] == "Nothing ended in this period. Choose another."
 
 
 def test_json_masks_numbers_too(run, yesterday):
@@ -73,7 +73,7 @@ def test_a_page_with_json_prints_both(run, yesterday, tmp_path):
     ran = run("report", "--html", "day.html", "--json")
 
     assert ran.json["calls"] == 0
-    assert "Nothing ended in this period." in (tmp_path / "day.html").read_text()
+    assert "Nothing ended in this period. Choose another." in (tmp_path / "day.html").read_text()
 
 
 def test_a_file_that_cannot_be_written_is_named(run, yesterday):

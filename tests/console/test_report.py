@@ -73,7 +73,7 @@ async def test_any_day_has_a_report_and_one_to_come_is_empty(console, redis):
     assert report["totals"][0] == "0 calls ended, and 2 transfers: 2 failed."
     assert report["period"] == f"{noon.date()} 00:00+00:00 to {noon.date() + timedelta(days=1)} 00:00+00:00"
     _, report = await read(console, f"day={noon.date() + timedelta(days=10)}")
-    assert report["totals"] == ["Nothing ended in this period."]
+    assert report["totals"] == ["Nothing ended in this period. Choose another."]
 
 
 @pytest.mark.parametrize("query", ["since=yesterday", "day=today", "day=0001-01-01", "day=2026-01-01&day=2026-01-02"])

@@ -84,7 +84,7 @@ def test_the_first_sentences_answer_what_happened_and_who_let_it_ring(day):
     assert "+14155550123 (1)" in totals(day.data(full=True))[2]
     assert period_line(day.data(full=False)) == "2027-01-15 08:00+00:00 to 2027-01-16 08:00+00:00"
     empty = report_of().data(full=False)
-    assert (totals(empty), tables(empty)) == (["Nothing ended in this period."], [])
+    assert (totals(empty), tables(empty)) == (["Nothing ended in this period. Choose another."], [])
 
 
 def test_tables_have_the_same_numbers_most_unanswered_first(day):

@@ -93,7 +93,7 @@ function Undelivered({ found, why }) {
 
 function Groups({ found, reason, why }) {
   if (!found.groups.length) {
-    return html`<p class="nothing muted">No dead letters.</p>`;
+    return html`<p class="nothing muted">No dead letters: nothing to do.</p>`;
   }
   return html`<section class="panel" aria-labelledby="groups-title">
     <div class="panel-head">
