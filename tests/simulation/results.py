@@ -68,14 +68,22 @@ class Seen:
 
     def was_handed_over(self, name: str) -> bool:
         """Whether a transfer ran when a party was said to have left, or after that: then it handed over."""
-        return any(
-            "transferring" in (one["from"], one["to"]) for one in self.log[self.reported_end(name) :] or self.log[-1:]
-        )
+        reported = min(self.reported_end(name), self.reported_action(name))
+        return any("transferring" in (one["from"], one["to"]) for one in self.log[reported:] or self.log[-1:])
 
     def has_order(self, first: str, apart_s: float, then: str) -> bool:
         """Whether events said who of two left first, by their order, or by Twilio's clock."""
-        reported_first = self.reported_end(first)
-        return reported_first < self.reported_end(then) or (reported_first < len(self.log) and apart_s > CLOCK_S)
+        reported_first, reported_then = self.reported_end(first), self.reported_end(then)
+        if reported_first < min(reported_then, self.reported_action(then)):
+            return True
+        return max(reported_first, reported_then) < len(self.log) and apart_s > CLOCK_S
+
+    def reported_action(self, name: str) -> int:
+        """Return which entry of the log was the action of a party's `<Dial>`, which has no time of Twilio's."""
+        for number, entry in enumerate(self.log):
+            if entry["event"] == "dial_ended" and orjson.loads(entry.get("details") or b"{}").get("party") == name:
+                return number
+        return len(self.log)
 
     def has_status(self, name: str, status: str) -> bool:
         """Whether a callback said how a party's call ended; a read does not distinguish a refusal from a busy line."""
@@ -83,9 +91,12 @@ class Seen:
         return any(one.get("party") == name and one.get("status") == status for one in details)
 
     def was_hung_up(self, name: str) -> bool:
-        """Whether the session requested to hang up a party."""
+        """Whether the session requested to hang up a party, or found its dial after a command had canceled it."""
         effects = (one for entry in self.log for one in orjson.loads(entry.get("effects") or b"[]"))
-        return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects)
+        found = (one for one in self.log if one.get("reason") == "its dial was abandoned")
+        return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects) or any(
+            orjson.loads(one["details"])["party"] == name for one in found
+        )
 
     def has_tone(self) -> bool:
         """Whether an event said that a message had begun; a recording of the call says nothing about it."""

@@ -58,6 +58,9 @@ BOTH_ENDED = ended("agent"), ended("customer")
     ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, ended("customer")), False),
     ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, ended("agent"), entry("x", "transferring")), None),
     ("agent-left", seen({CUSTOMER: 15.0, AGENT: 20.0}, ended("customer"), ended("agent")), True),
+    ("agent-left", seen({CUSTOMER: 15.0, AGENT: 20.0}, entry("dial_ended", party="agent"), ended("customer")), False),
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 9.0}, entry("dial_ended", "transferring", party="agent"),
+                           *BOTH_ENDED), None),  # handed over
     ("moved", seen({}, ended("agent")), True),
     ("alone", seen({}, ended("agent")), True),
     ("alone", seen({}, entry("conference_ended")), False),
@@ -86,3 +89,12 @@ def test_end_reason_names_who_left_first_by_the_model(reason, known, verdict):
 def test_attempts_end_as_the_model_says(result, hung_up_s, agent, is_wrong):
     attempts = json.dumps([{"party": "agent", "to": ALICE, "result": result}])
     assert bool([*wrong_attempts({"attempts": attempts}, seen(hung_up_s, ended("agent"), agent=agent))]) is is_wrong
+
+
+def test_attempt_is_canceled_whose_outcome_was_unknown_when_a_command_gave_it_up():
+    attempts = json.dumps([{"party": "agent", "to": ALICE, "result": "cancelled"}])
+    found = entry("effect_succeeded", kind="find_call", party="agent") | {"reason": "its dial was abandoned"}
+    busy = ended("agent", "busy")
+    for log, is_wrong in ((found, busy), False), ((busy,), True):
+        known = seen({}, *log, agent=ends("busy", 486))
+        assert bool([*wrong_attempts({"attempts": attempts}, known)]) is is_wrong
