@@ -1,7 +1,8 @@
 """Which stories are in every run: of a story with many examples one, in one reading of Twilio's documentation.
 
-In the long run, that one is played in each other reading as well, and the other examples in one. A story that is left
-to the long run as a whole, by `pytest.mark.soak`, is played there in each reading.
+In the long run, that one is played in other readings as well, which the seed draws, and the other examples in one. A
+story that is left to the long run as a whole, by `pytest.mark.soak`, is played there in all of these. A run without -m
+has each reading: to repeat a test, name it.
 """
 
 from collections import defaultdict
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, example_of
+from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, drawn_for, example_of
 from tests.support import left_to_soak, local_system
 from tests.support.local_system import LocalSystem
 from tests.support.marked_system import running
@@ -17,9 +18,11 @@ from tests.support.redis_server import RedisServer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Makes a test of each story in the reading that was chosen for it, and for the long run in all others, too."""
-    chosen = chosen_for(metafunc.definition.nodeid)
-    readings = [chosen] if left_to_soak.is_short else READINGS
+    """Makes a test of each story in the reading that was chosen for it, and for the long run in others, too."""
+    story = metafunc.definition.nodeid
+    readings = list(READINGS) if not left_to_soak.is_short else [chosen_for(story)]
+    if left_to_soak.is_long:
+        readings = [chosen_for(story), *drawn_for(story, metafunc.config.getoption("randomly_seed"))]
     metafunc.parametrize("reading", readings, indirect=True, ids=lambda name: f"{PREFIX}{name}")
 
 

@@ -5,6 +5,7 @@ A reading changes some of the sandbox's `Behavior`. What a story chooses itself 
 
 import re
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 from zlib import crc32
 
@@ -25,6 +26,8 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
         "browser_parameters": "override",
     },
 }
+#: How many other readings a long run draws (count): all of them would take an hour more.
+DRAWN = 2
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"
 _ID = re.compile(rf"{PREFIX}\w+-?")
@@ -39,3 +42,8 @@ def chosen_for(nodeid: str) -> str:
     """The reading in which `make test` plays this example, the same on every machine."""
     names = sorted(READINGS)
     return names[crc32(example_of(nodeid).encode()) % len(names)]
+
+
+def drawn_for(nodeid: str, seed: int) -> list[str]:
+    """The other readings in which `make soak` plays this example, others with each seed."""
+    return Random(f"{seed} {nodeid}").sample(sorted(READINGS.keys() - {chosen_for(nodeid)}), DRAWN)

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 #: Examples of a property in `make test` (count). `make soak` tries 100 of the same properties.
 _EXAMPLES = 25
 _SHORT, _LONG = "not soak", "soak"
-#: Whether this run is `make test`.
-is_short = False
+#: Whether this run is `make test`, or `make soak`.
+is_short = is_long = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,15 +16,15 @@ def pytest_configure(config: pytest.Config) -> None:
     untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("untimed", untimed)
     settings.register_profile("untimed-short", untimed, max_examples=_EXAMPLES)
-    global is_short
-    is_short = config.option.markexpr == _SHORT
+    global is_short, is_long
+    is_short, is_long = config.option.markexpr == _SHORT, config.option.markexpr == _LONG
     settings.load_profile("untimed-short" if is_short else "untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Has the long run try all properties, before -m chooses."""
-    if config.option.markexpr == _LONG:
+    if is_long:
         for item in items:
             if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
                 item.add_marker(_LONG)
