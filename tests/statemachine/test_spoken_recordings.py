@@ -28,8 +28,9 @@ def heard_by_all(story: Orders) -> Orders:
     return story.played(command="record-start").recorded().expect_command("record-start", "accepted", "done")
 
 
-def test_sentence_waits_for_the_conversion():
-    story = ordering(converting).record("start", say=SAY)
+@pytest.mark.parametrize("begin", [Scenario().answered, converting])
+def test_sentence_waits_for_the_conversion(begin):
+    story = ordering(begin).record("start", say=SAY).expect_command("record-start", "accepted")
     story.joins("agent").joins("customer").expect("conferenced", "play to all", "flag customer", "flag agent")
     heard_by_all(story).expect_recording("in-progress")
 
