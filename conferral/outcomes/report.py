@@ -175,7 +175,7 @@ class OutcomeReport:
         """
         first = reversed([(str(number), row) for number, row in enumerate(self.calls) if row[0] == table.name])
         known = {_row_of(*row, full=full): number for number, row in first}
-        rows = self._ranked().get(table.name) or [row[0] for row in table.rows]
+        rows = self._ranked(table.name) or [row[0] for row in table.rows]
         return [known.get(row, "") for row in rows]
 
     def calls_of(self, row_key: str, *, full: bool) -> list[ReportedCall]:
@@ -202,14 +202,18 @@ class OutcomeReport:
         silent = (address for address in self.rung if address.startswith("client:") and self.missed(address))
         return {address: _AgentTotals() for address in silent} | self.agents
 
-    def _ranked(self) -> dict[str, list[str]]:
-        """Return what the rows of the tables of addresses count, in order."""
-        agents = self._all_agents()
-        return {
-            "rung": sorted(self.rung, key=lambda to: (-self.missed(to), -self.longest_s[to], to)),
-            "agents": sorted(agents, key=lambda address: (-agents[address].talk_s, address)),
-            "numbers": sorted(self.numbers, key=lambda number: (-self.numbers[number]["calls"], number)),
-        }
+    def _ranked(self, table: str) -> list[str]:
+        """Return what a table of addresses counts, in order of its rows."""
+        match table:
+            case "rung":
+                return sorted(self.rung, key=lambda to: (-self.missed(to), -self.longest_s[to], to))
+            case "agents":
+                agents = self._all_agents()
+                return sorted(agents, key=lambda address: (-agents[address].talk_s, address))
+            case "numbers":
+                return sorted(self.numbers, key=lambda number: (-self.numbers[number]["calls"], number))
+            case _:
+                return []
 
     def data(self, *, full: bool, zone: tzinfo | None = None, name_of: Callable[[str], str] = str) -> dict[str, Any]:
         """Return the report for JSON, with phone numbers masked unless `full`.
@@ -218,7 +222,7 @@ class OutcomeReport:
         `name_of`, by default by their address.
         """
         results: Counter[str] = sum(self.transfers.values(), Counter())
-        ranked, agents = self._ranked(), self._all_agents()
+        agents = self._all_agents()
         return {
             "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
@@ -229,18 +233,18 @@ class OutcomeReport:
             "numbers": [
                 {"number": display_address(number, full=full),
                  **{name: counts[name] for name in ("calls", "transfers", "failed")}}
-                for number, counts in ((one, self.numbers[one]) for one in ranked["numbers"])
+                for number, counts in ((one, self.numbers[one]) for one in self._ranked("numbers"))
             ],
             "agents": [
                 {"address": display_address(name_of(address), full=full), "calls": one.calls,
                  "talk_s": round(one.talk_s, 3), "holds": one.holds, "missed": self.missed(address)}
-                for address, one in ((address, agents[address]) for address in ranked["agents"])
+                for address, one in ((address, agents[address]) for address in self._ranked("agents"))
             ],
             "rung": [
                 {"to": display_address(name_of(to), full=full), "rung": counts.total(), "answered": counts["answered"],
                  "not_answered": self.missed(to), "longest_s": self.longest_s[to],
                  "results": dict(counts.most_common())}
-                for to, counts in ((to, self.rung[to]) for to in ranked["rung"])
+                for to, counts in ((to, self.rung[to]) for to in self._ranked("rung"))
             ],
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
             "landed_on": _worded(self.landed_on, {}, full=full),

@@ -167,13 +167,11 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     """Record who left first, even if callbacks are out of order."""
     party, first = draft.session.parties[name], draft.session.parties.get(draft.session.first_to_leave)
     is_later = first is not None and guards.left_before(first, party)
-    other = draft.session.parties[AGENT if name == CUSTOMER else CUSTOMER]
-    if first is None:
-        if reason != REMOVED_BY_END:
-            draft.change(first_to_leave=name)
-        elif other.end_on_exit and not other.is_leaving:
+    if first is None and reason == REMOVED_BY_END:
+        other = draft.session.parties[AGENT if name == CUSTOMER else CUSTOMER]
+        if other.end_on_exit and not other.is_leaving:
             draft.change(first_to_leave=other.name)  # whose leaving ended the conference
-    elif reason != REMOVED_BY_END and guards.left_before(party, first):
+    elif first is None or (reason != REMOVED_BY_END and guards.left_before(party, first)):
         draft.change(first_to_leave=name)
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP and not is_later:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
