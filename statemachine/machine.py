@@ -17,7 +17,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
-from conferral.statemachine.guards.unsettled import SUSPICION, has_asked
+from conferral.statemachine.guards.unsettled import has_asked, without_cleared_suspicions
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -186,9 +186,10 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     draft.change(open_read_id="", unread_calls=unread)
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
-    elif not unread and has_asked(session, event):
-        rest = {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key != SUSPICION}
-        draft.change(unsettled_since_ms=rest, asked_ms=session.open_read_since_ms)
+    elif not unread:
+        draft.change(unsettled_since_ms=without_cleared_suspicions(session, event))
+        if has_asked(session, event):
+            draft.change(asked_ms=session.open_read_since_ms)
     for party in session.parties.values() if isinstance(event, events.CallsRead) else ():
         if party.dial_check == "reading":
             draft.change_party(party, dial_check="read")

@@ -199,14 +199,19 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
 
 def suspect(draft: Draft, _event: Event, after_ms: int = 0) -> None:
     """Read all calls, by default at once; an open read began too early."""
-    unsettled = {**draft.session.unsettled_since_ms, guards.SUSPICION: draft.now_ms + after_ms}
-    draft.change(unsettled_since_ms=unsettled, asked_ms=0, open_read_id="", unread_calls=())
+    _suspect_all(draft, draft.now_ms + after_ms)
+    draft.change(asked_ms=0, open_read_id="", unread_calls=())
 
 
 def suspect_later(draft: Draft) -> None:
     """Read all calls once Twilio's lists can't lag anymore."""
-    due_ms = draft.session.moved_at_ms + draft.policy.reread_interval_ms
-    draft.change(unsettled_since_ms={**draft.session.unsettled_since_ms, guards.SUSPICION: due_ms})
+    _suspect_all(draft, draft.session.moved_at_ms + draft.policy.reread_interval_ms)
+
+
+def _suspect_all(draft: Draft, due_ms: int) -> None:
+    session = draft.session
+    suspicions = dict.fromkeys(map(guards.suspicion_of, session.present or [guards.ANYONE]), due_ms)
+    draft.change(unsettled_since_ms={**session.unsettled_since_ms, **suspicions})
 
 
 def read_calls(draft: Draft, _event: Event) -> None:

@@ -8,8 +8,6 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
-#: The key of a suspicion: it has no other place than the session's mapping.
-SUSPICION = "suspicions anyone"
 #: What a name begins with if it is about no party in particular.
 ANYONE = "anyone"
 
@@ -28,10 +26,29 @@ def has_asked(session: Session, read: CallsRead) -> bool:
     return not any(name in about or ANYONE in about for name in overtaken)
 
 
+def suspicion_of(name: str) -> str:
+    """Return the key of a suspicion about a party.
+
+    It has no other place than the session's mapping.
+    """
+    return f"{suspicions.__name__} {name}"
+
+
 def suspicions(draft: Draft) -> Iterator[str]:
-    """Yield whether all calls are to be read."""
-    if SUSPICION in draft.session.unsettled_since_ms:
-        yield ANYONE
+    """Yield the parties who may not be where the session has them."""
+    for name in (*draft.session.present, ANYONE):
+        if suspicion_of(name) in draft.session.unsettled_since_ms:
+            yield name
+
+
+def without_cleared_suspicions(session: Session, read: CallsRead) -> dict[str, int]:
+    """Return what is unsettled after a read.
+
+    It clears the suspicions about the legs that it can show.
+    """
+    shown = {ANYONE, *(party.name for party in session.present.values() if not party.overtakes(read))}
+    cleared = set(map(suspicion_of, shown))
+    return {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key not in cleared}
 
 
 def calls_left_out(draft: Draft) -> Iterator[str]:

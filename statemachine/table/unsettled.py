@@ -16,7 +16,7 @@ things that something should have settled. In a live session, nothing else asks 
 - *One read at a time*, of everything; its answer settles what it can. One without an answer for `read_timeout_ms` counts
   as lost, and only a suspicion replaces one that is open. It is raised by a redirect that was refused or whose outcome is
   unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a bridge and a dial
-  do. It ends with a read that began later and shows each leg.
+  do. It is about each leg, and ends with a read that began later than what is known of that leg.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
   the last emits the read. The limits of stages have timers of their own: they decide, and don't ask.
 """

@@ -23,6 +23,8 @@ _AT_GATE = frozenset({
     "no-confirmation", "answering-machine", "rejected", "hung-up", "no-answer", "cancelled", "failed", "unknown",
     "taken", "too-late",
 })  # fmt: skip
+#: Commands that begin and end a wait without an agent.
+_PARKING = frozenset({"park", "retrieve"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,13 @@ class Seen:
         return len(self.log)
 
     def was_handed_over(self, name: str) -> bool:
-        """Whether a transfer ran when a party was said to have left, or after that: then it handed over."""
+        """Whether a party was said to have left before the end of a transfer, or of a park."""
         reported = min(self.reported_end(name), self.reported_action(name))
-        return any("transferring" in (one["from"], one["to"]) for one in self.log[reported:] or self.log[-1:])
+        parked = [one["event"] for one in self.log[:reported] if one["event"] in _PARKING and one["from"] != one["to"]]
+        was_transferring = any(
+            "transferring" in (one["from"], one["to"]) for one in self.log[reported:] or self.log[-1:]
+        )
+        return was_transferring or parked[-1:] == ["park"]
 
     def has_order(self, first: str, apart_s: float, then: str) -> bool:
         """Whether events said who of two left first, by their order, or by Twilio's clock."""

@@ -61,6 +61,10 @@ BOTH_ENDED = ended("agent"), ended("customer")
     ("agent-left", seen({CUSTOMER: 15.0, AGENT: 20.0}, entry("dial_ended", party="agent"), ended("customer")), False),
     ("customer-left", seen({CUSTOMER: 20.0, AGENT: 9.0}, entry("dial_ended", "transferring", party="agent"),
                            *BOTH_ENDED), None),  # handed over
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 9.0}, entry("park", "conferenced", "transferring"),
+                           *BOTH_ENDED), None),  # parked
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 9.0}, entry("park", "conferenced", "transferring"),
+                           entry("retrieve", "conferenced", "transferring"), *BOTH_ENDED), True),
     ("moved", seen({}, ended("agent")), True),
     ("alone", seen({}, ended("agent")), True),
     ("alone", seen({}, entry("conference_ended")), False),

@@ -57,6 +57,20 @@ def test_what_the_sweep_has_found_is_read_again_if_a_leg_changed_meanwhile():
     story.reads(**shown).expect("conferenced", "unmute customer")
 
 
+def test_what_the_sweep_has_found_is_not_read_again_for_legs_that_change_in_turn():
+    """Else each answer and callback of the other leg costs one more read."""
+    story = ordering().hold("customer").confirms("customer")  # the flag, cleared for the hold
+    as_conference(story).sweep_finds("rolled-back").expect("conferenced", "look")
+    shown = {"conference": CONFERENCE, "inside": ("customer", "agent")}
+    began = story.session.version
+    ordering(lambda: story).update_answered("customer")
+    story.reads(**shown, version=began).expect("conferenced", "look")  # shows the agent
+    began = story.session.version
+    story.changes("agent", kind="participant-modify")
+    story.reads(**shown, version=began).expect("conferenced")
+    assert not any(key.startswith("suspicions") for key in story.session.unsettled_since_ms)
+
+
 def test_conference_that_someone_joined_since_a_read_began_is_not_over():
     story = waiting().later(20_000).sweep_finds("conference-missing")
     began = story.session.version
