@@ -76,6 +76,15 @@ def parse_json_object(body: bytes) -> dict[str, object] | None:
     return content if isinstance(content, dict) else None
 
 
+def is_answer(body: bytes, *, is_page: bool) -> bool:
+    """Whether a body is a JSON object, and a page has a list of records.
+
+    The library takes other records than a list as none, and an empty list would mean that everyone has left.
+    """
+    content = parse_json_object(body)
+    return content is not None and not (is_page and not any(isinstance(value, list) for value in content.values()))
+
+
 def retry_after_s(headers: Mapping[str, str]) -> float:
     """Return a Retry-After header's seconds; 0.0 if absent or invalid.
 

@@ -125,8 +125,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     ) -> Response:
         """Send one request, without retries; return a 2xx response.
 
-        Its body is a JSON object, or empty. All else, also a redirect, raises a ProviderError. The library's timeout
-        and redirect options are ignored.
+        Its body is a JSON object, a page's with a list of records, or empty. All else, also a redirect, raises a
+        ProviderError. The library's timeout and redirect options are ignored.
         """
         target = self._rewrite(uri)
         started_s = self._clock.monotonic_s()
@@ -144,7 +144,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     if code:
                         self._observe_twilio_time(answer)
                     raise errors.from_status(status, code, wait_s)
-                is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
+                is_page = method.upper() == "GET" and ("PageSize" in target or "PageSize" in (params or ()))
+                is_readable = not answer.body or errors.is_answer(answer.body, is_page=is_page)
                 if not is_readable:
                     raise OutcomeUnknownError(http_status=status)
                 self._observe_twilio_time(answer)

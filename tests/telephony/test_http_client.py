@@ -410,6 +410,19 @@ async def test_unreadable_answers_with_200_open_the_circuit_breaker(
     assert metrics.registry.get_sample_value("conferral_rest_failures_total", {"code": "unreadable"}) == FAILURES_MAX
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"participants": {}}', b'{"participants": null, "page_size": 50}'])
+async def test_page_without_a_list_of_records_is_unreadable(
+    twilio: ScriptedTwilio, http: PooledHttpClient, body: bytes
+) -> None:
+    """The library would iterate over an object, and find no one there."""
+    twilio.script = [answered(200, body)]
+    with pytest.raises(OutcomeUnknownError):
+        await http.request("GET", URI, params={"PageSize": 50})
+    with pytest.raises(OutcomeUnknownError):
+        await http.request("GET", f"{URI}?PageSize=50&Page=1")
+    assert (await http.request("GET", URI)).content == body.decode()
+
+
 async def test_page_of_a_thousand_calls_is_read(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
     body = b'{"calls": [' + b",".join([b'{"sid": "' + b"x" * 3_000 + b'"}'] * 1_000) + b"]}"
     twilio.script = [answered(200, gzip.compress(body), "Content-Encoding: gzip")]
