@@ -11,7 +11,8 @@ from tests.simulation.invariants import Problem
 from tests.simulation.plan import Plan
 
 
-@dataclass(slots=True)
+# Not written out: pytest would do so for a failed assertion, in gigabytes for a world of 10,000 sessions.
+@dataclass(slots=True, repr=False)
 class Run:
     """What came of a run."""
 
