@@ -60,6 +60,11 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
     conferenced().transfer("warm").joins("agent", conference=OTHER_CONFERENCE).expect("transferring", "hang up a call")
 
 
+def test_guest_of_another_app_may_join_another_conference():
+    story = conferenced().joins("guest").expect("conferenced", "unflag customer", "unflag agent")
+    story.joins("guest", conference=OTHER_CONFERENCE).expect("conferenced", outcome="unexpected")
+
+
 def test_customer_whom_reads_show_in_a_conference_that_ended_is_there_from_the_second_read_on():
     story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
     for effects in ([], ["hold customer"]):
@@ -70,6 +75,11 @@ def test_customer_whom_reads_show_in_a_conference_that_ended_is_there_from_the_s
 def test_one_who_remains_alone_on_hold_is_taken_off_once_someone_joins():
     story = added().leaves("lawyer").hold("customer").confirms("customer").leaves("agent").expect("conferenced")
     story.joins("guest").expect("conferenced", "unhold customer")
+
+
+def test_hold_that_twilio_has_not_confirmed_fails_as_the_agent_leaves():
+    story = added().hold("customer").leaves("agent").expect("conferenced", "unhold customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="agent-left")
 
 
 def test_all_who_remain_on_hold_are_taken_off():

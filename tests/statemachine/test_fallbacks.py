@@ -177,6 +177,12 @@ def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone
         story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
+def test_message_in_a_voicemail_that_redis_lost_is_reported_and_ends_no_transfer():
+    story = message(blind_from_bridge().placed("target"), "in-progress").expect("transferring", phase="blind")
+    message(story, "completed", 3).expect("transferring", phase="blind")
+    assert messages(story) == [(MESSAGE, 3)]
+
+
 def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet():
     """If the move fails, its next place follows."""
     story = unreached("voicemail").command(Retrieve, "retrieve-1", to=BOB)

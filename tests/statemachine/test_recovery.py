@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConferenceFound, ParkOverdue, ParticipantFound, ReadOverdue
+from conferral.statemachine.events import ConferenceFound, LoneOverdue, ParkOverdue, ParticipantFound, ReadOverdue
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (
@@ -107,6 +107,17 @@ def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
     shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
     story.expect_command("convert-1", "accepted", "done").expect_timers("read")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+
+
+def test_customer_leaves_first_of_those_to_whom_redis_lost_the_transfer():
+    story = shows(guests_rolled_back(), "customer", "target")
+    story.leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_agent_of_whom_a_transfer_knows_nothing_takes_part_in_it_as_a_guest():
+    story = with_leg(blind_from_bridge().placed("target"), "other", "agent-5").fires(ReadOverdue)
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "other"), target="ringing")
+    assert story.session.parties["guest-1"].call_sid == story.legs["other"].call_sid
 
 
 def with_gap(story: ConferenceScenario) -> ConferenceScenario:

@@ -14,6 +14,7 @@ import pytest
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import TASKS, claim_partition, read_owners
+from conferral.worker.ownership import UNOWNED_S
 from conferral.worker.process import find_problems
 from tests.support.each import each
 from tests.support.memory_redis import Fault
@@ -166,6 +167,23 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     assert worker.ownership.problems == []
     assert worker.ownership.owns("commands")
     assert await worker.process.start(worker.ownership.held.wait_to_send(99)) is False
+
+
+@with_4_partitions
+async def test_partition_that_no_worker_can_take_is_named_after_a_while(team: WorkerCluster) -> None:
+    """Another program has put a key of its own in the place of a lease."""
+    worker = team.join()
+    await team.until_fair(2.0)
+    lease = team.keys.lease(0)
+    await team.client.delete(lease)
+    await team.client.set(lease, "another program's")
+    await team.passes(UNOWNED_S)
+    assert worker.ownership.problems == []
+    await team.passes(5.0)
+    assert worker.ownership.problems == ["partitions unassigned"]
+    await team.client.delete(lease)
+    await team.passes(5.0)
+    assert worker.ownership.problems == []
 
 
 @with_4_partitions
