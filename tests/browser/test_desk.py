@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from tests.browser import axe
 from tests.browser.camera import Camera
-from tests.browser.desk_stage import DeskStage, button, click, go_ready, reads, says, talking, transfer
+from tests.browser.desk_stage import DeskStage, button, click, reads, says, talking, transfer
 from tests.browser.windows import NARROW, Windows
 from tests.support.people import CUSTOMER, DAVE
 
@@ -90,7 +90,7 @@ async def test_a_reload_in_a_consult_brings_the_agent_back(stage, windows: Windo
     token = await stage.token("alice")
     alice.on("dialog", lambda dialog: dialog.accept())
     await alice.goto(f"{stage.public_url}/desk?again#{token}")
-    await go_ready(alice)
+    await button(alice, "Go ready").click()
     await reads(alice, "You talk to dave")
     await click(alice, "Complete")
     await reads(dave, f"You talk to {CUSTOMER}")

@@ -290,7 +290,7 @@ async def story_of(desk: DeskStage, page: Page) -> list:
     await page.evaluate("([token]) => device.updateToken(token)", [desk.token()])
     await rings()
     await page.evaluate("sockets.at(-1).close()")
-    await happened("registered")
+    await happened("incoming")  # it still rings
     await rings()
     await page.evaluate("device.destroy()")
     return await names_of(page)
