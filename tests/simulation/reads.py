@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
-from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls
 from conferral.statemachine.events import COMMANDS, ReadOverdue
 from conferral.storage.codecs.text_codec import from_iso
 
-#: Most reads that one session requests in a minute; each command of that minute may lead to one more (count).
+#: Most reads that one session requests in a minute; each command and dial of that minute may lead to one more (count).
 READS_MAX = 12
 _MINUTE_S = 60.0
 _COMMANDS = frozenset(command.name.encode() for command in COMMANDS)
+_DIALS = (CreateCall.kind, CreateParticipant.kind)
 
 
 def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
@@ -24,12 +25,13 @@ def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
 def too_many_reads(entries: Iterable[Mapping[bytes, bytes]]) -> str:
     """What is wrong with how often a session, by its log, has asked Twilio."""
     reads: list[float] = []
-    commands: list[float] = []
+    others: list[float] = []
     for fields in entries:
         at_s = from_iso(fields[b"at"].decode()) / 1000
         kinds = [effect["kind"] for effect in orjson.loads(fields.get(b"effects", b"[]"))]
         reads = [one for one in reads if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
-        commands = [one for one in commands if at_s - one < _MINUTE_S] + [at_s] * (fields[b"event"] in _COMMANDS)
-        if len(reads) > READS_MAX + len(commands):
-            return f"{len(reads)} reads, but {len(commands)} commands, within a minute"
+        more = (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))
+        others = [one for one in others if at_s - one < _MINUTE_S] + [at_s] * more
+        if len(reads) > READS_MAX + len(others):
+            return f"{len(reads)} reads, but {len(others)} commands and dials, within a minute"
     return ""
