@@ -188,6 +188,8 @@ def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
         if len(asked) != len(placed[to]):
             continue  # one was refused, is in an earlier transfer, or placed for something else: which one is unknown
         for attempt, call in zip(asked, placed[to], strict=True):
+            if (call.ended_at_s or inf) * 1000 < attempt.get("started_at_ms", 0):
+                continue  # the call is of an earlier transfer, and this attempt was never placed
             result, expected = attempt.get("result", ""), _expected_results(call, attempt["party"], seen)
             if sum(one["party"] == attempt["party"] for one in attempts) > 1 and call.status == "busy":
                 expected |= {"busy"}  # the callback of a refusal may be about another of this name

@@ -95,6 +95,13 @@ def test_attempts_end_as_the_model_says(result, hung_up_s, agent, is_wrong):
     assert bool([*wrong_attempts({"attempts": attempts}, seen(hung_up_s, ended("agent"), agent=agent))]) is is_wrong
 
 
+def test_call_that_ended_before_an_attempt_is_of_an_earlier_transfer():
+    for started_at_ms, is_wrong in ((8_000, True), (9_500, False)):
+        attempt = {"party": "agent", "to": ALICE, "result": "no-answer", "started_at_ms": started_at_ms}
+        known = seen({CUSTOMER: 20.0}, ended("agent", "busy"), agent=ends("busy", 486))
+        assert bool([*wrong_attempts({"attempts": json.dumps([attempt])}, known)]) is is_wrong
+
+
 def test_attempt_is_canceled_whose_outcome_was_unknown_when_a_command_gave_it_up():
     attempts = json.dumps([{"party": "agent", "to": ALICE, "result": "cancelled"}])
     found = entry("effect_succeeded", kind="find_call", party="agent") | {"reason": "its dial was abandoned"}

@@ -23,6 +23,15 @@ def test_parent_in_a_read_from_before_the_childs_end_does_not_show_who_left_firs
     story.fires(CallsOverdue).reads(customer="completed", agent="completed").expect("ended", reason="customer-left")
 
 
+def test_parent_in_a_read_from_before_the_childs_end_was_not_moved_by_another_app():
+    story = Scenario().answered().convert()
+    story.succeeds("redirect_call", "agent", *story.session.open_redirects)
+    began = story.session.version
+    story.call("agent", "completed").later(3_000)
+    story.reads(customer="in-progress", agent="in-progress", version=began).expect("converting", "look")
+    story.reads(customer="in-progress", agent="completed").expect("ended", reason="moved")
+
+
 def test_leg_that_was_moved_since_a_read_began_is_not_moved_again_but_read_at_once():
     story = Scenario().answered().convert()
     (redirect,) = story.session.open_redirects

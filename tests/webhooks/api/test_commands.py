@@ -112,6 +112,7 @@ async def test_sender_that_could_be_taken_for_a_token_or_breaks_a_line_is_refuse
         (COMMANDS, {"type": "end", "session": CALLER}, 'unexpected field "session": the path names the session'),
         (COMMANDS, {"type": "call", "agent": "client:a"}, "call opens a session: POST it to /sessions"),
         (COMMANDS, {"type": "adopt", "agent": "CA1"}, "adopt opens a session: POST it to /sessions"),
+        (f"{COMMANDS}?wait=61", {"type": "end"}, "wait must be seconds, 0 to 60"),
         ("/sessions", {"type": "end"}, "type must be call or adopt: POST other commands to /sessions/ID/commands"),
         ("/sessions", {"type": ["call"]}, "type must be call or adopt: POST other commands to /sessions/ID/commands"),
         (
@@ -122,7 +123,7 @@ async def test_sender_that_could_be_taken_for_a_token_or_breaks_a_line_is_refuse
     ],
 )
 @pytest.mark.usefixtures("bridged")
-async def test_field_given_in_the_path_is_refused_in_the_body(api, store, path, fields, reason):
+async def test_command_that_does_not_fit_its_path_or_query_is_refused(api, store, path, fields, reason):
     status, body = await ask(api, path, fields)
 
     assert (status, body["error"]["reason"]) == (422, reason)
