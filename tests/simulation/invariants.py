@@ -19,6 +19,7 @@ from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.unsent_dials import unsent_dials
 from tests.simulation.virtual_twilio import VirtualTwilio
+from tests.simulation.worker_deaths import excused_s
 
 #: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce", "press"})
@@ -373,7 +374,8 @@ class InvariantChecker:
             alone = without((began_s, ended_s), company + recorded + self._spans(call.sid, "speech", now_s))
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
-                if until_s - since_s > self._lone_max_s:
+                log = entries_of(self._values().get(self._keys.log(session.session_id).encode()))
+                if until_s - since_s > self._lone_max_s + excused_s(log, since_s, until_s):
                     self.stranded += 1
                     self.blame(
                         session.session_id,

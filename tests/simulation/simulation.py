@@ -50,7 +50,7 @@ ENDING_MAX_S = 1_800.0
 CHECK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 2 until a
 #: dead worker's partition has another owner, twice; 7 for a read whose requests fail, until it is repeated; and a
-#: second for what is asked of Twilio in the end.
+#: second for what is asked of Twilio in the end. Each further owner that dies costs as much as one of these two.
 LONE_SLACK_S = 18.0
 
 

@@ -12,6 +12,7 @@ from conferral.storage.codecs.text_codec import to_iso
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
 from tests.simulation.reads import too_many_reads, wrong_read_timer
 from tests.simulation.replay import Replays
+from tests.simulation.worker_deaths import excused_s
 from tests.support.decisions import Kept
 
 # ---- who must not be heard -------------------------------------------------------------------------------------------
@@ -129,3 +130,12 @@ def test_reads_of_a_minute_are_counted_and_each_command_and_dial_allows_one_more
 def test_timer_of_reads_is_set_while_something_is_unsettled(timers: bytes, is_wrong: bool) -> None:
     assert bool(wrong_read_timer({b"timers": timers, b"unsettled_since_ms": b'{"suspicions anyone":1}'})) is is_wrong
     assert bool(wrong_read_timer({b"timers": timers})) is not is_wrong
+
+
+# ---- how long someone may be alone -----------------------------------------------------------------------------------
+
+
+def test_each_death_of_an_owner_beyond_two_excuses_two_seconds() -> None:
+    log = [entry(at_s, "account_swept") | {b"details": b'{"finding":"rolled-back"}'} for at_s in range(1, 7)]
+    assert excused_s(log, 0.0, 2.0) == 0.0
+    assert excused_s([*log, entry(4, "account_swept")], 2.0, 5.0) == 4.0

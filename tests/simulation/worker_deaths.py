@@ -1,8 +1,20 @@
 """Which workers have died, and what each of them had tried before: chance may resemble poison."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
+from conferral.storage.codecs.text_codec import from_iso
 from conferral.worker.partition_parts import quarantine
+
+#: How many owners of a partition may die within a limit, and how long each further one takes, seconds.
+DEATHS_INCLUDED, TAKEOVER_S = 2, 2.0
+
+
+def excused_s(log: Iterable[Mapping[bytes, bytes]], since_s: float, until_s: float) -> float:
+    """How much longer something may take if more owners died than a limit includes, by a session's log (seconds)."""
+    takeovers = [entry for entry in log if b'"rolled-back"' in entry.get(b"details", b"")]
+    meanwhile = sum(since_s <= from_iso(entry[b"at"].decode()) / 1000 <= until_s for entry in takeovers)
+    return TAKEOVER_S * max(0, meanwhile - DEATHS_INCLUDED)
 
 
 class WorkerDeaths:
