@@ -14,6 +14,7 @@ import pytest
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import TASKS, claim_partition, read_owners
+from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import UNOWNED_S
 from conferral.worker.process import find_problems
 from tests.support.each import each
@@ -167,6 +168,18 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     assert worker.ownership.problems == []
     assert worker.ownership.owns("commands")
     assert await worker.process.start(worker.ownership.held.wait_to_send(99)) is False
+
+
+@each("round_trip_s, margin_s", [(0.01, 0.2), (2.0, 0.6), (60.0, 1.0)])
+def test_no_request_leaves_in_the_last_tenth_of_the_time_that_a_tick_counts(
+    round_trip_s: float, margin_s: float
+) -> None:
+    clock: Any = SimpleNamespace(monotonic_s=lambda: 100.0)
+    held: HeldPartitions[Any] = HeldPartitions(clock, 2.0)
+    held.note_round_trip(round_trip_s)
+    for left_s, is_allowed in ((margin_s + 0.01, True), (margin_s - 0.01, False)):
+        held.valid_until_s = 100.0 + left_s
+        assert held.is_sending_allowed is is_allowed
 
 
 @with_4_partitions
