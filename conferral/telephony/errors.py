@@ -82,7 +82,9 @@ def is_answer(body: bytes, *, is_page: bool) -> bool:
     The library takes other records than a list as none, and an empty list would mean that everyone has left.
     """
     content = parse_json_object(body)
-    return content is not None and not (is_page and not any(isinstance(value, list) for value in content.values()))
+    if content is None:
+        return False
+    return not is_page or any(isinstance(value, list) for value in content.values())
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:

@@ -22,8 +22,12 @@ def read_is_open(draft: Draft) -> bool:
 def has_asked(session: Session, read: CallsRead) -> bool:
     """Whether a read could show each leg of which something is unsettled."""
     about = {key.split(" ")[1] for key in session.unsettled_since_ms}
-    overtaken = (party.name for party in session.present.values() if party.overtakes(read))
-    return not any(name in about or ANYONE in about for name in overtaken)
+    return not any(name in about or ANYONE in about for name in _overtaken(session, read))
+
+
+def _overtaken(session: Session, read: CallsRead) -> set[str]:
+    """Return the parties that a read could not show: newer facts are known."""
+    return {party.name for party in session.present.values() if party.overtakes(read)}
 
 
 def suspicion_of(name: str) -> str:
@@ -46,8 +50,7 @@ def without_cleared_suspicions(session: Session, read: CallsRead) -> dict[str, i
 
     It clears the suspicions about the legs that it can show.
     """
-    shown = {ANYONE, *(party.name for party in session.present.values() if not party.overtakes(read))}
-    cleared = set(map(suspicion_of, shown))
+    cleared = set(map(suspicion_of, {ANYONE, *session.present} - _overtaken(session, read)))
     return {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key not in cleared}
 
 

@@ -19,9 +19,10 @@ from tests.support.redis_server import RedisServer
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Makes a test of each story in the reading that was chosen for it, and for the long run in others, too."""
-    story = metafunc.definition.nodeid
-    readings = list(READINGS) if not left_to_soak.is_short else [chosen_for(story)]
-    if left_to_soak.is_long:
+    story, readings = metafunc.definition.nodeid, list(READINGS)
+    if left_to_soak.is_short:
+        readings = [chosen_for(story)]
+    elif left_to_soak.is_long:
         readings = [chosen_for(story), *drawn_for(story, metafunc.config.getoption("randomly_seed"))]
     metafunc.parametrize("reading", readings, indirect=True, ids=lambda name: f"{PREFIX}{name}")
 

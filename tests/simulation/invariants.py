@@ -348,9 +348,12 @@ class InvariantChecker:
 
     def _seen(self, session: Watched) -> Seen:
         calls = {sid: self._twilio.model.state.calls[sid] for sid in session.calls}
-        log = map(decode_fields, entries_of(self._values().get(self._keys.log(session.session_id).encode())))
+        log = map(decode_fields, self._log_of(session.session_id))
         before_end = [entry for entry in log if entry["from"] != "ended"]
         return Seen(calls, self._twilio.hung_up_s, session.recorded, session.ended_s, before_end)
+
+    def _log_of(self, session_id: str) -> list[dict[bytes, bytes]]:
+        return entries_of(self._values().get(self._keys.log(session_id).encode()))
 
     def _was_requested(self, dial_id: str) -> bool:
         return any(dial_id in str(entry.params) for entry in self._twilio.request_log.rest)
@@ -374,8 +377,8 @@ class InvariantChecker:
             alone = without((began_s, ended_s), company + recorded + self._spans(call.sid, "speech", now_s))
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
-                log = entries_of(self._values().get(self._keys.log(session.session_id).encode()))
-                if until_s - since_s > self._lone_max_s + excused_s(log, since_s, until_s):
+                over_s = until_s - since_s - self._lone_max_s
+                if over_s > 0 and over_s > excused_s(self._log_of(session.session_id), since_s, until_s):
                     self.stranded += 1
                     self.blame(
                         session.session_id,
@@ -454,13 +457,11 @@ class InvariantChecker:
 
     def story_of(self, session_id: str) -> str:
         """What happened to a session, for the reader of a failure."""
-        values = self._values()
-        record = values.get(self._keys.session(session_id).encode()) or {}
+        record = self._values().get(self._keys.session(session_id).encode()) or {}
         lines = [f"session {session_id}"]
         lines += [f"  {name} = {value}" for name, value in decode_fields(record).items()]
         moments: list[tuple[float, str]] = []
-        log = values.get(self._keys.log(session_id).encode())
-        for fields in entries_of(log):
+        for fields in self._log_of(session_id):
             text = {name.decode(): value.decode() for name, value in fields.items()}
             words = f"{text['event']} {text.get('details', '')} [{text['outcome']}] {text['from']} -> {text['to']}"
             effects = text.get("effects", "[]")
