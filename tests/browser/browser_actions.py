@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.browser_environment import Console
 from tests.browser.windows import Windows
@@ -38,6 +38,17 @@ async def signed_in(windows: Windows, console: Console, **options: object) -> Pa
     page = await windows.open(console.url, **options)
     await expect(page.get_by_role("table", name="Calls")).to_be_visible()
     return page
+
+
+async def drawn(page: Page) -> None:
+    """Wait until the page has drawn what it knows; before that, it has not even heard of a new size."""
+    await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+async def resize(page: Page, size: ViewportSize) -> None:
+    """Give the window a size, and let the page draw itself for it."""
+    await page.set_viewport_size(size)
+    await drawn(page)
 
 
 def sessions(page: Page) -> Locator:

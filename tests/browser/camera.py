@@ -9,6 +9,8 @@ from typing import NamedTuple
 from PIL import Image
 from playwright.async_api import Locator, Page
 
+from tests.browser import browser_actions
+
 THEMES = ("light", "dark")
 #: Of the picture that moves, in px and ms.
 FILM_WIDTH = 900
@@ -73,7 +75,7 @@ class Camera:
     @staticmethod
     async def _settled(page: Page) -> None:
         """Wait until the page has drawn the last message."""
-        await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await browser_actions.drawn(page)
         await asyncio.sleep(0.2)  # a delay: the browser composites after the frame
 
 

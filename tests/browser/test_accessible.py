@@ -52,7 +52,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
 async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> None:
     for page in (views.console, views.phones):
         await page.emulate_media(color_scheme=theme)
-        await page.set_viewport_size(size)
+        await browser_actions.resize(page, size)
     found: list[str] = []
 
     async def check(page: Page, what: str) -> None:
@@ -113,7 +113,7 @@ async def test_no_view_is_wider_than_its_window_nor_has_letters_below_12_px(redi
         await page.goto(f"{console.address}#{view}")
         await expect(page.get_by_role("heading", level=1).first).to_be_attached()
         for width in WIDTHS:
-            await page.set_viewport_size({"width": width, "height": 800})
+            await browser_actions.resize(page, {"width": width, "height": 800})
             found += [f"{view}: {line}" for line in await axe.too_wide(page)]
         found += [f"{view}: {line}" for line in await page.evaluate(SMALL_LETTERS)]
     assert found == []

@@ -77,7 +77,7 @@ async def test_agents_are_listed_with_their_calls(redis, console, windows, camer
 async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis, console, windows):
     busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
-    await page.set_viewport_size(NARROW)
+    await browser_actions.resize(page, NARROW)
     await expect(browser_actions.sessions(page).first).to_be_visible()
     box = await browser_actions.sessions(page).first.bounding_box()
     assert box["y"] < NARROW["height"] / 2
@@ -94,7 +94,7 @@ async def test_by_touch_the_list_is_sorted_and_no_target_is_small(redis, console
     for target in await targets.all():
         box = await target.bounding_box()
         assert (box["width"] >= 44, box["height"] >= 44) == (True, True), box
-    await page.set_viewport_size(NARROW)
+    await browser_actions.resize(page, NARROW)
     await page.get_by_label("Sort").select_option("since")
     oldest = min(live, key=lambda one: one.created_at_ms)
     await expect(page.locator("[aria-rowindex='2']")).to_have_attribute("data-id", oldest.id)

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from conferral.statemachine.states import State
-from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in
+from tests.browser.browser_actions import action, call, open_session, resize, row, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
@@ -137,7 +137,7 @@ async def test_the_list_stays_next_to_an_open_call_and_alone_on_a_phone(redis, c
     await page.get_by_role("button", name="ringing").click()
     await expect(sessions(page)).to_have_count(0)
     await expect(call(page)).to_be_visible()
-    await page.set_viewport_size(NARROW)
+    await resize(page, NARROW)
     await expect(page.get_by_role("table", name="Calls")).to_have_count(0)
     await page.get_by_role("link", name="All calls").click()
     await expect(call(page)).to_have_count(0)

@@ -81,7 +81,7 @@ async def test_the_report_is_readable_in_both_themes_on_a_phone_and_on_a_desk(re
     for theme in ("light", "dark"):
         for size in (PHONE, DESK):
             await page.emulate_media(color_scheme=theme)
-            await page.set_viewport_size(size)
+            await browser_actions.resize(page, size)
             found += await axe.troubles(page, f"{theme}, {size['width']} px")
     assert found == []
     await camera.take(page, "report")
@@ -97,7 +97,7 @@ async def test_the_file_s_plots_are_readable(redis, redis_server, windows):
     found = []
     await page.set_content(report_page(report.data(full=False)))
     for size in (PHONE, DESK):
-        await page.set_viewport_size(size)
+        await browser_actions.resize(page, size)
         where = f"{size['width']} px"
         found += [f"{where}: {line}" for line in [*await axe.too_wide(page), *await page.evaluate(_PLOT_TROUBLES)]]
     assert found == []
