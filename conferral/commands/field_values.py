@@ -10,6 +10,7 @@ from unicodedata import category
 from urllib.parse import parse_qsl, quote, urlencode
 
 from conferral.runtime.limits import (
+    IDENTITY_MAX,
     NO_TEXT,
     NOT_IN_XML,
     NUMBER,
@@ -171,8 +172,9 @@ _SENDER = rf"[^/{NO_TEXT}]{{1,64}}"
 _SENDER_RULE = "must be 1 to 64 printable characters without /"
 _check_sender = partial(_check_visible, rule=_SENDER_RULE)
 SENDER = _text(_SENDER, _SENDER_RULE, 64, _check_sender)
-#: In the stream, where the API and the console put their token's name before the sender.
-AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", _SENDER_RULE, 129, _check_sender)
+#: In the stream, where the API, the console, and desks put their token's name before the sender.
+_AUTHOR_MAX = 64 + 1 + IDENTITY_MAX
+AUTHOR = _text(rf"(?:{_SENDER}|{_SENDER}/[^/{NO_TEXT}]{{1,{IDENTITY_MAX}}})", _SENDER_RULE, _AUTHOR_MAX, _check_sender)
 #: A sender's own reference, such as a ticket's number.
 _REF_RULE = "must be 1 to 64 printable characters"
 REF = _text(rf"[^{NO_TEXT}]{{1,64}}", _REF_RULE, 64, partial(_check_visible, rule=_REF_RULE))

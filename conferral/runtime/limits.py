@@ -12,6 +12,10 @@ SPOKEN_MAX = 500
 SPOKEN_RULE = f"must be at most {SPOKEN_MAX} characters, without control characters"
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 NUMBER = r"\+[1-9][0-9]{6,14}"
+#: Maximum name of a browser or app (characters). Source: Twilio docs, Voice JavaScript SDK, `Device`; error 31105.
+IDENTITY_MAX = 121
+#: Source: as above. TwiML may ring others, but the REST API refuses them with 21211.
+IDENTITY = rf"[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}"
 #: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
 NO_TEXT = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.

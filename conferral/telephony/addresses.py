@@ -24,12 +24,11 @@ from conferral.telephony.forbidden_numbers import (
     numbers_in_user,
     parse_possible,
 )
+from conferral.telephony.identities import identity_problem
 
 _E164 = re.compile(NUMBER)
 #: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
-#: No delimiters, spaces, or control characters. Source: Twilio docs, TwiML `<Client>` and access tokens; error 31105.
-_CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,256})")
 #: Source: RFC 3261, section 19.1.1, restricted: no passwords, no headers, one known parameter.
 _SIP = re.compile(
     r"sip:([A-Za-z0-9._~!$&'()*+,=/%-]{1,64})@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([1-9][0-9]{0,4}))?"
@@ -104,7 +103,9 @@ def parse_address(text: str) -> Address:
         text = _SEPARATORS.sub("", text)
     if _E164.fullmatch(text):
         return Address(AddressKind.NUMBER, text)
-    if _CLIENT.fullmatch(text):
+    if text.startswith("client:"):
+        if problem := identity_problem(text.removeprefix("client:")):
+            raise AddressError(f"the name after client: {problem}")
         return Address(AddressKind.CLIENT, text)
     if sip := _SIP.fullmatch(text):
         if not _SIP_USER.fullmatch(unquote(sip[1])):

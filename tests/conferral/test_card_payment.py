@@ -12,9 +12,9 @@ KEYS = (f"{CARD}#", "1230#", "739#", "94109#")
 
 
 async def transferred(stack, _twilio, caller, url):
-    stack.sandbox.phones["client:card-payment"].script(outcome="fail")  # no browser has this name
+    stack.sandbox.phones["client:card_payment"].script(outcome="fail")  # no browser has this name
     async with Client(stack.redis_url, stack.prefix) as client:
-        to = "client:card-payment"
+        to = "client:card_payment"
         await client.transfer(
             caller.sid, to=to, mode="blind", fallback=url, ref="order-7", ring_timeout_s=5, wait=False
         )

@@ -47,14 +47,14 @@ async def test_today_in_sentences_and_tables_whose_rows_lead_to_their_calls(cons
 
 async def test_people_are_named_as_in_the_directory_and_every_row_is_there(open_console, redis):
     now_ms = int(time.time() * 1000) - 1
-    for one in ("client:dave", "client:erin", "+14155550177", *(f"client:agent-{number}" for number in range(25))):
+    for one in ("client:dave", "client:erin", "+14155550177", *(f"client:agent_{number}" for number in range(25))):
         redis.xadd(KEYS.outcomes, transfer(now_ms, "failed", attempt(one, "no-answer", 30), reason="no-answer"))
     console = await open_console(directory=lambda: {"Dave K.": "client:dave", "Billing": "+14155550177"})
     _, report = await read(console)
     (rung,) = (table["rows"] for table in report["tables"] if table["name"] == "rung")
     names = {row[0] for row in rung}
     assert len(rung) == 28
-    assert {"Dave K.", "erin", "Billing", "agent-24"} < names
+    assert {"Dave K.", "erin", "Billing", "agent_24"} < names
 
 
 @pytest.mark.parametrize("zone, offset", [("Pacific/Kiritimati", r"\+14:00"), ("Nowhere/Land", r"[+-]\d\d:\d\d")])

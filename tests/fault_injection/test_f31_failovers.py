@@ -40,7 +40,7 @@ class Consult:
     @classmethod
     async def rings(cls, system: FaultSystem, number: int) -> "Consult":
         """The target's phone rings."""
-        address = f"client:target-{number}"
+        address = f"client:target_{number}"
         system.not_answered_by(address)
         customer, agent = await system.talking()
         await system.begins("transfer", customer.sid, id=f"t{number}", to=address, mode="consult")
@@ -79,7 +79,7 @@ async def consults_are_completed(servers: Servers, replace: Callable[[Any], Awai
         assert [one.status for one in outcomes] == ["done"] * 3
         for one in (ringing, talking, completing):
             await system.until_talk(one.customer, one.target)
-            assert system.dials_to(f"client:target-{one.number}") == 1
+            assert system.dials_to(f"client:target_{one.number}") == 1
             assert (await system.outcome_of(f"t{one.number}")).status == "done"
         await system.until(newcomer.sid, phase="connected")
         await all_hang_up(system, outage_s=AWAY_S)

@@ -84,7 +84,7 @@ async def dial(on: SoakEnvironment, customers: list[CallHandle]) -> None:
     """Agents bring in people whose phones ring, and who don't pick up; one after the other."""
     async with asyncio.TaskGroup() as giving:
         for number, customer in enumerate(customers):
-            to = f"client:target-{number}"
+            to = f"client:target_{number}"
             on.sandbox.phone(to).script_in_turn(rings())
             giving.create_task(transfer(on, customer, to))
             await asyncio.sleep(APART_S)  # a delay: the pace

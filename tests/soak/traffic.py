@@ -169,7 +169,7 @@ class Traffic:
         return await self._give("transfer", customer, to=self._a_party(chance), mode=mode)
 
     def _a_party(self, chance: Random) -> str:
-        return BUSY if chance.random() < BUSY_SHARE else f"client:colleague-{chance.randrange(50)}"
+        return BUSY if chance.random() < BUSY_SHARE else f"client:colleague_{chance.randrange(50)}"
 
     async def _give(self, kind: str, customer: CallHandle, **fields: str) -> CommandOutcome:
         """Gives a command under an id of its own, as often as it takes, and waits for its outcome."""

@@ -27,7 +27,7 @@ from tests.statemachine.scenario import ALICE, BOB, CUSTOMER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 from tests.support.people import CHIEF, LAWYER
 
-CHIEF_TOO = "client:chief-too"
+CHIEF_TOO = "client:chief_too"
 RECORDING, OTHER_RECORDING = "RE" + "1" * 32, "RE" + "2" * 32
 
 

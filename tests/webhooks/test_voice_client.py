@@ -62,7 +62,7 @@ async def test_bare_name_is_a_browsers(client, webhook_store):
         ({"To": f"sip:{TARGET}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
         ({"To": "4155550123"}, "must be a number with +"),
         ({"To": None}, "must be a number with +"),
-        ({"To": "client:bob?SessionID=x"}, "must be a number with +"),
+        ({"To": "client:bob?SessionID=x"}, "this one has '?'"),
         ({"From": "+14155550199"}, "no browser"),
         ({"From": "sip:desk@acme.sip.twilio.com", "To": "sip:911@acme.sip.twilio.com"}, "short and emergency"),
         ({"From": None}, "no browser"),

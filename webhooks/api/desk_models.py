@@ -10,13 +10,14 @@ from msgspec import Meta
 
 from conferral.commands.field_values import DESTINATION, NEW_ID
 from conferral.commands.parser import optional_schema
+from conferral.runtime.limits import IDENTITY
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.storage.agents import AgentStatus
+from conferral.telephony.identities import identity_problem
 from conferral.webhooks.api.models import Session
 from conferral.webhooks.api.parameters import ErrorType
 
-_IDENTITY = "[A-Za-z0-9_.@-]{1,64}"
 #: A name that people read: no control characters, and not blank.
 _NAME = r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,64}"
 _DESK = "[A-Za-z0-9_-]{1,64}"
@@ -52,11 +53,17 @@ class DeskTokenRequest(_Request, frozen=True):
     """A request for a desk token."""
 
     rule = (
-        "a desk token takes two fields: identity, 1 to 64 letters, digits, or _.@-, and optionally name, 1 to 64 "
-        "characters that people read"
+        "a desk token takes two fields: identity, which is text, and optionally name, 1 to 64 characters that people "
+        "read"
     )
 
-    identity: Annotated[Hidden[str], Meta(description="the agent's, as in `client:IDENTITY`", pattern=f"^{_IDENTITY}$")]
+    identity: Annotated[
+        Hidden[str],
+        Meta(
+            description="the agent's, as in `client:IDENTITY`; letters, digits, and `_`",
+            extra_json_schema={"pattern": f"^{IDENTITY}$"},
+        ),
+    ]
     name: Annotated[
         Hidden[str],
         Meta(description="what colleagues call the agent; by default the identity", pattern=f"^(?:{_NAME})?$"),
@@ -64,8 +71,10 @@ class DeskTokenRequest(_Request, frozen=True):
 
     def __post_init__(self) -> None:
         """Check both texts."""
-        _check(_IDENTITY, self.identity)
-        _check(_NAME, self.name or self.identity)
+        if problem := identity_problem(self.identity):
+            raise RequestError(ErrorType.INVALID, f"identity {problem}")
+        if self.name:
+            _check(_NAME, self.name)
 
 
 class DeskStatus(StrEnum):

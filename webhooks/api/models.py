@@ -3,7 +3,6 @@
 The API's description is generated from these. What sessions and log entries have in JSON derives from their records.
 """
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from conferral.outcomes import outcome
+from conferral.runtime.limits import IDENTITY
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine import parts, session
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
@@ -19,6 +19,7 @@ from conferral.statemachine.states import OutcomeKind, TransferMode
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs import log_codec
 from conferral.storage.codecs.session_codec import PUBLIC
+from conferral.telephony.identities import identity_problem
 from conferral.webhooks.api.parameters import ErrorType
 
 
@@ -152,12 +153,6 @@ class OutcomePage(msgspec.Struct):
     gap: Annotated[bool, about("whether entries after `after` have been trimmed")]
 
 
-#: Maximum identity (characters). Source: Twilio docs, error 31105; TwiML changelog.
-IDENTITY_MAX = 256
-#: Source: Twilio docs, Access Tokens (voice: letters, digits, and underscores only); error 31105 (256 at most).
-_IDENTITY = rf"[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}"
-
-
 class TokenRequest(BaseRecord, frozen=True, forbid_unknown_fields=True):
     """A request for an access token."""
 
@@ -165,7 +160,7 @@ class TokenRequest(BaseRecord, frozen=True, forbid_unknown_fields=True):
         Hidden[str],
         Meta(
             description="the agent's name, as in `client:NAME`; letters, digits, and `_`",
-            pattern=f"^{_IDENTITY}$",
+            pattern=f"^{IDENTITY}$",
         ),
     ]
 
@@ -173,10 +168,11 @@ class TokenRequest(BaseRecord, frozen=True, forbid_unknown_fields=True):
     def of(cls, body: Mapping[str, Any]) -> "TokenRequest":
         """Validate a request's body, or raise RequestError."""
         match body:
-            case {"identity": str(identity)} if len(body) == 1 and re.fullmatch(_IDENTITY, identity):
+            case {"identity": str(identity)} if len(body) == 1:
+                if problem := identity_problem(identity):
+                    raise RequestError(ErrorType.INVALID, f"identity {problem}")
                 return cls(identity)
-        rule = f"an access token takes one field, identity: 1 to {IDENTITY_MAX} letters, digits, or _"
-        raise RequestError(ErrorType.INVALID, rule)
+        raise RequestError(ErrorType.INVALID, "an access token takes one field, identity, which is text")
 
 
 class IssuedToken(BaseRecord, frozen=True):

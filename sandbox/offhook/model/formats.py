@@ -43,6 +43,15 @@ def is_address(address: str) -> bool:
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
 
 
+def is_unsafe_client(address: str) -> bool:
+    """Whether the REST API refuses a `client:` for its identity.
+
+    Source: Twilio docs: Voice JavaScript SDK, `Device`; errors 21211 and 31105.
+    """
+    identity = address.partition("?")[0].removeprefix("client:")
+    return address.startswith("client:") and re.fullmatch("[A-Za-z0-9_]{1,121}", identity) is None
+
+
 def address_parameters(address: str) -> tuple[tuple[str, str], ...]:
     """Return a `client:`'s custom parameters, or a `sip:`'s headers.
 

@@ -47,6 +47,19 @@ def test_what_only_twilio_has_is_a_warning_in_both_modes(name: str, value: str, 
     )
 
 
+@pytest.mark.parametrize("path", ["/Calls.json", "/Conferences/room/Participants.json"])
+@pytest.mark.parametrize("identity", ["dana@example.com", "dana.r", "dana-r", "d" * 122, "dana.r?name=Ada"])
+def test_identity_that_twilio_does_not_dial_is_a_warning_or_refused(path: str, identity: str) -> None:
+    story, strict = ModelScenario(), ModelScenario(strict=True)
+    dial = (("To", f"client:{identity}"), *DIAL[1 : 3 if path == "/Calls.json" else 2])
+
+    assert story.rest("POST", path, *dial)[0] == 201
+    assert [(entry.code, entry.level) for entry in story.errors] == [(21211, "warning")]
+    assert strict.refused("POST", path, *dial) == (400, 21211)
+    assert strict.model.state.calls == {}
+    assert strict.rest("POST", path, ("To", "client:Dana_40r?name=A.b"), *dial[1:])[0] == 201
+
+
 def test_value_that_may_be_a_secret_is_not_shown(story: ModelScenario) -> None:
     story.rest("POST", "/Calls.json", *DIAL, ("SipAuthPassword", "secret"))
     story.call_in("<Response><Dial><Sip password='secret'>sip:a@b.example</Sip></Dial></Response>")

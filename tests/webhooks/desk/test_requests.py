@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.commands import identity
+from conferral.runtime.limits import IDENTITY_MAX
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStage
 from tests.support.each import each
@@ -47,6 +48,14 @@ async def test_a_desk_sends_commands_in_its_agents_name_to_its_agents_calls(desk
     await store.set(KEYS.call(ALICE), CALLER)
     by_call = await desks.ask("POST", f"/desk/sessions/{ALICE}/commands", headers, json={"type": "end"})
     assert by_call[0] == 202
+
+
+async def test_the_longest_identity_is_a_valid_sender(desks, store):
+    longest = "a" * IDENTITY_MAX
+    await put(store, with_agent(session(), f"client:{longest}"))
+    status, _ = await desks.ask("POST", COMMANDS, await desks.bearer(longest), json={"type": "end"})
+    (sent,) = await published(store)
+    assert (status, identity.sender_of(sent)) == (202, f"crm/{longest}")
 
 
 async def test_a_desk_may_wait_for_the_outcome(desks, store):

@@ -7,13 +7,15 @@ import re
 from urllib.parse import unquote
 
 from offhook.model import calls, recordings, twiml_interpreter
-from offhook.model.formats import is_address, is_number
+from offhook.model.formats import is_address, is_number, is_unsafe_client
 from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.remarks import Remark
 from offhook.model.rest import resources
 from offhook.model.rest_form import Form, RestError
 from offhook.model.state import FINAL, LIMIT_S, Call, Number, Recording, RecordSettings, Source
 from offhook.model.transaction import Transaction
 
+INVALID_TO = 21211
 RING_S = 60
 TWIML_MAX = 4000
 DIGITS_MAX = 32
@@ -60,7 +62,12 @@ def build_call(transaction: Transaction, form: Form) -> Call:
     if not from_:
         raise RestError(400, 21213, "No 'From' number is specified")
     if not is_address(to):
-        raise RestError(400, 21211, f"Invalid 'To' Phone Number: {to}")
+        raise RestError(400, INVALID_TO, f"Invalid 'To' Phone Number: {to}")
+    if is_unsafe_client(to):
+        problem = "an identity is 1 to 121 letters, digits, or _; Twilio refuses others"
+        if transaction.strict:
+            raise RestError(400, INVALID_TO, f"Invalid 'To' Phone Number: {to}: {problem}")
+        transaction.add_remarks([Remark(INVALID_TO, f"client: {problem}")])
     if is_number(to):
         _check_caller(transaction, form, from_)
     ring_s = form.integer("Timeout", RING_S, 1, 600)
