@@ -10,9 +10,10 @@ MEANINGS = {
     "announcement_unknown": "Twilio requested an announcement that is no longer pending, or digits that expired or "
     "were served before; it got a 404.",
     "api_refused": "The control API refused `count` requests since the last line; `reason` is the error's type.",
-    "api_token_refused": "An address sent a wrong API token, its first within a minute.",
+    "api_token_refused": "`count` wrong API tokens since the last line, the last one from `host`.",
     "api_token_weak": "`CONFERRAL_API_TOKEN` is easy to guess; `reason` says why.",
-    "api_tokens_limited": "An address sent too many wrong API tokens; further ones get 429.",
+    "api_tokens_limited": "`count` addresses since the last line, the last one `host`, sent too many wrong API tokens; "
+    "further ones get 429.",
     "bridge_recovered": "A sweep opened a session for a bridged call that came in while Redis was away.",
     "call_index_conflict": "The index key of a call holds an unexpected value, so the call could not be indexed.",
     "call_left_alone": "An ended session's hang-up was not sent: the call has come back and opened a later session.",

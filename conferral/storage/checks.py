@@ -15,8 +15,8 @@ from conferral.storage.keys import Keys
 CHECK, CANARY = "check", "canary"
 #: How long the lock lasts without a renewal, and how often it is renewed, seconds.
 LOCK_TTL_S, RENEW_EVERY_S = 60, 15.0
-#: Callbacks that are kept (count), and for how long, seconds: several runs' worth.
-CALLBACKS_MAX, CALLBACKS_TTL_S = 1_000, 3_600
+#: Callbacks that are kept (count), and for how long after the last one, seconds: they hold full numbers.
+CALLBACKS_MAX, CALLBACKS_TTL_S = 1_000, 300
 
 
 @dataclass(frozen=True, slots=True)

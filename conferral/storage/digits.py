@@ -1,5 +1,6 @@
 """Digits that `press` sends: kept until Twilio has requested them once.
 
+The commit that reports the command as rejected or failed empties the text, too.
 They may be a PIN, so they are in no event, session, log, effect, or dead letter, only under a key that expires soon.
 """
 

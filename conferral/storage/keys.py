@@ -77,7 +77,8 @@ class Keys:
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
     command = NamedKey("command", "Hash: a command's outcome, sender, stream entry, and request digest.")
     digits = NamedKey(
-        "digits", "String: the digits of a `press`, by command id; empty once Twilio has requested them. Expires soon."
+        "digits",
+        "String: the digits of a `press`, by command id; empty once Twilio requested them, or it failed. Expires soon.",
     )
     outcomes = PrefixKey("outcomes", "Stream for other systems: finished transfers, ended sessions, recorded messages.")
     undelivered = PrefixKey(

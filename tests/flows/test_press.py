@@ -41,10 +41,12 @@ async def test_bridged_call_is_converted_before_digits_are_played(system):
     await crowd.let_go()
 
 
-async def test_party_on_hold_is_refused_and_pressing_again_works_afterward(system):
+async def test_party_on_hold_is_refused_and_pressing_again_works_afterward(system, redis_server):
     crowd = await two(system)
     await crowd.done("hold", party="customer")
     await crowd.rejected("the party is on hold", "press", party="customer", digits=DIGITS)
+    with redis_server.client() as client:
+        assert PIN not in everything_in(client)
     await crowd.done("unhold", party="customer")
     await crowd.done("press", party="customer", digits=DIGITS)
     assert times_heard(crowd, "customer", HEARD) == 1

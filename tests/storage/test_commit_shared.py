@@ -6,7 +6,9 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
+from conferral.storage import digits
 from conferral.storage.call_index import CallIndex
+from conferral.storage.connection.client import run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
 from conferral.storage.queries.dead_letters import DeadLetterStore
@@ -85,6 +87,17 @@ async def test_final_report_gives_back_what_its_command_has_not_dialed(store, li
         await store.commit(0, lease, Commit(reports=[("CA1", CommandReport("c1", status))]))
         for key in (keys.dials, keys.call_dials("CA1")):
             assert sorted(name.decode() for name in await client.zrange(key, 0, -1)) == left
+
+
+async def test_digits_of_a_command_that_failed_are_gone_and_are_not_kept_again(store, client, keys, lease):
+    """An empty text stays, as after playing: a router may repeat its last command."""
+    for status, kept in ((ACCEPTED, b"1ww4711#"), (FAILED, b""), (FAILED, b"")):
+        await run_or_raise(client, digits.keep(keys, "c1", "1ww4711#"))
+        await store.commit(0, lease, Commit(reports=[("CA1", CommandReport("c1", status))]))
+        assert await client.get(keys.digits("c1")) == kept
+    assert 0 < await client.ttl(keys.digits("c1")) <= digits.DIGITS_TTL_S
+    await store.commit(0, lease, Commit(reports=[("CA1", CommandReport("c2", FAILED))]))
+    assert not await client.exists(keys.digits("c2"))
 
 
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store, client, keys, lease):

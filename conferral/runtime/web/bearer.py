@@ -7,6 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token, Tokens, digest_of
@@ -18,6 +19,8 @@ WRONG_MAX = 20
 WRONG_WITHIN_S = 60.0
 #: Addresses whose wrong tokens are tracked, count: the most recent ones.
 ADDRESSES_MAX = 10_000
+#: Interval between log lines of a kind, seconds.
+LOG_EVERY_S = 60.0
 
 
 class WrongTokenLimiter:
@@ -27,6 +30,7 @@ class WrongTokenLimiter:
         self._clock = clock
         #: When an address sent its recent wrong tokens, oldest first, monotonic seconds.
         self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()
+        self._log_limit = LogRateLimit(clock.monotonic_s)
 
     def record(self, address: str) -> float:
         """Count a wrong token; return seconds to wait, 0 below the limit."""
@@ -40,10 +44,11 @@ class WrongTokenLimiter:
         if len(sent_s) >= WRONG_MAX:
             return sent_s[0] + WRONG_WITHIN_S - now_s  # not counted, so that waiting helps
         sent_s.append(now_s)
-        if len(sent_s) == 1:
-            log.warning("api_token_refused", host=address)
-        if len(sent_s) == WRONG_MAX:
-            log.warning("api_tokens_limited", host=address, count=WRONG_MAX)
+        # Limited over all addresses: a sender may have many.
+        if count := self._log_limit.count("api_token_refused", LOG_EVERY_S):
+            log.warning("api_token_refused", host=address, count=count)
+        if len(sent_s) == WRONG_MAX and (count := self._log_limit.count("api_tokens_limited", LOG_EVERY_S)):
+            log.warning("api_tokens_limited", host=address, count=count)
         return 0.0
 
 

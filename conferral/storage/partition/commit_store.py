@@ -192,6 +192,10 @@ class CommitStore:
             return numbers.setdefault(key, last_number + len(numbers) + 1)
 
         final = [(name, one) for name, one in commit.reports if one.status is not CommandStatus.ACCEPTED]
+        # Any command's: only a `press` has such a key, and the report doesn't name the type.
+        unplayed = [
+            number(self._keys.digits(one.command_id)) for _, one in final if one.status is not CommandStatus.DONE
+        ]
         encoded = {
             "reports": [
                 (number(self._keys.command(one.command_id)), one.status.value, one.reason, name, one.code)
@@ -208,6 +212,7 @@ class CommitStore:
                 for name, one in final
                 for key, reservations in self._dial_limits.reservations_of(name, one.command_id)
             ],
+            "unplayed": unplayed,
         }
         return encoded, numbers
 

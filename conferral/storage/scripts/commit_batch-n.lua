@@ -39,6 +39,7 @@
     outcomes               entries for the stream of outcomes, each field, value, ...
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
     released               for each: key of a limit's sorted set; reservations that were not used
+    unplayed               keys of the digits of commands that were refused or failed
 
   Returns  {1}        stored
            {2}        already: this same commit was stored before
@@ -196,6 +197,7 @@ for i, fields in ipairs(batch.outcomes) do
 end
 for _, key in ipairs(over) do call('EXPIRE', key, calls_ttl_s) end
 for _, release in ipairs(batch.released) do try('ZREM', KEYS[release[1]], unpack(release, 2)) end
+for _, key in ipairs(batch.unplayed) do try('SET', KEYS[key], '', 'XX', 'KEEPTTL') end
 
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of
 -- unprocessed entries, its lag; it is empty while an older entry is undecided.

@@ -138,7 +138,7 @@ class WebhookStore:
         return (found or b"").decode(errors="replace")
 
     async def keep_canary_callback(self, form: Mapping[str, str], query: str) -> None:
-        """Store a status callback of the canary's own calls, for an hour."""
+        """Store a status callback of the canary's own calls, for minutes."""
         await self._queue.run(*checks.keep_callback(self._keys, form, query))
 
     async def has_desk(self, identity: str) -> bool:

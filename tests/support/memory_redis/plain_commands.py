@@ -120,12 +120,13 @@ def get_and_delete(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("SET", grows=True)
 def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
-    """SET key value [NX] [EX s | PX ms]"""
+    """SET key value [NX | XX] [EX s | PX ms | KEEPTTL]"""
     key, options = argv[1], argv[3:]
-    if b"NX" in options and key in db.values:
+    if (b"XX" if key not in db.values else b"NX") in options:
         return None
     db.values[key] = argv[2]
-    db.expires.pop(key, None)
+    if b"KEEPTTL" not in options:
+        db.expires.pop(key, None)
     for word, unit_ms in ((b"EX", 1000), (b"PX", 1)):
         if word in options:
             db.expire_at(key, db.now_ms() + int(options[options.index(word) + 1]) * unit_ms)

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
@@ -67,8 +68,21 @@ async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_
     for missing in ({}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"}):
         assert (await ask(client, "GET", "/sessions", headers=missing))[0] == 401
     assert [(line["event"], line.get("count")) for line in lines if line["log_level"] != "debug"] == [
-        ("api_token_refused", None), ("api_tokens_limited", 20),
+        ("api_token_refused", 1), ("api_tokens_limited", 1),
     ]  # fmt: skip
+
+
+def test_wrong_tokens_of_many_addresses_are_one_line_a_minute():
+    clock = Hands(0.0)
+    wrong = WrongTokenLimiter(clock)
+    with capture_logs() as lines:
+        for clock.now_s in (0.0, 59.0, 60.0):
+            for number in range(50):
+                for _ in range(21):
+                    wrong.record(f"192.0.2.{number}")
+    refused = [(one["host"], one["count"]) for one in lines if one["event"] == "api_token_refused"]
+    assert refused == [("192.0.2.0", 1), ("192.0.2.0", 1000)]
+    assert [one["count"] for one in lines if one["event"] == "api_tokens_limited"] == [1, 50]
 
 
 def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
