@@ -236,7 +236,7 @@ class Session(BaseRecord, frozen=True):
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before.
     voicemail: Voicemail | None = None
-    #: Your app handed the call over: the customer's is the parent, even if your app placed it.
+    #: A hand-off or an `adopt` began it: the customer's leg is the parent, even if your app placed that call.
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""

@@ -1,8 +1,8 @@
 """Agents with a desk: their presence, and which desk may be registered.
 
-A desk renews its agent's presence every 10 s. An agent is gone 30 s after the last renewal, by Redis's clock. Twilio
-rings every browser that is registered for an identity, so only one of an agent's desks may be: the newest that is
-ready, or, while the agent has a call, the one that was registered before it.
+A desk renews its agent's presence every 9 to 12 s. An agent is gone 30 s after the last renewal, by Redis's clock.
+Twilio rings every browser that is registered for an identity, so only one of an agent's desks may be: the newest that
+is ready, or, while the agent has a call, the one that was registered before it.
 """
 
 from collections.abc import Sequence

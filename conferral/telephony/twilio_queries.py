@@ -313,7 +313,10 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
 
 
 def _missing_calls(effect: ReadCalls, conference: _Conference, calls: list[CallSeen]) -> list[str]:
-    """Return SIDs of calls that neither the conference nor `calls` show."""
+    """Return the SIDs of calls to read singly: `calls` lacks them.
+
+    The conference shows its participants' calls, except those in early media: a participant proves no answer.
+    """
     shown = {seen.call_sid for seen in conference[1]} - set(effect.unproven_sids) | {seen.call_sid for seen in calls}
     return [sid for sid in dict.fromkeys(effect.call_sids) if sid not in shown]
 

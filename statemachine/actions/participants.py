@@ -1,8 +1,8 @@
 """Reconciliation of participants' states, and reads of Twilio.
 
-Each difference between, say, `desired_hold` and `held` is requested, one update at a time. A callback or a read
-confirms it; Twilio's response also confirms a hold or a mute. If nothing does in time, Twilio is read, and the update
-is requested again if it did not happen.
+Each difference between, say, `desired_hold` and `held` is requested, one update of a party at a time. A callback or a
+read confirms it; Twilio's response also confirms a hold or a mute. If nothing does in time, Twilio is read, and the
+update is requested again if it did not happen.
 """
 
 from operator import attrgetter

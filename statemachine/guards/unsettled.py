@@ -1,4 +1,4 @@
-"""Guards on what is unsettled: they yield names, of parties if possible."""
+"""Guards on what is unsettled: they yield names, a party's first if it is about one."""
 
 from collections.abc import Iterator
 

@@ -194,7 +194,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(LIVE,         ANY,        on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
     Row(C|T,          ANY,        on.Automatic, when.next_recording_action,        STAY,                   do.change_recording),
 
-    # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
+    # Last, once the desired state is final: at most one update of each party, see `next_update`.
     Row(C|T,          ANY,        on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
     Row(C|T,          ANY,        on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
     Row(C|T,          ANY,        on.Automatic, when.unset_end_on_exit,            STAY,                   do.give_up_end_on_exit),

@@ -2,11 +2,11 @@
 
 Callbacks get lost, and requests have unknown outcomes. Only a read of Twilio's API then shows what became of a thing. A
 row is `in, phase, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields the names of
-things that something should have settled. In a live session, nothing else asks for a read.
+things that something should have settled. Nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
 
-- *Since*: the session keeps, for each row's name, when it was first yielded (`Session.unsettled`), and forgets names that
-  are no longer yielded. A name begins with the party, and contains what was last requested: a request for something else
-  begins a new wait, and a repeated one continues the old one.
+- *Since*: the session keeps, for each row's name, when it was first yielded (`Session.unsettled_since_ms`), and
+  forgets names that are no longer yielded. A name begins with the party if it is about one, and contains what was last requested of it: a
+  request for something else begins a new wait, and a repeated one continues the old one.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
   who is alone, or hears nothing, may wait for.
@@ -14,9 +14,9 @@ things that something should have settled. In a live session, nothing else asks 
   than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
   another read follows at once.
 - *One read at a time*, of everything; its answer settles what it can. One without an answer for `read_timeout_ms` counts
-  as lost, and only a suspicion replaces one that is open. It is raised by a redirect that was refused or whose outcome is
-  unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a bridge and a dial
-  do. It is about each leg, and ends with a read that began later than what is known of that leg.
+  as lost, and only a suspicion replaces one that is open. It is raised, for example, by a redirect that was refused or
+  whose outcome is unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a
+  bridge and a dial do. It is about each leg, and ends with a read that began later than what is known of that leg.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
   the last emits the read. The limits of stages have timers of their own: they decide, and don't ask.
 """

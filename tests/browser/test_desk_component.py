@@ -1,10 +1,14 @@
 """The desk with a scripted server and phone: what it shows and sends, and what it does when something is missing."""
 
+import re
+from itertools import pairwise
+
 import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
 from conferral.runtime.web.server import run_server
+from conferral.statemachine.step import not_none
 from tests.browser.many_sessions import HOSTILE
 from tests.browser.scripted_desk import (
     LEG,
@@ -20,11 +24,23 @@ from tests.browser.scripted_desk import (
     session,
     talk,
 )
+from tests.docs.generated import ROOT
 from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
 
 COMMANDS = f"/sessions/{SESSION}/commands"
 #: While a server or a token is missing, and the browser says so in its console.
 MISSING = r"Failed to load resource|ERR_"
+
+
+NOON_S = 1_800_014_400
+NOTE_RENEWALS = """
+    window.renewedMs = [];
+    const ask = window.fetch;
+    window.fetch = (url, options) => {
+      if (options?.method === "PUT") renewedMs.push(Date.now());
+      return ask(url, options);
+    };
+"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -33,7 +49,7 @@ async def desk():
         yield opened
 
 
-ROOT = "document.querySelector('conferral-desk').shadowRoot"
+SHADOW_ROOT = "document.querySelector('conferral-desk').shadowRoot"
 RING = "([sid, text]) => phone.ring({ CallSid: sid, From: text }, { [text]: text })"
 
 
@@ -70,7 +86,7 @@ async def test_text_of_callers_bots_and_crm_is_never_markup(desk, windows):
     await expect(page.get_by_role("alert").get_by_text(markup).first).to_be_visible()
     await button(page, "More").click()
     assert "taken over" not in await page.evaluate("document.title")
-    assert await page.evaluate(f"{ROOT}.querySelectorAll('img, script').length") == 0
+    assert await page.evaluate(f"{SHADOW_ROOT}.querySelectorAll('img, script').length") == 0
 
 
 async def test_the_token_leaves_the_address_at_once(desk, windows):
@@ -325,5 +341,24 @@ async def test_nothing_is_too_small_to_read_or_to_touch(desk, windows):
     page = await ready(windows, desk, size={"width": 360, "height": 740})
     await talk(page, desk, ref="order 7")
     await button(page, "More").click()
-    shown = f"[...{ROOT}.querySelectorAll('*')].filter((one) => one.checkVisibility())"
+    shown = f"[...{SHADOW_ROOT}.querySelectorAll('*')].filter((one) => one.checkVisibility())"
     assert min(await page.evaluate(f"{shown}.map((one) => parseFloat(getComputedStyle(one).fontSize))")) >= 12
+
+
+async def test_presence_is_renewed_as_often_as_the_pages_say(desk, windows):
+    (page_says,) = re.findall(
+        r"renews its agent's presence every (\d+) to (\d+) s", (ROOT / "docs/desk.md").read_text()
+    )
+    shortest_s, longest_s = map(int, page_says)
+    profile = await not_none((await windows.profile()).browser).new_context()  # no other test gets its clock
+    async with profile:
+        await profile.clock.install(time=NOON_S)
+        await profile.clock.pause_at(NOON_S + 1)
+        page = await ready(windows, desk, context=profile)
+        await page.evaluate(NOTE_RENEWALS)
+        await profile.clock.run_for(34_000)  # silent for longer, the stream counts as lost
+        renewed_ms = await page.evaluate("renewedMs")
+
+    pauses_s = [(later - earlier) / 1000 for earlier, later in pairwise(renewed_ms)]
+    assert len(pauses_s) >= 2
+    assert all(shortest_s <= pause_s <= longest_s for pause_s in pauses_s), pauses_s

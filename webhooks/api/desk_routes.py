@@ -33,7 +33,7 @@ PRESENCE_ROUTES = (
         "/agents",
         "list_agents",
         "List the agents with a desk",
-        "Presence: a desk renews it every 10 s, and 30 s after the last time, the agent is gone.",
+        "Presence: a desk renews it every 9 to 12 s, and 30 s after the last time, the agent is gone.",
         {200: ResponseSpec(desk_models.AgentList, "The agents")},
     ),
 )

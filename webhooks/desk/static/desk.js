@@ -9,7 +9,7 @@ import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
 import { Ring } from "./ring.js";
 import { nameOf, ownLeg, Since } from "./session.js";
 
-/** Presence is renewed every 10 s; a hidden page's timers may be late, then the stream's comments do it (ms). */
+/** Presence is renewed at the first tick after this; a hidden page's timers may be late, then the stream's comments do it (ms). */
 const RENEW_EVERY_MS = 9_000;
 const TICK_MS = 3_000;
 /** After this long, a call is hung up even if Conferral has not accepted it (ms). */
