@@ -116,7 +116,7 @@ MEANINGS = {
     "visit_limit_reached": "A call has opened `count` sessions; the caller hears a message and is disconnected.",
     "visit_opened": "A call came back to a voice URL and opened session number `count`.",
     "webhook_key_unknown": "Twilio's requests are signed with a key or by an algorithm that is not configured, and get "
-    "403; `key_id` is what `setting` lacks, or empty if the header names no key; `count` since the last line.",
+    "403; `key_id` is what `setting` lacks, or empty if the header names no key; `count` of this key.",
     "webhook_rejected": "Webhooks rejected requests; `reason` says why, `count` how many since the last line, "
     "`possible_cause` where another region's token may have signed them.",
     "webhook_replayed": "`count` signed voice requests of old calls were sent again; the answer only hangs up.",

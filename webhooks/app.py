@@ -70,7 +70,8 @@ _ALWAYS_TWIML = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
 _RESCUED = _ALWAYS_TWIML | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
-
+#: Unknown keys that get log lines of their own, count; further ones share one.
+KEYS_LOGGED_MAX = 20
 
 log = structlog.get_logger()
 
@@ -228,6 +229,8 @@ class _Answers:
         self._rescue = rescue
         self._clock = clock
         self._log_limit = LogRateLimit(clock.monotonic_s)
+        #: Ids of unknown keys that have log lines of their own.
+        self._logged_keys: set[str] = set()
 
     async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
         """Authenticate a request, and answer it, whatever its handler raises."""
@@ -271,7 +274,8 @@ class _Answers:
         """
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
         is_unknown_key = reason is Rejection.UNKNOWN_KEY
-        count = self._log_limit.count(reason if is_unknown_key else (path, reason), REFUSALS_LOG_EVERY_S)
+        kind = self._kind_of_key(key_id) if is_unknown_key else (path, reason)
+        count = self._log_limit.count(kind, REFUSALS_LOG_EVERY_S)
         if count and is_unknown_key:
             log.warning("webhook_key_unknown", key_id=key_id, setting="TWILIO_WEBHOOK_KEYS", count=count)
         elif count:
@@ -285,3 +289,12 @@ class _Answers:
         if status in (408, 413, 503):
             response.force_close()  # do not wait for the rest of the body
         return response
+
+    def _kind_of_key(self, key_id: str) -> str:
+        """Return an id, so that no other key hides its line; "" for one too many.
+
+        Anyone may send any number of ids.
+        """
+        if len(self._logged_keys) < KEYS_LOGGED_MAX:
+            self._logged_keys.add(key_id)
+        return key_id if key_id in self._logged_keys else ""

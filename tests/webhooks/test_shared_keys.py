@@ -88,7 +88,7 @@ async def test_unknown_key_is_named_with_the_setting_unless_it_is_no_key(
     assert logged == [("webhook_key_unknown", shown, "TWILIO_WEBHOOK_KEYS")]
 
 
-async def test_unknown_key_is_logged_once_a_minute_whatever_it_is_and_wherever_it_comes(
+async def test_unknown_key_is_logged_once_a_minute_wherever_it_comes_and_no_other_hides_it(
     webhook_store, child_lookup, metrics, fresh_logs
 ):
     clock = Hands()
@@ -96,12 +96,24 @@ async def test_unknown_key_is_logged_once_a_minute_whatever_it_is_and_wherever_i
         async with TestClient(
             TestServer(app.make_app(settings(), webhook_store, child_lookup, metrics, clock))
         ) as client:
-            for pause_s, path, key_id in ((0, AGENT_CALL, KEY_ID), (1, AGENT_CALL, "x"), (58, WAIT, OTHER_KEY_ID)):
+            for pause_s, path, key_id in ((0, AGENT_CALL, "x"), (1, AGENT_CALL, KEY_ID), (58, WAIT, KEY_ID)):
                 clock.now_s += pause_s
                 await post(client, path, fields("agent_rings"), settings_header=f"key={key_id}")
-            clock.now_s += 1
+            clock.now_s += 2
             await post(client, "/voice/inbound", fields("call_arrives"), settings_header=f"key={KEY_ID}")
 
     logged = [(line["event"], line["key_id"], line["count"]) for line in lines]
-    assert logged == [("webhook_key_unknown", KEY_ID, 1), ("webhook_key_unknown", KEY_ID, 3)]
+    assert logged == [("webhook_key_unknown", key_id, count) for key_id, count in (("", 1), (KEY_ID, 1), (KEY_ID, 2))]
     assert 'rejections_total{reason="unknown-key",route="/voice/wait"} 1.0' in metrics.exposition().decode()
+
+
+async def test_sender_of_many_keys_gets_few_lines(webhook_store, child_lookup, metrics, fresh_logs):
+    clock = Hands()
+    with capture_logs() as lines:
+        server = TestServer(app.make_app(settings(), webhook_store, child_lookup, metrics, clock))
+        async with TestClient(server) as client:
+            for number in range(2 * app.KEYS_LOGGED_MAX):
+                key_id = f"webhooks_sharedkey_{number:026}"
+                await post(client, AGENT_CALL, fields("agent_rings"), settings_header=f"key={key_id}")
+
+    assert len(lines) == app.KEYS_LOGGED_MAX + 1
