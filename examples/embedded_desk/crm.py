@@ -20,7 +20,8 @@ conferral-desk { --desk-font: Georgia, serif; --desk-accent: #5b3fa8 }</style>
 const desk = document.querySelector("conferral-desk"), shown = document.getElementById("customer")
 desk.token = async () => (await (await fetch("desk-token", { method: "POST" })).json()).token
 const show = async ({ detail }) => {  // your record of this order, ticket, or customer
-  const found = await fetch("customers?" + new URLSearchParams({ ref: detail.ref ?? "", ...detail.params }))
+  const about = { ...detail.params, ref: detail.ref ?? "" }  // a bot's params may be the caller's words: ref comes last
+  const found = await fetch("customers?" + new URLSearchParams(about))
   shown.textContent = await found.text()
 }
 desk.addEventListener("desk-incoming", show)

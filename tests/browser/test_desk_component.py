@@ -95,6 +95,24 @@ async def test_the_token_leaves_the_address_at_once(desk, windows):
     await expect(page.get_by_text("alice", exact=True)).to_be_visible()
 
 
+async def test_a_link_does_not_replace_the_token_in_use(desk, windows):
+    windows.allow(MISSING)
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await page.evaluate("location.hash = 'of-another'")
+    await expect(page.get_by_text("You stay signed in here")).to_be_visible()
+    assert page.url == desk.url
+    async with page.expect_response(f"**{COMMANDS}*") as answer:
+        await button(page, "Hold").click()
+    assert (await answer.value).status == 202  # with another token, it would be 401
+    desk.tokens = {"next"}
+    await desk.break_streams()
+    await expect(button(page, "Sign in")).to_be_visible()
+    await page.evaluate("location.hash = 'next'")
+    await expect(button(page, "Sign in")).to_have_count(0)
+    await expect(page.get_by_text("You stay signed in here")).to_be_hidden()
+
+
 async def test_who_calls_and_why_is_shown_before_the_answer(desk, windows):
     page = await ready(windows, desk)
     about = {"brief": "Order 7 is late", "params": {"account": "4711"}, "from_agent": BOB}

@@ -24,7 +24,7 @@ async def test_the_customer_of_a_call_is_shown_next_to_the_desk(windows, monkeyp
             page = await opened(windows, origin)
             await page.get_by_role("button", name="Go ready").click()
             await expect(page.get_by_role("status").first).to_have_text("Ready")
-            await talk(page, desk, ref="order 7")
+            await talk(page, desk, ref="order 7", leg={"params": {"ref": "order 8"}})
             await expect(page.get_by_role("main")).to_contain_text("Reference: order 7")
             await page.get_by_role("button", name="Hang up").click()
             await expect(page.get_by_role("main")).to_contain_text("No call.")

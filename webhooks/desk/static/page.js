@@ -1,19 +1,27 @@
-// The page around the desk: it takes the token, and its title says who calls.
+// The page around the desk: it takes a token, and its title says who calls.
 
 import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
 const signIn = document.getElementById("sign-in");
+const kept = document.getElementById("kept");
 const TITLE = document.title;
 
-/** In the demo, the address brings the token. It must not stay there, or in the history. */
-function takeToken() {
+/**
+ * In the demo, the address brings a token. It must not stay there, or in the history.
+ *
+ * Anyone can send a link: it doesn't replace a token in use.
+ */
+function takeToken(isSignedIn) {
   const token = location.hash.slice(1);
+  kept.hidden = !(token && isSignedIn);
   if (token) {
     history.replaceState(null, "", location.pathname + location.search);
+  }
+  if (token && !isSignedIn) {
     desk.token = decodeURIComponent(token);
   }
-  return Boolean(token);
+  return isSignedIn || Boolean(token);
 }
 
 signIn.addEventListener("submit", (event) => {
@@ -22,7 +30,7 @@ signIn.addEventListener("submit", (event) => {
   signIn.reset();
   signIn.hidden = true;
 });
-addEventListener("hashchange", () => takeToken() && (signIn.hidden = true));
+addEventListener("hashchange", () => (signIn.hidden = takeToken(signIn.hidden)));
 desk.addEventListener("desk-error", ({ detail }) => {
   if (detail.about === "token") {
     signIn.hidden = false; // a call goes on meanwhile
@@ -33,4 +41,4 @@ desk.addEventListener("desk-incoming", ({ detail }) => {
 });
 desk.addEventListener("desk-connected", () => (document.title = `On a call – ${TITLE}`));
 desk.addEventListener("desk-ended", () => (document.title = TITLE));
-signIn.hidden = takeToken();
+signIn.hidden = takeToken(false);
