@@ -15,10 +15,12 @@ import structlog
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.limits import IDENTITY_MAX
 from conferral.runtime.setting_values import API_TOKEN_LENGTH_MIN
 from conferral.runtime.web.tokens import API_NAME, NAME_RULE, Permission, Token, Tokens, digest_of, is_token_name
 from conferral.statemachine.events import COMMANDS
 from conferral.telephony.addresses import AllowList, resolve_address
+from conferral.telephony.identities import identity_problem
 from conferral.telephony.toml_file import Table, display_path, parse_toml, read_toml
 
 log = structlog.get_logger()
@@ -63,10 +65,18 @@ def _valid_destinations(value: object) -> AllowList:
     return found
 
 
+def _valid_identities(value: object) -> frozenset[str]:
+    words = value if isinstance(value, list) else []
+    if not words or not all(isinstance(word, str) and not identity_problem(word) for word in words):
+        raise ValueError(f"must be a list of agents' identities, each 1 to {IDENTITY_MAX} letters, digits, or _")
+    return frozenset(words)
+
+
 class _Token(Table):
     sha256: Annotated[str, AfterValidator(_valid_digest)] = Field(repr=False)
     may: Annotated[frozenset[str], BeforeValidator(_valid_permissions)]
     destinations: Annotated[InstanceOf[AllowList] | None, BeforeValidator(_valid_destinations)] = None
+    desk: Annotated[frozenset[str] | None, BeforeValidator(_valid_identities)] = None
 
 
 class _File(Table):
@@ -127,7 +137,10 @@ def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = d
         if other := found.get(table.sha256):
             where = display_path(("tokens", name, "sha256"))
             raise SettingsError((f"{_SETTING}: {path}, {where}: the token {other.name} has the same",))
+        if table.desk is not None and Permission.DESK not in table.may:
+            where = display_path(("tokens", name, "desk"))
+            raise SettingsError((f"{_SETTING}: {path}, {where}: limits the permission desk, which `may` lacks",))
         allowed = table.destinations
         resolver = _Resolver(replace(allowed, setting=f"{_SETTING} (token {name})"), names) if allowed else None
-        found[table.sha256] = Token(name, table.may, table.sha256, resolver)
+        found[table.sha256] = Token(name, table.may, table.sha256, resolver, table.desk)
     return found

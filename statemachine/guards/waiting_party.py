@@ -367,9 +367,10 @@ def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> 
 
 
 def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a redirect of unknown outcome left the customer in the bridge."""
+    """Whether a second redirect left the customer in the bridge."""
     agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
-    return agent_is_there and outbound_is_still_bridged(draft, event) and _is_waiting_party_missing(draft, event)
+    was_repaired = draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
+    return agent_is_there and outbound_is_still_bridged(draft, event) and was_repaired
 
 
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:

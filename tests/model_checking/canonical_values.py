@@ -50,7 +50,6 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "pending_since_ms",
         "held_since_ms",
         "repair_moved_at_ms",
-        "unproven_redirect_at_ms",
     ),
     PendingCommand: ("due_ms", "requested_at_ms"),
     TransferState: ("started_at_ms", "requested_at_ms"),

@@ -289,7 +289,6 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
         dial_check_at_ms=_due(party.dial_check_at_ms),
         pending_since_ms=since(party.pending_since_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
-        unproven_redirect_at_ms=party.unproven_redirect_at_ms and max(party.unproven_redirect_at_ms, NOW_MS - 60_000),
     )
 
 

@@ -16,9 +16,11 @@ def bearer_of(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret_of(name)}"}
 
 
-def table(name: str, may: Iterable[str], destinations: str | None = None) -> str:
+def table(name: str, may: Iterable[str], destinations: str | None = None, desk: Iterable[str] = ()) -> str:
     lines = [f"[tokens.{name}]", f'sha256 = "{digest_of(secret_of(name))}"', f"may = {json.dumps([*may])}"]
-    return "\n".join([*lines, *([f'destinations = "{destinations}"'] if destinations is not None else []), ""])
+    lines += [f'destinations = "{destinations}"'] if destinations is not None else []
+    lines += [f"desk = {json.dumps([*desk])}"] if desk else []
+    return "\n".join([*lines, ""])
 
 
 def write_tokens(path: Path, *tables: str) -> Path:

@@ -20,6 +20,7 @@ FIRST = "the-first-of-all-tokens"
 NAMES = {"billing": "+14155550123", "paris": "+33142685300", "dave": "client:dave"}
 SHA = f'sha256 = "{DIGEST}"\n'
 MAY = 'may = ["read"]\n'
+DESK = 'may = ["desk"]\n'
 
 
 @pytest.fixture
@@ -80,6 +81,10 @@ def test_a_digest_may_be_in_capitals(path):
         (f'[tokens.desk]\n{SHA}{MAY}destinations = "Mars"\n', ", tokens.desk.destinations: must be a comma-separated"),
         (f'[tokens.desk]\n{SHA}{MAY}destinations = ""\n', ", tokens.desk.destinations: must be a comma-separated"),
         (f'[tokens.desk]\n{SHA}{MAY}destinations = ["US"]\n', ", tokens.desk.destinations: must be a comma-separated"),
+        (f"[tokens.desk]\n{SHA}{DESK}desk = []\n", ", tokens.desk.desk: must be a list of agents' identities"),
+        (f'[tokens.desk]\n{SHA}{DESK}desk = "dana"\n', ", tokens.desk.desk: must be a list of agents' identities"),
+        (f'[tokens.desk]\n{SHA}{DESK}desk = ["dana", "e@f"]\n', ", tokens.desk.desk: must be a list of agents' iden"),
+        (f'[tokens.desk]\n{SHA}{MAY}desk = ["dana"]\n', ", tokens.desk.desk: limits the permission desk, which `may`"),
         (f'[tokens.desk]\n{SHA}{MAY}secret = "x"\n', ", tokens.desk.secret: no such key; known are sha256, may, dest"),
         (f"[desk]\n{SHA}{MAY}", ", desk: no such key; known are tokens"),
         (f"[desk.main]\n{SHA}{MAY}", ", desk: no such key; known are tokens"),

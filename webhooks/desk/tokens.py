@@ -21,7 +21,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.bearer import BearerAuthenticator, sent_token
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import RequestError
-from conferral.runtime.web.tokens import Permission, Token, Tokens, digest_of
+from conferral.runtime.web.tokens import Token, Tokens, digest_of
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.storage import config
 from conferral.storage.codecs.text_codec import to_iso
@@ -87,7 +87,11 @@ class DeskTokens:
         self._key_read_s = 0.0
 
     async def issue(self, request: DeskTokenRequest, issuer: Token) -> IssuedToken:
-        """Return a new token; may raise StoreError."""
+        """Return a new token, or raise RequestError; may raise StoreError."""
+        if not issuer.may_issue_desk(request.identity):
+            raise issuer.refusal(
+                "may get no desk token for this identity; `desk` in the tokens file lists those it may"
+            )
         expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
         claims = _Claims(request.identity, request.name or request.identity, issuer.name, expires_at_s)
         body = _encode(msgspec.json.encode(claims))
@@ -110,14 +114,19 @@ class DeskTokens:
         if claims is None or issuer is None or not await self._is_signed(body, signature, issuer):
             bearer.refuse(request)
             raise self._refused("wrong desk token, or the token that issued it was removed or changed", "wrong")
-        if Permission.DESK not in issuer.may:
+        if not issuer.may_issue_desk(claims.identity):
             raise self._refused("the token that issued this desk token may no longer do so", "issuer")
         if claims.exp * 1000 <= self._clock.wall_ms():
             raise self._refused("the desk token has expired", "expired")
         protect(request)
         may = frozenset(command.name for command in DESK_COMMANDS) | {"call", "retrieve"}
         token = DeskToken(
-            issuer.name, may, issuer.digest, _own_or(claims.identity, issuer), claims.identity, claims.name
+            issuer.name,
+            may,
+            issuer.digest,
+            _own_or(claims.identity, issuer),
+            identity=claims.identity,
+            agent_name=claims.name,
         )
         return Grant(token, lambda: self._is_valid(claims, issuer))
 
@@ -148,7 +157,7 @@ class DeskTokens:
     def _is_valid(self, claims: _Claims, issuer: Token) -> bool:
         """Whether the token is still valid: it was."""
         current = self._tokens.current.get(issuer.digest)
-        is_issued = current is not None and current.name == issuer.name and Permission.DESK in current.may
+        is_issued = current is not None and current.name == issuer.name and current.may_issue_desk(claims.identity)
         return is_issued and claims.exp * 1000 > self._clock.wall_ms()
 
     async def _read_key(self) -> bytes:

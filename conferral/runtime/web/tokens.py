@@ -39,6 +39,8 @@ class Token:
     #: Returns the address of an address or a directory name that the token's commands may name; else raises
     #: ConferralError. None if only the allow-list applies.
     address_of: Callable[[str], str] | None = field(default=None, repr=False)
+    #: Identities for which it may issue desk tokens; None for any.
+    desks: frozenset[str] | None = field(default=None, repr=False)
 
     def require(self, needed: str) -> None:
         """Raise RequestError unless the token has a permission."""
@@ -50,6 +52,10 @@ class Token:
         error = RequestError("forbidden", f"the token {self.name} {why}")
         error.log_fields["token_name"] = self.name
         return error
+
+    def may_issue_desk(self, identity: str) -> bool:
+        """Whether it may issue desk tokens for an identity."""
+        return Permission.DESK in self.may and (self.desks is None or identity in self.desks)
 
     def may_name(self, destination: str) -> bool:
         """Whether the token's commands may name an address or a directory name."""

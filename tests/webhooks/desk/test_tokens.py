@@ -60,6 +60,14 @@ async def test_only_a_token_with_the_permission_makes_one_for_a_valid_identity(d
         assert refusal == (422, f"{rule} {which}"), identity
 
 
+async def test_a_token_that_is_limited_to_identities_makes_none_for_others(desks):
+    write_tokens(desks.path, table("crm", ["desk"], desk=["dana", "eve"]))
+    desks.tokens.reload()
+    assert (await desks.ask("POST", "/desk/tokens", bearer_of("crm"), json={"identity": "eve"}))[0] == 200
+    status, reason = await desks.refusal("POST", "/desk/tokens", bearer_of("crm"), json={"identity": "alice"})
+    assert (status, reason.partition(";")[0]) == (403, "the token crm may get no desk token for this identity")
+
+
 async def test_what_is_no_valid_desk_token_gets_one_clear_sentence(desks):
     token = await desks.token()
     wrong = f"wrong desk token, or the token that issued it was removed or changed: {GET_ONE}"
@@ -89,7 +97,10 @@ async def test_wrong_desk_tokens_are_limited_as_all_are_and_valid_ones_never(des
     assert value_of(metrics.desk_tokens_refused.labels("wrong")) == bearer.WRONG_MAX // 2
 
 
-@pytest.mark.parametrize("later", [table("ops", ["read"]), table("crm", ["read"])], ids=["removed", "not-allowed"])
+@pytest.mark.parametrize("later", [
+    pytest.param(table("ops", ["read"]), id="removed"), pytest.param(table("crm", ["read"]), id="not-allowed"),
+    pytest.param(table("crm", ["desk"], desk=["eve"]), id="not-this-agent"),
+])  # fmt: skip
 async def test_a_token_ends_with_its_issuer_and_so_does_its_stream(desks, later):
     headers = await desks.bearer()
     async with desks.events(headers) as stream:
