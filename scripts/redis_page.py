@@ -110,6 +110,7 @@ def _fields() -> str:
         "ref": "Your reference, of the newest `call` or `transfer` that gave one.",
         "parked_until": "When the park times out; absent if the call is not parked.",
         "party.NAME.status": f"{words(PartyStatus)}.",
+        "party.NAME.since": "While held, when the hold began; else when this status began.",
         "party.NAME.supervises": f"A supervisor's requested mode: {words(SuperviseMode)}. `muted` and `coaches` hold "
         "what Twilio has confirmed.",
         "party.NAME.coaches": "For a whispering supervisor: the call that hears them.",
@@ -133,8 +134,11 @@ def _example() -> Session:
     session_id = "CA" + "0" * 30 + "a1"
     start_ms = 1_795_000_000_000
     parties = {
-        CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED),
-        AGENT: Party(AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED),
+        name: Party(name, first_label(name), sid, address, PartyStatus.CONNECTED, since_ms=start_ms + 4_250)
+        for name, sid, address in (
+            (CUSTOMER, session_id, "+15550123"),
+            (AGENT, "CA" + "0" * 30 + "b2", "client:alice"),
+        )
     }
     return Session(
         session_id, State.CONFERENCED, Phase.CONNECTED, version=9, created_at_ms=start_ms,

@@ -232,6 +232,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     else:
         draft.session = _note_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
+        draft.note_new_parties()
         if draft.state is not State.ENDED:
             _set_derived_timers(draft)
         if draft.state is not before.state or before.version == 0:

@@ -74,6 +74,7 @@ class Party(BaseRecord, frozen=True):
     #: E.164, `client:NAME`, `sip:URI`, or Twilio's word for a caller who withholds the number.
     address: Hidden[str] = ""
     status: PartyStatus = PartyStatus.DIALING
+    since_ms: Annotated[int, about("while held, when the hold began; else when this status began")] = 0
     held: bool = False
     muted: bool = False
     #: Why the party left, in Twilio's words if Twilio gave a reason.
@@ -139,7 +140,8 @@ class Party(BaseRecord, frozen=True):
     pending_update: str = ""
     #: An earlier callback says nothing about that update.
     pending_since_ms: int = 0
-    held_since_ms: int = 0
+    #: When `status` began, also while held.
+    status_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
     #: Twilio's error code, if it refused the newest update that has an outcome; empty without one.

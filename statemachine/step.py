@@ -142,12 +142,30 @@ class Draft:
     def change_party(self, party: Party, **changes: Any) -> None:
         """Change fields of a party as it is by now; a hold changes others, too."""
         party = self.session.parties[party.name]
-        if changes.get("held", party.held) != party.held:
-            changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         if changes.get("status") is PartyStatus.CONNECTED:
             self._note_taken(party)
-        parties = {**self.session.parties, party.name: replace(party, **changes)}
+        parties = {**self.session.parties, party.name: self._since(party, replace(party, **changes))}
         self.session = replace(self.session, parties=parties)
+
+    def note_new_parties(self) -> None:
+        """Note since when those are there who have just been added."""
+        if any(not party.status_since_ms for party in self.session.parties.values()):
+            parties = {
+                name: party
+                if party.status_since_ms
+                else replace(party, status_since_ms=self.now_ms, since_ms=self.now_ms)
+                for name, party in self.session.parties.items()
+            }
+            self.session = replace(self.session, parties=parties)
+
+    def _since(self, before: Party, party: Party) -> Party:
+        """Return a changed party with the time since when it is as it is."""
+        is_new, is_held = party.status != before.status, party.held and not party.is_gone
+        if not is_new and is_held == before.held:
+            return party
+        status_since_ms = self.now_ms if is_new else party.status_since_ms
+        since_ms = status_since_ms if not is_held else party.since_ms if before.held else self.now_ms
+        return replace(party, status_since_ms=status_since_ms, since_ms=since_ms)
 
     def begin_transfer(self, mode: TransferMode, **fields: Any) -> None:
         """Make a new transfer the newest."""

@@ -55,7 +55,7 @@ def headline(session: Session, *, full: bool = False) -> list[Clause]:
 def doing_since_ms(session: Session, party: Party) -> int:
     """Return since when a party waits, is held, or rings, Unix ms; or 0."""
     if party.held:
-        return party.held_since_ms
+        return party.since_ms
     if is_ringing_caller(session, party):
         return session.created_at_ms
     if party.status == PartyStatus.RINGING:

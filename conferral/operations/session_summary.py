@@ -344,7 +344,7 @@ def held_call(session: Session) -> HeldCall | None:
         return None  # those who are there wait for no one
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))
-    held_ms = [party.held_since_ms for party in session.parties.values() if party.held]
+    held_ms = [party.since_ms for party in session.parties.values() if party.held]
     return HeldCall("on hold", to_iso(min(held_ms))) if held_ms and not session.is_ended else None
 
 

@@ -366,7 +366,6 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
         status=PartyStatus.CONNECTED,
         in_conference=True,
         held=seen.held,
-        held_since_ms=draft.now_ms if seen.held else 0,
         muted=seen.muted,
         end_on_exit=seen.end_on_exit,
         coaches=seen.coaches,

@@ -251,8 +251,8 @@ def hold_limits_ms(draft: Draft) -> dict[str, int]:
     session, limit_ms = draft.session, draft.policy.hold_limit_ms
     if not limit_ms or session.phase not in (Phase.CONNECTED, Phase.CONSULT) or session.transfer_stage in _ENDS_HOLD:
         return {}
-    held = (party for party in session.participants if party.held_since_ms and is_held_by_command(party))
-    return {party.name: party.held_since_ms + limit_ms for party in held}
+    held = (party for party in session.participants if party.held and is_held_by_command(party))
+    return {party.name: party.since_ms + limit_ms for party in held}
 
 
 def overdue_holds(draft: Draft, _event: Event) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, 
         held=True,
         desired_hold=True,
         wait_audio=WaitAudio.MUSIC,
-        held_since_ms=session.created_at_ms + 20_000,
+        since_ms=session.created_at_ms + 20_000,
     )
     transfer = TransferState(
         1, mode, "client:dave", reached, stage=TransferStage.TALKING if is_there else TransferStage.DIALING

@@ -35,7 +35,7 @@ def iso(ago_s: float = 0.0) -> str:
 def party(address: str, status: str = "connected", **changes: Any) -> dict[str, Any]:
     """A party in JSON; its label is made from its address."""
     given = {"address": address, "status": status, "label": f"{address}-1", "call_sid": "CA" + "9" * 32}
-    return given | {"held": False, "muted": False, "left_reason": None} | changes
+    return given | {"since": iso(30), "held": False, "muted": False, "left_reason": None} | changes
 
 
 def session(own: str = "connected", leg: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -210,7 +210,7 @@ async def test_on_a_phone_the_sentence_stays_as_high_while_its_times_grow(redis,
     ages = ((5, r"for \d+ s"), (77, "for 1 min"), (4_000, "for 1 h"))
     for number, (held_s, _) in enumerate(ages, start=1):
         made = begun(conferenced(session_id(number)), at_ms - 5_000_000)
-        held = replace(made.customer, held=True, held_since_ms=at_ms - held_s * 1_000)
+        held = replace(made.customer, held=True, since_ms=at_ms - held_s * 1_000)
         put(redis, replace(made, parties=made.parties | {"customer": held}))
     page = await signed_in(windows, console, size=NARROW)
     heights = set()

@@ -17,6 +17,7 @@ from tests.browser.scripted_desk import (
     ScriptedDesk,
     done,
     has_done,
+    iso,
     opened,
     party,
     ready,
@@ -123,6 +124,20 @@ async def test_who_calls_and_why_is_shown_before_the_answer(desk, windows):
     await button(page, "Decline").click()
     assert (await done(page))[-1] == "reject"
     await expect(card).to_have_count(0)
+
+
+async def test_the_time_on_hold_is_right_in_a_page_that_has_just_come(desk, windows):
+    page = await ready(windows, desk)
+    waits = party(CUSTOMER, held=True, since=iso(250))
+    parties = {
+        "customer": waits,
+        "agent": party(ALICE, call_sid=LEG, since=iso(130)),
+        "target": party(DAVE, since=iso(260)),
+    }
+    await talk(page, desk)
+    await desk.push("session", session(state="transferring", phase="consult", parties=parties, updated_at=iso(10)))
+    await expect(page.get_by_text(f"{CUSTOMER} waits with music for 4 min")).to_be_visible()
+    await expect(page.get_by_text("You talk to dave for 2 min")).to_be_visible()
 
 
 async def test_a_missed_call_stays_visible_until_dismissed(desk, windows):

@@ -284,7 +284,8 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
     return replace(
         party,
         answered_at_ms=merely(party.answered_at_ms),
-        held_since_ms=(since if counts_holds else merely)(party.held_since_ms),
+        since_ms=(since if counts_holds and party.held else merely)(party.since_ms),
+        status_since_ms=merely(party.status_since_ms),
         dialed_at_ms=since(party.dialed_at_ms),
         dial_check_at_ms=_due(party.dial_check_at_ms),
         pending_since_ms=since(party.pending_since_ms),

@@ -68,7 +68,7 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
 def test_hold_is_marked_a_minute_before_its_limit_though_no_one_has_to_act() -> None:
     for story in (ordering().hold("customer").confirms("customer"), talking("consult")):
         fields, _ = of(story)
-        ends_ms = story.session.parties["customer"].held_since_ms + story.policy.hold_limit_ms
+        ends_ms = story.session.parties["customer"].since_ms + story.policy.hold_limit_ms
         fields["timers"] = f'{{"hold": {ends_ms}}}'  # the notice has been given
 
         assert attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS - 1) is None

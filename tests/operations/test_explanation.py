@@ -436,7 +436,7 @@ def test_a_hold_waits_for_its_limit_but_not_for_the_notice_before() -> None:
         assert [found for found in waits(story) if found[0] == "timer"][-1] == (
             "timer",
             "Conferral ends the hold, and a consult with it (CONFERRAL_HOLD_LIMIT)",
-            story.policy.hold_limit_ms - (story.now_ms - story.session.parties["customer"].held_since_ms),
+            story.policy.hold_limit_ms - (story.now_ms - story.session.parties["customer"].since_ms),
         )
 
 

@@ -21,7 +21,7 @@ def holding(party: str = "customer", **changes: int) -> Orders:
 
 
 def held_ms(story: Scenario, party: str = "customer") -> int:
-    return story.now_ms - story.session.parties[party].held_since_ms
+    return story.now_ms - story.session.parties[party].since_ms
 
 
 def expect_unlimited(story: Scenario) -> None:
@@ -64,7 +64,7 @@ def test_without_a_limit_there_is_no_timer():
 
 def test_hold_before_the_consult_counts():
     story = holding()
-    since_ms = story.session.parties["customer"].held_since_ms
+    since_ms = story.session.parties["customer"].since_ms
     story.later(60_000).transfer("consult").confirms("agent")
     assert story.session.timers["hold"] == since_ms + LIMIT_MS
 

@@ -169,7 +169,7 @@ _CODECS = {
     ),
     "party": RecordCodec(
         Party,
-        always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
+        always=("label", "call_sid", "address", "status", "since_ms", "held", "muted", "left_reason"),
         logged=("label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference",
                 "early_media", "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises",
                 "coaches", "is_muted_guest"),

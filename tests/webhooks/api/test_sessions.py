@@ -82,7 +82,9 @@ async def test_sessions_can_be_asked_for_by_their_reference_also_ended_ones(api,
 
 
 async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, store):
-    await put(store, session(timers={"age": 1_795_086_400_000}, verified_version=2))
+    one = session(timers={"age": 1_795_086_400_000}, verified_version=2)
+    customer = replace(one.parties["customer"], since_ms=1_795_165_380_677)
+    await put(store, replace(one, parties=one.parties | {"customer": customer}))
 
     for path in (f"/sessions/{CALLER}", "/sessions"):
         answer = (await get(api, path))[1]
@@ -94,7 +96,8 @@ async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, sto
         assert (shown["version"], shown["ended_at"], shown["transfer"]) == (3, None, None)
         assert shown["parties"]["customer"] == {
             "call_sid": CALLER, "address": CUSTOMER_NUMBER, "label": shown["parties"]["customer"]["label"],
-            "status": "connected", "held": False, "muted": False, "left_reason": None,
+            "status": "connected", "since": "2026-11-20T09:03:00.677Z", "held": False, "muted": False,
+            "left_reason": None,
         }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ export function CallCard({ desk, at }) {
   const { session, own } = at;
   const about = desk.about(at);
   const isKnown = Boolean(session && own);
-  const text = isKnown ? sentence(session, own, (parties) => desk.since.lasts(session, parties, now.value)) : `You are in a call with ${about.from}.`;
+  const text = isKnown ? sentence(session, own, now.value) : `You are in a call with ${about.from}.`;
   const all = isKnown ? actions(session, own) : [];
   const likely = all.filter((one) => one.likely).slice(0, LIKELY_MAX);
   const rest = all.filter((one) => !likely.includes(one));

@@ -7,7 +7,7 @@ import { Commands } from "./commands.js";
 import { OneTab } from "./one-tab.js";
 import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
 import { Ring } from "./ring.js";
-import { nameOf, ownLeg, Since } from "./session.js";
+import { nameOf, ownLeg } from "./session.js";
 
 /** Presence is renewed at the first tick after this; a hidden page's timers may be late, then the stream's comments do it (ms). */
 const RENEW_EVERY_MS = 9_000;
@@ -45,7 +45,6 @@ export class Desk {
   asked = signal("");
   identity = signal("");
 
-  since = new Since();
   phone;
   current = computed(() => this.#withSession(this.phone.call.value));
   incoming = computed(() => this.#withSession(this.phone.ringing.value));
@@ -266,10 +265,8 @@ export class Desk {
   #session(session) {
     this.#seen.add(session.id);
     const sessions = new Map(this.sessions.value);
-    this.since.note(session);
     if (session.state === "ended" || !ownLeg(session, this.identity.value)) {
       sessions.delete(session.id);
-      this.since.forget(session.id);
     } else {
       sessions.set(session.id, session);
     }

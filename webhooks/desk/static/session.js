@@ -35,34 +35,10 @@ export function ownLeg(session, identity, sid = "") {
   return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
 }
 
-/** Since when each fact about a party holds, by the server's times. */
-export class Since {
-  #facts = new Map();
-
-  /** @param {object} session A new version. */
-  note(session) {
-    const before = this.#facts.get(session.id) ?? new Map();
-    const now = new Map();
-    for (const [, party] of present(session)) {
-      const fact = party.held ? "held" : party.status;
-      const known = before.get(party.label);
-      const first = fact === "held" ? session.updated_at : session.created_at;
-      const since = known?.fact === fact ? known.since : before.size ? session.updated_at : first;
-      now.set(party.label, { fact, since });
-    }
-    this.#facts.set(session.id, now);
-  }
-
-  forget(id) {
-    this.#facts.delete(id);
-  }
-
-  /** How long the facts about all these parties hold, as " for 12 s". */
-  lasts(session, parties, nowMs) {
-    const known = parties.map(({ label }) => this.#facts.get(session.id)?.get(label)).filter(Boolean);
-    const sinceMs = Math.max(...known.map(({ since }) => Date.parse(since)));
-    return Number.isFinite(sinceMs) ? ` for ${span(nowMs - sinceMs)}` : "";
-  }
+/** How long all these parties have been as they are, as " for 12 s"; empty if one's time is unknown. */
+function lasts(parties, nowMs) {
+  const sinceMs = Math.max(...parties.map(({ since }) => Date.parse(since)));
+  return Number.isFinite(sinceMs) ? ` for ${span(nowMs - sinceMs)}` : "";
 }
 
 /**
@@ -70,10 +46,10 @@ export class Since {
  *
  * @param {object} session
  * @param {[string, object]} own The agent's own leg.
- * @param {(parties: object[]) => string} lasts How long, in words.
+ * @param {number} nowMs The server's time.
  * @returns {string}
  */
-export function sentence(session, own, lasts) {
+export function sentence(session, own, nowMs) {
   const others = present(session).filter(([name, party]) => name !== own[0] && !name.startsWith("supervisor") && party.label);
   const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
   const talking = others.filter(([, party]) => party.status === "connected" && !party.held);
@@ -83,14 +59,14 @@ export function sentence(session, own, lasts) {
   if (own[1].status === "confirming") {
     lines.push("You hear why you are called. Press 1 to take the call.");
   } else if (own[1].held) {
-    lines.push(`You wait on hold${lasts([own[1]])}.`, talking.length > 1 ? `${named(talking)} talk.` : "");
+    lines.push(`You wait on hold${lasts([own[1]], nowMs)}.`, talking.length > 1 ? `${named(talking)} talk.` : "");
   } else if (talking.length) {
-    lines.push(`You talk to ${named(talking)}${lasts([own[1], ...talking.map(([, party]) => party)])}.`);
+    lines.push(`You talk to ${named(talking)}${lasts([own[1], ...talking.map(([, party]) => party)], nowMs)}.`);
   } else {
     lines.push(rung.length || waiting.length ? "" : "You are alone in this call.");
   }
-  lines.push(...waiting.map(([, party]) => `${nameOf(party.address)} waits with music${lasts([party])}.`));
-  lines.push(...rung.map(([, party]) => `${nameOf(party.address)} is being called${lasts([party])}.`));
+  lines.push(...waiting.map(([, party]) => `${nameOf(party.address)} waits with music${lasts([party], nowMs)}.`));
+  lines.push(...rung.map(([, party]) => `${nameOf(party.address)} is being called${lasts([party], nowMs)}.`));
   return lines.filter(Boolean).join(" ");
 }
 
