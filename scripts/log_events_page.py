@@ -77,6 +77,7 @@ MEANINGS = {
     "rest_limit_reduced": "Twilio answered 429; this worker now sends at most `count` requests at a time.",
     "rest_limit_restored": "Twilio answers again, so the circuit breaker closed; `reason` is why it had opened.",
     "rollback_found": "After a rollback, `sessions` live sessions of the partition read Twilio first.",
+    "writes_unreplicated": "`count` writes count without a copy: no replica is connected, and Redis takes writes.",
     "writes_refused": "A commit dropped outcomes or statuses of commands: the keys in `names` hold something else.",
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",

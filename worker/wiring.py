@@ -93,6 +93,7 @@ class WorkerParts:
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
         receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
         primary = primary_of(url, settings.prefix)
+        primary.replication.on_unreplicated = metrics.unreplicated_writes.inc
         client = environment.redis(url, primary, max_connections=256)
         reserved = environment.redis(url, primary, max_connections=2 * partitions + 32)
         blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)

@@ -5,7 +5,7 @@ from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
-from conferral.storage.connection.client import Client, as_store_errors
+from conferral.storage.connection.client import Client, as_store_errors, ask
 from conferral.storage.connection.primary import Sentinels
 from conferral.storage.connection.url import Address, RedisUrl, Topology
 
@@ -50,10 +50,14 @@ async def check_failover(client: Client, url: str, info: dict[str, Any]) -> list
         lines = [fail("replicas", found, "update Redis to 6.2.7 or newer")]
     else:
         lines = [check_replicas(replicas, settings, may_fail_over=may_fail_over)]
+    if replicas or may_fail_over:
+        lines += await _check_wait(client)
     lag = settings.get(MAX_LAG, "")
     if "0" in (settings.get(MIN_REPLICAS), lag):
         lag = _LAG_S  # as the check of the replicas advises
-    return [*lines, await _check_sentinels(parsed, lag)] if may_fail_over else lines
+    if may_fail_over:
+        lines += [await _check_sentinels(parsed, lag), *await _check_priorities(parsed)]
+    return lines
 
 
 def _check_count(replicas: int) -> CheckResult:
@@ -79,6 +83,32 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
     if replicas <= int(least):
         return warn("replicas", f"{found}: if one fails, Redis takes no writes", "add another replica")
     return ok("replicas", found)
+
+
+async def _check_wait(client: Client) -> list[CheckResult]:
+    """Check that Redis has WAIT; return no line if it does."""
+    try:
+        await ask(client, "WAIT", 0, 1)
+    except StoreError as error:
+        found = f"WAIT is refused: {error}. A failover may lose what was acknowledged"
+        return [warn("replicas", found, "allow WAIT for this user; some managed services have none")]
+    return []
+
+
+async def _check_priorities(url: RedisUrl) -> list[CheckResult]:
+    """Check that Sentinels choose the replica that has most.
+
+    Return no line if they do.
+    """
+    try:
+        with as_store_errors():
+            priorities = await Sentinels(url).replica_priorities()
+    except StoreError:
+        return []  # the user of the Sentinels may not be allowed to
+    if len(priorities) < 2:
+        return []
+    found = f"replica-priority {', '.join(map(str, sorted(priorities)))}: a failover may choose a replica that lags"
+    return [warn("replicas", found, "CONFIG SET replica-priority 100 on all servers, also in redis.conf")]
 
 
 async def _check_sentinels(url: RedisUrl, lag: str) -> CheckResult:

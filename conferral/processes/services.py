@@ -87,6 +87,7 @@ async def run_webhooks(
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
     url, primary = settings.redis_url, find_primary(settings)
+    primary.replication.on_unreplicated = metrics.unreplicated_writes.inc
     client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)

@@ -117,6 +117,10 @@ class Metrics:
             "lost), `unproven` (something is lost, or may be: what was sent before is verified)",
             ["outcome"],
         )
+        self.unreplicated_writes = self._counter(
+            "conferral_redis_unreplicated_writes_total",
+            "Writes that count although no replica has them: none is connected, and Redis takes writes all the same",
+        )
         self.lease_round_trip = self._gauge(
             "conferral_lease_round_trip_seconds",
             "How long Redis took to renew this worker's leases; leases last three times as long, 2 to 10 s",

@@ -96,7 +96,8 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     if traceparent := tracing.traceparent():
         fields = {**fields, tracing.FIELD: traceparent}
     entry = (part for pair in fields.items() for part in pair)
-    return str((await ask(client, "XADD", keys.commands, "*", *entry)).decode())
+    (entry_id,) = await run_or_raise(client, ("XADD", keys.commands, "*", *entry), is_durable=True)
+    return str(entry_id.decode())
 
 
 async def count_waiting(client: Client, keys: Keys) -> int:

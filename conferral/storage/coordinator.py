@@ -204,7 +204,8 @@ class Lease:
 async def claim_partition(client: Client, keys: Keys, partition: int, holder: str, clock: Clock) -> Lease:
     """Make `holder` the partition's owner, or raise EpochUsedError."""
     requested_at_s = clock.monotonic_s()
-    answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0, "", ""])
+    arguments: list[scripts.Argument] = [holder, "", round(VERIFY_S * 1000), 0, "", ""]
+    answer = await scripts.hold_partition.durably(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
     commit_number, now_ms, verify_until_ms = map(int, answer[1:4])
@@ -273,9 +274,12 @@ async def _confirm(
 
 
 async def _hold(client: Client, keys: Keys, partition: int, arguments: list[scripts.Argument]) -> list[bytes]:
-    names = [keys.lease(partition), keys.events(partition)]
-    answer: list[bytes] = await scripts.hold_partition(client, names, arguments)
+    answer: list[bytes] = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
     return answer
+
+
+def _lease_keys(keys: Keys, partition: int) -> list[str]:
+    return [keys.lease(partition), keys.events(partition)]
 
 
 async def acquire_dial_permit(client: Client, keys: Keys, name: str, per_second: float, *, urgent: bool) -> float:

@@ -135,9 +135,14 @@ class OutcomeQueue:
         ]
 
     async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
-        """Return entries with their ids, if the stream still has them."""
+        """Return entries with their ids, if the stream still has them.
+
+        A replica has them then: what is sent must not be lost.
+        """
         # While the key is another program's, they are unknown, not gone.
-        found = await run_or_raise(self._client, *(("XRANGE", self._keys.outcomes, one, one) for one in ids))
+        reads = [("XRANGE", self._keys.outcomes, one, one) for one in ids]
+        # After the reads, on the same connection: WAIT waits for a write.
+        *found, _ = await run_or_raise(self._client, *reads, ("SET", self._keys.probe, 0), is_durable=True)
         return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
 
     async def settle(self, head: QueuedOutcome, now_ms: int) -> None:

@@ -37,8 +37,13 @@ def test_primary_that_is_cut_off_must_refuse_writes(replicas, given, may_fail_ov
     assert bool(line.fix) is (status != "ok")
 
 
-def server_with(**given: Any) -> Any:
-    """Has settings; the others can't be read."""
+def server_with(*, wait: Any = None, **given: Any) -> Any:
+    """Has settings; the others can't be read. `wait` is what it answers to WAIT."""
+
+    async def execute_command(*_command: Any) -> Any:
+        if isinstance(wait, Exception):
+            raise wait
+        return wait
 
     async def config_get(name: str) -> dict[str, Any]:
         key = name.replace("-", "_")
@@ -46,11 +51,14 @@ def server_with(**given: Any) -> Any:
             raise NoPermissionError("this user has no permissions", status_code="NOPERM")
         return {name: given[key]}
 
-    return SimpleNamespace(config_get=config_get)
+    return SimpleNamespace(config_get=config_get, execute_command=execute_command)
 
 
-def sentinels_have(monkeypatch: pytest.MonkeyPatch, *down_after_ms: int | None) -> None:
-    """Each has a setting of its own; None of one that doesn't answer."""
+def sentinels_have(
+    monkeypatch: pytest.MonkeyPatch, *down_after_ms: int | None, priorities: tuple[int, ...] = (100,)
+) -> None:
+    """Each has a setting of its own; None of one that doesn't answer. `priorities` are those of the replicas."""
+    monkeypatch.setattr(failover.Sentinels, "replica_priorities", AsyncMock(return_value=set(priorities)))
     found = {
         (f"h{number}", 26_379): None if value is None else {"down-after-milliseconds": value}
         for number, value in enumerate(down_after_ms, start=1)
@@ -88,6 +96,18 @@ async def test_sentinels_are_judged_by_the_lag_that_is_advised(monkeypatch, give
     sentinels_have(monkeypatch, 5_000)
     lines = await check_failover(server_with(**given), SENTINEL, {"connected_slaves": 2})
     assert [line.status for line in lines] == statuses
+
+
+async def test_refused_wait_and_different_priorities_are_reported(monkeypatch):
+    sentinels_have(monkeypatch, 5_000, priorities=(10, 100))
+    client = server_with(
+        wait=ResponseError("unknown command 'WAIT'"), min_replicas_to_write="1", min_replicas_max_lag="2"
+    )
+    lines = await check_failover(client, SENTINEL, {"connected_slaves": 2})
+    assert [(line.status, line.found.partition(":")[0]) for line in lines if line.status != "ok"] == [
+        ("warn", "WAIT is refused"),
+        ("warn", "replica-priority 10, 100"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ class Redis:
         self.answer: Callable[[list[Any], int], Answers] = lambda commands, _number: [one[0] for one in commands]
         #: When each pipeline was sent, seconds, and with how many commands.
         self.sent: list[tuple[float, int]] = []
+        #: Whether each had to be on a replica.
+        self.durable: list[bool] = []
         #: How many are under way, and were at most.
         self.running = self.running_most = 0
         #: How often it was found unreachable.
@@ -38,8 +40,9 @@ class Redis:
     def note(self) -> None:
         self.unreachable += 1
 
-    async def run(self, _client: object, given: Sequence[Any]) -> Answers:
+    async def run(self, _client: object, given: Sequence[Any], *, is_durable: bool) -> Answers:
         commands = list(given)
+        self.durable.append(is_durable)
         self.sent.append((round(now_s(), 3), len(commands)))
         self.running += 1
         self.running_most = max(self.running_most, self.running)
@@ -84,6 +87,13 @@ async def test_what_arrives_together_is_sent_together_up_to_a_size(redis, monkey
     answers = await asyncio.gather(*(redis.start(f"c{number}") for number in range(7)))
     assert answers == [[f"c{number}"] for number in range(7)]
     assert [count for _, count in redis.sent] == [3, 3, 1]
+
+
+@story
+async def test_one_durable_command_makes_its_pipeline_durable(redis) -> None:
+    await asyncio.gather(redis.start(), redis.start())
+    await asyncio.gather(redis.start(), redis.queue.run(("XADD",), is_durable=True))
+    assert redis.durable == [False, True]
 
 
 @story

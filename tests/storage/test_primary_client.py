@@ -362,6 +362,14 @@ async def test_settings_are_read_from_each_sentinel_that_is_listed_or_known() ->
     assert by_port == {first.port: 5_000, second.port: 6_000, refusing.port: None, known.port: 1_000, gone.port: None}
 
 
+async def test_priorities_of_replicas_are_read_from_a_sentinel_that_answers() -> None:
+    gone = ScriptedServer(SENTINEL=CUT)
+    each = [fields(ip="127.0.0.1", port=1, flags="slave", **{"slave-priority": value}) for value in (100, 10, 100)]
+    first = ScriptedServer(SENTINEL=b"*%d\r\n%b" % (len(each), b"".join(each)))
+    async with serving(gone, first):
+        assert await Sentinels(RedisUrl.parse(sentinel_url(gone, first))).replica_priorities() == {10, 100}
+
+
 # ---- TLS ---------------------------------------------------------------------------------------------------------
 
 

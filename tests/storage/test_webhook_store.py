@@ -97,9 +97,14 @@ async def test_calls_of_an_identity_expire_after_a_minute_and_no_key_contains_it
 
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, publisher, client, keys, monkeypatch):
     flights, run_all = [], command_queue.run_all
-    monkeypatch.setattr(command_queue, "run_all", lambda to, batch: flights.append(len(batch)) or run_all(to, batch))
+
+    async def count(to, batch, *, is_durable):
+        flights.append((len(batch), is_durable))
+        return await run_all(to, batch, is_durable=is_durable)
+
+    monkeypatch.setattr(command_queue, "run_all", count)
     await asyncio.gather(*(publisher.publish(ringing(n)) for n in range(100)))
-    assert flights == [100]
+    assert flights == [(100, True)]
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     assert [event_in(fields).sequence for _, fields in entries] == list(range(100))
 

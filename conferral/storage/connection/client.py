@@ -7,6 +7,7 @@ Here, only the caller retries, because it knows whether a repetition is recogniz
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -72,15 +73,17 @@ async def ask(client: Client, *command: Any) -> Any:
         return await client.execute_command(*command)
 
 
-async def run_all(client: Client, commands: Iterable[Command]) -> list[Any]:
+async def run_all(client: Client, commands: Iterable[Command], *, is_durable: bool = False) -> list[Any]:
     """Run commands in one pipeline; return answers, refusals as values.
 
-    Send again, once, what a node refused with MOVED.
+    Send again, once, what a node refused with MOVED. `is_durable`: return once a replica has what they wrote, if Redis
+    has replicas.
     """
     waiting = list(commands)
-    answers = await _send(client, waiting)
+    send = client.execute_durably if is_durable else partial(_send, client)
+    answers: list[Any] = await send(waiting)
     if moved := [at for at, answer in enumerate(answers) if isinstance(answer, MovedAwayError)]:
-        for at, answer in zip(moved, await _send(client, [waiting[at] for at in moved]), strict=True):
+        for at, answer in zip(moved, await send([waiting[at] for at in moved]), strict=True):
             answers[at] = answer
     return answers
 
@@ -92,13 +95,13 @@ async def _send(client: Client, commands: Sequence[Command]) -> list[Any]:
     return list(await pipeline.execute(raise_on_error=False))
 
 
-async def run_or_raise(client: Client, *commands: Command) -> list[Any]:
-    """Run commands in one pipeline; raise a StoreError if any fails.
+async def run_or_raise(client: Client, *commands: Command, is_durable: bool = False) -> list[Any]:
+    """Run commands as `run_all` does; raise a StoreError if any fails.
 
     StoreUnreachableError if any may pass: the others may have been executed.
     """
     with as_store_errors():
-        answers = await run_all(client, commands)
+        answers = await run_all(client, commands, is_durable=is_durable)
         if errors := [one for one in answers if isinstance(one, Exception)]:
             raise next(filter(_is_passing, errors), errors[0])
     return answers

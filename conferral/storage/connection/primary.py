@@ -26,6 +26,7 @@ from conferral.storage.connection.errors import (
     WrongTopologyError,
     as_connection_error,
 )
+from conferral.storage.connection.replication import Replication
 from conferral.storage.connection.url import Address, RedisUrl, Topology
 
 #: Minimum interval between two questions, and between reconnects, seconds: the answer may be the old one for a while.
@@ -63,6 +64,7 @@ class Primary:
         self, find: Find, topology: Topology = Topology.SERVER, ask_another: AskAnother = lambda: None
     ) -> None:
         self.topology = topology
+        self.replication = Replication(is_expected=topology is not Topology.SERVER)
         #: Where it was found last; None before, and if the URL names it.
         self.address: Address | None = None
         #: Connections of an earlier generation connect again before their next use.
@@ -223,6 +225,11 @@ class Sentinels:
                 continue
             waiting += [(one["ip"], int(one["port"])) for one in others]
         return found
+
+    async def replica_priorities(self) -> set[int]:
+        """Return the `replica-priority` of each replica that a Sentinel knows."""
+        found = await self._first_answer("SENTINEL SLAVES", self._url.name)
+        return {int(one["slave-priority"]) for one in found}
 
     def _connect(self, address: Address) -> Redis:
         login = {"username": None, "password": None} | self._url.sentinel_login

@@ -8,12 +8,15 @@ reads. What a cluster's node refused with MOVED was not executed, so it is sent 
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
 from redis.connection import HiredisRespSerializer
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.errors import (
     NOT_PRIMARY_WORDS,
@@ -23,6 +26,7 @@ from conferral.storage.connection.errors import (
     error_word,
 )
 from conferral.storage.connection.primary import Primary
+from conferral.storage.connection.replication import ASK, WAIT, WAIT_MAX_S, Replication
 from conferral.storage.connection.url import Topology
 
 
@@ -58,6 +62,7 @@ class _ConnectionMixin:
                 self._primary.suspect(generation)
                 raise
             self._generation = generation
+            self._primary.replication.expire()
 
     async def _check_role(self, generation: int) -> None:
         """Leave a server that Sentinels name, but that is not a primary.
@@ -119,6 +124,71 @@ class ErrorMappingRedis(redis_asyncio.Redis):
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
             except MovedAwayError:
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    async def execute_durably(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run commands together; return once a replica has what they wrote.
+
+        Refusals are values. After an error, the result is unknown, and a repetition must write something, too: WAIT
+        waits for what its connection wrote last.
+        """
+        with as_connection_error():
+            connection = await self.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                return await self._write(connection, self.replication, commands)
+            finally:
+                await self.connection_pool.release(connection)
+
+    @property
+    def replication(self) -> Replication:
+        """What is known of the primary's replicas."""
+        primary: Primary = self.connection_pool.connection_kwargs["primary"]
+        return primary.replication
+
+    async def _write(self, connection: Any, replication: Replication, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        asks, waits = replication.must_ask, replication.must_wait
+        answers = await self._exchange(connection, [*commands, *[ASK] * asks, *[WAIT] * waits])
+        confirmed = answers.pop() if waits else None
+        if asks:
+            replication.note(answers.pop())
+        if not all(isinstance(answer, Exception) for answer in answers):  # else nothing was written
+            await self._wait(connection, replication, confirmed)
+        return answers
+
+    async def _wait(self, connection: Any, replication: Replication, answer: Any) -> None:
+        """Wait until a replica has what the connection wrote, if one must.
+
+        `answer` is that to the first WAIT; None if it was not sent.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + WAIT_MAX_S
+        while answer is not None or replication.must_wait:
+            if answer is None:
+                (answer,) = await self._exchange(connection, [WAIT])
+            if isinstance(answer, Exception):
+                if not replication.note_refusal(answer):
+                    raise RedisConnectionError("the server is no longer the primary") from answer
+                break
+            if answer:
+                return
+            (info,) = await self._exchange(connection, [ASK])
+            replication.note(info)
+            if replication.refuses_writes:
+                raise RedisConnectionError("Redis refuses writes: no replica follows")
+            if replication.must_wait and loop.time() >= deadline_s:
+                raise RedisTimeoutError("no replica has the write")
+            answer = None
+        replication.count_unreplicated()
+
+    async def _exchange(self, connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands on one connection; return answers, refusals as values."""
+        await connection.send_packed_command(connection.pack_commands(commands))
+        answers: list[Any] = []
+        for command in commands:
+            try:
+                answers.append(await self.parse_response(connection, command[0]))
+            except ResponseError as error:
+                answers.append(error)
+        return answers
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
         """See redis-py; a transaction only if asked for."""

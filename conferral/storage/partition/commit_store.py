@@ -159,7 +159,7 @@ class CommitStore:
         shared, shared_keys = self._encode_shared(commit, len(names))
         names += shared_keys
         encoded = orjson.dumps(_encode(commit) | shared)
-        answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
+        answer = await scripts.commit_batch.durably(self._client, names, [lease.holder, *numbers, encoded])
         code, *found = answer
         match result := CommitResult(int(code)):
             case CommitResult.LOST:

@@ -152,7 +152,8 @@ class PartitionStore:
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
         """Mark an effect right before it is sent, with Twilio's time."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
-        return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
+        arguments: list[scripts.Argument] = [lease.holder, effect_id, sent_at_ms]
+        return MarkResult(int(await scripts.mark_sent.durably(self._client, keys, arguments)))
 
     async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
         """Add an effect that no event caused; keep an entry that exists."""
@@ -242,7 +243,7 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
 async def report_command(client: Client, keys: Keys, session_id: str, report: CommandReport) -> None:
     """Store a command's status, unless a later one is already stored."""
     arguments = [report.status.value, report.reason, session_id, COMMAND_TTL_S, report.code]
-    await scripts.report_command(client, [keys.command(report.command_id)], arguments)
+    await scripts.report_command.durably(client, [keys.command(report.command_id)], arguments)
 
 
 def _first_fields(entry: Entry) -> dict[bytes, bytes]:

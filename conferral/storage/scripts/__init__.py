@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from conferral.storage.connection.client import run_all
 from conferral.storage.connection.errors import as_store_errors
 
 Argument = str | bytes | int | float
@@ -36,6 +37,17 @@ class Script:
                 return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
             except NoScriptError:
                 return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
+
+    async def durably(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Run the script as a call does; return once a replica has what it wrote."""
+        rest = (len(keys), *keys, *arguments)
+        with as_store_errors():
+            (answer,) = await run_all(client, [("EVALSHA", self.sha, *rest)], is_durable=True)
+            if isinstance(answer, NoScriptError):
+                (answer,) = await run_all(client, [("EVAL", self.text, *rest)], is_durable=True)
+            if isinstance(answer, Exception):
+                raise answer
+        return answer
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
         """Return a pipeline's command, with the text in case Redis forgot it."""

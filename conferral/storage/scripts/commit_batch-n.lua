@@ -73,7 +73,10 @@ end
 -- Fencing: after a takeover, a commit by the former owner writes nothing.
 if call('HGET', lease, 'holder') ~= holder then return {0} end
 local last = tonumber(call('HGET', lease, 'commit') or '0')
-if last == tonumber(number) then return {2} end
+if last == tonumber(number) then
+  call('HSET', lease, 'commit', number)  -- WAIT waits for a write
+  return {2}
+end
 if last ~= tonumber(number) - 1 then return {3} end
 
 -- A command on a key of another type returns an error, which pcall() makes a table.

@@ -21,7 +21,10 @@ if redis.call('HGET', lease, 'holder') ~= holder then return 0 end
 local body = redis.call('HGET', outbox, effect_id)
 if not body then return 0 end
 local mark = '{"sent_at_ms":'
-if string.sub(body, 1, #mark) == mark then return 2 end
+if string.sub(body, 1, #mark) == mark then
+  redis.call('HSET', outbox, effect_id, body)  -- WAIT waits for a write
+  return 2
+end
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', outbox, '')
 redis.call('HSET', outbox, effect_id, mark .. sent_at_ms .. ',' .. string.sub(body, 2))

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -24,6 +24,12 @@ PIPELINE_MAX, PIPELINES_MAX = 500, 2
 CALLERS_MAX = 1_000
 
 
+class _Caller(NamedTuple):
+    commands: Sequence[Command]
+    done: asyncio.Future[list[Any]]
+    is_durable: bool
+
+
 class CommandQueue:
     """Runs commands in shared pipelines, each caller's within a deadline."""
 
@@ -31,7 +37,7 @@ class CommandQueue:
         self._client = client
         self._deadline_s = deadline_s
         self._on_unreachable = on_unreachable
-        self._waiting: deque[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = deque()
+        self._waiting: deque[_Caller] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._callers = 0
 
@@ -40,8 +46,8 @@ class CommandQueue:
         """Whether a quarter of the space is used up."""
         return self._callers > CALLERS_MAX // 4
 
-    async def run(self, *commands: Command) -> list[Any]:
-        """Run commands together; return their answers.
+    async def run(self, *commands: Command, is_durable: bool = False) -> list[Any]:
+        """Run commands together; return their answers, see `run_all`.
 
         Raise StoreUnreachableError if too many wait, or if the deadline has passed: then the result is unknown.
         """
@@ -53,7 +59,7 @@ class CommandQueue:
         try:
             while True:
                 try:
-                    return await self._try(commands, deadline_s)
+                    return await self._try(commands, deadline_s, is_durable=is_durable)
                 except StoreUnreachableError as error:
                     if not is_transient(error.__cause__):
                         raise
@@ -69,10 +75,10 @@ class CommandQueue:
         while self._senders:
             await asyncio.wait(self._senders)
 
-    async def _try(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
+    async def _try(self, commands: Sequence[Command], deadline_s: float, *, is_durable: bool) -> list[Any]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
-        self._waiting.append((commands, done))
+        self._waiting.append(_Caller(commands, done, is_durable))
         if len(self._senders) < PIPELINES_MAX:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
@@ -94,12 +100,12 @@ class CommandQueue:
             while self._waiting:
                 some = [self._waiting.popleft() for _ in range(min(len(self._waiting), PIPELINE_MAX))]
                 # Those whose callers still wait.
-                await self._send_batch([(commands, done) for commands, done in some if not done.done()])
+                await self._send_batch([one for one in some if not one.done.done()])
         finally:
             # In the same turn of the loop as the last answer: a caller that comes then must not count on this sender.
             self._senders -= {asyncio.current_task()}
 
-    async def _send_batch(self, batch: Sequence[tuple[Sequence[Command], asyncio.Future[list[Any]]]]) -> None:
+    async def _send_batch(self, batch: Sequence["_Caller"]) -> None:
         """Run the callers' commands in one pipeline, and give each its answers.
 
         A refusal is an answer, too; a broken connection is the answer to all.
@@ -107,11 +113,13 @@ class CommandQueue:
         if not batch:
             return
         try:
-            answers = iter(await run_all(self._client, [one for commands, _ in batch for one in commands]))
+            commands = [command for one in batch for command in one.commands]
+            is_durable = any(one.is_durable for one in batch)
+            answers = iter(await run_all(self._client, commands, is_durable=is_durable))
         except (RedisError, OSError) as error:
-            answers = iter([error] * sum(len(commands) for commands, _ in batch))
-        for commands, done in batch:
-            _answer(done, list(islice(answers, len(commands))))
+            answers = iter([error] * sum(len(one.commands) for one in batch))
+        for one in batch:
+            _answer(one.done, list(islice(answers, len(one.commands))))
 
 
 def _answer(done: asyncio.Future[list[Any]], answers: list[Any]) -> None:

@@ -104,7 +104,7 @@ class WebhookStore:
         Under load, drop an event that has no effect.
         """
         if not (event.ignored_because and await self._should_drop(event)):
-            await self._queue.run(*self.write_commands(event, call_sid))
+            await self._queue.run(*self.write_commands(event, call_sid), is_durable=True)
 
     async def _should_drop(self, event: Event) -> bool:
         """Whether Redis or the workers are behind; count and log it."""
@@ -124,7 +124,7 @@ class WebhookStore:
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """Publish an event; return its session, None if Redis does not know it."""
         read = ("HGETALL", self._keys.session(event.session_id))
-        answers = await self._queue.run(*self.write_commands(event, call_sid), read)
+        answers = await self._queue.run(*self.write_commands(event, call_sid), read, is_durable=True)
         return _session_of(answers[-1])
 
     async def read(self, session_id: str) -> Session | None:
@@ -170,7 +170,8 @@ class WebhookStore:
 
         Returns the newest session's id, which another claim may have set.
         """
-        (claimed,) = await self._queue.run(self._call_index.claim_visit(call_sid, ended_id, new_id))
+        claim = self._call_index.claim_visit(call_sid, ended_id, new_id)
+        (claimed,) = await self._queue.run(claim, is_durable=True)
         return str(claimed.decode(errors="replace"))
 
     async def claim_gate(
@@ -182,7 +183,8 @@ class WebhookStore:
         `released_dials`, whose parties have left or are released, loses the ring group to this dial.
         """
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
-        (claim,) = await self._queue.run(scripts.claim_gate.command([self._keys.gates(session_id)], arguments))
+        command = scripts.claim_gate.command([self._keys.gates(session_id)], arguments)
+        (claim,) = await self._queue.run(command, is_durable=True)
         return GateClaim(int(claim))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:

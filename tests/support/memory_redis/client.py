@@ -81,6 +81,13 @@ class MemoryClient(AsyncCoreCommands):
         assert not caller.startswith("conferral.") or caller == run_all.__module__, "a pipeline besides run_all()"
         return MemoryPipeline(self, transaction=transaction)
 
+    async def execute_durably(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """See `ErrorMappingRedis`. It has no replicas."""
+        pipeline = MemoryPipeline(self, transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await pipeline.execute(raise_on_error=False)
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """See redis-py. A client that was closed may be used again, as there."""
 

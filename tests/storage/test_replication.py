@@ -1,0 +1,266 @@
+"""Writes count once a replica has them: real servers, whose replica follows through a relay that holds bytes back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from conferral.runtime.clock import SystemClock
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import command_stream, coordinator, scripts
+from conferral.storage.call_index import CallIndex
+from conferral.storage.connection import redis_classes
+from conferral.storage.connection.client import Client, make_client, run_or_raise
+from conferral.storage.connection.primary import Primary
+from conferral.storage.connection.url import Topology
+from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import report_command
+from tests.support.ports import HOST, free_port
+from tests.support.redis_node import Node, until
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("test", 4)
+
+
+class Servers:
+    """A primary, and a replica behind a relay."""
+
+    def __init__(self, program: Path, folder: Path, relay: Relay, primary: Node) -> None:
+        self.primary, self.relay = primary, relay
+        self.replica = Node(program, folder, free_port(), ["--replicaof", HOST, relay.port])
+
+    async def attach(self) -> None:
+        """Starts the replica, and waits until it follows."""
+        await asyncio.to_thread(self.replica.start)
+        await asyncio.to_thread(until, self.follows, "the replica follows")
+
+    def follows(self) -> bool:
+        return any(value.get("state") == "online" for value in self._info().values() if isinstance(value, dict))
+
+    def lag(self) -> None:
+        """Holds back what the primary sends to the replica."""
+        self.relay.fall_silent()
+
+    def catch_up(self) -> None:
+        self.relay.fall_silent(lambda _source: False)
+
+    def waits(self) -> int:
+        """How often WAIT was run on the primary."""
+        with self.primary.client() as client:
+            return int(client.info("commandstats").get("cmdstat_wait", {}).get("calls", 0))
+
+    def offset(self) -> int:
+        return int(self._info()["master_repl_offset"])
+
+    def _info(self) -> dict[str, Any]:
+        with self.primary.client() as client:
+            return dict(client.info("replication"))
+
+
+@asynccontextmanager
+async def started(program: Path, folder: Path, *options: object) -> AsyncIterator[Servers]:
+    primary = Node(program, folder, free_port(), options)
+    primary.start()
+    async with Relay(primary.port) as relay:
+        servers = Servers(program, folder, relay, primary)
+        try:
+            yield servers
+        finally:
+            servers.replica.kill()
+            primary.kill()
+
+
+@pytest.fixture
+async def servers(redis_program: Path, tmp_path: Path) -> AsyncIterator[Servers]:
+    async with started(redis_program, tmp_path) as one:
+        yield one
+
+
+@asynccontextmanager
+async def client_of(servers: Servers, primary: Primary | None = None) -> AsyncIterator[Client]:
+    client = make_client(f"redis://{HOST}:{servers.primary.port}", primary)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def has(servers: Servers, key: str) -> None:
+    """Waits until the primary has a key."""
+    await asyncio.to_thread(until, lambda: bool(servers.primary.ask("EXISTS", key)), f"{key} is there")
+
+
+async def test_write_is_answered_once_a_replica_has_it(servers: Servers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "first", 1), is_durable=True)  # now it knows of the replica
+        servers.lag()
+        write = asyncio.ensure_future(run_or_raise(client, ("SET", "late", 1), is_durable=True))
+        await has(servers, "late")
+        waits = servers.waits()
+        await asyncio.to_thread(until, lambda: servers.waits() > waits + 1, "WAIT is repeated")
+        assert not write.done()
+        servers.catch_up()
+        await write
+        assert servers.replica.ask("GET", "late") == "1"
+
+
+async def test_result_is_unknown_while_the_replica_lags(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_classes, "WAIT_MAX_S", 0.3)
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("SET", "first", 1)])
+        servers.lag()
+        with pytest.raises(RedisTimeoutError):
+            await client.execute_durably([("SET", "late", 1)])
+        servers.catch_up()
+        await client.execute_durably([("SET", "late", 1)])
+
+
+async def test_lone_server_is_never_waited_for(servers: Servers) -> None:
+    async with client_of(servers) as client:
+        assert await client.execute_durably([("SET", "a", 1), ("GET", "a")]) == [True, b"1"]
+        assert servers.waits() == 0
+        await servers.attach()
+        client.replication.expire()
+        await client.execute_durably([("SET", "a", 2)])
+        assert servers.waits() == 1
+
+
+async def test_write_counts_without_the_only_replica_and_is_counted(servers: Servers) -> None:
+    await servers.attach()
+    unreplicated = []
+    async with client_of(servers) as client:
+        client.replication.on_unreplicated = lambda: unreplicated.append(1)
+        await client.execute_durably([("SET", "a", 1)])
+        servers.replica.kill()
+        await asyncio.to_thread(until, lambda: not servers.follows(), "the replica has gone")
+        await client.execute_durably([("SET", "a", 2)])
+        assert unreplicated == [1]
+
+
+async def test_write_does_not_count_if_redis_refuses_writes_without_a_replica(
+    redis_program: Path, tmp_path: Path
+) -> None:
+    async with started(redis_program, tmp_path, "--min-replicas-to-write", 1, "--min-replicas-max-lag", 2) as servers:
+        await servers.attach()
+        async with client_of(servers) as client:
+            await asyncio.to_thread(until, lambda: bool(servers.primary.ask("SET", "a", "1")), "it takes writes")
+            await client.execute_durably([("SET", "a", 1)])
+            servers.lag()
+            written = asyncio.ensure_future(client.execute_durably([("SET", "a", 2)]))
+            await asyncio.to_thread(until, lambda: servers.primary.ask("GET", "a") == "2", "it is written")
+            servers.replica.kill()
+            servers.catch_up()
+            with pytest.raises((RedisConnectionError, RedisTimeoutError)):
+                await written
+
+
+async def test_sentinels_and_clusters_are_waited_for_before_a_replica_is_known(servers: Servers) -> None:
+    async def find() -> tuple[str, int]:
+        return HOST, servers.primary.port
+
+    unreplicated = []
+    async with client_of(servers, Primary(find, Topology.CLUSTER)) as client:
+        client.replication.on_unreplicated = lambda: unreplicated.append(1)
+        await client.execute_durably([("SET", "a", 1)])
+        assert servers.waits() == 1
+        await client.execute_durably([("SET", "a", 2)])  # no replica is connected, as Redis has just said
+        assert servers.waits() == 1
+        assert unreplicated == [1, 1]
+
+
+async def test_service_without_wait_counts_as_one_server(servers: Servers) -> None:
+    await servers.attach()
+    servers.primary.ask("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-wait")
+    client = make_client(f"redis://app:pw@{HOST}:{servers.primary.port}")
+    try:
+        assert await client.execute_durably([("SET", "a", 1)]) == [True]
+        assert client.replication.lacks_wait
+        assert not client.replication.must_wait
+    finally:
+        await client.aclose()
+
+
+async def test_refusal_is_a_value_and_is_not_waited_for(servers: Servers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("SET", "a", 1)])
+        servers.lag()
+        (refusal,) = await client.execute_durably([("LPUSH", "a", 1)])
+        assert "WRONGTYPE" in str(refusal)
+        servers.catch_up()
+
+
+async def test_script_that_redis_has_forgotten_is_sent_again_and_waited_for(servers: Servers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        servers.primary.ask("SCRIPT", "FLUSH")
+        servers.lag()
+        report = CommandReport("C1", CommandStatus.DONE, "")
+        writing = asyncio.ensure_future(report_command(client, KEYS, "CA1", report))
+        await has(servers, KEYS.command("C1"))
+        assert not writing.done()
+        servers.catch_up()
+        await writing
+        assert servers.replica.ask("HGET", KEYS.command("C1"), "status") == "done"
+
+
+async def test_command_is_published_once_a_replica_has_it(servers: Servers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        servers.lag()
+        publishing = asyncio.ensure_future(command_stream.publish(client, KEYS, {"type": "end", "session": "CA1"}))
+        await has(servers, KEYS.commands)
+        assert not publishing.done()
+        servers.catch_up()
+        assert await publishing
+
+
+async def test_repetitions_write_something_to_wait_for(servers: Servers) -> None:
+    """From Redis 7.2 on, WAIT waits for the last write of its connection, not for what it has read."""
+    await servers.attach()
+
+    async def visit(client: Client) -> None:
+        await run_or_raise(client, CallIndex(KEYS).claim_visit("CA1", "", "CA1"))
+
+    async def report(client: Client) -> None:
+        await report_command(client, KEYS, "CA1", CommandReport("C1", CommandStatus.DONE, ""))
+
+    async def claim(client: Client) -> None:
+        holder: list[scripts.Argument] = ["3:worker", "", 1000, 0, "", ""]
+        await scripts.hold_partition(client, [KEYS.lease(1), KEYS.events(1)], holder)
+
+    async def gate(client: Client) -> None:
+        await scripts.claim_gate(client, [KEYS.gates("CA1")], ["D1", "CA2", "group", 60])
+
+    async def mark(client: Client) -> None:
+        await scripts.mark_sent(client, [KEYS.lease(1), KEYS.outbox(1)], ["3:worker", "E1", 1])
+
+    async with client_of(servers) as client:
+        await client.hset(KEYS.outbox(1), "E1", b'{"kind":"x"}')
+        for repeated in (visit, report, claim, gate, mark):
+            await repeated(client)
+            before = servers.offset()
+            await repeated(client)
+            assert servers.offset() > before, repeated.__name__
+
+
+async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: Servers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        servers.lag()
+        claiming = asyncio.ensure_future(coordinator.claim_partition(client, KEYS, 1, "3:worker", SystemClock()))
+        await has(servers, KEYS.lease(1))
+        assert not claiming.done()
+        servers.catch_up()
+        assert (await claiming).holder == "3:worker"
