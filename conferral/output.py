@@ -113,6 +113,11 @@ def print_json_line(value: object) -> None:
     typer.echo(json.dumps(value))
 
 
+def print_file(content: bytes) -> None:
+    """Print a result that is a file, such as CSV, as it is."""
+    typer.echo(content, nl=False)
+
+
 def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str | int) -> None:
     """Print to standard error why something was not done."""
     if as_json:

@@ -1,21 +1,20 @@
 """The report of a day: for the page, and as CSV."""
 
-import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
-from io import StringIO
-from itertools import chain
 from sys import maxsize
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.operations.redis_access import RedisAccess
+from conferral.outcomes.outcome import OutcomeRecord
 from conferral.outcomes.report import OutcomeReport, period_line, read_report, report_notes, tables, totals
+from conferral.outcomes.report_csv import CsvKind, ReportCsv
 from conferral.runtime.clock import Clock, start_of_day
 from conferral.runtime.redaction import display_address
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response
@@ -29,7 +28,7 @@ READ_EVERY_S = 10.0
 _REPORTS_MAX = 64
 #: Calls of a row that the page lists (count).
 CALLS_MAX = 200
-_PARAMETERS = frozenset({"day", "zone", "full", "row"})
+_PARAMETERS = frozenset({"day", "zone", "full", "row", "rows"})
 
 
 class _Query(NamedTuple):
@@ -38,6 +37,8 @@ class _Query(NamedTuple):
     full: bool
     #: The key of a table's row whose calls are listed; or empty.
     row: str
+    #: What has a row in a file.
+    rows: CsvKind | None
 
 
 class DayReports:
@@ -50,7 +51,7 @@ class DayReports:
 
     async def read(self, day: date | None, zone: ZoneInfo | None) -> OutcomeReport:
         """Return a day's report, by default today's; raise StoreError."""
-        day = day or datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(zone).date()
+        day = day or self._today(zone)
         key = (day, zone.key if zone is not None else "")
         if key not in self._reports:
             while len(self._reports) >= _REPORTS_MAX:
@@ -58,11 +59,20 @@ class DayReports:
             self._reports[key] = SharedResult(partial(self._read, day, zone), READ_EVERY_S)
         return await self._reports[key]()
 
-    async def _read(self, day: date, zone: tzinfo | None) -> OutcomeReport:
+    async def read_each(self, day: date | None, zone: ZoneInfo | None, each: Callable[[OutcomeRecord], None]) -> None:
+        """Read a day's outcomes, by default today's; raise StoreError."""
+        await self._read(day or self._today(zone), zone, each)
+
+    def _today(self, zone: tzinfo | None) -> date:
+        return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(zone).date()
+
+    async def _read(
+        self, day: date, zone: tzinfo | None, each: Callable[[OutcomeRecord], None] | None = None
+    ) -> OutcomeReport:
         since_ms, until_ms = (round(1000 * start_of_day(day + timedelta(days=days), zone)) for days in (0, 1))
         # Of today, up to now, and never before its start.
         until_ms = max(since_ms, min(until_ms, self._clock.wall_ms()))
-        return await self._redis.run(lambda reader: read_report(reader, since_ms, until_ms))
+        return await self._redis.run(lambda reader: read_report(reader, since_ms, until_ms, each))
 
 
 class ReportRoutes:
@@ -75,7 +85,8 @@ class ReportRoutes:
 
     async def as_json(self, request: web.Request) -> web.Response:
         """Return sentences and tables, and with `row` a row's calls."""
-        query, found = await self._read_request(request)
+        query = await self._query(request)
+        found = await self._reports.read(query.day, query.zone)
         data = self._data(query, found)
         calls = found.calls_of(query.row, full=query.full)
         shown = [
@@ -96,16 +107,14 @@ class ReportRoutes:
         return json_response(report)
 
     async def as_csv(self, request: web.Request) -> web.Response:
-        """Return all rows; a column has the unit of its numbers in its name."""
-        query, found = await self._read_request(request)
-        data = self._data(query, found)
-        rows = [{"since": data["since"], "until": data["until"], **row} for row in _csv_rows(data)]
-        text = StringIO()
-        writer = csv.DictWriter(text, dict.fromkeys(chain.from_iterable(rows)))
-        writer.writeheader()
-        writer.writerows(rows)
-        named = {"Content-Disposition": f'attachment; filename="report-{query.day or "today"}.csv"'}
-        return web.Response(text=text.getvalue(), content_type="text/csv", headers=NO_STORE | named)
+        """Return a row for each call or each transfer, as the command does."""
+        query = await self._query(request)
+        if query.rows is None:
+            raise RequestError("invalid", f"rows must be {' or '.join(get_args(CsvKind))}")
+        rows = ReportCsv(query.rows, full=query.full, zone=query.zone)
+        await self._reports.read_each(query.day, query.zone, rows.add)
+        named = {"Content-Disposition": f'attachment; filename="{query.rows}-{query.day or "today"}.csv"'}
+        return web.Response(body=rows.file(), content_type="text/csv", charset="utf-8", headers=NO_STORE | named)
 
     def _data(self, query: _Query, found: OutcomeReport) -> dict[str, Any]:
         """Return a report that names people as the directory does."""
@@ -114,13 +123,12 @@ class ReportRoutes:
             full=query.full, zone=query.zone, name_of=lambda one: names.get(one, one.removeprefix("client:"))
         )
 
-    async def _read_request(self, request: web.Request) -> tuple[_Query, OutcomeReport]:
+    async def _query(self, request: web.Request) -> _Query:
         sign_in = await self._access.sign_in_of(request)
         if sign_in is None:
             raise RequestError("unauthorized", "sign in on the console's page first")
         sign_in.token.require(Permission.READ)
-        query = _query_of(request)
-        return query, await self._reports.read(query.day, query.zone)
+        return _query_of(request)
 
 
 def _query_of(request: web.Request) -> _Query:
@@ -130,7 +138,8 @@ def _query_of(request: web.Request) -> _Query:
         raise RequestError("invalid", f"the parameters are {', '.join(sorted(_PARAMETERS))}, each once at most")
     day = _day_of(query["day"]) if query.get("day") else None
     zone = zone_of(query.get("zone", ""))
-    return _Query(day, zone, query.get("full") == "1", query.get("row", ""))
+    rows = next((one for one in get_args(CsvKind) if one == query.get("rows")), None)
+    return _Query(day, zone, query.get("full") == "1", query.get("row", ""), rows)
 
 
 def _day_of(text: str) -> date:
@@ -148,24 +157,3 @@ def zone_of(name: str) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError):  # all seen for names that are none
         return None
-
-
-def _csv_rows(data: Mapping[str, Any]) -> Iterator[dict[str, str | float]]:
-    """Yield the rows of all tables, as in JSON: what each counts, and numbers."""
-    for table, found in data.items():
-        if not isinstance(found, dict | list):
-            continue
-        # In a list, the first field is what a row counts.
-        rows = found.items() if isinstance(found, dict) else [(next(iter(one.values())), one) for one in found]
-        for row, value in rows:
-            numbers = value if isinstance(value, dict) else {"minutes" if table == "minutes" else "count": value}
-            known = (numbers | numbers.get("results", {})).items()
-            yield {"table": table, "row": _safe(row)} | {key: one for key, one in known if isinstance(one, int | float)}
-
-
-def _safe(cell: str) -> str:
-    """Return a cell that a spreadsheet takes as text, not as a formula.
-
-    Source: OWASP, CSV Injection.
-    """
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -115,6 +115,8 @@ class OutcomeReport:
     calls: defaultdict[tuple[str, str], dict[str, ReportedCall]] = field(
         default_factory=lambda: defaultdict(dict), repr=False
     )
+    #: Gets each outcome that counts.
+    each: Callable[[OutcomeRecord], None] | None = None
     _seen: set[str] = field(default_factory=set)
 
     def add(self, entry_id: str, fields: Fields) -> None:
@@ -128,6 +130,8 @@ class OutcomeReport:
         elif outcome.id not in self._seen:
             self._seen.add(outcome.id)
             self._count(outcome)
+            if self.each is not None:
+                self.each(outcome)
             call = ReportedCall(ended_ms, outcome.session, outcome.customer)
             for row in _rows_of(outcome):
                 self.calls[row][outcome.session] = call
@@ -303,14 +307,18 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
     }
 
 
-async def read_report(reader: SessionReader, since_ms: int, until_ms: int) -> OutcomeReport:
+async def read_report(
+    reader: SessionReader, since_ms: int, until_ms: int, each: Callable[[OutcomeRecord], None] | None = None
+) -> OutcomeReport:
     """Read a period's outcomes, in chunks; the end is not included.
+
+    `each` gets those that count.
 
     Before Redis 7, it is unknown whether some were erased among others.
     """
     stream, first_id = reader.keys.outcomes, f"{max(0, since_ms)}-0"
     is_trimmed = await reader.is_trimmed_after(stream, first_id) or await reader.is_deleted_after(stream, first_id)
-    report = OutcomeReport(since_ms, until_ms, is_trimmed)
+    report = OutcomeReport(since_ms, until_ms, is_trimmed, each=each)
     after = f"{max(0, since_ms - _MARGIN_MS)}-0"
     while found := await reader.outcomes(after):
         after = found[-1][0]

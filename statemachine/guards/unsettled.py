@@ -1,4 +1,7 @@
-"""Guards on what is unsettled: they yield names, a party's first if it is about one."""
+"""Guards on what is unsettled: they yield names.
+
+A name begins with the party's if it is about one.
+"""
 
 from collections.abc import Iterator
 

@@ -6,10 +6,6 @@ import time
 
 from playwright.async_api import Page, Route, expect
 
-from conferral.outcomes.report import read_report
-from conferral.outcomes.report_page import report_page
-from conferral.storage.connection.client import make_client
-from conferral.storage.queries.session_reader import SessionReader
 from tests.browser import axe, browser_actions
 from tests.conferral.cli_helpers import KEYS
 from tests.support.outcome_entries import attempt, session, transfer
@@ -17,22 +13,6 @@ from tests.support.outcome_entries import attempt, session, transfer
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 LONG = "sip:a-long-name-of-a-desk-in-another-building@phones.example.com"
-
-#: Texts of plots that leave their plot, or lie on each other.
-_PLOT_TROUBLES = """() => [...document.querySelectorAll("svg")].flatMap((plot) => {
-  const frame = plot.getBoundingClientRect();
-  const texts = [...plot.querySelectorAll("text")].filter((one) => one.textContent.trim());
-  const boxes = texts.map((one) => ({ text: one.textContent, box: one.getBoundingClientRect() }));
-  const outside = boxes.filter(({ box }) => box.left < frame.left - 1 || box.right > frame.right + 1
-    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
-  const crossed = boxes.filter(({ box }, number) => boxes.slice(number + 1).some(({ box: other }) =>
-    Math.min(box.right, other.right) - Math.max(box.left, other.left) > 1
-    && Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top) > box.height / 2));
-  const small = boxes.filter(({ box }) => box.height < 11);
-  return [...outside.map((one) => `outside: ${one.text}`), ...crossed.map((one) => `crossed: ${one.text}`),
-    ...small.map((one) => `small: ${one.text}`), ...(boxes.length ? [] : ["no text"])];
-})"""
-
 
 #: By the remainder of a number: how a transfer ended, its mode, to whom, and what became of a failed attempt.
 RESULTS = (*["completed"] * 6, "failed", *["completed"] * 3, "recalled", "cancelled", "failed")
@@ -87,22 +67,6 @@ async def test_the_report_is_readable_in_both_themes_on_a_phone_and_on_a_desk(re
     await camera.take(page, "report")
 
 
-async def test_the_file_s_plots_are_readable(redis, redis_server, windows):
-    put_day(redis)
-    client = make_client(redis_server.url)
-    now_ms = round(time.time() * 1000)
-    report = await read_report(SessionReader(client, KEYS), now_ms - 3_600_000, now_ms + 3_600_000)
-    await client.aclose()
-    page = await windows.open("about:blank")
-    found = []
-    await page.set_content(report_page(report.data(full=False)))
-    for size in (PHONE, DESK):
-        await browser_actions.resize(page, size)
-        where = f"{size['width']} px"
-        found += [f"{where}: {line}" for line in [*await axe.too_wide(page), *await page.evaluate(_PLOT_TROUBLES)]]
-    assert found == []
-
-
 async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(redis, console, windows):
     put_day(redis)
     page = await opened(windows, console)
@@ -120,9 +84,10 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
     await expect(page).to_have_url(re.compile(r"#report\?day=\d{4}-\d\d-\d\d$"))
     await expect(page.get_by_text("Nothing ended in this period. Choose another.")).to_be_visible()
     assert await axe.troubles(page, "empty") == []
-    async with page.expect_download() as download:
-        await page.get_by_role("link", name="CSV").click()
-    assert (await download.value).suggested_filename.endswith(".csv")
+    for rows in ("calls", "transfers"):
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name=f"CSV: {rows}").click()
+        assert re.fullmatch(rf"{rows}-\d{{4}}-\d\d-\d\d\.csv", (await download.value).suggested_filename)
 
 
 async def test_a_late_answer_about_another_day_changes_nothing(redis, console, windows):

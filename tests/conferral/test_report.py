@@ -1,5 +1,6 @@
-"""`report`: a period on a terminal, as JSON, and as a page that needs nothing else."""
+"""`report`: a period on a terminal, as JSON, and as CSV."""
 
+import csv
 import re
 from datetime import datetime
 
@@ -55,31 +56,15 @@ def test_json_masks_numbers_too(run, yesterday):
     assert datetime.fromisoformat(ran.json["since"]).utcoffset() is not None
 
 
-def test_a_page_needs_nothing_else(run, yesterday, tmp_path):
-    ran = run("report", "--since", "2d", "--html", "day.html")
+def test_csv_has_a_row_for_each_call_or_each_transfer(run, yesterday):
+    calls, transfers = (run("report", "--since", "2d", "--csv", kind) for kind in ("calls", "transfers"))
 
-    assert (ran.code, ran.out, ran.err) == (0, "wrote day.html\n", "")
-    text = (tmp_path / "day.html").read_text()
-    assert text.count("<svg") == 3
-    assert CUSTOMER not in text
-    assert not re.search(r"<script|<link|@import|url\(|\bsrc=|\bstyle=", text)
-    assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
-
-    run("report", "--since", "2d", "--html", "full.html", "--full")
-    assert CUSTOMER in (tmp_path / "full.html").read_text()
-
-
-def test_a_page_with_json_prints_both(run, yesterday, tmp_path):
-    ran = run("report", "--html", "day.html", "--json")
-
-    assert ran.json["calls"] == 0
-    assert "Nothing ended in this period. Choose another." in (tmp_path / "day.html").read_text()
-
-
-def test_a_file_that_cannot_be_written_is_named(run, yesterday):
-    ran = run("report", "--html", "no/folder/day.html")
-
-    assert (ran.code, ran.err) == (1, "can't write no/folder/day.html: No such file or directory\n")
+    assert (calls.code, calls.err) == (transfers.code, transfers.err) == (0, "")
+    (call,), (failed,) = (csv.DictReader(ran.out.removeprefix("\ufeff").splitlines()) for ran in (calls, transfers))
+    assert calls.out.startswith("\ufeffstarted_at,")
+    assert (call["rung"], call["answer_s"]) == ("client:alice", "5.0")
+    assert (failed["reason"], failed["not_answered"]) == ("no-answer", "+…23")
+    assert CUSTOMER in run("report", "--since", "2d", "--csv", "transfers", "--full").out
 
 
 @pytest.mark.parametrize(
@@ -88,6 +73,8 @@ def test_a_file_that_cannot_be_written_is_named(run, yesterday):
         (["--since", "yesterday", "--until", "yesterday"], "must be later than --since; a day means its start"),
         (["--since", "last week"], "must be ISO 8601 such as 2026-11-20T14:00 or 2026-11-20, a span"),
         (["--until", "7"], "Invalid value for '--until'"),
+        (["--csv", "sessions"], "is not one of 'calls', 'transfers'"),
+        (["--csv", "calls", "--json"], "can't be combined with --json"),
     ],
 )
 def test_wrong_periods_are_refused(run, arguments, reason):
@@ -106,3 +93,4 @@ def test_what_is_missing_or_malformed_is_said(run, yesterday, redis):
     incomplete, left_out = ran.err.splitlines()
     assert incomplete.startswith("Redis may no longer have all outcomes of this period: ")
     assert left_out == "Left out, because they can't be read: 1 outcome."
+    assert run("report", "--since", "2d", "--csv", "calls").err == ran.err

@@ -83,23 +83,23 @@ async def test_what_is_no_day_is_refused_with_what_is_possible(console, query):
     assert re.search(r"day must be a date such as 2026|the parameters are day,", report["error"]["reason"])
 
 
-async def test_csv_has_columns_of_numbers_and_no_formulas(console, today):
-    answer = await console.get("/report.csv?day=&zone=UTC")
+async def test_csv_has_a_row_for_each_transfer_or_each_call(console, today):
+    answer = await console.get("/report.csv?day=&zone=Asia/Tokyo&rows=transfers")
 
     assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/csv", "no-store")
-    assert "attachment" in answer.headers["Content-Disposition"]
-    rows = list(csv.DictReader((await answer.text()).splitlines()))
-    (rung,) = (row for row in rows if row["table"] == "rung")
-    assert {name: rung[name] for name in ("row", "not_answered", "answered", "longest_s", "no-answer")} == {
-        "row": "'+…23", "not_answered": "1", "answered": "0", "longest_s": "30.0", "no-answer": "1",
-    }  # fmt: skip
-    since, until = (datetime.fromisoformat(rung[name]) for name in ("since", "until"))
-    assert since.utcoffset() == timedelta(0)
-    assert since < until
-    assert any((row["table"], row["row"], row["count"]) == ("failure_reasons", "no-answer", "1") for row in rows)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="transfers-today.csv"'
+    (row,) = csv.DictReader((await answer.read()).decode("utf-8-sig").splitlines())
+    assert (row["reason"], row["not_answered"]) == ("no-answer", "+…23")
+    assert datetime.fromisoformat(row["ended_at"]).utcoffset() == timedelta(hours=9)
+    full = await (await console.get("/report.csv?rows=transfers&full=1")).text()
+    assert CUSTOMER in full
+    calls = await console.get("/report.csv?rows=calls")
+    assert len((await calls.text()).splitlines()) == 1
+    refused = await console.get("/report.csv?rows=sessions")
+    assert (refused.status, (await refused.json())["error"]["reason"]) == (422, "rows must be calls or transfers")
 
 
-@pytest.mark.parametrize("path", ["/report.json", "/report.csv"])
+@pytest.mark.parametrize("path", ["/report.json", "/report.csv?rows=calls"])
 async def test_signing_in_is_required(browser, today, path):
     assert (await browser.get(path)).status == 401
     await sign_in(browser)

@@ -77,7 +77,7 @@ export function Report() {
         <input type="date" aria-label="Day" value=${day} max=${today} onChange=${(event) => show(event.target.value)} />
         <button type="button" aria-label="Day after" aria-disabled=${day >= today} onClick=${() => day < today && show(otherDay(day, 1))}>→</button>
       </div>
-      <a class="button" href=${`./report.csv?${query}`} download>CSV</a>
+      ${["calls", "transfers"].map((rows) => html`<a key=${rows} class="button" href=${`./report.csv?${query}&rows=${rows}`} download>CSV: ${rows}</a>`)}
       ${found ? html`<p class="small muted">${found.period}</p>` : null}
     </div>
     <div role="alert">${problem.value ? html`<p class="error">The report can't be read: <${Text} value=${problem.value} />.</p>` : null}</div>

@@ -1,0 +1,132 @@
+"""The calls or the transfers of a period as CSV: a row for each."""
+
+import csv
+import re
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+from io import StringIO
+from typing import Any, Literal
+
+from conferral.outcomes.outcome import OutcomeRecord
+from conferral.outcomes.report import NOT_ANSWERED
+from conferral.runtime.redaction import display_address
+from conferral.statemachine.ids import call_of_visit
+
+#: A spreadsheet takes such a cell for a formula. Source: OWASP, CSV Injection.
+_FORMULA = re.compile(r"[=+\-@]")
+#: Numbers, whole or masked, which are none.
+_NUMBERS = re.compile(r"[+\d…, ]*")
+#: A call's times that are summed over its sessions.
+_CALL_S = ("bridged_s", "conference_s", "participant_s", "held_s", "alone_s")
+
+
+#: What has a row.
+CsvKind = Literal["calls", "transfers"]
+
+
+class ReportCsv:
+    """A file that grows by outcomes: a row for each transfer, or call.
+
+    A call is all sessions of one call to one number, and its times count from the first. Numbers are masked unless
+    `full`; times are in the given zone, by default the machine's.
+    """
+
+    def __init__(self, kind: CsvKind, *, full: bool, zone: tzinfo | None = None) -> None:
+        self._kind = kind
+        self._full = full
+        self._zone = zone
+        #: The sessions of a call, or one transfer.
+        self._rows: dict[object, list[OutcomeRecord]] = {}
+
+    def add(self, outcome: OutcomeRecord) -> None:
+        """Add an outcome of this kind; ignore others."""
+        if self._kind == "transfers" and outcome.kind == "transfer":
+            self._rows[outcome.id] = [outcome]
+        elif self._kind == "calls" and outcome.kind == "session":
+            call = call_of_visit(outcome.session) or outcome.session, outcome.number
+            self._rows.setdefault(call, []).append(outcome)
+
+    def file(self) -> bytes:
+        """Return the file, with a byte order mark: Excel needs it for UTF-8."""
+        row_of = self._transfer if self._kind == "transfers" else self._call
+        text = StringIO()
+        writer = csv.DictWriter(text, row_of([OutcomeRecord()]))
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row_of(one).items()} for one in self._rows.values())
+        return text.getvalue().encode("utf-8-sig")
+
+    def _transfer(self, outcomes: list[OutcomeRecord]) -> dict[str, Any]:
+        (outcome,) = outcomes
+        return {
+            **self._shared(outcome, outcome),
+            **{name: getattr(outcome, name) for name in ("mode", "result", "reason", "code")},
+            "to": self._addresses(outcome.to),
+            "landed_on": self._address(outcome.landed_on),
+            **self._rung([outcome]),
+            **{name: getattr(outcome, name) for name in ("answer_s", "hold_s", "consult_s")},
+        }
+
+    def _call(self, sessions: list[OutcomeRecord]) -> dict[str, Any]:
+        sessions = sorted(sessions, key=_started_s)
+        first, last = sessions[0], sessions[-1]
+        answers = (_started_s(one) - _started_s(first) + one.answer_s for one in sessions if one.answer_s is not None)
+        agents = [agent for one in sessions for agent in one.agents]
+        return {
+            **self._shared(first, last),
+            "sessions": len(sessions),
+            "reason": last.reason,
+            "landed_on": self._address(last.landed_on),
+            "agents": self._addresses(agent["address"] or "unknown" for agent in agents),
+            **self._rung(sessions),
+            "answer_s": next(answers, None),
+            "talk_s": _sum(agent["talk_s"] for agent in agents),
+            **{name: _sum(getattr(one, name) for one in sessions) for name in _CALL_S},
+        }
+
+    def _shared(self, first: OutcomeRecord, last: OutcomeRecord) -> dict[str, Any]:
+        return {
+            "started_at": self._local(first.started_at),
+            "ended_at": self._local(last.ended_at),
+            "session": first.session,
+            "number": self._address(first.number),
+            "customer": self._address(first.customer),
+            **{name: getattr(last, name) for name in ("direction", "ref", "by")},
+        }
+
+    def _rung(self, outcomes: Iterable[OutcomeRecord]) -> dict[str, str]:
+        """Return who was rung, and who of these did not answer."""
+        attempts = [(one["to"] or "unknown", one["result"]) for outcome in outcomes for one in outcome.attempts]
+        return {
+            "rung": self._addresses(to for to, _ in attempts),
+            "not_answered": self._addresses(to for to, result in attempts if result in NOT_ANSWERED),
+        }
+
+    def _addresses(self, addresses: Iterable[str]) -> str:
+        return ", ".join(map(self._address, dict.fromkeys(addresses)))
+
+    def _address(self, address: str) -> str:
+        return display_address(address, full=self._full)
+
+    def _local(self, at: datetime | None) -> str:
+        return at.astimezone(self._zone).isoformat(timespec="seconds") if at else ""
+
+
+def _started_s(outcome: OutcomeRecord) -> float:
+    return outcome.started_at.timestamp() if outcome.started_at else 0.0
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known), 3) if known else None
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    """Return a value that a spreadsheet takes for no formula, on one line.
+
+    >>> _cell("=1+1"), _cell("+…23"), _cell(None)
+    ("'=1+1", '+…23', None)
+    """
+    if not isinstance(value, str):
+        return value
+    text = "".join(one if one.isprintable() else " " for one in value).strip()
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
