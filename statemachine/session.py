@@ -42,6 +42,8 @@ SUPERVISOR = "supervisor"
 GUEST = "guest"
 #: `Party.recall_reason` of an agent whose leg was lost.
 LOST = "lost"
+#: Begins the `dial_id` of a party whose dial Redis lost: callbacks have another id.
+FOUND = "found:"
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
@@ -186,6 +188,11 @@ class Party(BaseRecord, frozen=True):
     def is_coming_back(self) -> bool:
         """Whether the agent is rung again, because the leg was lost."""
         return self.recall_reason == LOST and not (self.is_gone or self.in_conference)
+
+    @property
+    def was_found(self) -> bool:
+        """Whether a read or a join showed the party, whose dial Redis lost."""
+        return self.dial_id.startswith(FOUND)
 
     @property
     def is_target(self) -> bool:

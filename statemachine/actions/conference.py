@@ -16,6 +16,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
     CUSTOMER,
+    FOUND,
     GUEST,
     INBOUND,
     OUTBOUND,
@@ -372,7 +373,7 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
         wait_audio=WaitAudio.MUSIC if seen.held else WaitAudio.NONE,
     )
     # Callbacks of a dialed party carry the dial's lost id; they are matched by call SID.
-    dialed = {"dial_id": f"found:{seen.call_sid}", "dialed_at_ms": draft.now_ms}
+    dialed = {"dial_id": f"{FOUND}{seen.call_sid}", "dialed_at_ms": draft.now_ms}
     if split_label(seen.label)[1] and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
         party = replace(party, **dialed, answered=True)
     if guards.is_supervisor(seen):

@@ -10,8 +10,8 @@ from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, Transfe
 from conferral.statemachine.step import CommandStatus, Conclusion, Draft
 
 
-def report_done(draft: Draft, event: Convert) -> None:
-    """Report `done`: the call is in a conference already."""
+def report_done(draft: Draft, event: Convert | Complete) -> None:
+    """Report `done`: what the command wants is so already."""
     draft.report(event.command_id, CommandStatus.DONE)
 
 

@@ -1,7 +1,9 @@
 """Start of a transfer, from the command to the dial."""
 
+from typing import Any
+
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions import conference, dials
+from conferral.statemachine.actions import conference, dials, reports
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
 from conferral.statemachine.actions.participants import (
@@ -23,6 +25,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -30,6 +33,7 @@ from conferral.statemachine.states import (
     PartyStatus,
     Phase,
     TransferMode,
+    TransferStage,
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft
@@ -66,16 +70,49 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     retire_targets(draft)
-    draft.begin_transfer(
-        TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
-        to="" if isinstance(event, events.Park) else event.to,
-        options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
-        fallback=_fallback(draft, event),
-        command_id=event.command_id,
-        requested_at_ms=event.occurred_at_ms,
-        by=event.by,
-    )
+    draft.begin_transfer(**_fields(draft, event))
     draft.change(ref=getattr(event, "ref", "") or draft.session.ref)
+
+
+def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> dict[str, Any]:
+    return {
+        "mode": TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
+        "to": "" if isinstance(event, events.Park) else event.to,
+        "options": DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
+        "fallback": _fallback(draft, event),
+        "command_id": event.command_id,
+        "requested_at_ms": event.occurred_at_ms,
+        "by": event.by,
+    }
+
+
+def take_over_transfer(draft: Draft, event: events.Transfer) -> None:
+    """Report the running transfer for its command, which is decided again.
+
+    Redis lost it, and a read or a join has shown its target.
+    """
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    draft.change_transfer(**_fields(draft, event))
+    draft.change(ref=event.ref or draft.session.ref)
+    _note_found(draft, TARGET)
+    if draft.transfer.stage is not TransferStage.DIALING and draft.transfer.mode is not TransferMode.BLIND:
+        reports.report_transfer(draft, CommandStatus.DONE)
+
+
+def conclude_found_transfer(draft: Draft, event: events.Transfer | events.Retrieve) -> None:
+    """Report a transfer as completed: the dialed party is the agent already."""
+    accept_transfer(draft, event)
+    _note_found(draft, AGENT)
+    reports.succeed_transfer(draft)
+
+
+def _note_found(draft: Draft, name: str) -> None:
+    party, to = draft.session.parties[name], draft.transfer.to
+    party = replace(party, address=party.address or ("" if "," in to else to))
+    draft.change_party(party, address=party.address)
+    draft.add_attempt(party)
+    if party.takes_part:
+        draft.change_attempt(party.dial_id, result="answered", answered_at_ms=party.answered_at_ms or draft.at_ms)
 
 
 def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:

@@ -19,6 +19,7 @@ from conferral.statemachine.states import (
     PartyStatus,
     Phase,
     State,
+    TransferMode,
     TransferStage,
 )
 from conferral.statemachine.step import Draft
@@ -88,6 +89,45 @@ def has_lost_transfer(draft: Draft, _event: Event) -> bool:
     if target is None or target.is_leaving or draft.session.running_transfer is not None:
         return False
     return target.takes_part or target.status is PartyStatus.RINGING
+
+
+# ---- guards on commands that are decided again: Redis lost what they had led to --------------------------------------
+
+
+def target_was_found(draft: Draft, event: events.Transfer) -> bool:
+    """Whether the running transfer, which Redis lost, is this command's."""
+    transfer, target = draft.session.running_transfer, draft.session.present_party(TARGET)
+    return transfer is not None and not transfer.attempts and target is not None and _was_dialed_for(event, target)
+
+
+def blind_target_was_found(draft: Draft, event: events.Transfer) -> bool:
+    """Whether the running transfer, which Redis lost, is this blind one's."""
+    return event.mode == TransferMode.BLIND and target_was_found(draft, event)
+
+
+def agent_was_found(draft: Draft, event: events.Transfer | events.Retrieve) -> bool:
+    """Whether the agent is whom the command dialed, and nothing says so yet."""
+    session, agent = draft.session, draft.session.agent
+    attempts = session.transfer.attempts if session.transfer is not None else ()
+    is_known = any(one.label == agent.label for one in attempts)
+    return _was_dialed_for(event, agent) and not (agent.is_gone or is_known)
+
+
+def found_transfer_is_complete(draft: Draft, _event: events.Complete) -> bool:
+    """Whether the newest transfer is one that Redis lost, and completed."""
+    agent, transfer = draft.session.agent, draft.session.transfer
+    return agent.was_found and transfer is not None and any(one.label == agent.label for one in transfer.attempts)
+
+
+def added_party_was_found(draft: Draft, event: events.Add) -> bool:
+    """Whether the party of that name is whom the command dialed."""
+    party = draft.session.present_party(event.party)
+    return party is not None and _was_dialed_for(event, party)
+
+
+def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party: Party) -> bool:
+    # A late join does not say which address was dialed.
+    return party.was_found and (not party.address or party.address in event.to.split(","))
 
 
 def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:

@@ -40,6 +40,13 @@ COMMANDS: tuple[Row, ...] = (
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
+    # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
+    Row(TOGETHER,               WITH_AGENT,    on.Transfer,                         when.blind_target_was_found,     S.COMPLETING,           (do.take_over_transfer, do.unhold_all)),
+    Row(T,                      WITH_AGENT,    on.Transfer,                         when.blind_target_was_found,     S.HOLDING_CUSTOMER,     (do.take_over_transfer, do.continue_as_blind, do.hold_customer)),
+    Row(T,                      WITH_AGENT,    on.Transfer,                         when.target_was_found,           STAY,                   do.take_over_transfer),
+    Row(C,                      ANY,           (on.Transfer, on.Retrieve),          when.agent_was_found,            STAY,                   do.conclude_found_transfer),
+    Row(C,                      ANY,           on.Complete,                         when.found_transfer_is_complete, STAY,                   do.report_done),
+    Row(C,                      ANY,           on.Add,                              when.added_party_was_found,      STAY,                   do.accept_found_party),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
 
     # call, adopt

@@ -2,7 +2,16 @@
 
 import pytest
 
-from conferral.statemachine.events import ConferenceFound, LoneOverdue, ParkOverdue, ParticipantFound, ReadOverdue
+from conferral.statemachine.events import (
+    Add,
+    ConferenceFound,
+    LoneOverdue,
+    ParkOverdue,
+    ParticipantFound,
+    ReadOverdue,
+    Retrieve,
+)
+from conferral.statemachine.record import replace
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (
@@ -14,7 +23,7 @@ from tests.statemachine.conference_scenarios import (
     retrieving,
     waiting,
 )
-from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER, OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CAROL, CONFERENCE, CUSTOMER, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound, talking
 
 
@@ -167,6 +176,82 @@ def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how
     story = with_leg(guests_rolled_back(), "supervisor", "supervisor-3", "9", **how)
     shows(story, "customer", "agent", "supervisor", agent="in-progress")
     assert story.session.parties["supervisor"].supervises == mode
+
+
+# ---- a command that is decided again after Redis lost what it had led to ---------------------------------------------
+
+
+def in_transfer(**how: object) -> ConferenceScenario:
+    """A read shows a transfer of which the session knows nothing."""
+    story = transferring()
+    for name, changes in how.items():
+        for attribute, value in changes.items():
+            setattr(story.legs[name], attribute, value)
+    return shows(story, "customer", "agent", "target", agent="in-progress", target="in-progress")
+
+
+@pytest.mark.parametrize("mode, held, phase, status", [
+    ("warm", False, "warm", "merged"), ("consult", True, "consult", "consulting"),
+])  # fmt: skip
+def test_transfer_whose_target_talks_already_is_done(mode, held, phase, status):
+    story = in_transfer(customer={"held": held}).expect("transferring", phase=phase)
+    story.transfer(mode).expect("transferring", phase=phase).expect_transfer(status)
+    story.expect_command("transfer-1", "accepted", "done")
+    story.transfer(mode, command_id="again").expect_refused("again", "another transfer is in progress")
+    story.complete().confirms(*(["customer"] if held else [])).leaves("agent")
+    story.expect_command("complete-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
+    (attempt,) = story.conclusions[0].attempts
+    assert (attempt.to, attempt.label, attempt.result) == (BOB, "target-1", "answered")
+
+
+def test_transfer_whose_target_rings_already_dials_no_one():
+    story = in_transfer(target={"is_ringing": True}).expect("transferring", phase="warm")
+    story.transfer("warm").expect("transferring").expect_command("transfer-1", "accepted")
+    story.joins("target").expect("transferring").expect_command("transfer-1", "accepted", "done")
+
+
+def test_transfer_to_another_than_whom_a_read_shows_is_refused():
+    story = in_transfer()
+    target = replace(story.session.parties["target"], address=BOB)
+    story.session = replace(story.session, parties={**story.session.parties, "target": target})
+    story.transfer("warm", CAROL).expect_refused("transfer-1", "another transfer is in progress")
+
+
+def test_blind_transfer_whose_target_talks_already_releases_the_agent():
+    story = in_transfer().transfer("blind").expect("transferring", "hang up agent")
+    story.leaves("agent").expect_command("transfer-1", "accepted", "done")
+    story.expect_concluded(("transfer", "completed", ""))
+
+
+def test_blind_transfer_whose_target_rings_already_dials_no_one():
+    story = in_transfer(target={"is_ringing": True}).transfer("blind").expect("transferring", "hold customer")
+    story.confirms("customer").expect("transferring", "hang up agent", phase="blind").leaves("agent")
+    story.joins("target").confirms("customer")
+    story.expect("conferenced", "flag customer", "flag agent", phase="connected")
+    story.expect_command("transfer-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_completion(mode):
+    story = shows(guests_rolled_back(), "customer", "target", target="in-progress")
+    story.transfer(mode).expect("conferenced", phase="connected")
+    story.expect_command("transfer-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
+    story.complete().expect("conferenced").expect_command("complete-1", "done")
+    story.transfer("warm", CAROL, command_id="transfer-2").expect("transferring", "unflag agent")
+
+
+def test_retrieval_whose_party_talks_to_the_customer_already_is_done():
+    story = shows(with_leg(guests_rolled_back(), "taker", "agent-5"), "customer", "taker")
+    story.command(Retrieve, "retrieve-1", to=ALICE).expect("conferenced")
+    story.expect_command("retrieve-1", "accepted", "done")
+
+
+def test_added_party_who_talks_already_is_not_dialed_again():
+    story = with_leg(guests_rolled_back(), "lawyer", "lawyer-1", "9")
+    shows(story, "customer", "agent", "lawyer", agent="in-progress", lawyer="in-progress")
+    story.command(Add, "add-1", to=BOB, party="lawyer").expect("conferenced").expect_command(
+        "add-1", "accepted", "done"
+    )
 
 
 def test_participant_of_another_conference_is_not_added():

@@ -21,16 +21,15 @@ from conferral.statemachine.events import (
     Park,
     ParticipantLeft,
     RecordingChanged,
-    Transfer,
 )
-from conferral.statemachine.session import Party, Session
+from conferral.statemachine.session import Session
 from conferral.statemachine.step import Outcome, Step
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.partition_parts.batch import Decision
 from conferral.worker.partition_parts.first_reads import FirstReads
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.support.people import BOB, CAROL
+from tests.support.people import BOB
 from tests.worker.cores import core_of
 from tests.worker.worker_cluster import ClusterClock
 
@@ -126,35 +125,6 @@ async def test_beginning_of_a_message_does_not_wait_for_the_read(status: str, of
     first_reads = await begun(Store())
     event = RecordingChanged(session_id="s", recording_sid="RE1", status=status, of_voicemail=of_voicemail)
     assert (await first_reads.admit([(Entry("5-1", {}), event)]) == []) is waits
-
-
-@pytest.mark.parametrize(
-    ("agent", "published_at_ms", "taken"),
-    [
-        ((BOB, "target-2", "CA2"), 1_000, 2), ((CAROL, "target-2", "CA2"), 1_000, 4),
-        (("", "target-2", "CA2"), 1_000, 4), (("client:dave", "target-2", "CA2"), 1_000, 0),
-        ((CAROL, "target-2", "CA2"), 1_001, 0),
-        ((CAROL, "agent-2", "CA2"), 1_000, 0), ((CAROL, "target-2", "CA1"), 1_000, 0),
-    ],
-)  # fmt: skip
-async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_out(
-    agent: tuple[str, str, str], published_at_ms: int, taken: int
-) -> None:
-    first_reads = await begun(Store())
-    given: Any = {"session_id": "s", "occurred_at_ms": published_at_ms}
-    commands = [
-        Transfer(**given, mode="warm", to=f"+15550001111,{BOB}"), Complete(**given), Park(**given),
-        Transfer(**given, mode="warm", to=CAROL), Complete(**given),
-    ]  # fmt: skip
-    waiting = [(Entry(f"6-{number}", {}), command) for number, command in enumerate(commands)]
-    assert await first_reads.admit([*waiting]) == []
-    address, label, call_sid = agent
-    before = Session("s", parties={"agent": Party("agent", "agent-1", "CA1")})
-    after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
-    found = first_reads.end_waits([decided(READ, after, before)])
-    assert found == [entry for entry, command in waiting if not isinstance(command, Park)][:taken]
-    first_reads.forget(entry.entry_id for entry in found)
-    assert first_reads.ready(9) == [entry for entry, _ in waiting if entry not in found]
 
 
 @pytest.mark.parametrize(

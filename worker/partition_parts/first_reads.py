@@ -24,14 +24,11 @@ from conferral.statemachine.events import (
     CallReceived,
     CallsRead,
     ClientCallReceived,
-    Complete,
     EffectFailed,
     EffectUnknown,
     Event,
     RecordingChanged,
-    Transfer,
 )
-from conferral.statemachine.session import AGENT, TARGET
 from conferral.statemachine.states import RecordingStatus
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
@@ -190,34 +187,10 @@ class FirstReads:
                 continue
             del self._unread[session.id]
             waiting = [one for one in self._waiting.values() if one[1].session_id == session.id]
-            if has_read and (found := self._outdated(waiting) + self._handed_over(waiting, decision)):
+            if has_read and (found := self._outdated(waiting)):
                 log.info("outdated_events_dropped", session_id=session.id, count=len(found))
                 outdated += [entry for entry, _ in found]
         return outdated
-
-    def _handed_over(self, events: Events, decision: Decision) -> Events:
-        """Return the commands that led to a hand-over, if a read shows one.
-
-        The read has shown the target of a transfer in the agent's place. Decided again, its commands would dial the
-        target once more, and disconnect this one as the agent.
-        """
-        before, agent = (one.parties.get(AGENT) for one in (decision.before, decision.step.session))
-        if before is None or agent is None or agent.call_sid == before.call_sid:
-            return []
-        if not agent.label.startswith(f"{TARGET}-"):
-            return []
-        of_transfers: Events = []
-        last, is_of_this = 0, False
-        for entry, event in events:
-            # A command that was published after the claim repeats nothing.
-            if not isinstance(event, Transfer | Complete) or event.occurred_at_ms > self._lease.claimed_at_ms:
-                continue
-            of_transfers.append((entry, event))
-            if isinstance(event, Transfer):
-                is_of_this = not agent.address or agent.address in event.to.split(",")
-            if is_of_this:
-                last = len(of_transfers)
-        return of_transfers[:last]
 
     def _outdated(self, events: Events) -> Events:
         """Return old callbacks that a newer one of the same source follows."""
