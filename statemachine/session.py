@@ -295,6 +295,8 @@ class Session(BaseRecord, frozen=True):
     former_conferences: tuple[str, ...] = ()
     #: Conference SequenceNumber up to which a read has made up for missing events.
     verified_sequence: int = 0
+    #: When it was noted that Redis may have lost what the session had decided; 0 for never.
+    lost_at_ms: int = 0
     #: Id of the entry that opened the session, or of its newest read: what Redis lost before is made up for.
     verified_entry_id: str = ""
     #: Version of the session at which the newest read of this conference was requested.

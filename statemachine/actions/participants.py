@@ -248,6 +248,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         return  # the callback of the call's end was only late
     was_rolled_back = not (event.call_sid or event.conference_sid)
     if was_rolled_back:
+        draft.change(lost_at_ms=draft.now_ms)
         for one in draft.session.parties.values():
             if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
                 draft.change_party(one, dial_check="unknown")

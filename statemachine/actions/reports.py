@@ -182,10 +182,11 @@ def add_conclusion(draft: Draft, subject: str, **fields: Any) -> None:
     """Add what the session concludes; `subject` makes its id unique there."""
     session = draft.session
     # A later session may have the id of an expired one, unless that is its call's. A lost session that is decided again
-    # gives its outcomes the same ids.
+    # gives its outcomes the same ids. After a loss, one with other content may have been sent, so the id says more.
     opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
+    decided_again = f":{session.lost_at_ms}" if session.lost_at_ms else ""
     conclusion = Conclusion(
-        id=f"{session.id}:{opened}{subject}",
+        id=f"{session.id}:{opened}{subject}{decided_again}",
         session_id=session.id,
         ref=session.ref,
         customer=session.customer.address,

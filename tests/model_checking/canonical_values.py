@@ -39,6 +39,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "asked_ms",
         "unsettled_since_ms",
         "lone_until_ms",
+        "lost_at_ms",
         "moved_at_ms",
         "refused_transfer_at_ms",
         "state_since_ms",

@@ -248,6 +248,7 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
             key: _since_in_rhythm(session.unsettled_since_ms[key]) for key in sorted(session.unsettled_since_ms)
         },
         lone_until_ms=_due(session.lone_until_ms),
+        lost_at_ms=session.lost_at_ms and max(session.lost_at_ms, NOW_MS - 60_000),
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
