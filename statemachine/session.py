@@ -128,6 +128,8 @@ class Party(BaseRecord, frozen=True):
     wait_audio: WaitAudio = WaitAudio.NONE
     #: Joined with `startConferenceOnEnter=false`: hears wait audio until another party joins.
     waits_for_start: bool = False
+    #: The conference has started, so one of those who are being dialed is in it: maybe this one, until a fact says who.
+    may_be_inside: bool = False
     #: Desired; `held` is what Twilio has confirmed. The same goes for mute and `EndConferenceOnExit`.
     desired_hold: bool = False
     desired_end_on_exit: bool = False

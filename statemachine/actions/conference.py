@@ -9,7 +9,7 @@ from conferral.statemachine.actions.participants import clear_end_on_exit, set_e
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
-from conferral.statemachine.legs import apply
+from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.reasons import MOVED_OUT
 from conferral.statemachine.record import replace
@@ -89,9 +89,9 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool, muted: bo
 
 
 def mark_conference_started(draft: Draft) -> None:
-    """Record that a party has started it: no one hears wait music now."""
+    """Record that a known party has started it: no one hears wait music now."""
     for party in draft.session.parties.values():
-        draft.change_party(party, waits_for_start=False)
+        draft.change_party(party, waits_for_start=False, may_be_inside=False)
 
 
 def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -103,9 +103,13 @@ def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> None:
-    """Record that the conference has started."""
+    """Record that the conference has started, maybe by one not seen yet."""
     note_conference(draft, event)
+    unseen = guards.unseen_starters(draft.session)
     mark_conference_started(draft)
+    for party in unseen:
+        draft.change_party(party, may_be_inside=True)
+        overtake_reads(draft, party)
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
@@ -178,6 +182,9 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
             apply(draft, party, call_sid=seen.call_sid)
     if has_started:
         mark_conference_started(draft)
+    for party in draft.session.parties.values():
+        if party.may_be_inside and not party.overtakes(event):
+            draft.change_party(party, may_be_inside=False)
 
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:

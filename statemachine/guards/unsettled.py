@@ -80,6 +80,11 @@ def unproven_answers(draft: Draft) -> Iterator[str]:
     return (party.name for party in draft.session.participants if party.dial_id and not party.answered)
 
 
+def unseen_arrivals(draft: Draft) -> Iterator[str]:
+    """Yield who may have started the conference, though no callback says so."""
+    return (party.name for party in draft.session.present.values() if party.may_be_inside)
+
+
 def ringing_dials(draft: Draft) -> Iterator[str]:
     """Yield the dialed parties that may still ring."""
     for party in draft.session.parties.values():

@@ -47,6 +47,18 @@ def is_being_dialed(party: Party) -> bool:
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
+def unseen_starters(session: Session) -> tuple[Party, ...]:
+    """Return who may have started the conference, if no participant has.
+
+    A start proves that a second party is in: the callbacks of its join or answer may take longer.
+    """
+    if not all(one.waits_for_start for one in session.participants if not one.is_supervisor):
+        return ()
+    # With early media, a phone that rings may start it.
+    dialed = (one for one in session.parties.values() if is_being_dialed(one))
+    return tuple(one for one in dialed if not (one.in_conference or one.early_media or _may_join(one)))
+
+
 def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none.
 
@@ -116,8 +128,12 @@ def has_company(session: Session, party: Party) -> bool:
     others = (one for one in present_parties(session) if one.name != party.name and not one.is_leaving)
     can_talk = any(not one.desired_hold and (one.answered or not one.dial_id) for one in others)
     # Who answered, and is not held back by the gate, is about to join: that callback may take seconds.
-    answered = (one for one in session.parties.values() if one.answered and (one.has_passed_gate or not one.is_gated))
-    return can_talk or any(map(is_being_dialed, answered)) or _hears_supervisor(session, party)
+    arriving = (one for one in session.parties.values() if one.may_be_inside or _may_join(one))
+    return can_talk or any(map(is_being_dialed, arriving)) or _hears_supervisor(session, party)
+
+
+def _may_join(party: Party) -> bool:
+    return party.answered and (party.has_passed_gate or not party.is_gated)
 
 
 def _held_for_park(session: Session) -> Party | None:

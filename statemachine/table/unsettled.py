@@ -66,6 +66,7 @@ UNSETTLED: tuple[Unsettled, ...] = (
     Unsettled(C|T,  ANY,       when.absent_party,              "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
     Unsettled(C|T,  ANY,       when.open_updates,              "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
     Unsettled(C|T,  ANY,       when.unproven_answers,          "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
+    Unsettled(C|T,  ANY,       when.unseen_arrivals,           "confirm_ms",           ALONE,  "the conference has started, and the callback of the join is lost: a customer may be alone, in silence"),
     Unsettled(C|T,  ANY,       when.ringing_dials,             "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
     Unsettled(C,    ANY,       when.uncertain_loneliness,      AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
     Unsettled(T,    VOICEMAIL, when.message_to_come,           "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),

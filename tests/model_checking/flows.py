@@ -85,6 +85,8 @@ class Flow:
     desks: tuple[str, ...] = ()
     #: Whose call another program may move by REST, by address; counts as a hang-up.
     moved: tuple[str, ...] = ()
+    #: The callback of a conference's start comes before those of who has started it.
+    start_first: bool = False
     policy: Policy = POLICY
     behavior: Behavior = BEHAVIOR
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -298,4 +300,10 @@ OBSERVED = _variants(
     busy_rings=True,
     second_recording="another",
 )
-FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED, *OBSERVED)}
+#: A start proves that a second one is in: the two talk, though no callback has said so yet.
+START_FIRST = tuple(
+    replace(flow, name=f"{flow.name}-start-first", about=f"{flow.about}, as the start tells", start_first=True)
+    for flow in ALL
+    if flow.name in ("blind", "fallback", "inbound-fallback", "waiting-fallback", "lost", "lost-fallback")
+)
+FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED, *OBSERVED, *START_FIRST)}

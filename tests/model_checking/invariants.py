@@ -1,7 +1,17 @@
 """What holds wherever a run stands, and what holds once nothing can happen any more but by someone's will."""
 
+from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
-from conferral.statemachine.states import Opening, Phase, State, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import (
+    WITHOUT_AGENT,
+    Opening,
+    ParticipantUpdate,
+    Phase,
+    State,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+)
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import AloneParty, ModelInputs, Place
@@ -105,6 +115,20 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
     heard = legs[customer.call_sid].whom if customer.call_sid in legs else ()
     if not targets.isdisjoint(heard):
         raise BrokenLawError("the customer never hears a consult", f"stage {transfer.stage}")
+
+
+def check_holds(system: ModelInputs, before: Place, after: Place) -> None:
+    """Raises where a customer is put on hold to wait for someone, and hears someone already."""
+    session = system.sessions.known[after.session]
+    if session.phase not in WITHOUT_AGENT or not system.flow.start_first:
+        return
+    legs = {leg.sid: leg for leg in system.exchanges.legs[after.exchange]}
+    for number in set(after.line) - set(before.line):
+        effect = system.orders[number].effect
+        if isinstance(effect, UpdateParticipant) and effect.update == ParticipantUpdate.HOLD:
+            heard = set(legs[effect.call_sid].whom) if effect.call_sid in legs else set()
+            if heard:
+                raise BrokenLawError("no one who talks is put on hold to wait", effect.party)
 
 
 # ---- once nothing happens any more -------------------------------------------------------------------------------

@@ -5,7 +5,15 @@ from dataclasses import replace
 from functools import partial
 
 from conferral.runtime.errors import ConferralError
-from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
+from conferral.statemachine.events import (
+    TIMERS,
+    AccountSwept,
+    CallProgressed,
+    Command,
+    ConferenceStarted,
+    Event,
+    ParticipantJoined,
+)
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
@@ -25,7 +33,7 @@ from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import CallbackInTransit, Copy, ModelInputs, Move, Place
 from tests.model_checking.decision import BrokenLawError, decided, head_taken, with_letters, without_idle
 from tests.model_checking.entry_points import Served
-from tests.model_checking.invariants import check, noted
+from tests.model_checking.invariants import check, check_holds, noted
 from tests.model_checking.jobs import (
     SETTLE_MS,
     TAKE_OVER_MS,
@@ -89,6 +97,7 @@ class Moves:
                 if after is None:
                     continue
                 check(self.system, after)
+                check_holds(self.system, place, after)
             except BrokenLawError as broken:
                 led.append((move, broken))
             except FAULTS_OF_OURS as error:
@@ -145,7 +154,7 @@ class Moves:
         for letter in dict.fromkeys(place.letters):
             if spends and "lose" in self._faults:
                 yield Move("lose", letter.event), lambda letter=letter: self._lost(place, letter)  # type: ignore[misc]
-            if letter.ahead:
+            if letter.ahead or (self.system.flow.start_first and self._is_of_starter(place, letter)):
                 continue
             yield Move("callback", letter.event), lambda letter=letter: self._reported(place, letter)  # type: ignore[misc]
             if spends and "double" in self._faults:
@@ -156,6 +165,16 @@ class Moves:
         for timer, due_ms in session.timers.items():
             if due_ms <= NOW_MS:
                 yield Move("timer", timer), lambda timer=timer: self._timer_fired(place, timer)  # type: ignore[misc]
+
+    def _is_of_starter(self, place: Place, letter: CallbackInTransit) -> bool:
+        """Whether the callback says who has started a conference, and that of the start is on its way."""
+        events = self.system.events
+        if not any(isinstance(events[other.event], ConferenceStarted) for other in place.letters):
+            return False
+        match events[letter.event]:
+            case ParticipantJoined(start_on_enter=True) | CallProgressed(status="in-progress"):
+                return True
+        return False
 
     def _fetched(self, place: Place, fetch: Fetch) -> Place:
         served = self._served(place, fetch)

@@ -25,6 +25,8 @@ BEGUN = (
 PLACES = 300
 #: Moves of flows that have fewer places (count): about half of what there are, so that a row more or less passes.
 MOVES_MIN = {"moved": 80, "call-moved": 40}
+#: Those in which the start of a conference is reported before the join of who has started it; someone may hang up.
+START_FIRST = tuple(name for name in FLOWS if name.endswith("-start-first"))
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
 ROLLED_BACK = ("inbound",)
 
@@ -50,6 +52,12 @@ def test_flow_with_one_disturbance(name: str) -> None:
 @pytest.mark.parametrize("name", BEGUN)
 def test_flow_at_its_beginning(name: str) -> None:
     explored(name, Left(1, 1, 1, 1), places_max=PLACES)
+
+
+@pytest.mark.parametrize("name", START_FIRST)
+def test_flow_whose_start_is_reported_first(name: str) -> None:
+    """One who is heard is not put on hold as if they still waited."""
+    explored(name, Left(0, 0, 1, 1), places_max=PLACES)
 
 
 @pytest.mark.parametrize("name", ROLLED_BACK)

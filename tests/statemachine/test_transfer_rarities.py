@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, ConferenceStarted
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ReadOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import ordering, recorded, recorded_conference, supervised
 from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving
@@ -124,6 +124,19 @@ def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hea
     story = blind_from_bridge().placed("target").call("target", "ringing").joins("guest").conference_starts()
     story.expect("transferring", phase="blind").leaves("guest").expect("transferring", "hold customer", phase="blind")
     story.confirms("customer").expect_held("customer")
+
+
+def test_start_puts_no_one_on_hold_since_the_target_must_be_there():
+    story = blind_from_bridge().placed("target").call("target", "ringing").conference_starts()
+    story.expect("transferring", phase="blind").joins("target").expect("conferenced", *FLAGS)
+
+
+def test_customer_is_held_once_a_read_shows_that_the_target_is_not_there():
+    story = blind_from_bridge().placed("target").call("target", "ringing").conference_starts()
+    shown = {"customer": "in-progress", "target": "ringing", "conference": CONFERENCE, "inside": ("customer",)}
+    story.reads(**shown, version=story.session.version - 1).expect("transferring", phase="blind")
+    story.later(1_000).fires(ReadOverdue).expect("transferring", "look", phase="blind")
+    story.reads(**shown).expect("transferring", "hold customer", phase="blind")
 
 
 def with_early_media():
