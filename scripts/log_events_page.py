@@ -78,7 +78,7 @@ MEANINGS = {
     "rest_limit_restored": "Twilio answers again, so the circuit breaker closed; `reason` is why it had opened.",
     "rollback_found": "After a rollback, `sessions` live sessions of the partition read Twilio first.",
     "writes_unreplicated": "`count` writes count without a copy: no replica is connected, and Redis takes writes.",
-    "writes_refused": "A commit dropped outcomes or statuses of commands: the keys in `names` hold something else.",
+    "writes_refused": "A commit lost log entries, outcomes, or statuses: another program wrote to the keys in `names`.",
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",
     "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no partitions.",

@@ -23,7 +23,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.commit_store import Commit, CommitConflictError, CommitResult
+from conferral.storage.partition.commit_store import Commit, CommitConflictError
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
 from conferral.worker.executor.executor import Executor
@@ -264,8 +264,6 @@ class Partition:
                 log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
-            if result is CommitResult.PARTIAL:
-                self._metrics.writes_refused.labels("commit").inc()
             if self._first_reads.has_waiting:
                 self._first_reads.forget(commit.entry_ids)
             return

@@ -22,6 +22,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.connection.client import as_store_errors
+from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
@@ -158,6 +159,7 @@ class Worker:
             try:
                 await config.check_eviction_policy(self._core.client)
                 await self._ensure_config()
+                await try_commit(self._core.client, self._settings.prefix)
                 self._start_problem = ""
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")

@@ -118,6 +118,7 @@ class WorkerParts:
                 call_index=index,
                 dial_limits=limits,
                 outcomes_kept=settings.outcomes_kept,
+                metrics=metrics,
             ),
             policy=policy,
             lifetime_s=environment.lifetime_ms / 1000,

@@ -177,7 +177,7 @@ class DeadLetters(DeadLetterStore):
         )
 
     def _source_of(self, stream: str) -> str:
-        shared = {self._keys.commands: "commands", self._keys.outcomes: "outcomes"}
+        shared = {self._keys.commands: "commands"}
         if stream in shared:
             return shared[stream]
         streams = (number for number in range(self._keys.partitions) if self._keys.events(number) == stream)

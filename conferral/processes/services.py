@@ -20,6 +20,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.keys import Keys
+from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
 from conferral.storage.webhook_store.store import CONNECTIONS_MAX, WebhookStore
 from conferral.telephony.directory import DirectoryFile
@@ -139,7 +140,6 @@ async def _ensure_config(
         try:
             if is_first:
                 await config.check_eviction_policy(client)
-                is_first = False
             schema.written = await config.ensure(
                 client,
                 settings.prefix,
@@ -148,6 +148,9 @@ async def _ensure_config(
                 schema_version=schema.writes_at,
             )
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
+            if is_first:
+                await try_commit(client, settings.prefix)
+                is_first = False
         except StoreError as error:
             log_unreachable(error, task="config")
             await lifecycle.wait_at_most(stop, CONFIG_CHECK_EVERY_S)

@@ -24,7 +24,7 @@ class Metrics:
             "conferral_events_total", "Events processed, by name and outcome", ["event_name", "outcome"]
         )
         self.commits = self._counter(
-            "conferral_commits_total", "Commits: ok, partial, already, conflict, lost, unknown", ["result"]
+            "conferral_commits_total", "Commits: ok, already, conflict, lost, unknown", ["result"]
         )
         self.callback_to_commit = self._histogram(
             "conferral_callback_to_commit_seconds",
@@ -44,8 +44,8 @@ class Metrics:
         )
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
-            "Entries that Redis refused for good, by kind (dead: the letter is lost; commit: statuses of commands are, "
-            "and outcomes are dead letters, because their keys are another program's)",
+            "Entries that Redis refused for good, by kind (dead: a dead letter; commit: log entries, outcomes, or "
+            "statuses of commands, whose keys another program has written to)",
             ["kind"],
         )
         self.redis_warnings = self._gauge(

@@ -159,6 +159,15 @@ class Managed:
             return [self._run_ids[0], b"100", b"0"]
         return None
 
+    def pipeline(self) -> Any:
+        names: list[str] = []
+
+        async def execute(*, raise_on_error: bool) -> list[Any]:
+            assert not raise_on_error
+            return [self._error if name == self._refuses else None for name in names]
+
+        return SimpleNamespace(execute_command=lambda name, *_: names.append(name), execute=execute)
+
 
 NO_PERMISSION = NoPermissionError("this user has no permissions", status_code="NOPERM")
 
@@ -170,6 +179,7 @@ NO_PERMISSION = NoPermissionError("this user has no permissions", status_code="N
         (Managed(b"a", b"b"), "fail", "use an address that leads to the primary only"),
         (Managed(b"a", refuses="EVALSHA", error=NO_PERMISSION), "fail", "allow EVALSHA with a key for this user"),
         (Managed(b"a", refuses="XREAD", error=NO_PERMISSION), "fail", "allow a blocking XREAD for this user"),
+        (Managed(b"a", refuses="COPY", error=NO_PERMISSION), "fail", "allow what a commit needs for this user"),
         (
             Managed(b"a", refuses="EXISTS", error=ResponseError("CROSSSLOT Keys in request don't hash")),
             "fail",

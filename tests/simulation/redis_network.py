@@ -112,7 +112,7 @@ class _WatchedServer(MemoryServer):
             name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
             if argv[0] == b"HSET" and argv[1].endswith(b":suspects"):
                 self._note_trials(argv)
-            elif name == "commit_batch":
+            elif name == "commit_batch" and b":trial:" not in argv[3]:
                 self._network.counts["commits"] += 1
                 if isinstance(reply, list) and reply[0] == 1:
                     keys = argv[3 : 3 + int(argv[2])]

@@ -1,18 +1,17 @@
 """The one commit: whole or not at all, recognized when repeated, refused without the lease."""
 
-import contextlib
 import re
 from dataclasses import replace
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
-from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
@@ -25,9 +24,9 @@ from conferral.storage.partition.commit_store import (
     CommitResult,
     SessionChange,
 )
+from conferral.storage.partition.trial import try_commit
 from conferral.worker.partition_parts.log_entry import log_entry
 from tests.support.redis_clients import full
-from tests.support.stores import commit_store_of
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -152,39 +151,36 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
     assert lease.commit_number == 0
 
 
-@pytest.mark.parametrize("key", ["session", "log", "events", "outbox", "timers", "live", "ended", "suspects"])
+OF_SESSION = ("session", "log")
+OF_PARTITION = ("events", "lease", "outbox", "timers", "live", "ended", "suspects")
+
+
+@pytest.mark.parametrize("key", [*OF_SESSION, *OF_PARTITION])
 async def test_key_of_a_wrong_type_changes_nothing(store, client, keys, partition, lease, key):
     """A session's keys concern that session, those of the partition concern them all."""
-    of_session = key in ("session", "log")
-    await client.set(getattr(keys, key)(SESSION if of_session else partition), "another program's")
+    name = getattr(keys, key)(SESSION if key in OF_SESSION else partition)
+    await client.delete(name)
+    await client.set(name, "another program's")
     before = await everything(client, keys)
-    with pytest.raises(CommitConflictError if of_session else StoreError):
+    with pytest.raises(CommitConflictError if key in OF_SESSION else StoreError) as refused:
         await store.commit(partition, lease, Commit(sessions=[opened()], outbox_set={"e": b"1"}))
+    assert key in OF_SESSION or name in str(refused.value)
     assert await everything(client, keys) == before
 
 
-async def test_session_whose_log_takes_no_more_entries_conflicts_and_nothing_is_written(
+async def test_log_that_has_had_the_highest_id_takes_nothing_and_holds_up_nothing(
     store, client, keys, partition, lease
 ):
-    """Redis refuses an entry behind the highest id: found out halfway, the rest of the commit would be lost."""
-    other = next(name for n in range(100) if keys.partition_of(name := f"s{n}") == partition)
-    ids = await add(client, keys, partition)
-    for last in (f"{2**64 - 1}-{2**64 - 1}", f"{2**64 - 1}-{2**64 - 2}"):
-        await client.delete(keys.log(SESSION))
-        await client.xadd(keys.log(SESSION), {"event": "x"}, id=last)
-        before = await everything(client, keys)
-        change = opened()
-        change.log *= 2
-        with pytest.raises(CommitConflictError) as refused:
-            await store.commit(partition, lease, Commit(ids, sessions=[opened(other), change], outbox_set={"e": b"1"}))
-        assert refused.value.session_ids == (SESSION,)
-        assert await everything(client, keys) == before
-    # The id stays when its entry goes.
-    await client.xdel(keys.log(SESSION), last)
-    with pytest.raises(CommitConflictError):
-        await store.commit(partition, lease, Commit(ids, sessions=[change]))
-    await store.commit(partition, lease, Commit(ids, sessions=[opened(other)]))
+    """Redis refuses an entry after that id: its log lacks it, the session does not."""
+    await client.xadd(keys.log(SESSION), {"event": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    change, ids = opened(), await add(client, keys, partition)
+    with capture_logs() as lines:
+        commit = Commit(ids, sessions=[change], outbox_set={"e": b"1"}, timers={f"ring|{SESSION}": 5})
+        assert await store.commit(partition, lease, commit) is CommitResult.OK
+    assert [(line["event"], line["names"]) for line in lines] == [("writes_refused", [keys.log(SESSION)])]
     assert not await client.xlen(keys.events(partition))
+    assert (await store.load([SESSION]))[SESSION] == change.after
+    assert await client.hgetall(keys.outbox(partition)) == {b"e": b"1"}
 
 
 async def test_commit_number_that_went_back_is_refused(store, client, keys, partition, lease):
@@ -381,44 +377,40 @@ async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, 
 
 
 @pytest.fixture
-async def limited(server, single, client, keys):
-    """A store whose user has all rights; and the command that changes them."""
+async def limited(server, single):
+    """A client whose user has all rights; and the command that changes them."""
     user = single.client()
     user.execute_command("ACL", "SETUSER", "limited", "on", ">a-password", "~*", "&*", "+@all")
     own = make_client(f"unix://limited:a-password@{server.socket}")
-    yield commit_store_of(own, keys), partial(user.execute_command, "ACL", "SETUSER", "limited")
+    yield own, partial(user.execute_command, "ACL", "SETUSER", "limited")
     await own.aclose()
     user.execute_command("ACL", "DELUSER", "limited")
     user.close()
 
 
-async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(limited, client, keys, partition, lease):
-    """Someone edits the rules of our user: whichever command is missing, no half of a commit is taken for the whole."""
-    store, set_rules = limited
-    written = sorted(set(re.findall(r"(?:call|try|write)\('([A-Z]+)'", scripts.commit_batch.text)))
-    assert {"XADD", "SADD", "ZADD", "HSET", "EXPIRE"} <= {*written}
-    for number, name in enumerate(written):
-        session = next(f"{name}{n}" for n in range(99) if keys.partition_of(f"{name}{n}") == partition)
-        timers = {f"ring|{session}": number}
-        commit = Commit(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers,
-                      reports=[(session, CommandReport(name, CommandStatus.DONE))], outcomes=[{"id": name}],
-                      calls_over={session: (name,)})  # fmt: skip
-        await client.set(keys.call(name), session, ex=1_000_000)
-        before = await everything(client, keys)
+async def test_missing_right_is_named_before_the_first_commit(limited):
+    """Redis applies the rules of our user when a command runs: too late, in the middle of a commit."""
+    client, set_rules = limited
+    await try_commit(client, "test")
+    written = set(re.findall(r"(?:call|try|write|attempt)\((?:\w+, )?'([A-Z]+)'", scripts.commit_batch.text))
+    counted = {"XLEN", "HLEN", "ZCARD", "SCARD"}
+    assert {"XADD", "SADD", "ZADD", "HSET", "EXPIRE", "COPY", "XGROUP"} <= written
+    for name in sorted(written | counted):
         set_rules(f"-{name.lower()}")
-        with contextlib.suppress(StoreForbiddenError):
-            await store.commit(partition, lease, commit)
-        if lease.commit_number == number:
-            assert await everything(client, keys) == before, name
+        with pytest.raises(StoreForbiddenError, match=name):
+            await try_commit(client, "test")
         set_rules("+@all")
-        if lease.commit_number == number:
-            assert await store.commit(partition, lease, commit) is CommitResult.OK, name
-        assert await client.hexists(keys.outbox(partition), name)
-        assert await client.zscore(keys.timers(partition), f"ring|{session}") == number
-        assert await client.sismember(keys.live(partition), session), name
-        assert await client.hget(keys.command(name), "status") == b"done", name
-        assert await client.xlen(keys.outcomes) == number + 1, name
-        assert await client.ttl(keys.call(name)) < 1_000_000, name
+    set_rules("resetkeys", "~test:trial:0:*")
+    with pytest.raises(StoreForbiddenError, match="prefix test"):
+        await try_commit(client, "test")
+
+
+async def test_trial_of_a_commit_leaves_nothing_behind_and_waits_for_no_memory(client):
+    before = await client.keys("*")
+    await try_commit(client, "test")
+    async with full(client):
+        await try_commit(client, "test")
+    assert await client.keys("*") == before
 
 
 async def test_broken_record_differs_from_a_missing_one(store, client, keys):

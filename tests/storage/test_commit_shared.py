@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import LeaseLostError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage import digits
@@ -11,7 +12,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
-from conferral.storage.queries.dead_letters import DeadLetterStore
+from tests.support.metric_values import value_of
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -28,8 +29,14 @@ def limits(client, keys) -> DialLimits:
 
 
 @pytest.fixture
-def store(client, keys, limits) -> CommitStore:
-    return CommitStore(client, keys, call_index=CallIndex(keys, 60, 60), dial_limits=limits, outcomes_kept=100)
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def store(client, keys, limits, metrics) -> CommitStore:
+    index = CallIndex(keys, 60, 60)
+    return CommitStore(client, keys, call_index=index, dial_limits=limits, outcomes_kept=100, metrics=metrics)
 
 
 @pytest.fixture
@@ -102,63 +109,37 @@ async def test_digits_of_a_command_that_failed_are_gone_and_are_not_kept_again(s
 
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store, client, keys, lease):
     await client.set(keys.call("CA1"), "CA1-2", ex=900)
-    await client.sadd(keys.call("CA2"), "another program's")
-    assert await store.commit(0, lease, Commit(calls_over={"CA1": ("CA1", "CA2", "CA3")})) is CommitResult.OK
+    assert await store.commit(0, lease, Commit(calls_over={"CA1": ("CA1", "CA3")})) is CommitResult.OK
     assert await client.ttl(keys.call("CA1")) > 60
-    assert await client.ttl(keys.call("CA2")) == -1
     assert not await client.exists(keys.call("CA3"))
 
 
-async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, client, keys, lease):
+async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, client, keys, lease, metrics):
     """Calls must not wait until someone removes a foreign key."""
     for key in (keys.outcomes, keys.command("c1"), keys.dials):
         await client.set(key, "another program's")
+    await client.sadd(keys.call("CA1"), "another program's")
     entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
     reports = [*BATCH.reports, *BATCH.reports, ("CA1", CommandReport("c2", DONE))]
+    commit = Commit([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME], calls_over={"CA1": ("CA1", "CA2")})
+    await client.set(keys.call("CA2"), "CA1", ex=900)
     with capture_logs() as lines:
-        result = await store.commit(0, lease, Commit([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME]))
-    assert (result, lease.commit_number) == (CommitResult.PARTIAL, 1)
-    assert [(line["event"], line["names"]) for line in lines] == [
-        ("writes_refused", [keys.command("c1"), keys.outcomes])
-    ]
+        assert await store.commit(0, lease, commit) is CommitResult.OK
+    assert lease.commit_number == 1
+    refused = [keys.call("CA1"), keys.command("c1"), keys.dials, keys.outcomes]
+    assert [(line["event"], line["names"]) for line in lines] == [("writes_refused", sorted(refused))]
+    assert value_of(metrics.writes_refused.labels("commit")) == 1
     assert not await client.xlen(keys.events(0))
     assert await client.hget(keys.command("c2"), "status") == b"done"
+    assert await client.ttl(keys.call("CA2")) <= 60
 
 
-async def test_outcomes_that_their_stream_refuses_are_dead_letters_and_can_be_put_back(store, client, keys, lease):
-    await client.set(keys.outcomes, "another program's")
-    more = {"id": "CA2:session", "kind": "session", "session": "CA2", "attempts": "é" * 40_000}
-    await store.commit(0, lease, Commit(outcomes=[OUTCOME, more]))
-    letters = DeadLetterStore(client, keys)
-    found = [one async for one in letters.newest_first()]
-    assert [(one.reason, one.stream, one.entry_id) for one in found] == [
-        ("Redis refuses the stream of outcomes", keys.outcomes, one["id"]) for one in (more, OUTCOME)
-    ]
-    assert "takes no entries" in await letters.put_back(found[1])
-    assert await letters.count() == 2
-    await client.delete(keys.outcomes)
-    for letter in reversed(found):
-        assert letters.retry_problem(letter) == await letters.put_back(letter) == ""
-    assert await outcomes_of(client, keys) == [OUTCOME, more]
-    assert await letters.count() == 0
-
-
-async def test_exhausted_stream_of_outcomes_loses_none(store, client, keys, lease):
-    await client.xadd(keys.outcomes, {"id": "x"}, id=f"{2**64 - 1}-{2**64 - 2}")
-    await store.commit(0, lease, Commit(outcomes=[OUTCOME, OUTCOME | {"id": "CA1:2"}]))
-    assert [one.entry_id async for one in DeadLetterStore(client, keys).newest_first()] == ["CA1:2"]
-
-
-async def test_outcomes_that_no_stream_takes_are_named_by_their_sessions(store, client, keys, lease):
-    for key in (keys.outcomes, keys.dead):
-        await client.set(key, "another program's")
-    outcomes = [OUTCOME | {"session": name, "customer": "+14155550123"} for name in ("CA1", "CA2")]
+async def test_exhausted_stream_of_outcomes_is_named_and_holds_up_nothing(store, client, keys, lease):
+    await client.xadd(keys.outcomes, {"id": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
     with capture_logs() as lines:
-        assert await store.commit(0, lease, Commit(outcomes=outcomes)) is CommitResult.PARTIAL
-    assert [line.get("session_id") for line in lines] == [None, "CA1", "CA2"]
-    assert {line["event"] for line in lines[1:]} == {"dead_letter_refused"}
-    assert lines[0]["names"] == sorted([keys.dead, keys.outcomes])
-    assert "0123" not in str(lines)
+        await store.commit(0, lease, BATCH)
+    assert [line["names"] for line in lines] == [[keys.outcomes]]
+    assert await client.hget(keys.command("c1"), "status") == b"failed"
 
 
 async def test_full_redis_takes_outcomes_and_reports(store, client, keys, lease):

@@ -64,8 +64,8 @@ BATCH = {
     "entries": ["5-1"], "outbox_set": ["e2", "{}"], "outbox_remove": ["e1"],
     "timers_set": ["9", "ring|s1"], "timers_remove": ["ring|s2"],
     "sessions": [{"id": SESSION, "expected": "3", "ended_at": "9", "set": ["version", "4"], "log": [["event", "y"]]}],
-    "reports": [[13, "done", "", SESSION, ""]], "outcomes": [["id", "o1"]], "over": [[14, SESSION]],
-    "released": [[15, "c1#1"]], "unplayed": [16],
+    "reports": [[12, "done", "", SESSION, ""]], "outcomes": [["id", "o1"]], "over": [[13, SESSION]],
+    "released": [[14, "c1#1"]], "unplayed": [15],
 }  # fmt: skip
 
 #: For each script one run that writes, and those that empty a key.
@@ -83,9 +83,9 @@ CASES = [
     Case("claim_visit", [KEYS.call("CA1")], ["CA1", "CA1.2", DAY_S], [("SET", KEYS.call("CA1"), "CA1")]),
     Case("commit_batch",
          [KEYS.events(0), KEYS.lease(0), KEYS.outbox(0), KEYS.timers(0), KEYS.live(0), KEYS.ended(0), KEYS.suspects(0),
-          KEYS.new_log(0), KEYS.outcomes, KEYS.dead, KEYS.session(SESSION), KEYS.log(SESSION), COMMAND,
+          KEYS.new_log(0), KEYS.outcomes, KEYS.session(SESSION), KEYS.log(SESSION), COMMAND,
           KEYS.call("CA1"), KEYS.dials, KEYS.digits("c1")],
-         [HOLDER, 5, DAY_S, DAY_S, DAY_S, 5_000, 1_000, 1_000, json.dumps(BATCH)],
+         [HOLDER, 5, DAY_S, DAY_S, DAY_S, 5_000, 1_000, json.dumps(BATCH)],
          [LEASE, EVENT, EFFECT, STORED, LOGGED, ("ZADD", KEYS.timers(0), 7, "ring|s2"), ("SADD", KEYS.live(0), SESSION),
           ("ZADD", KEYS.ended(0), 1, "s0"), ("HSET", KEYS.suspects(0), "e1", 1),
           ("HSET", COMMAND, "status", "accepted"), ("SET", KEYS.call("CA1"), SESSION),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from conferral.runtime.metrics import Metrics
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.dial_limits import DialLimits
@@ -17,6 +18,7 @@ def commit_store_of(client: Any, keys: Keys, *, session_ttl_s: int = 3600) -> Co
         call_index=CallIndex(keys, session_ttl_s),
         dial_limits=DialLimits(client, keys),
         outcomes_kept=100_000,
+        metrics=Metrics(),
     )
 
 

@@ -1,6 +1,6 @@
 """The commit of a batch of decisions, and what they start from."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
@@ -21,7 +22,7 @@ from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERS_MAX
+from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
 log = structlog.get_logger()
 
@@ -80,8 +81,6 @@ class CommitResult(Enum):
     OUT_OF_ORDER = 3
     WRONG_TYPE = 4
     CONFLICT = 5
-    #: Stored, except for reports, whose keys are another program's; refused outcomes are dead letters, or lost.
-    PARTIAL = 6
 
 
 class CommitConflictError(StoreError):
@@ -107,12 +106,14 @@ class CommitStore:
         call_index: CallIndex,
         dial_limits: DialLimits,
         outcomes_kept: int,
+        metrics: Metrics,
     ) -> None:
         self._client = client
         self._keys = keys
         self._call_index = call_index
         self._dial_limits = dial_limits
         self._outcomes_kept = outcomes_kept
+        self._metrics = metrics
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions: new if missing, an error if corrupt."""
@@ -140,6 +141,27 @@ class CommitStore:
         After StoreUnreachableError, store the same commit again: the number advances only when the result is known, and
         the script recognizes an earlier success. After any other error, nothing was written.
         """
+        names, arguments = self.encode(partition, lease.holder, lease.commit_number + 1, commit)
+        code, *found = await scripts.commit_batch.durably(self._client, names, arguments)
+        match result := CommitResult(int(code)):
+            case CommitResult.LOST:
+                raise LeaseLostError("another worker owns the partition")
+            case CommitResult.OUT_OF_ORDER:
+                raise CommitOutOfOrderError("the lease's commit number went back or jumped")
+            case CommitResult.WRONG_TYPE:
+                raise StoreError(f"of the wrong type: {', '.join(_named(names, found))}; another program writes there")
+            case CommitResult.CONFLICT:
+                raise CommitConflictError(tuple(commit.sessions[int(number) - 1].after.id for number in found))
+        if found:
+            self._metrics.writes_refused.labels("commit").inc()
+            log.error("writes_refused", partition=partition, names=_named(names, found))
+        lease.commit_number += 1
+        return result
+
+    def encode(
+        self, partition: int, holder: str, number: int, commit: Commit
+    ) -> tuple[list[str], list[scripts.Argument]]:
+        """Return a commit's keys and arguments for the script."""
         keys = self._keys
         names = [
             keys.events(partition),
@@ -151,35 +173,12 @@ class CommitStore:
             keys.suspects(partition),
             keys.new_log(partition),
             keys.outcomes,
-            keys.dead,
             *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
-        numbers = (lease.commit_number + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, DEAD_LETTERS_MAX)
         shared, shared_keys = self._encode_shared(commit, len(names))
-        names += shared_keys
-        encoded = orjson.dumps(_encode(commit) | shared)
-        answer = await scripts.commit_batch.durably(self._client, names, [lease.holder, *numbers, encoded])
-        code, *found = answer
-        match result := CommitResult(int(code)):
-            case CommitResult.LOST:
-                raise LeaseLostError("another worker owns the partition")
-            case CommitResult.OUT_OF_ORDER:
-                raise CommitOutOfOrderError("the lease's commit number went back or jumped")
-            case CommitResult.WRONG_TYPE:
-                raise StoreError("a key of the partition is of the wrong type: another program writes here")
-            case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(commit.sessions[int(number) - 1].after.id for number in found))
-            case CommitResult.PARTIAL:
-                refused, lost = found
-                names_refused = sorted({names[int(number) - 1] for number in refused})
-                log.error("writes_refused", partition=partition, names=names_refused)
-                for outcome in (commit.outcomes[int(number) - 1] for number in lost):
-                    session_id, outcome_id = outcome.get("session", ""), outcome.get("id", "")
-                    reason = "Redis refuses the stream of outcomes, too"
-                    log.error("dead_letter_refused", session_id=session_id, entry_id=outcome_id, reason=reason)
-        lease.commit_number += 1
-        return result
+        batch = orjson.dumps(_encode(commit) | shared)
+        return [*names, *shared_keys], [holder, number, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, batch]
 
     def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:
         """Return what goes to keys of all partitions, and these keys.
@@ -215,6 +214,11 @@ class CommitStore:
             "unplayed": unplayed,
         }
         return encoded, numbers
+
+
+def _named(names: Sequence[str], numbers: Iterable[bytes | int]) -> list[str]:
+    """Return keys by their numbers in the script, without repetitions."""
+    return sorted({names[int(number) - 1] for number in numbers})
 
 
 def _encode(commit: Commit) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Dead letters: what failed, or can't be read or stored; retry, remove.
 
-A letter holds the entry's first 64 KiB (of an outcome, all), its size and origin, and the reason. A retry appends the
-entry to its stream, then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is
-reopened for one client at a time, and not at all once it has an outcome.
+A letter holds the entry's first 64 KiB, its size and origin, and the reason. A retry appends the entry to its stream,
+then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client
+at a time, and not at all once it has an outcome.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
@@ -109,12 +108,7 @@ class DeadLetterStore:
             if claim:
                 # Keep its id, so that a client waiting for the outcome, or resubmitting the command, finds this one.
                 fields[b"id"] = command_id.encode()
-        try:
-            await ask(self._client, "XADD", letter.stream, "*", *(part for pair in fields.items() for part in pair))
-        except StoreUnreachableError:
-            raise
-        except StoreError as error:
-            return f"its stream takes no entries: {error}"
+        await ask(self._client, "XADD", letter.stream, "*", *(part for pair in fields.items() for part in pair))
         await ask(self._client, "XDEL", self._keys.dead, letter.letter_id)
         return ""
 
@@ -123,8 +117,6 @@ class DeadLetterStore:
 
         Each is empty if there is none. After routing, a command is its session's event, and its claim stays.
         """
-        if letter.stream == self._keys.outcomes:  # a commit's, stored whole
-            return "", "", ""
         entry = Entry(letter.entry_id, letter.fields)
         if letter.size > entry.size:
             return f"only the first {entry.size:,} of its {letter.size:,} bytes were kept", "", ""

@@ -1,7 +1,7 @@
 """Commands for keys, strings, hashes, and sets."""
 
 from tests.support.memory_redis.keyspace import NAMES, Keyspace, command, copied
-from tests.support.memory_redis.values import OK, Members, Reply, Status
+from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status
 
 # ---- keys --------------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,8 @@ def database_size(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("RENAME", writes=True)
 def rename(db: Keyspace, argv: list[bytes]) -> Reply:
+    if argv[1] not in db.values:
+        raise Refusal("ERR no such key")
     value, when_ms = db.values[argv[1]], db.expires.get(argv[1])
     if argv[1] == argv[2]:
         return OK
