@@ -158,7 +158,7 @@ def _normalize_destinations(text: str) -> str:
 
 _ONE = rf"[^,{NO_TEXT}]"
 _FIRST = rf"[^ ,{NO_TEXT}]"
-_ADDRESS = "+E.164, client:NAME, sip:URI, or a name from the directory"
+_ADDRESS = "a name from the directory, a phone number (+E.164), client:NAME, or sip:URI"
 _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
 

@@ -18,6 +18,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.redaction import display_address
 from conferral.runtime.web.tokens import Token
 from conferral.statemachine.session import Session
+from conferral.storage.agents import Agent, Agents
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import to_iso
@@ -46,6 +47,7 @@ class SessionDetailView(View):
         self._full = message.full
         self._id = ""
         self._partition = 0
+        self._desks: Sequence[Agent] = ()
         self._seen_mark = ""
         self._next_read_s = 0.0
         #: The log's entries as the page has them, by id; None before the first message.
@@ -76,6 +78,7 @@ class SessionDetailView(View):
         if not session.is_known:
             return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
         log = await self._redis.run(lambda reader: reader.log(self._id))
+        self._desks = await self._redis.run(lambda reader: Agents(reader.client, reader.keys).read(self._feed.now_ms()))
         moments = build_timeline(log, full=self._full)
         return [*self._if_changed(self._session_message(session, log, moments)), *self._log_messages(log, moments)]
 
@@ -145,7 +148,9 @@ class SessionDetailView(View):
             trouble=attention_mark(attention),
             # The addresses of present parties aren't useful transfer targets.
             destinations=[
-                one for one in self._feed.known_destinations(present, full=self._full) if self._token.may_name(one)
+                one
+                for one in self._feed.known_destinations(present, self._desks, full=self._full)
+                if self._token.may_name(one.to)
             ],
         )
 

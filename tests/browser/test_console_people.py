@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.async_api import expect
 
-from conferral.statemachine.parts import TransferState
-from conferral.statemachine.session import Session
+from conferral.statemachine.parts import Attempt, TransferState
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
 from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in, unfold
 from tests.browser.many_sessions import put_all, session_id
@@ -120,12 +120,21 @@ async def test_the_timeline_folds_confirmations_and_shows_them_on_request(redis,
 async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
     other = conferenced(session_id(2))
     parties = {**other.parties, "agent": replace(other.parties["agent"], address="client:bob")}
-    put_all(redis, [conferenced(session_id(1)), replace(other, parties=parties)])
+    there = {"customer": other.parties["customer"], "target": Party("target", "target-2", address="client:bobb")}
+    mistyped = replace(conferenced(session_id(3)), parties=there)
+    ended = over(make_session(session_id(4)), now_ms(redis), lasted_ms=75_000)
+    answered = replace(ended, attempts=(Attempt("agent", "client:carol", "d1", 1, result="answered"),))
+    put_all(redis, [conferenced(session_id(1)), replace(other, parties=parties), mistyped, answered])
+    put_desk(redis, "carol", "Carol", "ready", renewed_ms=now_ms(redis))
     page = await signed_in(windows, console)
     await open_session(page, session_id(1))
     await (await action(page, "Transfer")).click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_role("group", name="Suggestions").get_by_role("button", name="client:bob").click()
+    suggestions = dialog.get_by_role("group", name="Suggestions").get_by_role("button")
+    await expect(suggestions).to_have_text(
+        [re.compile(r"^\s*carol\s+ready\s*$"), re.compile(r"^\s*bob\s+on a call\s*$")]
+    )
+    await suggestions.last.click()
     await expect(dialog.get_by_label("To", exact=True)).to_have_value("client:bob")
 
 

@@ -1,16 +1,18 @@
 """What the console does under someone's hand: rows that wait, a session as it was, dead letters that are dropped."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from conferral.statemachine.states import PartyStatus, Phase
 from tests.browser import browser_actions
 from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.browser.windows import Windows
-from tests.conferral.cli_helpers import KEYS, conferenced, make_session
+from tests.conferral.cli_helpers import KEYS, conferenced, decide, make_session
 from tests.support.people import DAVE
 
 REASON = "over 64 KiB"
@@ -208,14 +210,34 @@ async def test_to_listen_is_one_click_once_the_lead_has_said_where(redis, consol
     listen = call.get_by_role("button", name="Listen")
     await listen.click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_role("radio", name="monitor", exact=True)).to_be_checked()
-    await dialog.get_by_label("To", exact=True).fill("client:lead")
-    await dialog.get_by_role("button", name="Supervise", exact=True).click()
-    await expect(dialog.get_by_role("status")).to_contain_text("Sent.")
-    await page.keyboard.press("Escape")
+    await expect(dialog.get_by_role("heading", name="Listen")).to_be_visible()
+    await expect(dialog.get_by_role("radio")).to_have_count(0)
+    for to, status, reason in (("client:laed", "failed", "no-answer"), ("client:lead", "done", "")):
+        await dialog.get_by_label("To", exact=True).fill(to)
+        await dialog.get_by_role("button", name="Listen", exact=True).click()
+        await expect(dialog.get_by_role("status")).to_contain_text("Sent.")
+        _, sent = redis.xrange(KEYS.commands)[-1]
+        decide(redis, sent["id"], status, reason, session=session_id(1))
+        await expect(dialog).to_have_count(0)
+        if status == "failed":  # an address that did not answer is not kept
+            await listen.click()
     await browser_actions.open_session(page, session_id(2))
     await listen.click()
-    await expect(browser_actions.given(page, "supervise")).to_contain_text("sent")
+    await expect(browser_actions.given(page, "listen")).to_contain_text("sent")
 
     given = [(entry["session"], entry["to"], entry["mode"]) for _, entry in redis.xrange(KEYS.commands)]
-    assert given == [(session_id(number), "client:lead", "monitor") for number in (1, 2)]
+    expected = [(1, "client:laed"), (1, "client:lead"), (2, "client:lead")]
+    assert given == [(session_id(number), to, "monitor") for number, to in expected]
+
+
+async def test_a_ringing_call_s_one_filled_button_is_transfer(redis, console, windows):
+    ringing = make_session(session_id(1), phase=Phase.RINGING)
+    there = {**ringing.parties, "agent": replace(ringing.parties["agent"], status=PartyStatus.RINGING)}
+    put_all(redis, [replace(ringing, parties=there)])
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    buttons = browser_actions.call(page).locator(".actions > button")
+    await expect(buttons).to_have_text(["Transfer…", "End…", "Listen"])
+    await expect(browser_actions.call(page).locator(".actions > button.main")).to_have_text(["Transfer…"])
+    await expect(buttons.first).to_have_attribute("aria-disabled", "true")
+    await expect(buttons.first).to_have_attribute("title", re.compile("answer"))

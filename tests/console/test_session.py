@@ -10,10 +10,20 @@ from conferral.commands.forms import command_forms
 from conferral.console import session_view
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import TransferMode
+from conferral.statemachine.states import PartyStatus, TransferMode
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
-from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, log_entry, make_session, put, stored_fields
+from tests.conferral.cli_helpers import (
+    CALL,
+    KEYS,
+    conferenced,
+    consult,
+    log_entry,
+    make_session,
+    put,
+    put_desk,
+    stored_fields,
+)
 from tests.console.console_helpers import Page, commit
 
 pytestmark = pytest.mark.redis
@@ -52,20 +62,27 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert reported["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
-async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
+async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(console, redis):
     consult(redis)
+    dialing = Attempt("target", "client:grace", "d2", 1, result="no-answer")
+    returned = Attempt("target-1", "client:heidi", "d3", 1, answered_at_ms=2, result="answered")
     commit(redis, Session("CA" + "7" * 32, parties={
         "customer": Party("customer", "customer-1", address="client:caller"),
-        "agent": Party("agent", "agent-1", address="client:carol"),
-        "target": Party("target", "target-1", address="+14155550177"),
-        "odd": Party("odd", "odd-1", address="client:\u202eevil"),
-        "two": Party("two", "two-1", address="client:erin,client:frank"),
-    }))  # fmt: skip
+        "agent": Party("agent", "agent-1", address="client:carol", status=PartyStatus.CONNECTED),
+        "mistyped": Party("mistyped", "mistyped-1", address="client:crol", status=PartyStatus.DIALING),
+        "target": Party("target", "target-1", address="+14155550177", answered=True),
+        "odd": Party("odd", "odd-1", address="client:\u202eevil", answered=True),
+        "two": Party("two", "two-1", address="client:erin,client:frank", answered=True),
+    }, attempts=(dialing, returned)))  # fmt: skip
+    put_desk(redis, "heidi", "Heidi", "ready", renewed_ms=redis.time()[0] * 1000, keys=KEYS)
     page = await Page.open(console, SESSION)
 
     shown = await page.next("session", lambda message: message["destinations"])
 
-    assert shown["destinations"] == ["client:carol"]
+    assert shown["destinations"] == [
+        {"to": "client:heidi", "name": "heidi", "status": "ready"},
+        {"to": "client:carol", "name": "carol", "status": "on a call"},
+    ]
 
 
 async def test_form_suggests_directory_names_and_explains_each_mode(open_console, redis):
@@ -77,7 +94,9 @@ async def test_form_suggests_directory_names_and_explains_each_mode(open_console
 
     shown = await page.next("session", lambda message: message["destinations"])
 
-    assert shown["destinations"] == ["billing", "colleague"], "a name, or its address, of no one on the call"
+    assert [one["to"] for one in shown["destinations"]] == ["billing", "colleague"], (
+        "a name, or its address, of no one on the call"
+    )
     (transfer,) = (one for one in shown["buttons"] if one["type"] == "transfer")
     (mode,) = (field for field in transfer["fields"] if field["name"] == "mode")
     assert mode["options"] == ["warm", "consult", "blind"]

@@ -14,7 +14,9 @@ import { CommandForm } from "./form.js";
 import { showMoment } from "./timeline.js";
 
 /** The first two of these that can be used now are the likely actions. */
-const LIKELY = ["complete", "cancel", "retrieve", "unhold", "transfer", "hold", "end"];
+const LIKELY = ["complete", "cancel", "retrieve", "unhold", "transfer", "hold"];
+/** What is shown as likely if none of them can be used: it says why not. */
+const USUAL = "transfer";
 /** The order of the rest; other commands of the server come at the end of the last group, before `end`. */
 const GROUPS = [
   ["Transfer", ["transfer", "complete", "cancel", "swap", "merge", "park", "retrieve"]],
@@ -25,7 +27,7 @@ const LAST = "end";
 /** Where the lead's own address is kept, to which Listen connects. */
 const LISTENER = "listener";
 
-/** The open form: a command's type, and what is filled in; null if none is open. */
+/** The open form: a command's type, what is filled in, and which of this is fixed; null if none is open. */
 const open = signal(null);
 
 /**
@@ -38,7 +40,8 @@ export function Commands({ id, buttons, isPast }) {
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
   const chosen = known.get(open.value?.type);
-  const likely = LIKELY.filter((type) => may(type) && !whyNot(known.get(type), isPast)).slice(0, 2);
+  const usable = [...LIKELY, LAST].filter((type) => may(type) && !whyNot(known.get(type), isPast)).slice(0, 2);
+  const likely = usable[0] === LAST && may(USUAL) ? [USUAL, LAST] : usable;
   useGuard(id, likely);
   const rest = GROUPS.map(([name, types], place) => [
     name,
@@ -72,9 +75,10 @@ export function Commands({ id, buttons, isPast }) {
           key=${`${id} ${chosen.type}`}
           id=${id}
           button=${chosen}
+          title=${open.value.title}
           given=${open.value.given}
+          fixed=${open.value.fixed}
           why=${whyNot(chosen, isPast)}
-          onSent=${remember}
           onClose=${() => (open.value = null)}
         />`
       : null}
@@ -95,22 +99,31 @@ function useGuard(id, likely) {
   }, [now]);
 }
 
-/** Remembers the address of the person who listens. */
-function remember({ type, to, mode }) {
-  if (type === "supervise" && mode === "monitor") {
-    keep(LISTENER, to);
-  }
+const isListening = ({ type, fields }) => type === "supervise" && fields?.mode === "monitor";
+
+/** Remembers the address at which the lead last answered, and forgets one that did not answer. */
+function useListener() {
+  const newest = commands.value.find((one) => isListening(one) && ["done", "failed"].includes(one.status));
+  useEffect(() => {
+    const { to } = newest?.fields ?? {};
+    if (newest?.status === "done") {
+      keep(LISTENER, to);
+    } else if (to && to === kept(LISTENER)) {
+      keep(LISTENER, "");
+    }
+  }, [newest?.command]);
 }
 
 /** Connects the lead, whom no one hears: one click once their address is known. */
 function Listen({ id, button, why }) {
+  useListener();
   const to = kept(LISTENER);
   const given = { mode: "monitor", ...(to ? { to } : {}) };
   const listen = () => {
     if (!why && to && press(`${id} supervise`)) {
       void submit({ type: "supervise", session: id, ...given });
     } else if (!why && !to) {
-      open.value = { type: button.type, given };
+      open.value = { type: button.type, title: "Listen", given, fixed: ["mode"] };
     }
   };
   return html`<button
@@ -167,9 +180,11 @@ function CommandButton({ id, type, button, why, isLikely, isSaid }) {
   const isDanger = type === LAST || Boolean(button?.danger);
   const described = html`<button
     type="button"
-    class=${[isLikely && "main", isDanger && "danger"].filter(Boolean).join(" ")}
+    class=${[isLikely && type !== LAST && "main", isDanger && "danger"].filter(Boolean).join(" ")}
     aria-disabled=${Boolean(why) || isBusy}
-    aria-describedby=${why ? (isSaid ? "why-all" : `why-${type}`) : undefined}
+    aria-describedby=${why && !isLikely ? (isSaid ? "why-all" : `why-${type}`) : undefined}
+    aria-description=${isLikely && why ? why : undefined}
+    title=${isLikely && why ? why : undefined}
     aria-haspopup=${needsForm ? "dialog" : undefined}
     onClick=${onClick}
   >
@@ -215,7 +230,7 @@ function SubmittedCommands({ id }) {
           <ul class="given">
             ${mine.map(
               (one) => html`<li key=${one.command}>
-                <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
+                <span><${Text} value=${isListening(one) ? "listen" : one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
                 <${Mark} kind=${kindOfStatus(one.status)}>${statusText(one)}<//>
                 <${Why} command=${one.command} reason=${one.reason} />
               </li>`,

@@ -16,11 +16,12 @@ import { CommandLine } from "./command-line.js";
  * @param {string} props.id The session's id.
  * @param {object} props.button The command.
  * @param {string} props.why Why it is disabled, which may happen while the form is open.
+ * @param {string} [props.title] Its name, if not the button's.
  * @param {Record<string, string>} props.given What is filled in at first.
- * @param {(fields: Record<string, string>) => void} props.onSent
+ * @param {string[]} [props.fixed] Fields of these that nobody changes.
  * @param {() => void} props.onClose
  */
-export function CommandForm({ id, button, why, given, onSent, onClose }) {
+export function CommandForm({ id, button, why, title = button.label, given, fixed = [], onClose }) {
   const values = useSignal({ ...firstValues(button), ...given });
   const failure = useSignal("");
   const idOf = useRef(commandIdSource()); // until the command is refused
@@ -48,7 +49,6 @@ export function CommandForm({ id, button, why, given, onSent, onClose }) {
     try {
       await submitCommand(fields, command);
       sent.value = command;
-      onSent(fields);
     } catch (error) {
       if (!(error instanceof RefusedError)) {
         throw error;
@@ -59,11 +59,12 @@ export function CommandForm({ id, button, why, given, onSent, onClose }) {
   const set = (field, value) => {
     values.value = { ...values.value, [field]: value };
   };
-  const needed = button.fields.filter((field) => field.required);
-  const often = needed.length ? needed : button.fields;
-  const seldom = button.fields.filter((field) => !often.includes(field));
+  const shown = button.fields.filter((field) => !fixed.includes(field.name));
+  const needed = shown.filter((field) => field.required);
+  const often = needed.length ? needed : shown;
+  const seldom = shown.filter((field) => !often.includes(field));
   const input = (field) => html`<${Input} key=${field.name} field=${field} value=${values.value[field.name]} onChange=${set} />`;
-  return html`<${Dialog} title=${button.label} onClose=${onClose}>
+  return html`<${Dialog} title=${title} onClose=${onClose}>
     <form onSubmit=${submit} class="form">
       ${button.danger ? html`<p class="danger-words"><strong><${Text} value=${button.danger} />.</strong></p>` : null}
       ${often.map(input)}
@@ -80,7 +81,7 @@ export function CommandForm({ id, button, why, given, onSent, onClose }) {
           aria-disabled=${Boolean(why) || pressed.value.has(name)}
           aria-describedby=${why ? "form-why" : undefined}
         >
-          ${button.label}
+          ${title}
         </button>
       </div>
     </form>
@@ -154,12 +155,16 @@ function Input({ field, value, onChange }) {
       spellcheck=${name === "say" || name === "brief"}
       onInput=${(event) => onChange(name, event.target.value)}
     />
-    <span class="muted small" id=${`hint-${name}`}>${description}</span>
     ${known.length
       ? html`<div class="options" role="group" aria-label="Suggestions">
-          ${known.map((one) => html`<button key=${one} type="button" onClick=${() => onChange(name, one)}><${Text} value=${one} /></button>`)}
+          ${known.map(
+            (one) => html`<button key=${one.to} type="button" aria-pressed=${value === one.to} onClick=${() => onChange(name, one.to)}>
+              <${Text} value=${one.name} />${one.status ? html` <span class="muted">${one.status}</span>` : null}
+            </button>`,
+          )}
         </div>`
       : null}
+    <span class="muted small" id=${`hint-${name}`}>${known.length ? html`Or type: ` : null}${description}</span>
   </div>`;
 }
 
