@@ -15,7 +15,7 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.storage.agents import AgentStatus
 from conferral.telephony.identities import identity_problem
-from conferral.webhooks.api.models import Session
+from conferral.webhooks.api.models import IssuedToken, Session
 from conferral.webhooks.api.parameters import ErrorType
 
 #: A name that people read: no control characters, and not blank.
@@ -144,6 +144,12 @@ class OwnPresence(Agent):
     registered: Annotated[
         str | None, about("the id of the desk that may be registered at Twilio; null if none is ready")
     ]
+
+
+class OwnAccessToken(IssuedToken, frozen=True):
+    """What an agent's phone registers with."""
+
+    edge: Annotated[str | None, about("the edge for the SDK's `Device`, from `TWILIO_EDGE`; null without one")]
 
 
 class DirectoryName(msgspec.Struct):

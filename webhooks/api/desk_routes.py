@@ -44,8 +44,9 @@ DESK_ROUTES = (
         "/desk/access-token",
         "make_own_access_token",
         "Make this agent's access token",
-        "For the `Device` of Twilio's Voice SDK. It takes calls of `client:IDENTITY`, and can place none.",
-        {200: ResponseSpec(models.IssuedToken, "The token")},
+        "For the `Device` of Twilio's Voice SDK, whose option is `edge`. The token takes calls of `client:IDENTITY`, "
+        "and can place none.",
+        {200: ResponseSpec(desk_models.OwnAccessToken, "The token")},
         is_for_desks=True,
     ),
     Route(

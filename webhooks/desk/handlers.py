@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import cast
 
+import msgspec
 from aiohttp import hdrs, web
 
 from conferral.commands import field_values
@@ -54,8 +55,9 @@ class DeskHandlers:
 
     async def make_own_access_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token that can place no calls."""
-        identity = _token_of(request).identity
-        return response(200, issue_token(self._api.settings, self._api.clock, identity, may_call=False))
+        settings = self._api.settings
+        issued = issue_token(settings, self._api.clock, _token_of(request).identity, may_call=False)
+        return response(200, desk_models.OwnAccessToken(**msgspec.structs.asdict(issued), edge=settings.edge))
 
     async def follow_own_calls(self, request: ApiRequest) -> web.StreamResponse:
         """Send the agent's sessions, commands, and presence."""

@@ -123,7 +123,14 @@ async def test_a_token_is_checked_with_a_new_key_after_redis_has_lost_the_old_on
 
 async def test_an_access_token_of_a_desk_can_place_no_calls(desks):
     status, answer = await desks.ask("POST", "/desk/access-token", await desks.bearer())
-    assert (status, answer["identity"]) == (200, "alice")
+    assert (status, answer["identity"], answer["edge"]) == (200, "alice", None)
     found = AccessToken.from_jwt(answer["token"], key="s" * 32)
     assert found.payload["grants"]["voice"] == {"incoming": {"allow": True}}
     assert found.payload["grants"]["identity"] == "alice"
+
+
+async def test_an_access_token_of_a_desk_names_the_region_and_comes_with_its_edge(open_desks):
+    desks = await open_desks(TWILIO_REGION="ie1", TWILIO_EDGE="dublin")
+    _, answer = await desks.ask("POST", "/desk/access-token", await desks.bearer())
+    assert answer["edge"] == "dublin"
+    assert AccessToken.from_jwt(answer["token"], key="s" * 32).headers["twr"] == "ie1"
