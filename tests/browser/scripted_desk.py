@@ -66,6 +66,11 @@ class ScriptedDesk:
         self.end: dict[str, Any] | None = {"status": "done", "reason": None, "code": None}
         #: Id of the desk that may be registered; empty for the one that asks.
         self.registered = ""
+        #: The presence that was sent, with its time by the loop's clock.
+        self.presence: list[tuple[float, str]] = []
+        #: Access tokens that were issued, and the edge that comes with them.
+        self.access_tokens: list[str] = []
+        self.edge: str | None = None
         self._streams: list[web.StreamResponse] = []
         self._stack = AsyncExitStack()
         self._pages = DeskPages(service_settings.settings_with(**service_settings.ENVIRON | settings))
@@ -130,7 +135,8 @@ class ScriptedDesk:
         return web.json_response({"token": TOKEN})
 
     async def _access_token(self, _request: web.Request) -> web.Response:
-        return web.json_response({"token": "access-token"})
+        self.access_tokens.append(f"access-token-{len(self.access_tokens)}")
+        return web.json_response({"token": self.access_tokens[-1], "identity": IDENTITY, "edge": self.edge})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -146,6 +152,7 @@ class ScriptedDesk:
 
     async def _presence(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
         registered = self.registered or (asked["desk"] if asked["status"] == "ready" else "")
         return web.json_response({"identity": IDENTITY, "status": asked["status"], "registered": registered})
 
@@ -208,9 +215,10 @@ async def talk(page: Page, desk: ScriptedDesk, **changes: Any) -> None:
     await expect(page.get_by_text(f"You talk to {CUSTOMER}")).to_be_visible()
 
 
-async def has_done(page: Page, what: str) -> None:
+async def has_done(page: Page, what: str, *, is_last: bool = False) -> None:
     """Wait until the desk has done something with its phone."""
-    await expect(page.locator("html")).to_have_attribute("data-phone", re.compile(f",{what},"))
+    pattern = re.compile(f",{what},{'$' if is_last else ''}")
+    await expect(page.locator("html")).to_have_attribute("data-phone", pattern)
 
 
 async def done(page: Page) -> list[str]:

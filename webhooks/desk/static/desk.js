@@ -3,19 +3,19 @@
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
 import { nowMs } from "./shared/time.js";
 import { Api, ApiError } from "./api.js";
+import { CallEvents } from "./call-events.js";
 import { Commands } from "./commands.js";
 import { OneTab } from "./one-tab.js";
-import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
+import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
+import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { nameOf, ownLeg } from "./session.js";
 
-/** Presence is renewed at the first tick after this; a hidden page's timers may be late, then the stream's comments do it (ms). */
-const RENEW_EVERY_MS = 9_000;
 const TICK_MS = 3_000;
+/** When presence follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
+const LOST_MS = GRACE_MS + 50;
 /** After this long, a call is hung up even if Conferral has not accepted it (ms). */
 const HANG_UP_MS = 1_000;
-/** How long an incoming call waits for its session before the page around the desk hears of it (ms). */
-const UNKNOWN_MS = 2_000;
 const MISSED_MAX = 5;
 
 export const LOST = "Conferral can't be reached. You can still hang up, mute, and send digits; everything else works again when it is back.";
@@ -56,8 +56,8 @@ export class Desk {
   #tab = null;
   #ring = new Ring();
   #life = new AbortController();
-  #renewedMs = 0;
-  #emitted = { incoming: null, connected: null };
+  #presence;
+  #events = new CallEvents((call) => this.#detail(this.#withSession(call)), (name, detail) => this.#emit(name, detail));
   /** Sessions whose call the agent asked for, and those that the agent has left on purpose. */
   #expected = new Set();
   #left = new Set();
@@ -73,9 +73,15 @@ export class Desk {
     this.#base = base;
     this.#emit = emit;
     this.identity.value = identity;
-    this.phone = new Phone(`${base}/desk/voice-sdk.js`, async () => (await this.#api.send("POST", "/access-token")).token, {
-      onMissed: (call) => this.#missed(call),
-      onEnded: (call) => this.#ended(call),
+    const send = (status) => this.#api.send("PUT", "/presence", { status, desk: this.#id });
+    this.#presence = new Presence(() => this.#status, send, {
+      onAnswer: (agent) => this.#present(agent),
+      onTrouble: (error) => (error ? this.#troubled(error) : (this.trouble.value = null)),
+    });
+    this.phone = new Phone(`${base}/desk/voice-sdk.js`, () => this.#api.send("POST", "/access-token"), {
+      onRing: (call) => this.#events.rang(call),
+      onConnected: (call) => this.#connected(call),
+      onOver: (call, how) => this.#over(call, how),
       onError: (error) => this.#phoneFailed(error),
       onWarning: (text) => this.notify("warn", text, "phone"),
     });
@@ -92,11 +98,16 @@ export class Desk {
 
   #start() {
     const { signal: over } = this.#life;
-    void this.#api.follow((kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#renewIfDue());
+    void this.#api.follow((kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
     const tick = setInterval(() => this.#tick(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
-    const effects = [effect(() => this.#announce()), effect(() => this.#report()), effect(() => this.#keep(Boolean(this.phone.call.value)))];
+    const effects = [
+      effect(() => this.#announce()),
+      effect(() => void (this.sessions.value, untracked(() => this.#events.update()))),
+      effect(() => this.#registered(this.phone.isRegistered.value)),
+      effect(() => this.#keep(Boolean(this.phone.call.value))),
+    ];
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
 
@@ -125,8 +136,10 @@ export class Desk {
         throw new ApiError("Another tab of this browser has a call. Go ready here once it has ended.");
       }
       await this.phone.register();
-      this.state.value = "ready";
-      await this.#renew();
+      if (this.state.value === "starting") {
+        this.state.value = "ready";
+        await this.#presence.renew();
+      }
     } catch (error) {
       this.#failed(error, "phone");
       await this.goAway();
@@ -136,9 +149,9 @@ export class Desk {
   async goAway() {
     this.state.value = "away";
     this.#tab?.leave();
+    this.phone.unregister();
     try {
-      // A call goes on; once it has ended, no other one comes.
-      await Promise.all([this.phone.call.value ? null : this.phone.unregister(), this.isConnected.value ? this.#renew() : null]);
+      await (this.isConnected.value ? this.#presence.renew() : null);
     } catch (error) {
       this.#failed(error, "phone");
     }
@@ -151,7 +164,7 @@ export class Desk {
   /** A newer tab of this browser is the agent's phone now. */
   #replaced() {
     this.state.value = "away";
-    void this.phone.unregister();
+    this.phone.unregister();
     this.notify("info", "You went ready in another tab. This one takes no calls.", "phone");
   }
 
@@ -273,7 +286,7 @@ export class Desk {
     this.sessions.value = sessions;
     this.#takeOwn();
     if (this.state.value === "waiting") {
-      this.#renewNow(); // the other desk's call may be lost
+      this.#presence.renewNow(); // the other desk's call may be lost
     }
   }
 
@@ -300,12 +313,14 @@ export class Desk {
     }
     this.identity.value ||= agent.identity ?? "";
     const isMine = agent.registered === undefined || agent.registered === null || agent.registered === this.#id;
-    if (this.state.value === "ready" && !isMine && !this.phone.call.value) {
+    // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
+    if (this.state.value === "ready" && !isMine && !this.phone.call.value && this.phone.isReachable) {
       this.state.value = "waiting";
-      void this.phone.unregister();
+      this.phone.unregister();
     } else if (this.state.value === "waiting" && isMine) {
       this.state.value = "ready";
       void this.phone.register().catch((error) => this.#failed(error, "phone"));
+      this.#presence.renewIn(LOST_MS);
     }
   }
 
@@ -317,7 +332,7 @@ export class Desk {
     });
     if (error === null) {
       this.#seen = new Set();
-      this.#renewedMs = 0;
+      this.#presence.renewNow();
       this.#tick();
     }
   }
@@ -330,37 +345,32 @@ export class Desk {
     }
   }
 
-  async #renew() {
-    this.#renewedMs = Date.now();
-    const status = ["ready", "waiting"].includes(this.state.value) ? "ready" : "away";
-    const agent = await this.#api.send("PUT", "/presence", { status, desk: this.#id });
-    this.#present(agent);
-    if (this.state.value === "ready" && !this.phone.isRegistered.value) {
-      await this.phone.register();
-    }
+  /** A desk that waits for another one would register at once. */
+  get #status() {
+    const isReady = this.state.value === "waiting" || (this.state.value === "ready" && this.phone.isReachable);
+    return this.isOpen.value ? (isReady ? "ready" : "away") : "";
   }
 
-  #renewNow() {
-    this.#renewedMs = 0;
-    this.#renewIfDue();
+  /** Presence follows the phone. */
+  #registered(isRegistered) {
+    untracked(() => {
+      if (isRegistered) {
+        this.dismissAll("registration");
+      }
+      if (this.state.value === "ready") {
+        this.#presence.renewIn(isRegistered ? 0 : LOST_MS);
+      }
+    });
   }
 
   /** A page that is hidden has late timers; so whatever the stream brings is an occasion, too. */
-  #renewIfDue() {
-    if (this.isOpen.value && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
-      this.#renew().then(
-        () => (this.trouble.value = null),
-        (error) => {
-          if (error instanceof ApiError) {
-            this.#troubled(error);
-          }
-        },
-      );
-    }
+  #tend() {
+    this.phone.tend();
+    this.#presence.renewIfDue();
   }
 
   #tick() {
-    this.#renewIfDue();
+    this.#tend();
     if (!this.isConnected.value || document.hidden) {
       return;
     }
@@ -427,62 +437,39 @@ export class Desk {
       this.#announced = at.call;
       const { from, number } = this.about(at);
       this.#ring.start(number ? `${from} on ${number}` : from);
-      setTimeout(() => this.#emitIncoming(at.call), UNKNOWN_MS);
     }
     this.#takeOwn();
   }
 
   #announced = null;
 
-  /** Tell the page around the desk. */
-  #report() {
-    const ringing = this.incoming.value;
-    const talking = this.current.value;
-    if (ringing?.session) {
-      this.#emitIncoming(ringing.call);
-    }
-    if (talking?.session && talking.own?.[1].status === "connected" && this.#emitted.connected !== talking.call) {
-      this.#emitIncoming(talking.call);
-      this.#emitted.connected = talking.call;
-      this.#last = this.#detail(talking);
-      this.#emit("desk-connected", this.#last);
-      untracked(() => this.dismissAll("phone"));
-    }
+  #connected(call) {
+    this.dismissAll("phone");
+    this.#events.connected(call);
   }
 
-  #last = null;
-
-  #emitIncoming(call) {
-    const at = [this.incoming.value, this.current.value].find((one) => one?.call === call);
-    if (at && this.#emitted.incoming !== call) {
-      this.#emitted.incoming = call;
-      this.#last = this.#detail(at);
-      this.#emit("desk-incoming", this.#last);
+  /** @param {"missed" | "declined" | "ended" | "lost"} how */
+  #over(call, how) {
+    if (how === "missed") {
+      this.#missed(call);
+    } else if (how === "ended") {
+      this.#ended();
     }
+    this.#events.ended(call);
   }
 
   #missed(call) {
     const { from, number, ref } = this.about(this.#withSession(call));
     this.missed.value = [{ id: sidOf(call), from, number, ref, atMs: nowMs() }, ...this.missed.value].slice(0, MISSED_MAX);
-    this.#emitEnded(call);
   }
 
-  #ended(call) {
+  #ended() {
     batch(() => {
       this.panel.value = this.asked.value = "";
       this.hasMore.value = false;
       this.dismissAll("call");
     });
-    this.#emitEnded(call);
-    this.#renewNow();
-    if (this.state.value === "away") {
-      void this.phone.unregister().catch(() => {});
-    }
-  }
-
-  #emitEnded(call) {
-    const unknown = { session: null, ref: null, params: paramsOf(call) };
-    this.#emit("desk-ended", this.#emitted.incoming === call && this.#last ? this.#last : unknown);
+    this.#presence.renewNow();
   }
 
   #phoneFailed = (error) => this.#failed(error, this.phone.call.value ? "call" : "phone");
@@ -490,7 +477,7 @@ export class Desk {
   #failed(error, about, label = "") {
     const text = error instanceof Error ? error.message : String(error);
     const said = label ? `${label.replace("…", "")}: ${text}` : text;
-    this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, about);
+    this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, error.isPassing ? "registration" : about);
     this.#emit("desk-error", { message: said, code: error.code ?? null, about });
   }
 }

@@ -5,8 +5,16 @@ import { computed, signal } from "./shared/vendor/preact-signals-core.mjs";
 
 /** The SDK keeps calls for this long without a network (ms). */
 const NETWORK_LOSS_MS = 20_000;
-/** How long a registration may take (ms). */
+/** How long a registration may take, while the agent waits for it (ms). */
 const REGISTER_MS = 15_000;
+/** The SDK registers again by itself. A device that has not been for this long is made new (ms). */
+const RECOVER_MS = 40_000;
+/** Without a registration, the agent counts as reachable for this long: the SDK needs a moment to connect again (ms). */
+export const GRACE_MS = 4_000;
+/** An access token is valid for an hour; a device that is made new gets a younger one than this (ms). */
+const TOKEN_FRESH_MS = 30 * 60_000;
+/** After a failure to get one, the next attempt (ms). */
+const TOKEN_RETRY_MS = 5_000;
 /** Warnings of the SDK about a call, and what they mean for the agent. */
 const WARNINGS = {
   "high-rtt": "the delay is high",
@@ -22,6 +30,7 @@ const SILENT_MICROPHONE = "constant-audio-input-level";
 /** Errors that have a cause that the agent can remove. Source: Twilio docs, Voice SDK error codes. */
 const SENTENCES = {
   20101: "Twilio does not accept the access token.",
+  20151: "Twilio does not accept the access token.",
   20104: "The access token for Twilio has expired.",
   31005: "The connection to Twilio was lost.",
   31009: "Twilio can't be reached. Check the network.",
@@ -29,6 +38,11 @@ const SENTENCES = {
   31402: "The browser can't use the microphone.",
   53000: "The connection to Twilio was lost.",
 };
+/** Errors about the access token. */
+const REFUSALS = new Set([20101, 20104, 20151]);
+/** Errors about the connection, one for each attempt. What they mean for the agent follows from the device's state. */
+const CONNECTION_ERRORS = new Set([31000, 31005, 31009, 53000, 53001]);
+const CONNECTION_LOST = "The connection to Twilio was lost: no call reaches you. It is being restored.";
 const MICROPHONE = {
   NotAllowedError: "The browser refuses the microphone. Allow it for this page in the address bar, then go ready again.",
   NotReadableError: "Another program uses the microphone. Close it, then go ready again.",
@@ -38,9 +52,11 @@ const NO_MICROPHONE = "No microphone was found. Connect one before you answer.";
 
 /** A cause that keeps the phone from working, as a sentence. */
 export class PhoneError extends Error {
-  constructor(message, code = 0) {
+  /** @param {boolean} [isPassing] Whether it is over once the phone is registered. */
+  constructor(message, code = 0, isPassing = false) {
     super(message);
     this.code = code;
+    this.isPassing = isPassing;
   }
 }
 
@@ -58,62 +74,165 @@ export class Phone {
   /** Microphones and speakers, `{ id, name }`, and the chosen ones' ids; null if the browser offers no choice. */
   devices = signal(null);
 
+  /** While calls are taken, and until the last one is over. */
   #device = null;
   #takesCalls = false;
-  #accessToken;
+  /** Since when Twilio has not rung this browser, and since when the device has tried; and the next attempt (ms). */
+  #lostMs = 0;
+  #madeMs = 0;
+  #retryMs = 0;
+  /** The newest access token, `{ token, edge, atMs }`; null for one that is old or was refused. */
+  #access = null;
+  #isOpening = false;
+  /** Since the last registration: whether a token was refused, and the problem that was reported. */
+  #wasRefused = false;
+  #reported = "";
+  /** What `register` waits for. */
+  #outcome = null;
+  #hasMicrophone = false;
+  /** What the agent has chosen, by kind: ids. */
+  #chosen = { microphone: "", speaker: "" };
+  #askAccess;
   #sdkUrl;
   #on;
 
   /**
    * @param {string} sdkUrl
-   * @param {() => Promise<string>} accessToken
-   * @param {{ onMissed: Function, onEnded: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
+   * @param {() => Promise<{ token: string, edge: string | null }>} askAccess
+   * @param {{ onRing: Function, onConnected: Function, onOver: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
+   *   `onOver` gets the call and how it ended: `missed`, `declined`, `ended`, or `lost` while it rang.
    */
-  constructor(sdkUrl, accessToken, on) {
+  constructor(sdkUrl, askAccess, on) {
     this.#sdkUrl = sdkUrl;
-    this.#accessToken = accessToken;
+    this.#askAccess = askAccess;
     this.#on = on;
   }
 
-  /** Have Twilio ring this browser. */
+  /** Have Twilio ring this browser. It stays so until `unregister`, although it may not be so yet when this fails. */
   async register() {
     this.#takesCalls = true;
-    if (!this.#device) {
+    this.#lostMs = Date.now();
+    this.#isOpening = true;
+    try {
       await this.#checkMicrophone();
+      if (!this.#device) {
+        this.#access = null; // the page may have signed in as another agent
+        await this.#open();
+      }
+    } finally {
+      this.#isOpening = false;
     }
-    const [Twilio, token] = await Promise.all([loaded(this.#sdkUrl), this.#accessToken()]);
-    if (!this.#device) {
-      const device = new Twilio.Device(token, { closeProtection: true, maxCallSignalingTimeoutMs: NETWORK_LOSS_MS });
-      // The desk has a ring tone of its own.
-      device.audio?.incoming(false);
-      this.#device = device;
-      this.#follow(device);
+    const registered = new Promise((done, failed) => {
+      this.#outcome = { done, failed };
+      if (this.isRegistered.value || !this.#takesCalls) {
+        done();
+      }
+    });
+    try {
+      await limited(registered, REGISTER_MS);
+    } finally {
+      this.#outcome = null;
     }
-    this.#device.updateToken(token);
-    if (this.#device.state === "unregistered") {
-      await limited(this.#device.register(), REGISTER_MS);
+  }
+
+  /** Have Twilio ring this browser no more; calls that go on, or ring, keep the device until they are over. */
+  unregister() {
+    this.#takesCalls = false;
+    this.#outcome?.done();
+    this.#retire();
+  }
+
+  /** Whether Twilio rings this browser, or did a moment ago. */
+  get isReachable() {
+    return this.isRegistered.value || Date.now() - this.#lostMs < GRACE_MS;
+  }
+
+  /** Do what is due. Call it often: a hidden page's own timers are late. */
+  tend() {
+    const isLost = !this.isRegistered.value && Date.now() - Math.max(this.#lostMs, this.#madeMs) > RECOVER_MS && !this.#hasCalls;
+    if (this.#takesCalls && Date.now() > this.#retryMs && (isLost || !this.#access || !this.#device)) {
+      void this.#refresh();
+    }
+  }
+
+  get #hasCalls() {
+    return Boolean(this.call.value) || this.#waiting.value.length > 0;
+  }
+
+  /** Make a device, which registers once it is connected. */
+  async #open() {
+    const [Twilio, { token, edge }] = await Promise.all([loaded(this.#sdkUrl), this.#freshAccess()]);
+    if (!this.#takesCalls || this.#device) {
+      return;
+    }
+    const device = new Twilio.Device(token, {
+      closeProtection: true,
+      edge: edge ?? undefined,
+      maxCallSignalingTimeoutMs: NETWORK_LOSS_MS,
+    });
+    // The desk has a ring tone of its own.
+    device.audio?.incoming(false);
+    this.#device = device;
+    this.#madeMs = Date.now();
+    this.#follow(device);
+    device.register().catch(() => {}); // events say what has become of it
+  }
+
+  async #freshAccess() {
+    if (!this.#access || Date.now() - this.#access.atMs > TOKEN_FRESH_MS) {
+      this.#access = { ...(await this.#askAccess()), atMs: Date.now() };
+    }
+    return this.#access;
+  }
+
+  /** Give the device a fresh token. One that is not registered is made new instead, unless that would end a call. */
+  async #refresh() {
+    if (this.#isOpening) {
+      return;
+    }
+    this.#isOpening = true;
+    try {
+      const { token } = await this.#freshAccess();
+      if (this.#device && (this.isRegistered.value || this.#hasCalls)) {
+        this.#device.updateToken(token);
+      } else {
+        this.#discard();
+        await this.#open();
+      }
+    } catch (error) {
+      this.#retryMs = Date.now() + TOKEN_RETRY_MS;
+      this.#fail(error);
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  /** Say once what keeps the phone from being registered. */
+  #fail(error) {
+    if (this.#outcome) {
+      this.#outcome.failed(error);
+    } else if (this.#reported !== error.message) {
+      this.#reported = error.message;
+      this.#on.onError(new PhoneError(error.message, error.code, true));
     }
   }
 
   async #checkMicrophone() {
+    if (this.#hasMicrophone) {
+      return;
+    }
     if (!navigator.mediaDevices) {
       throw new PhoneError("The browser offers no microphone here: this page needs HTTPS.", 31402);
     }
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
       stream.getTracks().forEach((track) => track.stop());
+      this.#hasMicrophone = true;
     } catch (error) {
       if (error.name !== "NotFoundError") {
         throw new PhoneError(MICROPHONE[error.name] ?? "The browser can't use the microphone.", 31402);
       }
       this.#on.onWarning(NO_MICROPHONE);
-    }
-  }
-
-  async unregister() {
-    this.#takesCalls = false;
-    if (this.#device?.state === "registered") {
-      await this.#device.unregister();
     }
   }
 
@@ -123,10 +242,23 @@ export class Phone {
   }
 
   destroy() {
+    this.#takesCalls = false;
     this.leave();
-    this.#device?.destroy();
-    this.#device = null;
+    this.#discard();
+  }
+
+  #discard() {
+    const device = this.#device;
+    this.#device = null; // its last events say nothing new
     this.isRegistered.value = false;
+    this.devices.value = null;
+    device?.destroy();
+  }
+
+  #retire() {
+    if (!this.#takesCalls && !this.#hasCalls) {
+      this.#discard();
+    }
   }
 
   answer() {
@@ -170,51 +302,104 @@ export class Phone {
 
   /** @param {"microphone" | "speaker"} kind */
   async choose(kind, id) {
+    this.#chosen[kind] = id;
     const audio = this.#device?.audio;
+    if (audio && !(await this.#use(audio, kind, id))) {
+      this.#on.onError(new PhoneError(`The browser can't use this ${kind}.`));
+    }
+  }
+
+  async #use(audio, kind, id) {
     try {
       if (kind === "microphone") {
         await audio.setInputDevice(id);
       } else {
         await Promise.all([audio.speakerDevices.set(id), audio.ringtoneDevices.set(id)]);
       }
+      return true;
     } catch {
-      this.#on.onError(new PhoneError(`The browser can't use this ${kind}.`));
+      return false;
+    } finally {
+      if (this.#device?.audio === audio) {
+        this.#listDevices(audio);
+      }
     }
-    this.#listDevices(audio);
+  }
+
+  /** Use what the agent has chosen, on a device that is new, or with a headset that is back. */
+  #restoreChoices(audio) {
+    const { microphone, speaker } = this.devices.value;
+    const isUsed = { microphone, speaker };
+    const known = { microphone: audio.availableInputDevices, speaker: audio.availableOutputDevices };
+    for (const [kind, id] of Object.entries(this.#chosen)) {
+      if (id && id !== isUsed[kind] && known[kind].has(id)) {
+        void this.#use(audio, kind, id);
+      }
+    }
   }
 
   #follow(device) {
-    device.on("registered", () => this.#registered(device));
-    device.on("unregistered", () => (this.isRegistered.value = false));
-    device.on("destroyed", () => (this.isRegistered.value = false));
-    device.on("incoming", (call) => this.#ring(call));
-    device.on("error", (error) => this.#on.onError(phoneError(error)));
-    device.on("tokenWillExpire", () => void this.#renew(device));
-    if (device.audio) {
-      device.audio.on("deviceChange", () => this.#listDevices(device.audio));
-      this.#listDevices(device.audio);
+    const mine = (react) => (given) => device === this.#device && react(given);
+    device.on("registered", mine(() => this.#registered()));
+    device.on("unregistered", mine(() => this.#lost()));
+    device.on("destroyed", mine(() => this.#lost()));
+    device.on("incoming", mine((call) => this.#ring(call)));
+    device.on("error", mine((error) => this.#failed(phoneError(error))));
+    device.on("tokenWillExpire", mine(() => this.#renew()));
+    const { audio } = device;
+    if (audio) {
+      audio.on("deviceChange", mine(() => (this.#listDevices(audio), this.#restoreChoices(audio))));
+      this.#listDevices(audio);
     }
   }
 
-  /** The SDK registers by itself with a new token or connection, also after `unregister`. */
-  #registered(device) {
-    this.isRegistered.value = this.#takesCalls;
-    if (!this.#takesCalls) {
-      void device.unregister();
+  #registered() {
+    this.#wasRefused = false;
+    this.#reported = "";
+    this.isRegistered.value = true;
+    this.#outcome?.done();
+  }
+
+  #lost() {
+    if (this.isRegistered.value) {
+      this.#lostMs = Date.now();
+      this.isRegistered.value = false;
+      this.#fail(new PhoneError(CONNECTION_LOST, 53000));
+    }
+    // If they still ring, Twilio sends them once more.
+    this.#waiting.value.filter((call) => call.status() !== "pending").forEach((call) => this.#over(call, "lost"));
+  }
+
+  #failed(error) {
+    if (REFUSALS.has(error.code)) {
+      this.#refused(error);
+    } else if (!CONNECTION_ERRORS.has(error.code)) {
+      this.#on.onError(error);
     }
   }
 
-  async #renew(device) {
-    try {
-      device.updateToken(await this.#accessToken());
-    } catch (error) {
-      // The call goes on. Twilio says 20104 once the token is too old, and the next `register` brings a new one.
-      this.#on.onError(new PhoneError(error.message));
+  /** Twilio refuses even valid tokens at times, so a refusal leads to another token once. */
+  #refused(error) {
+    if (this.#isOpening) {
+      return; // another word about the same token
     }
+    this.#access = null;
+    if (!this.#wasRefused) {
+      this.#wasRefused = true;
+      void this.#refresh();
+    } else {
+      this.#retryMs = Date.now() + RECOVER_MS;
+      this.#fail(error);
+    }
+  }
+
+  #renew() {
+    this.#access = null;
+    void this.#refresh();
   }
 
   #ring(call) {
-    this.#waiting.value = [...this.#waiting.value, call];
+    call.on("accept", () => this.#on.onConnected(call));
     const over = (how) => () => this.#over(call, how);
     call.on("cancel", over("missed"));
     call.on("reject", over("declined"));
@@ -230,23 +415,24 @@ export class Phone {
     call.on("warning-cleared", (name) => {
       this.warnings.value = new Set([...this.warnings.value].filter((one) => one !== name));
     });
-    call.on("reconnecting", () => (this.isReconnecting.value = true));
+    call.on("reconnecting", () => (this.isReconnecting.value = this.call.value === call));
     call.on("reconnected", () => (this.isReconnecting.value = false));
+    this.#on.onRing(call);
+    this.#waiting.value = [...this.#waiting.value, call]; // it may be answered at once
   }
 
+  /** @param {"missed" | "declined" | "ended" | "lost"} how */
   #over(call, how) {
     if (this.#waiting.value.includes(call)) {
       this.#remove(call);
-      if (how === "missed") {
-        this.#on.onMissed(call);
-      }
-    }
-    if (this.call.value === call) {
+      this.#on.onOver(call, how);
+    } else if (this.call.value === call) {
       this.call.value = null;
       this.warnings.value = new Set();
       this.isReconnecting.value = this.isMuted.value = false;
-      this.#on.onEnded(call);
+      this.#on.onOver(call, "ended");
     }
+    this.#retire();
   }
 
   #remove(call) {

@@ -32,7 +32,7 @@ function Top({ desk }) {
   const isOnCall = Boolean(desk.phone.call.value);
   const isReachable = state !== "ready" || desk.phone.isRegistered.value;
   const word = isOnCall ? "On a call" : isReachable ? STATES[state] : "Connecting the phone…";
-  const isAudio = desk.panel.value === "audio";
+  const isAudio = desk.panel.value === "audio" && Boolean(desk.phone.devices.value);
   return html`<header>
     <span class=${`dot is-${isOnCall ? "busy" : isReachable ? state : "starting"}`} aria-hidden="true"></span>
     <div class="who">
