@@ -34,10 +34,12 @@ class AccessToken:
     allows_incoming: bool
 
 
-def read(text: str, account_sid: str, api_key: tuple[str, str] | None, now_s: float) -> AccessToken:
+def read(
+    text: str, account_sid: str, api_key: tuple[str, str] | None, now_s: float, *, is_shared: bool = False
+) -> AccessToken:
     """Return what a token allows, or raise AccessTokenError.
 
-    Without an API key, no one here knows the secret, so any signature is accepted.
+    Without an API key, no one here knows the secret: any signature is accepted, or none if the sandbox is shared.
     """
     try:
         signed, _, signature = text.rpartition(".")
@@ -60,6 +62,8 @@ def read(text: str, account_sid: str, api_key: tuple[str, str] | None, now_s: fl
             raise AccessTokenError(INVALID, "the JWT is no access token with an identity and a voice grant")
     if sub != account_sid:
         raise AccessTokenError(INVALID, "the access token is of another account than the sandbox's")
+    if api_key is None and is_shared:
+        raise AccessTokenError(INVALID, "others can reach this sandbox, and it has no API key to check signatures with")
     if api_key is not None:
         secret = api_key[1].encode()
         expected = hmac.digest(secret, signed.encode(), hashlib.sha256)

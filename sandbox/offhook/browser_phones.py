@@ -29,6 +29,7 @@ class SandboxWithBrowsers(RealTimeModel, Protocol):
 
     account_sid: str
     api_key: tuple[str, str] | None
+    allow_hosts: tuple[str, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -150,7 +151,8 @@ class BrowserPhones:
         """Take a token; after a valid one, a refused one changes nothing."""
         sandbox = self._sandbox
         try:
-            read = access_token.read(token, sandbox.account_sid, sandbox.api_key, sandbox.now_s)
+            shared = bool(sandbox.allow_hosts)
+            read = access_token.read(token, sandbox.account_sid, sandbox.api_key, sandbox.now_s, is_shared=shared)
         except AccessTokenError as error:
             browser.send_error(error.code, error.reason)
             if browser.token is None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from offhook.options import read_options
+from offhook.options import read_api_key, read_options
 
 if TYPE_CHECKING:
     from offhook.service import Sandbox
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         # It may run for days.
-        sandbox = Sandbox(**read_options(os.environ, **given), retention=Retention())
+        options, api_key = read_options(os.environ, **given), read_api_key(os.environ)
+        sandbox = Sandbox(**options, api_key=api_key, retention=Retention())
     except ValueError as error:
         parser.error(str(error))
     sandbox.add_number(NUMBER)

@@ -33,6 +33,17 @@ def read_options(
     }
 
 
+def read_api_key(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the API key's SID and secret from the variables; None without.
+
+    Raise ValueError for half a pair.
+    """
+    key, secret = (environment.get(name, "") for name in ("SANDBOX_API_KEY", "SANDBOX_API_SECRET"))
+    if bool(key) != bool(secret):
+        raise ValueError("SANDBOX_API_KEY and SANDBOX_API_SECRET: set both, or neither")
+    return (key, secret) if key else None
+
+
 def _port(name: str, text: str) -> int:
     if text.isdecimal() and len(text) < 6 and int(text) <= PORT_MAX:
         return int(text)

@@ -11,7 +11,7 @@ from twilio.jwt.access_token.grants import VoiceGrant
 
 from control_client import API_KEY
 from model_scenario import BUSINESS, CUSTOMER
-from offhook import ACCOUNT_SID, CallHandle, Sandbox, views
+from offhook import ACCOUNT_SID, CallHandle, Sandbox, access_token, views
 from webhook_app import WebhookApp
 
 OTHER_ACCOUNT = "AC" + "9" * 32
@@ -321,3 +321,13 @@ async def test_without_an_api_key_no_signature_can_be_checked() -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
         socket = await session.ws_connect(f"{sandbox.url}/sandbox/signaling")
         await BrowserClient(socket).register(jwt(secret="any" * 11))
+
+
+async def test_shared_sandbox_without_an_api_key_takes_no_access_token() -> None:
+    async with Sandbox(allow_hosts=("desk.example.com",)) as shared, aiohttp.ClientSession() as session:
+        base = shared.url.replace("desk.example.com", "127.0.0.1")
+        browser = BrowserClient(await session.ws_connect(f"{base}/sandbox/signaling"))
+        await browser.listen(jwt())
+        refused = (await browser.take("error"))["error"]
+    assert refused["code"] == access_token.INVALID
+    assert "has no API key" in refused["message"]

@@ -14,7 +14,7 @@ import pytest
 
 from offhook import NUMBER
 from offhook.command_line import main, make_parser
-from offhook.options import read_options
+from offhook.options import read_api_key, read_options
 
 
 class Command:
@@ -107,6 +107,13 @@ def test_options_come_from_the_environment_unless_they_are_given() -> None:
     found = read_options(variables, **vars(make_parser().parse_args(given)))
     assert found == expected | {"port": 1, "host": "localhost", "allow_hosts": ("c",)}
     assert read_options({"SANDBOX_STRICT": "off"}, strict=True)["strict"]
+
+
+def test_api_key_comes_from_two_variables() -> None:
+    assert read_api_key({}) is None
+    assert read_api_key({"SANDBOX_API_KEY": "SK1", "SANDBOX_API_SECRET": "s"}) == ("SK1", "s")
+    with pytest.raises(ValueError, match="set both"):
+        read_api_key({"SANDBOX_API_KEY": "SK1"})
 
 
 @pytest.mark.parametrize(("name", "value"), [("SANDBOX_PORT", "http"), ("SANDBOX_STRICT", "maybe")])
