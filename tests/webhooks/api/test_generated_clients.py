@@ -1,7 +1,7 @@
 """Generated clients: the description leads to no odd types, and the TypeScript client compiles."""
 
 import json
-import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from conferral.webhooks.api import openapi
+from tests.docs.markdown_files import ROOT
 
 HTTP = openapi.document("https://example.com")
 SCHEMAS = HTTP["components"]["schemas"]
 
 
-#: Where the packages are looked for, if they are not installed globally.
-SETTING = "CONFERRAL_TEST_NODE_MODULES"
-PACKAGES = ("openapi-typescript", "typescript")
+#: `package-lock.json` pins the packages that `npm ci` installs here.
+PACKAGES = Path(__file__).parent / "typescript"
 
 PROGRAM = """
 import type { components, operations } from "./api"
@@ -86,22 +86,23 @@ def node_modules():
     """The folder with the packages, or skips the test and says why."""
     if not (node := shutil.which("node")):
         pytest.skip("no node on PATH")
-    folders = [os.environ.get(SETTING, "")]
-    if npm := shutil.which("npm"):
-        folders.append(
-            subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
-        )
-    for folder in map(Path, filter(None, folders)):
-        if all((folder / package).is_dir() for package in PACKAGES):
-            return node, folder
-    pytest.skip(
-        f"node lacks {' or '.join(PACKAGES)}: install them with npm --global, or name their folder with {SETTING}"
-    )
+    if not (folder := PACKAGES / "node_modules").is_dir():
+        pytest.skip(f"node lacks the packages: npm ci --prefix {PACKAGES}")
+    return node, folder
 
 
 def run(*command, cwd):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_ci_installs_from_npm_is_pinned_by_version_and_hash():
+    assert not re.search("npm (install|i|add) ", (ROOT / ".ci" / "run").read_text())
+    named, lock = (json.loads((PACKAGES / name).read_text()) for name in ("package.json", "package-lock.json"))
+    locked = {place.removeprefix("node_modules/"): one for place, one in lock["packages"].items() if place}
+    assert named["dependencies"] == {name: locked[name]["version"] for name in named["dependencies"]}
+    assert all("integrity" in one for one in locked.values())
+    assert all("resolved" not in one for one in locked.values())  # it would name a host
 
 
 @pytest.mark.soak
