@@ -17,6 +17,14 @@ SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of all secrets
 SECRET_BYTES = range(24, 65)
 #: Addresses inside a network. Sources: RFC 1918; RFC 4193.
 _PRIVATE = [ip_network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+#: In these networks: where AWS, Google Cloud, Oracle, Scaleway, Linode, and Alibaba Cloud serve machines' credentials.
+#: Their other such addresses are link-local. Sources: AWS docs, "IPv6 on AWS"; cloud-init's data sources.
+_METADATA = [
+    ip_network(one)
+    for one in (
+        "fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:100::100:200",
+    )
+]  # fmt: skip
 #: A header that may be sent along, and the names that are taken. Source: RFC 9110, sections 5.1 and 5.5.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*[!-~]([ \t!-~]{0,2046}[!-~])?")
 _TAKEN_HEADERS = re.compile(r"host|content-.*|transfer-encoding|webhook-.*", re.IGNORECASE)
@@ -54,12 +62,13 @@ def may_receive_plain(address: str, *, private: bool) -> bool:
     """Whether outcomes may go to an IP address unencrypted: to loopback.
 
     Args:
-        private: Whether to private networks, too; never to link-local addresses, where clouds serve credentials.
+        private: Whether to private networks, too; never to link-local ones, nor where clouds serve credentials.
     """
     found = ip_address(address)
     if isinstance(found, IPv6Address):
         found = found.ipv4_mapped or found
-    return found.is_loopback or (private and any(found in network for network in _PRIVATE))
+    is_private = any(found in network for network in _PRIVATE) and not any(found in one for one in _METADATA)
+    return found.is_loopback or (private and is_private)
 
 
 #: By region: the edge that the name of its host needs since April 28, 2026, when Twilio switched the shorter names off.

@@ -194,6 +194,7 @@ async def test_plain_http_goes_only_to_addresses_that_are_allowed(monkeypatch: p
 
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", note)
         foreign = ["8.8.8.8", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "100.64.0.1", "0.0.0.0", "::"]
+        foreign += ["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"]
         private = ["10.1.2.3", "172.31.0.1", "192.168.1.1", "fd00::1", "::ffff:10.0.0.1"]
         resolving_to(monkeypatch, *foreign, *private, "127.0.0.1")
         assert (await receiver.post("o1", "{}")).result == "delivered"
