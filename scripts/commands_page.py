@@ -2,14 +2,18 @@
 
 import json
 import re
+from inspect import cleandoc
+from typing import Any
 
 from page_parts import ROOT, words
 
-from conferral.commands.parser import schema_of
+from conferral.commands.parser import CommandField, fields_of, own_fields
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.table import ROWS, TABLE
 
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
+#: Parts of a pattern that not every provider's engine has: lookaround and the like, and escapes of characters.
+_NOT_EVERYWHERE = re.compile(r"\(\?|\\u")
 #: So many commands or fewer are named as exceptions.
 _FEW = 5
 
@@ -21,18 +25,32 @@ def filled(page: str) -> str:
 
 
 def tools() -> str:
-    """Return the commands as tools for language models, in JSON."""
-    # A model must not choose ids, and some providers refuse a schema's `if`.
-    schemas = {command.name: schema_of(command, without=("type", "id", "by")) for command in COMMANDS}
-    found = [
-        {
-            "name": name,
-            "description": schema["description"],
-            "parameters": {key: schema[key] for key in ("type", "properties", "required", "additionalProperties")},
+    """Return the commands as tools for language models, in JSON.
+
+    Providers take only a part of JSON Schema: no `if`, no empty word in an `enum`. The worker checks everything.
+    """
+    found = []
+    for command in COMMANDS:
+        session, *_ = fields_of(command)  # of the other common fields, such as ids, a model must choose none
+        fields = (session, *own_fields(command))
+        parameters = {
+            "type": "object",
+            "properties": {one.name: _tool_field(one) for one in fields},
+            "required": [one.name for one in fields if one.is_required],
+            "additionalProperties": False,
         }
-        for name, schema in schemas.items()
-    ]
+        found.append({"name": command.name, "description": cleandoc(command.__doc__ or ""), "parameters": parameters})
     return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
+def _tool_field(described: CommandField) -> dict[str, Any]:
+    """Return a field's schema: one type, and no pattern that some engine lacks."""
+    schema, text = dict(described.value.schema), described.description
+    schema = dict(schema.get("anyOf", [schema])[0])  # the others are its forms as text
+    if _NOT_EVERYWHERE.search(schema.get("pattern", "")):
+        del schema["pattern"]
+        text = f"{text}; {described.value.rule}"
+    return {**schema, "description": text}
 
 
 def _table() -> str:

@@ -6,8 +6,9 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+import re2
 
-from conferral.commands.parser import parse
+from conferral.commands.parser import BadCommandError, parse
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from tests.docs.generated import ROOT
 from tests.webhooks.api.test_commands import EXAMPLES
@@ -18,7 +19,9 @@ CALL = {"agent": "client:alice", "customer": "+14155550123", "ref": "T-7"}
 
 def example(name: str) -> dict[str, object]:
     opening = {"call": CALL, "adopt": {"customer": f"CA{'1' * 32}", "agent": f"CA{'2' * 32}"}}
-    return opening.get(name) or {"session": "CA1", **EXAMPLES[name]}
+    given = opening.get(name) or {"session": "CA1", **EXAMPLES[name]}
+    texts = ("muted", "confirm", "timeout")
+    return given | {field: json.loads(given[field]) for field in texts if isinstance(given.get(field), str)}
 
 
 def test_every_command_is_a_tool():
@@ -41,6 +44,26 @@ def test_tool_takes_what_the_command_takes(name):
     assert not schema.is_valid({**example(name), "strange": ""})
     for needed in tool["parameters"]["required"]:
         assert not schema.is_valid({field: value for field, value in example(name).items() if field != needed})
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_providers_of_models_take_the_schema(name):
+    """They refuse every request that lists one with lookaround, or an empty word; the command checks all the same."""
+    for field, schema in TOOLS[name]["parameters"]["properties"].items():
+        assert schema["type"] in ("string", "boolean", "integer"), field
+        assert schema.keys() <= {"type", "description", "enum", "pattern", "maxLength", "minimum", "maximum"}, field
+        assert "" not in schema.get("enum", ()), field
+        pattern = schema.get("pattern", "^$")
+        re2.compile(pattern)  # it has no lookaround
+        assert (pattern[0], pattern[-1]) == ("^", "$"), field
+
+
+def test_what_no_schema_refuses_the_command_does():
+    given = {"session": "CA1", "to": "+14155550123", "party": "customer"}
+    jsonschema.validate(given, TOOLS["add"]["parameters"])
+    with pytest.raises(BadCommandError, match="party must be a new name"):
+        parse({"type": "add", **given})
+    assert "reserved: customer" in TOOLS["add"]["parameters"]["properties"]["party"]["description"]
 
 
 def test_the_tools_come_with_the_package():
