@@ -1,5 +1,6 @@
 """The example of an MCP server, asked by the official client; the calls are those of a local Twilio."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -17,9 +18,9 @@ READS = {"list_sessions", "show_session", "show_log", "list_outcomes"}
 
 
 @asynccontextmanager
-async def assistant(stack: ConferralStack, *commands: str):
+async def assistant(stack: ConferralStack, *commands: str, **settings: str):
     """An assistant whose server may send these commands."""
-    env = {**os.environ, "API": stack.url, "API_TOKEN": stack.api_token}
+    env = {**os.environ, "API": stack.url, "API_TOKEN": stack.api_token, **settings}
     served = mcp.StdioServerParameters(command=sys.executable, args=[str(EXAMPLE), *commands], env=env)
     async with mcp.stdio_client(served) as streams, mcp.ClientSession(*streams) as client:
         await client.initialize()
@@ -49,10 +50,41 @@ async def test_it_reads_by_default_and_sends_only_the_commands_that_are_named(co
         assert (failed, answer["error"]["type"] != "") == (True, True)
     async with assistant(conferral_stack, "hold") as client:
         assert {one.name for one in (await client.list_tools()).tools} == {*READS, "hold"}
-        failed, answer = await answered(client, "hold", session=caller.sid, party="customer")
+        failed, answer = await answered(client, "hold", session=caller.sid, party="customer", by="the-owner")
         assert (failed, answer["status"]) == (False, "done")
         failed, answer = await answered(client, "show_log", session=caller.sid)
         assert "assistant" in json.dumps(answer)
+        assert "the-owner" not in json.dumps(answer)
     async with assistant(conferral_stack, "adopt") as client:
         failed, answer = await answered(client, "adopt", customer=caller.sid, agent=f"CA{0:032}", session="taken-over")
         assert (failed, answer["session"]) == (False, "taken-over")
+
+
+async def test_numbers_are_masked_unless_the_setting_says_otherwise(conferral_stack: ConferralStack) -> None:
+    conferral_stack.sandbox.phones[conferral_stack.agent].script(answer_after_s=0.1)
+    caller = conferral_stack.call()
+    await conferral_stack.sandbox.wait_until(lambda: caller.status == "in-progress")
+    for is_full in (True, False):
+        async with assistant(conferral_stack, **({"FULL_NUMBERS": "true"} if is_full else {})) as client:
+            _, shown = await answered(client, "show_session", session=caller.sid)
+            _, log = await answered(client, "show_log", session=caller.sid)
+        address = shown["parties"]["customer"]["address"]
+        assert (len(address) > 3, shown["id"]) == (is_full, caller.sid)
+        assert len(shown["created_at"]) == len("2027-01-15T08:00:00.000Z")
+        assert (caller.from_.removeprefix("+") in json.dumps([shown, log])) is is_full
+
+
+def test_what_is_masked() -> None:
+    found = importlib.util.spec_from_file_location("mcp_server", EXAMPLE)
+    example = importlib.util.module_from_spec(found)
+    found.loader.exec_module(example)
+    kept = [
+        "CA12345678901234567890123456789012",
+        "2027-01-15T08:00:00.123Z",
+        "1800000000000-0",
+        "order 471100",
+        4155550123,
+    ]
+    assert example.masked(kept) == kept
+    texts = ["+14155550123", "sip:4155550123@example.com", "call +1 (415) 555-0123 back", "phone=%2B14155550123&a=1"]
+    assert example.masked({"a": texts}) == {"a": ["…23", "sip:…23@example.com", "call …23 back", "phone=%2B…23&a=1"]}
