@@ -117,3 +117,8 @@ class Keys:
 def config_key(prefix: str) -> str:
     """Return the key of the partition count and the schema, read before all."""
     return Keys(prefix, 1).config
+
+
+def trial_keys(prefix: str) -> Keys:
+    """Return keys that exist only while a process tries a commit."""
+    return Keys(f"{prefix}:trial", 1)

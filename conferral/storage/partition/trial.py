@@ -16,7 +16,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.connection.client import Client, Command, as_store_errors, run_all
 from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.keys import Keys
+from conferral.storage.keys import trial_keys
 from conferral.storage.partition.commit_store import Commit, CommitStore, SessionChange
 
 #: Each command of the script, with what follows its key.
@@ -44,11 +44,11 @@ _COMMANDS = (
 
 
 async def try_commit(client: Client, prefix: str) -> None:
-    """Raise StoreForbiddenError, naming the command, if our user lacks a right.
+    """Raise StoreForbiddenError, with the command, if our user lacks a right.
 
     Other refusals pass: a full Redis takes commits that free memory, but no trial.
     """
-    keys = Keys(f"{prefix}:trial", 1)
+    keys = trial_keys(prefix)
     store = CommitStore(
         client,
         keys,
