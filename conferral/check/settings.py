@@ -15,7 +15,6 @@ from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory
-from conferral.telephony.phrases import has_language
 from conferral.telephony.token_file import load_tokens
 
 
@@ -170,7 +169,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     return [
         _check_urls(settings, directory),
         _check_agent(directory),
-        _check_fallback(settings, directory),
+        _check_fallback(directory),
         _check_return_urls(settings),
     ]
 
@@ -197,16 +196,9 @@ def _check_agent(directory: Directory) -> CheckResult:
     return fail("agent", "CONFERRAL_AGENT is not set: callers hear a message and are disconnected", fix)
 
 
-def _check_fallback(settings: ServiceSettings, directory: Directory) -> CheckResult:
+def _check_fallback(directory: Directory) -> CheckResult:
     transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
-    found = f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}"
-    routes = (directory.default, *directory.numbers.values())
-    fallbacks = (directory.transfer_fallback, *(one.fallback for one in routes))
-    leaves_message = any(Place.VOICEMAIL in split_places(one) for one in fallbacks)
-    if leaves_message and settings.voicemail_greeting is None and not has_language(settings.language):
-        why = "the voicemail's greeting is in English, and CONFERRAL_LANGUAGE is another language"
-        return warn("fallback", f"{found}; {why}", "set CONFERRAL_VOICEMAIL_GREETING")
-    return ok("fallback", found)
+    return ok("fallback", f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}")
 
 
 def _check_return_urls(settings: ServiceSettings) -> CheckResult:

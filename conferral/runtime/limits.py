@@ -10,6 +10,8 @@ URL_MAX = 2_000
 #: In characters: about half a minute of speech.
 SPOKEN_MAX = 500
 SPOKEN_RULE = f"must be at most {SPOKEN_MAX} characters, without control characters"
+#: Languages that have sentences.
+LANGUAGES = ("en", "de", "es", "fr")
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 NUMBER = r"\+[1-9][0-9]{6,14}"
 #: Maximum name of a browser or app (characters). Source: Twilio docs, Voice JavaScript SDK, `Device`; error 31105.

@@ -3,7 +3,7 @@
 import re
 from typing import Any, get_args
 
-from conferral.runtime.limits import SPOKEN_MAX
+from conferral.runtime.limits import LANGUAGES, SPOKEN_MAX
 from conferral.runtime.redaction import EXAMPLE, mask_numbers
 from conferral.runtime.text import join_words
 
@@ -80,7 +80,7 @@ _VALID = {
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),
     "CONFERRAL_GREETING": (_GREETING, "Thank you for calling."),
     "CONFERRAL_VOICEMAIL_GREETING": (_GREETING, "Please leave a message."),
-    "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
+    "CONFERRAL_LANGUAGE": (f"{join_words(LANGUAGES, 'or')}, also with a region", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }
 #: Text that may be a key or token in the wrong place.

@@ -365,7 +365,12 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "whether Twilio reports who starts and stops speaking, by a callback each, shown in the log",
         False,
     )
-    language: str = setting("CONFERRAL_LANGUAGE", "language of all speech", "en-US", pattern=r"^[A-Za-z0-9-]{2,20}$")
+    language: str = setting(
+        "CONFERRAL_LANGUAGE",
+        "language of all speech",
+        "en-US",
+        pattern=rf"^(?:{'|'.join(limits.LANGUAGES)})(?:-[A-Za-z0-9]{{2,8}})?$",
+    )
     voice: str | None = setting(
         "CONFERRAL_VOICE",
         "voice of every spoken message; Twilio's default if unset",

@@ -164,11 +164,6 @@ def recall_phrase(reason: str) -> Phrase:
     return Phrase(name) if name in tuple(Phrase) else Phrase.RECALL_FAILED
 
 
-def has_language(language: str) -> bool:
-    """Whether there are sentences in a language such as `en-US`."""
-    return language.partition("-")[0].lower() in _SENTENCES
-
-
 def sentence_in(phrase: Phrase, language: str) -> str:
-    """Return a phrase in a language such as `en-US`, or else in English."""
-    return _SENTENCES.get(language.partition("-")[0].lower(), _SENTENCES["en"])[phrase]
+    """Return a phrase in a language such as `en-US`, one of `LANGUAGES`."""
+    return _SENTENCES[language.partition("-")[0]][phrase]

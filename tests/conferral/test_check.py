@@ -113,7 +113,6 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
 APP = {"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}
 KEY = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "hidden"}
 MENU = "https://app.example.com/menu"
-DUTCH = {"CONFERRAL_LANGUAGE": "nl-NL", "CONFERRAL_INBOUND_FALLBACK": "voicemail"}
 LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
 
 
@@ -157,8 +156,6 @@ LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
             "warn",
             "menu; CONFERRAL_RETURN_URLS has",
         ),
-        (DUTCH, "fallback", "warn", "the voicemail's greeting is in English"),
-        (DUTCH | {"CONFERRAL_VOICEMAIL_GREETING": "Spreek na de toon."}, "fallback", "ok", "records a message"),
         # A token of the control API must not be guessed.
         ({"CONFERRAL_API_TOKEN": ""}, "control API", "ok", "disabled"),
         ({"CONFERRAL_API_TOKEN": "hidden-word"}, "control API", "warn", "11 characters"),
