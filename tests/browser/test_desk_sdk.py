@@ -46,7 +46,7 @@ def test_the_desk_uses_only_what_the_type_declarations_have(kind):
 def test_the_desk_sets_only_options_that_the_device_has():
     (options,) = re.findall(r"new Twilio\.Device\(token, \{([^}]*)\}", PHONE)
     names = set(re.findall(r"(\w+):", options))
-    assert names == {"closeProtection", "edge", "maxCallSignalingTimeoutMs"}
+    assert names == {"closeProtection", "edge", "enableImprovedSignalingErrorPrecision", "maxCallSignalingTimeoutMs"}
     assert names <= set(DECLARED["Device"]["options"])
 
 

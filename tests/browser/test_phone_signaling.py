@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.scripted_desk import TOKEN, ScriptedDesk
-from tests.browser.twilio_signaling import TwilioSignaling
+from tests.browser.twilio_signaling import SIGNATURE_INVALID, TOKEN_INVALID, TwilioSignaling
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
 
@@ -160,8 +160,9 @@ async def test_a_token_that_is_refused_is_replaced_once(page, desk, signaling, c
 
 
 @pytest.mark.soak
-async def test_going_ready_with_tokens_that_are_refused_says_so(page, desk, signaling):
-    signaling.refusals = 2
+@pytest.mark.parametrize("refusal", [SIGNATURE_INVALID, TOKEN_INVALID])
+async def test_going_ready_with_tokens_that_are_refused_says_so(page, desk, signaling, refusal):
+    signaling.refusals, signaling.refusal = 2, refusal
     await go_ready(page)
     await expect(page.get_by_text("Twilio does not accept the access token.")).to_be_visible()
     await says(page, "Away")

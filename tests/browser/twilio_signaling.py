@@ -21,7 +21,8 @@ _SDK = SHARED_FOLDER / "vendor" / "twilio-voice-sdk.js"
 _HEARTBEAT_S = 5.0
 #: How long Twilio checks a token; a `register` in this time is refused. Source: twilio-voice.js, issue 110.
 _CHECK_S = 0.05
-_TOKEN_INVALID, _TOKEN_EXPIRED = 31204, 31205
+#: Errors about tokens. Source: Twilio docs, errors 31202 and 31204.
+SIGNATURE_INVALID, TOKEN_INVALID = 31202, 31204
 _OFFER = "\r\n".join(
     (
         "v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "c=IN IP4 127.0.0.1",
@@ -61,10 +62,11 @@ class TwilioSignaling:
 
     def __init__(self) -> None:
         self.state: Literal["up", "down", "silent"] = "up"
-        #: How many tokens are refused from now on, and whether the connection is closed then, too.
+        #: How many tokens are refused from now on, by which error, and whether the connection is closed then, too.
         self.refusals = 0
+        self.refusal = TOKEN_INVALID
         self.closes = False
-        #: What the SDK is told of a token's lifetime.
+        #: Lifetime of a token, for the SDK.
         self.ttl_s = 3600.0
         self.sockets: list[Socket] = []
         #: When an SDK was registered (True), and no more (False), by the loop's clock.
@@ -197,14 +199,14 @@ class TwilioSignaling:
             self._send(one, "connected", token={"identity": "alice", "ttl": self.ttl_s}, region="US_EAST_VIRGINIA")
             return
         self.refusals -= 1
-        self._send(one, "error", error={"code": _TOKEN_INVALID, "message": "invalid token"})
+        self._send(one, "error", error={"code": self.refusal, "message": "invalid token"})
         if self.closes:
             self._send(one, "close")
 
     def _register(self, one: Socket) -> None:
         if one.checks or not one.is_accepted:
             self.early += 1
-            self._send(one, "error", error={"code": _TOKEN_INVALID, "message": "cannot register"})
+            self._send(one, "error", error={"code": TOKEN_INVALID, "message": "cannot register"})
             return
         self._note(one, is_registered=True)
         self._send(one, "ready")

@@ -2,6 +2,7 @@
 // members that its type declarations have. Source: @twilio/voice-sdk 2.18, es5/twilio/device.d.ts, call.d.ts.
 
 import { computed, signal } from "./shared/vendor/preact-signals-core.mjs";
+import { isAboutConnection, isAboutToken, PhoneError, phoneError } from "./phone-errors.js";
 
 /** The SDK keeps calls for this long without a network (ms). */
 const NETWORK_LOSS_MS = 20_000;
@@ -27,21 +28,6 @@ const WARNINGS = {
   "ice-connectivity-lost": "the connection is interrupted",
 };
 const SILENT_MICROPHONE = "constant-audio-input-level";
-/** Errors that have a cause that the agent can remove. Source: Twilio docs, Voice SDK error codes. */
-const SENTENCES = {
-  20101: "Twilio does not accept the access token.",
-  20151: "Twilio does not accept the access token.",
-  20104: "The access token for Twilio has expired.",
-  31005: "The connection to Twilio was lost.",
-  31009: "Twilio can't be reached. Check the network.",
-  31401: "The browser refuses the microphone.",
-  31402: "The browser can't use the microphone.",
-  53000: "The connection to Twilio was lost.",
-};
-/** Errors about the access token. */
-const REFUSALS = new Set([20101, 20104, 20151]);
-/** Errors about the connection, one for each attempt. What they mean for the agent follows from the device's state. */
-const CONNECTION_ERRORS = new Set([31000, 31005, 31009, 53000, 53001]);
 const CONNECTION_LOST = "The connection to Twilio was lost: no call reaches you. It is being restored.";
 const MICROPHONE = {
   NotAllowedError: "The browser refuses the microphone. Allow it for this page in the address bar, then go ready again.",
@@ -49,16 +35,6 @@ const MICROPHONE = {
 };
 /** The agent is ready without one: it may be connected before a call comes. */
 const NO_MICROPHONE = "No microphone was found. Connect one before you answer.";
-
-/** A cause that keeps the phone from working, as a sentence. */
-export class PhoneError extends Error {
-  /** @param {boolean} [isPassing] Whether it is over once the phone is registered. */
-  constructor(message, code = 0, isPassing = false) {
-    super(message);
-    this.code = code;
-    this.isPassing = isPassing;
-  }
-}
 
 export class Phone {
   /** The calls that ring, the first of them, and the one that was answered; null for none. */
@@ -168,6 +144,7 @@ export class Phone {
     const device = new Twilio.Device(token, {
       closeProtection: true,
       edge: edge ?? undefined,
+      enableImprovedSignalingErrorPrecision: true, // otherwise a wrong signature looks like a lost connection
       maxCallSignalingTimeoutMs: NETWORK_LOSS_MS,
     });
     // The desk has a ring tone of its own.
@@ -302,9 +279,10 @@ export class Phone {
 
   /** @param {"microphone" | "speaker"} kind */
   async choose(kind, id) {
-    this.#chosen[kind] = id;
     const audio = this.#device?.audio;
-    if (audio && !(await this.#use(audio, kind, id))) {
+    if (audio && (await this.#use(audio, kind, id))) {
+      this.#chosen[kind] = id;
+    } else if (audio) {
       this.#on.onError(new PhoneError(`The browser can't use this ${kind}.`));
     }
   }
@@ -328,11 +306,9 @@ export class Phone {
 
   /** Use what the agent has chosen, on a device that is new, or with a headset that is back. */
   #restoreChoices(audio) {
-    const { microphone, speaker } = this.devices.value;
-    const isUsed = { microphone, speaker };
     const known = { microphone: audio.availableInputDevices, speaker: audio.availableOutputDevices };
     for (const [kind, id] of Object.entries(this.#chosen)) {
-      if (id && id !== isUsed[kind] && known[kind].has(id)) {
+      if (id && id !== this.devices.value[kind] && known[kind].has(id)) {
         void this.#use(audio, kind, id);
       }
     }
@@ -371,9 +347,9 @@ export class Phone {
   }
 
   #failed(error) {
-    if (REFUSALS.has(error.code)) {
+    if (isAboutToken(error)) {
       this.#refused(error);
-    } else if (!CONNECTION_ERRORS.has(error.code)) {
+    } else if (!isAboutConnection(error)) {
       this.#on.onError(error);
     }
   }
@@ -455,11 +431,6 @@ export class Phone {
 export const sidOf = (call) => call?.parameters.CallSid ?? "";
 export const callerOf = (call) => call?.parameters.From ?? "";
 export const paramsOf = (call) => Object.fromEntries(call?.customParameters ?? []);
-
-function phoneError(error) {
-  const code = Number(error?.code ?? 0);
-  return new PhoneError(SENTENCES[code] ?? `The phone reports an error: ${error?.message ?? "unknown"}`, code);
-}
 
 let loading = null;
 
