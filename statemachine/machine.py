@@ -15,6 +15,7 @@ from conferral.statemachine.actions.parties import note_refusal, without_oldest_
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
+from conferral.statemachine.guards.loss import lone_grace_ms
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
 from conferral.statemachine.guards.unsettled import has_asked, without_cleared_suspicions
@@ -290,8 +291,9 @@ def _time_lone_party(draft: Draft) -> None:
         draft.cancel_timers(events.LoneOverdue)
         draft.change(lone_until_ms=0)
     elif not draft.session.lone_until_ms:
-        draft.change(presence_reads=0, lone_until_ms=draft.now_ms + draft.policy.lone_grace_ms)
-        draft.set_timer(events.LoneOverdue, draft.policy.lone_grace_ms)
+        grace_ms = lone_grace_ms(draft)
+        draft.change(presence_reads=0, lone_until_ms=draft.now_ms + grace_ms)
+        draft.set_timer(events.LoneOverdue, grace_ms)
     elif draft.now_ms < draft.session.lone_until_ms:
         _set_to_first(draft, events.LoneOverdue, [draft.session.lone_until_ms])
 

@@ -13,6 +13,7 @@ from conferral.statemachine.parts import (
     Attempt,
     ConferenceAttributes,
     DialOptions,
+    LostDial,
     PendingCommand,
     Recording,
     SeenEvents,
@@ -299,6 +300,7 @@ class Session(BaseRecord, frozen=True):
     verified_sequence: int = 0
     #: When it was noted that Redis may have lost what the session had decided; 0 for never.
     lost_at_ms: int = 0
+    lost_dials: tuple[LostDial, ...] = ()
     #: Id of the entry that opened the session, or of its newest read: what Redis lost before is made up for.
     verified_entry_id: str = ""
     #: Version of the session at which the newest read of this conference was requested.

@@ -7,7 +7,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
-from conferral.statemachine.guards.loss import may_be_lost_in_bridge
+from conferral.statemachine.guards.loss import command_may_return, may_be_lost_in_bridge
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
 from conferral.statemachine.record import replace
@@ -140,7 +140,8 @@ def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
         return {CUSTOMER, AGENT} <= inside
     agent_is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     unknown = unknown_participants(session, event.conference_sid, event.participants)
-    return agent_is_over and not all(map(is_supervisor, unknown))
+    # Alone, the customer was moved by a command that Redis lost, and that is decided again.
+    return agent_is_over and (not all(map(is_supervisor, unknown)) or command_may_return(draft))
 
 
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from conferral.statemachine.guards.calls import (
 )
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.loss import agent_is_lost, lost_agent
+from conferral.statemachine.guards.loss import agent_is_lost, agent_was_released, lost_agent
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.unsettled import suspicion_of
 from conferral.statemachine.guards.waiting_party import (
@@ -284,6 +284,8 @@ def customer_joined_another_conference(draft: Draft, event: events.ParticipantJo
 
 def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
     """Whether both talk and the agent leaves first: only the customer moves."""
+    if agent_was_released(draft, event):
+        return True
     return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 
@@ -298,8 +300,10 @@ def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
     return is_first and agent_is_confirming(draft, event)
 
 
-def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
+def lacks_agent_or_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
     """Whether customer or agent, both needed, is not in the conference."""
+    if agent_was_released(draft, event) and draft.session.customer.in_conference:
+        return False
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 

@@ -27,6 +27,7 @@ CALLS: tuple[Row, ...] = (
 
     # CallProgressed: a call rings, is answered, or is over
     Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,   STAY,              do.rebuild_session),
+    Row(V|C|T,      ANY, on.CallProgressed,     when.is_of_lost_dial,             STAY,              do.note_lost_dial),
     Row(LIVE,       ANY, on.CallProgressed,     when.is_of_former_call,           STAY,              do.ignore_late),
     Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,         B,                 do.treat_as_bridge),
     Row(B,          ANY, on.CallProgressed,     when.is_of_earlier_agent,         STAY,              do.ignore_late),
@@ -54,6 +55,7 @@ CALLS: tuple[Row, ...] = (
 
     # GateReached: a dialed party answered; without a gate, it joins immediately
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,               STAY,              do.note_gate_reached),
+    Row(V|C|T,      ANY, on.GateReached,        when.is_of_lost_dial,             STAY,              do.note_lost_dial),
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
 
     # GateDecided: the gate accepted or rejected the party

@@ -198,3 +198,30 @@ async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(d
         await system.until_hears(customer, [agent, target])
         assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)
+
+
+@pytest.mark.parametrize("mode", ["warm", pytest.param("consult", marks=pytest.mark.soak), "blind"])
+@pytest.mark.parametrize(
+    "after_s", [0.1, pytest.param(0.3, marks=pytest.mark.soak), pytest.param(0.6, marks=pytest.mark.soak)]
+)
+async def test_fault_14_phone_that_answers_a_lost_transfer_at_once_is_not_rung_again(
+    durable_redis, tmp_path, mode, after_s
+):
+    """The transfer is decided again, and its target is the call that Redis has forgotten."""
+    system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600, CONFERRAL_CONFIRM="phones")
+    copies = copy_before(Transfer, system, durable_redis, tmp_path / "copy")
+    async with system:
+        customer, agent = await system.converted()
+        await system.nothing_under_way()
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1"))
+        command_id = await system.begins("transfer", customer.sid, to=AGENT_PHONE, mode=mode)
+        target = await system.dialed(AGENT_PHONE)
+        await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
+        restore(durable_redis, copies[0])
+        status = {"warm": "merged", "consult": "consulting", "blind": "completed"}[mode]
+        await system.until(customer.sid, **{"transfer.status": status})
+        listener = agent if mode == "consult" else customer
+        await system.until_hears(listener, [agent, target] if mode == "warm" else [target])
+        assert (await system.outcome_of(command_id)).status == "done"
+        assert system.dials_to(AGENT_PHONE) == 1
+        await hang_up(system)
