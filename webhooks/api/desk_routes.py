@@ -1,13 +1,23 @@
 """Route table of the desk, whose requests need a desk token."""
 
+from typing import Annotated
+
 from aiohttp import hdrs
+from pydantic import Field, TypeAdapter
 
 from conferral.runtime.web.tokens import Permission
 from conferral.statemachine import events
 from conferral.webhooks.api import desk_models, models
-from conferral.webhooks.api.parameters import WAIT, ErrorType
+from conferral.webhooks.api.parameters import WAIT, ErrorType, Parameter
 from conferral.webhooks.api.routes import ResponseSpec, Route
 
+DESK = Parameter(
+    "desk",
+    desk_models.DESK_ABOUT,
+    f"must be {desk_models.DESK_ID_RULE}",
+    TypeAdapter(Annotated[str, Field(pattern=f"^{desk_models.DESK_ID}$")]),
+    desk_models.DESK_DEFAULT,
+)
 #: What a desk may send to its sessions.
 DESK_COMMANDS = (
     events.Transfer, events.Complete, events.Cancel, events.Swap, events.Merge, events.Park, events.Hold, events.Unhold,
@@ -55,8 +65,10 @@ DESK_ROUTES = (
         "follow_own_calls",
         "Follow this agent's calls",
         "An event stream alone; open it by `fetch`, which sends the token in a header. There are no event ids: a new "
-        "connection starts over.",
+        "connection starts over. An agent has three streams at most: a fourth ends the oldest that is not the "
+        "registered desk's, with an event `replaced`, after which a page connects again only if the agent asks for it.",
         {200: ResponseSpec(None, "Only as an event stream")},
+        query=(DESK,),
         events="Event `presence` (this agent's, as in `PUT /desk/presence`), the live sessions in which the agent "
         "takes part or is being rung (event `session`), `ready`, then each change of both, and of the commands that "
         "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "

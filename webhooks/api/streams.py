@@ -6,11 +6,11 @@ All streams of a process share one follower, so its reads do not grow with their
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 from aiohttp import web
@@ -34,6 +34,9 @@ BEHIND_BYTES_MAX = 1024 * 1024
 #: What the system may hold for a reader in addition (bytes); by default, it is megabytes.
 _SOCKET_BUFFER_BYTES = 64 * 1024
 COMMENT_EVERY_S = 15.0
+#: A reader whose machine has confirmed nothing for this long is gone (ms), as in sleep: a comment is due before.
+#: Source: Linux, tcp(7), TCP_USER_TIMEOUT. Other systems wait longer.
+_UNCONFIRMED_MS = 30_000
 #: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
 GONE_CHECK_EVERY_S = 1.0
 #: How long the log of an ended session must not grow before its stream closes, seconds: Twilio still reports the legs.
@@ -86,8 +89,10 @@ class Reader:
     async def start(self) -> None:
         """Send the head of the response."""
         if (transport := self._request.transport) is not None:
-            buffer = transport.get_extra_info("socket")
-            buffer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNCONFIRMED_MS)
         await self.response.prepare(self._request)
 
     async def send(self, events: bytes) -> None:
@@ -133,6 +138,7 @@ class ChangesReader(Reader):
         super().__init__(request, owner, must_end)
         self._waiting: list[bytes] = []
         self._behind_bytes = 0
+        self._is_finished = False
 
     def push(self, event: bytes) -> bool:
         """Send soon; return whether the reader is too far behind."""
@@ -141,13 +147,23 @@ class ChangesReader(Reader):
         self.wake.set()
         return self._behind_bytes > BEHIND_BYTES_MAX
 
+    def finish(self, event: bytes) -> None:
+        """End the stream with an event, unless the reader reads nothing."""
+        self._is_finished = True
+        if self._is_stalled:
+            self.end()
+        else:
+            self.push(event)
+
     async def run(self) -> None:
-        """Send what is pushed, until ConnectionError."""
+        """Send what is pushed, until the last event or ConnectionError."""
         while True:
             if events := b"".join(self._waiting):
                 self._waiting.clear()
                 await self.send(events)
                 self._behind_bytes -= len(events)
+            elif self._is_finished:
+                return
             else:
                 await self.wait()
 
@@ -175,21 +191,34 @@ class _SessionsReader(ChangesReader):
         return followed.event if is_wanted or was_shown else b""
 
 
-class OpenStreams:
+_R = TypeVar("_R", bound=Reader)
+
+
+class OpenStreams(Generic[_R]):
     """The open streams of one kind, in all and for one owner limited.
 
-    `own_max` returns the latter; `own` says in an error what they have in common.
+    `own_max` returns the latter; `own` says in an error what they have in common. `finish_one` ends one of them, oldest
+    first, for a new one of the same owner; without it, the new one is refused.
     """
 
     def __init__(
-        self, streams_max: int, own_max: Callable[[int], int], own: str, gauge: Gauge, metrics: Metrics
+        self,
+        streams_max: int,
+        own_max: Callable[[int], int],
+        own: str,
+        gauge: Gauge,
+        metrics: Metrics,
+        *,
+        finish_one: Callable[[Sequence[_R]], _R] | None = None,
     ) -> None:
         self._max = streams_max
         self._own_max = own_max
         self._own = own
         self._gauge = gauge
         self._metrics = metrics
-        self._open: set[Reader] = set()
+        self._finish_one = finish_one
+        #: Oldest first.
+        self._open: dict[_R, None] = {}
 
     def end(self) -> None:
         """End all streams."""
@@ -197,17 +226,21 @@ class OpenStreams:
             reader.end()
 
     @contextmanager
-    def opened(self, reader: Reader) -> Iterator[None]:
+    def opened(self, reader: _R) -> Iterator[None]:
         """Count a stream; raise RequestError if there are too many."""
         own_max = self._own_max(self._max)
         own = [one for one in self._open if one.owner == reader.owner]
         if len(own) >= own_max:  # those whose client has left are about to end
             own = [one for one in own if not one.is_gone]
+        if len(own) >= own_max and self._finish_one is not None:
+            finished = self._finish_one(own)
+            own.remove(finished)
+            del self._open[finished]
         if len(self._open) >= self._max or len(own) >= own_max:
             self._metrics.streams_refused.inc()
             count, of = (len(own), f" {self._own}") if len(own) >= own_max else (len(self._open), "")
             raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{count} event streams are already open{of}")
-        self._open.add(reader)
+        self._open[reader] = None
         self._gauge.set(len(self._open))
         try:
             yield
@@ -218,7 +251,7 @@ class OpenStreams:
                 raise
             log_unreachable(error, task="streams")  # the reader connects again, and resumes
         finally:
-            self._open.discard(reader)
+            self._open.pop(reader, None)
             self._gauge.set(len(self._open))
 
 
@@ -230,7 +263,7 @@ class EventStreams(SessionFollower[Followed]):
         self.redis = redis
         self._metrics = metrics
         streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
-        self._streams = OpenStreams(streams_max, tokens.share_of, "with this token", metrics.streams, metrics)
+        self._streams = OpenStreams[Reader](streams_max, tokens.share_of, "with this token", metrics.streams, metrics)
         #: Those that have got what there was before.
         self._sessions_readers: set[_SessionsReader] = set()
         #: Called with each change, as `on_change`.

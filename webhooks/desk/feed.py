@@ -6,7 +6,7 @@ is in the logs of their sessions, which any process reads, so a desk's stream an
 
 import asyncio
 import resource
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -32,8 +32,9 @@ from conferral.webhooks.desk.tokens import DeskToken
 
 #: Open streams of desks of a process (count); fewer if it may open few files, which Twilio's requests need first.
 STREAMS_MAX = 2_000
-#: Open streams of one identity (count).
+#: Open streams of one identity (count): a further one ends another, which then opens none by itself.
 OWN_STREAMS_MAX = 3
+_REPLACED = encode_event("replaced", {})
 #: Pause between two polls while desks follow: an agent waits for each change.
 POLL_EVERY_S = 0.05
 #: How often the presence of agents is read, seconds.
@@ -47,9 +48,10 @@ ENTRIES_FIRST = 50
 class DeskReader(ChangesReader):
     """One desk's stream."""
 
-    def __init__(self, request: web.Request, token: DeskToken, must_end: Callable[[], bool]) -> None:
+    def __init__(self, request: web.Request, token: DeskToken, desk: str, must_end: Callable[[], bool]) -> None:
         super().__init__(request, token.identity, must_end)
         self.token = token
+        self.desk = desk
         #: As last sent.
         self.presence: desk_models.OwnPresence | None = None
 
@@ -73,8 +75,13 @@ class DeskFeed:
         self._metrics = metrics
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         streams_max = max(0, min(STREAMS_MAX, (files - connections_max()) // 2))
-        self._open = OpenStreams(
-            streams_max, lambda _max: OWN_STREAMS_MAX, "for this agent", metrics.desk_streams, metrics
+        self._open = OpenStreams[DeskReader](
+            streams_max,
+            lambda _max: OWN_STREAMS_MAX,
+            "for this agent",
+            metrics.desk_streams,
+            metrics,
+            finish_one=self._replace_one,
         )
         self._readers: dict[str, set[DeskReader]] = {}
         #: The live sessions of each identity, by id, and the identities of each.
@@ -106,9 +113,14 @@ class DeskFeed:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def send(self, request: web.Request, token: DeskToken, must_end: Callable[[], bool]) -> web.StreamResponse:
-        """Send a desk's events until it leaves; may raise StoreError."""
-        reader, identity = DeskReader(request, token, must_end), token.identity
+    async def send(
+        self, request: web.Request, token: DeskToken, desk: str, must_end: Callable[[], bool]
+    ) -> web.StreamResponse:
+        """Send a desk's events until it leaves; may raise StoreError.
+
+        `desk` is the id with which it renews its presence.
+        """
+        reader, identity = DeskReader(request, token, desk, must_end), token.identity
         with self._open.opened(reader):
             await self.follow()
             await self._track_from_now(identity)
@@ -186,6 +198,14 @@ class DeskFeed:
         for reader in tuple(self._readers.get(identity, ())):
             self._push_presence(reader)
         return self.own_presence(token)
+
+    def _replace_one(self, own: Sequence[DeskReader]) -> DeskReader:
+        """End an agent's oldest stream that is not the registered desk's."""
+        agent = self._present.get(own[0].owner)
+        registered = agent.registered if agent is not None else ""
+        replaced = next((one for one in own if one.desk != registered), own[0])
+        replaced.finish(_REPLACED)
+        return replaced
 
     def _views_of(self, identity: str) -> dict[str, SessionView]:
         """Return an agent's live sessions; Redis may have lost some."""

@@ -14,7 +14,7 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import Phase, SessionMode, TransferMode
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.webhooks.api import desk_models, models
+from conferral.webhooks.api import desk_models, desk_routes, models
 from conferral.webhooks.api.app import Api
 from conferral.webhooks.api.desk_routes import DESK_COMMANDS
 from conferral.webhooks.api.handlers import (
@@ -63,7 +63,8 @@ class DeskHandlers:
         """Send the agent's sessions, commands, and presence."""
         if request.http.method == hdrs.METH_HEAD:
             return web.Response(content_type=EVENT_STREAM)
-        return await self._feed.send(request.http, _token_of(request), request.must_end)
+        desk = request.query[desk_routes.DESK.name]
+        return await self._feed.send(request.http, _token_of(request), desk, request.must_end)
 
     async def command_own_call(self, request: ApiRequest) -> web.Response:
         """Submit a command to one of the agent's sessions."""

@@ -73,7 +73,7 @@ describe_http: -> 200: 422
 make_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 list_agents: -> 200:AgentList 401 403 422 429 503
 make_own_access_token: -> 200:OwnAccessToken 401 403 422 429 503
-follow_own_calls: -> 200: 401 403 422 429 503
+follow_own_calls: query:desk -> 200: 401 403 422 429 503
 command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \
 400 401 403 404 408 409 413 422 429 503
 call_out: body! -> 202:SessionAccepted 400 401 403 404 408 409 413 422 429 503

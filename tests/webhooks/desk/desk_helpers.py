@@ -48,8 +48,9 @@ class Desks:
         return status, answer["error"]["reason"]
 
     @asynccontextmanager
-    async def events(self, headers):
-        async with self.client.get("/desk/events", headers=headers | {"Accept": "text/event-stream"}) as response:
+    async def events(self, headers, desk=""):
+        path = f"/desk/events?desk={desk}" if desk else "/desk/events"
+        async with self.client.get(path, headers=headers | {"Accept": "text/event-stream"}) as response:
             assert (response.status, response.content_type) == (200, "text/event-stream"), await response.text()
             yield Stream(response)
 

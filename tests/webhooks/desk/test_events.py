@@ -1,8 +1,12 @@
 """The event stream of a desk: sessions of its agent, its commands, presence."""
 
+import socket
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from conferral.statemachine.parts import DialOptions, Recording
 from conferral.statemachine.session import LOST
@@ -139,17 +143,43 @@ async def test_a_newer_desk_is_registered_during_a_call_only_if_that_was_lost_an
         assert await registered("tab-2") == "tab-2"
 
 
-async def test_streams_of_one_agent_and_of_all_are_limited(desks, metrics, monkeypatch):
+async def test_a_fourth_stream_of_an_agent_ends_the_oldest_that_is_not_the_registered_desks(desks, metrics):
     headers = await desks.bearer()
-    async with desks.events(headers) as one, desks.events(headers) as two, desks.events(headers) as three:
-        for stream in (one, two, three):
-            await first_sessions(stream)
-        status, reason = await desks.refusal("GET", "/desk/events", headers)
-        assert (status, reason) == (503, "3 event streams are already open for this agent")
+    await desks.ask("PUT", "/desk/presence", headers, json={"status": "ready", "desk": "tab-1"})
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for desk in ("tab-1", "tab-2", "tab-3", "tab-4"):
+            opened[desk] = await stack.enter_async_context(desks.events(headers, desk))
+            await first_sessions(opened[desk])
+        assert await opened["tab-2"].rest_of_events() == [("replaced", {}, None)]
+        opened["tab-5"] = await stack.enter_async_context(desks.events(headers, "tab-5"))
+        await first_sessions(opened["tab-5"])
+        assert await opened["tab-3"].rest_of_events() == [("replaced", {}, None)]
         async with desks.events(await desks.bearer("dave")) as other:
             await first_sessions(other)
             assert value_of(metrics.desk_streams) == 4
-            assert value_of(metrics.streams) == 0
+            assert value_of(metrics.streams) == value_of(metrics.streams_refused) == 0
+        await desks.ask("PUT", "/desk/presence", headers, json={"status": "away", "desk": "tab-1"})
+        for desk in ("tab-1", "tab-4", "tab-5"):
+            assert (await next_of(opened[desk], "presence"))["status"] == "away"
+
+
+async def test_streams_of_all_agents_are_limited(open_desks, monkeypatch):
+    monkeypatch.setattr(feed, "STREAMS_MAX", 1)
+    desks = await open_desks()
+    async with desks.events(await desks.bearer()) as stream:
+        await first_sessions(stream)
+        refusal = await desks.refusal("GET", "/desk/events", await desks.bearer("dave"))
+        assert refusal == (503, "1 event streams are already open")
+
+
+async def test_a_stream_whose_other_end_sleeps_is_ended_by_the_system():
+    """Such as after a lost Wi-Fi: nothing closes the connection, and no one confirms the next comment."""
+    with socket.socket() as connection:
+        transport = Mock(get_extra_info=lambda name, default=None: connection if name == "socket" else default)
+        request = make_mocked_request("GET", "/desk/events", transport=transport)
+        await streams.Reader(request, "alice", lambda: False).start()
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_a_desk_that_reads_nothing_is_dropped(desks, store, metrics, monkeypatch):
