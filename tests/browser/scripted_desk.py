@@ -71,6 +71,9 @@ class ScriptedDesk:
         #: Access tokens that were issued, and the edge that comes with them.
         self.access_tokens: list[str] = []
         self.edge: str | None = None
+        #: Why streams are refused; empty if they aren't.
+        self.refused_streams = ""
+        self.streams_opened = 0
         self._streams: list[web.StreamResponse] = []
         self._stack = AsyncExitStack()
         self._pages = DeskPages(service_settings.settings_with(**service_settings.ENVIRON | settings))
@@ -139,6 +142,9 @@ class ScriptedDesk:
         return web.json_response({"token": self.access_tokens[-1], "identity": IDENTITY, "edge": self.edge})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.refused_streams:
+            return _refused(503, "too-many-streams", self.refused_streams)
+        self.streams_opened += 1
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
         await _send(stream, "presence", {"identity": IDENTITY, "status": "away"})

@@ -133,7 +133,7 @@ class DeskPages:
             response.headers[hdrs.VARY] = hdrs.ORIGIN
             if (origin := request.headers.get(hdrs.ORIGIN, "")) in self._origins:
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
+                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"{hdrs.DATE}, {hdrs.RETRY_AFTER}"
 
 
 def _files() -> Iterator[tuple[str, Path]]:

@@ -1,6 +1,8 @@
 // The desk's requests to Conferral: a token that is asked for again in time, JSON, and the event stream by `fetch`, so
 // that the token is in no URL.
 
+import { nowMs, setClock } from "./shared/time.js";
+
 /** How long before its expiry a token is replaced, and a limit for an answer, in milliseconds. */
 const RENEW_BEFORE_MS = 5 * 60_000;
 const ANSWER_MS = 8_000;
@@ -9,6 +11,10 @@ const SILENT_MS = 35_000;
 /** Minimum and maximum delay before the stream is opened again, in milliseconds. */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
+/** The type of an error: newer pages of the agent have ended this page's stream. */
+export const REPLACED = "replaced";
+/** A smaller difference between the clocks may be the network's (ms). */
+const CLOCK_MS = 1_000;
 /** A token that was refused is tried again so much later, unless the page sets another one (ms). */
 const REFUSED_MS = 60_000;
 
@@ -21,12 +27,23 @@ export class ApiError extends Error {
   }
 }
 
+const STILL = "You can still hang up, mute, and send digits";
+/** Why only the phone works, as sentences. @param {ApiError | null} trouble */
+export function lostText(trouble) {
+  if (trouble?.type === REPLACED) {
+    return `This page is the oldest of yours that are open, so it gets no calls any more. ${STILL}.`;
+  }
+  const why = trouble?.status >= 500 ? `Conferral can't serve this page: ${trouble.message}` : "Conferral can't be reached";
+  return `${why}. ${STILL}; everything else works again when it is back.`;
+}
+
 export class Api {
   #base;
   #source = "";
   #token = "";
   #asking = null;
   #wake = () => {};
+  #connect = () => {};
 
   /** @param {string} base Where Conferral is, without a slash at the end. */
   constructor(base) {
@@ -83,7 +100,9 @@ export class Api {
       options.headers["Content-Type"] = "application/json";
     }
     try {
-      return await fetch(`${this.#base}/desk${path}`, options);
+      const answer = await fetch(`${this.#base}/desk${path}`, options);
+      noteTime(answer.headers.get("Date"));
+      return answer;
     } catch (error) {
       throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");
     }
@@ -92,7 +111,7 @@ export class Api {
   /** Return the token, asked for again if it is about to expire. */
   async token() {
     const expires = Number(claims(this.#token).exp ?? Infinity) * 1000;
-    if (this.#token && (expires - Date.now() > RENEW_BEFORE_MS || typeof this.#source !== "function")) {
+    if (this.#token && (expires - nowMs() > RENEW_BEFORE_MS || typeof this.#source !== "function")) {
       return this.#token;
     }
     if (typeof this.#source !== "function") {
@@ -105,27 +124,30 @@ export class Api {
   }
 
   /**
-   * Follow the event stream, and open it again whenever it ends.
+   * Follow the event stream, and open it again whenever it ends; if newer pages have ended it, after `connect`.
    *
+   * @param {string} path Below `/desk`.
    * @param {(kind: string, data: object) => void} onEvent
    * @param {(error: ApiError | null) => void} onLink With null once the stream is open.
    * @param {AbortSignal} signal Ends it.
    * @param {() => void} onAlive Called whenever anything arrives, in hidden pages too, whose timers are late.
    */
-  async follow(onEvent, onLink, signal, onAlive) {
+  async follow(path, onEvent, onLink, signal, onAlive) {
     let backOffMs = BACK_OFF_MS;
     while (!signal.aborted) {
       const silence = new Silence(signal, onAlive);
       let isRefused = false;
+      let isReplaced = false;
       try {
         const headers = { Accept: "text/event-stream" };
-        const answer = await this.#answered("GET", "/events", undefined, silence.signal, headers);
+        const answer = await this.#answered("GET", path, undefined, silence.signal, headers);
         onLink(null);
         backOffMs = BACK_OFF_MS;
         for await (const [kind, data] of events(answer.body, silence)) {
           onEvent(kind, data);
+          isReplaced = kind === REPLACED;
         }
-        onLink(new ApiError("The connection to Conferral ended"));
+        onLink(new ApiError("The connection to Conferral ended", 0, isReplaced ? REPLACED : ""));
       } catch (error) {
         if (signal.aborted) {
           return;
@@ -135,9 +157,25 @@ export class Api {
       } finally {
         silence.end();
       }
+      if (isReplaced) {
+        await this.#asked(signal);
+        continue;
+      }
       await this.#pause(isRefused ? REFUSED_MS : backOffMs * (0.5 + Math.random()), signal);
       backOffMs = Math.min(2 * backOffMs, BACK_OFF_MAX_MS);
     }
+  }
+
+  /** Open the event stream again that newer pages have ended. */
+  connect() {
+    this.#connect();
+  }
+
+  #asked(signal) {
+    return new Promise((done) => {
+      this.#connect = done;
+      signal.addEventListener("abort", done, { once: true });
+    });
   }
 
   /** Wait, or until the page sets a token. */
@@ -204,6 +242,14 @@ async function askFor(source) {
     // Of the page around the desk: its own log has the reason.
   }
   throw new ApiError("This page gave the desk no token. Sign in again.", 401);
+}
+
+/** Count by the server's clock, which only says whole seconds: this machine's may be an hour ahead. */
+function noteTime(date) {
+  const behindMs = nowMs() - Date.parse(date);
+  if (behindMs < -CLOCK_MS || behindMs > 1000 + CLOCK_MS) {
+    setClock(Date.parse(date) + 500);
+  }
 }
 
 async function refusal(answer) {

@@ -3,7 +3,6 @@
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
 import { now, Time } from "./shared/time.js";
-import { LOST } from "./desk.js";
 import { DestinationForm, DigitsForm } from "./forms.js";
 import { actions, sentence } from "./session.js";
 
@@ -73,7 +72,7 @@ function whyNot(desk, action) {
   if (desk.isConnected.value) {
     return action.why;
   }
-  return action.type === "press" ? "" : LOST.replace(/\.$/, "");
+  return action.type === "press" ? "" : desk.lost.value.replace(/\.$/, "");
 }
 
 function Action({ desk, session, action, isMain = false }) {

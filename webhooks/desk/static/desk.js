@@ -1,10 +1,10 @@
 // The desk's state and what changes it: the event stream, the phone, and what the agent does.
 
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
-import { nowMs } from "./shared/time.js";
-import { Api, ApiError } from "./api.js";
+import { Api, ApiError, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
 import { Commands } from "./commands.js";
+import { Missed } from "./missed.js";
 import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
@@ -16,9 +16,6 @@ const TICK_MS = 3_000;
 const LOST_MS = GRACE_MS + 50;
 /** After this long, a call is hung up even if Conferral has not accepted it (ms). */
 const HANG_UP_MS = 1_000;
-const MISSED_MAX = 5;
-
-export const LOST = "Conferral can't be reached. You can still hang up, mute, and send digits; everything else works again when it is back.";
 
 export class Desk {
   /** What the agent wants, and what the desk is: `away`, `starting`, `ready`, or `waiting` for another desk. */
@@ -27,10 +24,11 @@ export class Desk {
   isOpen = signal(false);
   trouble = signal(null);
   isConnected = computed(() => this.isOpen.value && !this.trouble.value);
+  lost = computed(() => lostText(this.trouble.value));
   presence = signal(null);
   sessions = signal(new Map());
   notices = signal([]);
-  missed = signal([]);
+  missed = new Missed();
   names = signal([]);
   parked = signal([]);
   hasToken = signal(false);
@@ -98,7 +96,7 @@ export class Desk {
 
   #start() {
     const { signal: over } = this.#life;
-    void this.#api.follow((kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
+    void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
     const tick = setInterval(() => this.#tick(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
@@ -183,10 +181,12 @@ export class Desk {
     if (session) {
       this.#left.add(session.id);
     }
-    if (session && this.isConnected.value) {
+    if (call) {
       // By its SID: when a transfer completes, the party's name changes.
-      const fields = { party: sidOf(call) };
-      const accepted = this.#send(session, { id: "hang up", type: "remove", label: "Hang up", fields });
+      const remove = { id: "hang up", type: "remove", label: "Hang up", fields: { party: sidOf(call) } };
+      // Without a stream, nothing else says that it was accepted, nor perhaps which session the call has.
+      const isSeen = session && this.isConnected.value;
+      const accepted = isSeen ? this.#send(session, remove) : this.#post(sidOf(call), remove, "?wait=1").catch(() => {});
       await Promise.race([accepted, new Promise((done) => setTimeout(done, HANG_UP_MS))]);
     }
     this.phone.hangUp();
@@ -255,10 +255,6 @@ export class Desk {
     this.notices.value = this.notices.value.filter((one) => one.about !== about);
   }
 
-  dismissMissed(id) {
-    this.missed.value = this.missed.value.filter((one) => one.id !== id);
-  }
-
   // What the server says.
 
   #event(kind, data) {
@@ -277,6 +273,7 @@ export class Desk {
 
   #session(session) {
     this.#seen.add(session.id);
+    this.missed.note(session, `client:${this.identity.value}`);
     const sessions = new Map(this.sessions.value);
     if (session.state === "ended" || !ownLeg(session, this.identity.value)) {
       sessions.delete(session.id);
@@ -384,9 +381,16 @@ export class Desk {
   }
 
   #send(session, action) {
-    const path = `/sessions/${encodeURIComponent(session.id)}/commands`;
-    const fields = { type: action.type, ...action.fields };
-    return this.commands.request(action, () => this.#api.send("POST", path, fields));
+    return this.commands.request(action, () => this.#post(session.id, action));
+  }
+
+  #post(session, { type, fields }, query = "") {
+    return this.#api.send("POST", `/sessions/${encodeURIComponent(session)}/commands${query}`, { type, ...fields });
+  }
+
+  /** Follow events again, although newer pages of this agent do. */
+  connect() {
+    this.#api.connect();
   }
 
   // The phone.
@@ -451,16 +455,11 @@ export class Desk {
   /** @param {"missed" | "declined" | "ended" | "lost"} how */
   #over(call, how) {
     if (how === "missed") {
-      this.#missed(call);
+      this.missed.stopped(call);
     } else if (how === "ended") {
       this.#ended();
     }
     this.#events.ended(call);
-  }
-
-  #missed(call) {
-    const { from, number, ref } = this.about(this.#withSession(call));
-    this.missed.value = [{ id: sidOf(call), from, number, ref, atMs: nowMs() }, ...this.missed.value].slice(0, MISSED_MAX);
   }
 
   #ended() {

@@ -3,6 +3,7 @@
 
 import { computed, signal } from "./shared/vendor/preact-signals-core.mjs";
 import { isAboutConnection, isAboutToken, PhoneError, phoneError } from "./phone-errors.js";
+import { loadSdk } from "./sdk-loader.js";
 
 /** The SDK keeps calls for this long without a network (ms). */
 const NETWORK_LOSS_MS = 20_000;
@@ -137,7 +138,7 @@ export class Phone {
 
   /** Make a device, which registers once it is connected. */
   async #open() {
-    const [Twilio, { token, edge }] = await Promise.all([loaded(this.#sdkUrl), this.#freshAccess()]);
+    const [Twilio, { token, edge }] = await Promise.all([loadSdk(this.#sdkUrl), this.#freshAccess()]);
     if (!this.#takesCalls || this.#device) {
       return;
     }
@@ -431,26 +432,6 @@ export class Phone {
 export const sidOf = (call) => call?.parameters.CallSid ?? "";
 export const callerOf = (call) => call?.parameters.From ?? "";
 export const paramsOf = (call) => Object.fromEntries(call?.customParameters ?? []);
-
-let loading = null;
-
-/** Load the SDK once for the page; a failed attempt is forgotten. */
-function loaded(url) {
-  if (globalThis.Twilio?.Device) {
-    return Promise.resolve(globalThis.Twilio);
-  }
-  loading ??= new Promise((done, failed) => {
-    const script = document.createElement("script");
-    script.src = url;
-    script.onload = () => (globalThis.Twilio?.Device ? done(globalThis.Twilio) : script.onerror());
-    script.onerror = () => {
-      loading = null;
-      failed(new PhoneError("The phone's software could not be loaded. Try again."));
-    };
-    document.head.append(script);
-  });
-  return loading;
-}
 
 async function limited(promise, ms) {
   let timer = 0;

@@ -54,7 +54,10 @@ export function sentence(session, own, nowMs) {
   const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
   const talking = others.filter(([, party]) => party.status === "connected" && !party.held);
   const waiting = others.filter(([, party]) => party.status === "connected" && party.held);
-  const rung = others.filter(([, party]) => AWAITED.has(party.status));
+  // Who called in is not called: the server is about to hear that the agent has answered.
+  const isCaller = ([name]) => name === "customer" && session.direction === "inbound";
+  const rung = others.filter((one) => AWAITED.has(one[1].status) && !isCaller(one));
+  const caller = others.filter((one) => AWAITED.has(one[1].status) && isCaller(one));
   const lines = [];
   if (own[1].status === "confirming") {
     lines.push("You hear why you are called. Press 1 to take the call.");
@@ -63,9 +66,10 @@ export function sentence(session, own, nowMs) {
   } else if (talking.length) {
     lines.push(`You talk to ${named(talking)}${lasts([own[1], ...talking.map(([, party]) => party)], nowMs)}.`);
   } else {
-    lines.push(rung.length || waiting.length ? "" : "You are alone in this call.");
+    lines.push(rung.length || waiting.length || caller.length ? "" : "You are alone in this call.");
   }
   lines.push(...waiting.map(([, party]) => `${nameOf(party.address)} waits with music${lasts([party], nowMs)}.`));
+  lines.push(caller.length ? `You are being connected to ${named(caller)}.` : "");
   lines.push(...rung.map(([, party]) => `${nameOf(party.address)} is being called${lasts([party], nowMs)}.`));
   return lines.filter(Boolean).join(" ");
 }

@@ -4,7 +4,7 @@ import { html } from "./shared/html.js";
 import { printable, Text } from "./shared/text.js";
 import { Time } from "./shared/time.js";
 import { CallCard, Facts } from "./call-view.js";
-import { LOST } from "./desk.js";
+import { REPLACED } from "./api.js";
 import { AudioForm, DestinationForm } from "./forms.js";
 import { nameOf, ownLeg } from "./session.js";
 
@@ -82,7 +82,10 @@ function Link({ desk }) {
     return html`<p class="notice is-bad">Your sign-in has expired or was withdrawn. Sign in again.${more}</p>`;
   }
   return trouble.status === 0 || trouble.status >= 500
-    ? html`<p class="notice is-bad">${LOST}</p>`
+    ? html`<p class="notice is-bad">
+        <${Text} value=${desk.lost.value} />
+        ${trouble.type === REPLACED ? html`<button type="button" onClick=${() => desk.connect()}>Connect here</button>` : null}
+      </p>`
     : html`<p class="notice is-bad"><${Text} value=${trouble.message} /></p>`;
 }
 
@@ -121,7 +124,7 @@ function Incoming({ desk }) {
 function Idle({ desk }) {
   const isCalling = desk.panel.value === "call";
   const canCall = desk.state.value === "ready" && desk.isConnected.value;
-  const why = canCall ? "" : desk.isConnected.value ? "Go ready first: your own phone rings first." : LOST;
+  const why = canCall ? "" : desk.isConnected.value ? "Go ready first: your own phone rings first." : desk.lost.value;
   return html`
     <section class="card" aria-label="Calls">
       ${isCalling
@@ -176,7 +179,7 @@ function Parked({ desk, canTake, why }) {
 }
 
 function Missed({ desk }) {
-  const missed = desk.missed.value;
+  const missed = desk.missed.calls.value;
   if (!missed.length) {
     return null;
   }
@@ -192,7 +195,7 @@ function Missed({ desk }) {
               ${number ? html` on <${Text} value=${number} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
             </span>
           </span>
-          <button type="button" class="quiet" aria-label=${`Dismiss the missed call from ${printable(from)}`} onClick=${() => desk.dismissMissed(id)}>✕</button>
+          <button type="button" class="quiet" aria-label=${`Dismiss the missed call from ${printable(from)}`} onClick=${() => desk.missed.dismiss(id)}>✕</button>
         </li>`,
       )}
     </ul>

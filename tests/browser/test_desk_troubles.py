@@ -1,0 +1,186 @@
+"""The desk beside others: its other pages, another phone that takes the call, another clock, and a strict page."""
+
+import base64
+import json
+import time
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Page, expect
+
+from conferral.runtime.web.server import run_server
+from tests.browser.scripted_desk import (
+    LEG,
+    TOKEN,
+    ScriptedDesk,
+    has_done,
+    opened,
+    party,
+    ready,
+    ring,
+    session,
+    talk,
+)
+from tests.support.people import ALICE, CUSTOMER, DAVE, NUMBER
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk():
+    async with ScriptedDesk() as opened:
+        yield opened
+
+
+def button(page: Page, name: str):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def of_target(own: str, transfer: str, **changes):
+    """A call that rings Alice and others as targets of a colleague's transfer."""
+    target = party(ALICE, own, call_sid=LEG, **changes)
+    parties = {"customer": party(CUSTOMER, held=True), "agent": party(DAVE), "target": target}
+    about = {"mode": "consult", "to": ALICE, "by": None, "fallback": None, "status": transfer, "reason": None}
+    return session(state="transferring", phase="consult", parties=parties, transfer=about | {"code": None})
+
+
+async def test_a_page_that_newer_ones_have_replaced_connects_again_by_a_click_alone(desk, windows):
+    page = await ready(windows, desk)
+    await desk.push("replaced", {})
+    await desk.break_streams()
+    notice = page.get_by_role("alert").filter(has_text="This page is the oldest of yours that are open")
+    await expect(notice).to_contain_text("You can still hang up, mute, and send digits.")
+    await page.evaluate(f"document.querySelector('conferral-desk').token = '{TOKEN}'")
+    await expect(notice).to_be_visible()
+    assert desk.streams_opened == 1
+    await button(page, "Connect here").click()
+    await expect(notice).to_have_count(0)
+    await expect(button(page, "Call out…")).to_have_attribute("aria-disabled", "false")
+    assert desk.streams_opened == 2
+
+
+async def test_a_page_without_a_stream_says_why_and_removes_its_leg_before_it_hangs_up(desk, windows):
+    windows.allow("Failed to load resource")
+    page = await ready(windows, desk)
+    desk.refused_streams = "2000 event streams are already open"
+    await desk.break_streams()
+    why = "Conferral can't serve this page: 2000 event streams are already open. You can still hang up"
+    await expect(page.get_by_text(why)).to_be_visible()
+    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, CUSTOMER])
+    await button(page, "Answer").click()
+    await button(page, "Hang up").click()
+    await has_done(page, "disconnect")
+    assert desk.sent == [(f"/sessions/{LEG}/commands", {"type": "remove", "party": LEG})]
+
+
+async def test_a_missed_call_names_its_caller_although_its_session_is_over_and_its_leg_shows_our_number(desk, windows):
+    page = await ready(windows, desk)
+    await desk.push("session", of_target("ringing", "ringing"))
+    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, NUMBER])
+    await desk.push("session", of_target("left", "failed", left_reason="no-answer") | {"state": "ended"})
+    await page.evaluate("phone.call.emit('cancel')")
+    missed = page.get_by_role("region", name="Missed calls")
+    await expect(missed).to_contain_text(f"{CUSTOMER}")
+    await expect(missed).to_contain_text(f"on {NUMBER}")
+
+
+async def test_a_call_that_goes_on_to_the_next_agent_is_missed(desk, windows):
+    page = await ready(windows, desk)
+    await ring(page, desk)
+    await page.evaluate("phone.call.emit('cancel')")
+    parties = {"customer": party(CUSTOMER, "ringing"), "agent": party(DAVE, "ringing", call_sid="CA" + "3" * 32)}
+    await desk.push("session", session(phase="ringing", parties=parties))
+    await expect(page.get_by_role("region", name="Missed calls")).to_contain_text(CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        session("connected"),
+        of_target("left", "consulting", left_reason="cancelled"),
+        of_target("left", "failed", left_reason="taken"),
+    ],
+    ids=["by the agent's other device", "by a colleague", "by another target"],
+)
+async def test_a_call_that_someone_took_is_not_missed(desk, windows, taken):
+    page = await ready(windows, desk)
+    await ring(page, desk)
+    await page.evaluate("phone.call.emit('cancel')")
+    await desk.push("session", taken)
+    await desk.push("session", taken | {"state": "ended"})
+    # The next one is missed, so the list shows what it would have shown of the first.
+    other = {
+        "id": "CA" + "7" * 32,
+        "parties": {"customer": party(NUMBER), "agent": party(ALICE, "ringing", call_sid="CA8")},
+    }
+    await desk.push("session", session(**other))
+    await page.evaluate("(from) => phone.ring({ CallSid: 'CA8', From: from })", NUMBER)
+    await page.evaluate("phone.call.emit('cancel')")
+    await desk.push("session", session(**other, state="ended"))
+    await expect(page.get_by_role("region", name="Missed calls").get_by_role("listitem")).to_have_count(1)
+    await expect(page.get_by_role("region", name="Missed calls")).not_to_contain_text(CUSTOMER)
+
+
+async def test_who_called_in_is_not_being_called(desk, windows):
+    page = await ready(windows, desk)
+    await ring(page, desk)
+    await button(page, "Answer").click()
+    ringing = session("ringing", phase="ringing")
+    ringing["parties"]["customer"]["status"] = "ringing"
+    await desk.push("session", ringing)
+    await expect(page.get_by_text(f"You are being connected to {CUSTOMER}.")).to_be_visible()
+    await expect(page.get_by_text("is being called")).to_have_count(0)
+    await desk.push("session", ringing | {"direction": "outbound"})
+    await expect(page.get_by_text(f"{CUSTOMER} is being called")).to_be_visible()
+
+
+async def test_a_clock_that_is_an_hour_ahead_asks_for_no_token_at_each_request(desk, windows):
+    said = {"identity": "alice", "exp": int(time.time()) + 3_600}
+    token = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=") + ".signature"
+    desk.tokens.add(token)
+    context = await windows.profile()
+    await context.add_init_script("const real = Date.now; Date.now = () => real() + 3_600_000;")
+    page = await opened(windows, desk.url, context=context)
+    await page.evaluate(
+        """(token) => {
+            window.asked = 0;
+            document.querySelector('conferral-desk').token = async () => (window.asked += 1, token);
+        }""",
+        token,
+    )
+    await button(page, "Go ready").click()
+    await expect(page.get_by_role("status").first).to_have_text("Ready")
+    await talk(page, desk)
+    await button(page, "Hold").click()
+    await expect(button(page, "Hold")).to_have_attribute("aria-disabled", "false")
+    assert await page.evaluate("asked") == 1
+    await expect(page.get_by_text(f"You talk to {CUSTOMER} for 3")).to_be_visible()
+
+
+async def test_a_page_that_demands_trusted_types_loads_the_sdk(windows):
+    """As `docs/desk.md` says; other scripts of a page can't use the desk's policy."""
+    crm = web.Application()
+    address = []
+
+    async def show(_request: web.Request) -> web.Response:
+        text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>CRM</title>
+        <conferral-desk></conferral-desk>
+        <script>document.querySelector("conferral-desk").token = async () => "{TOKEN}";</script>
+        <script type="module" src="{address[0]}/conferral-desk.js"></script>"""
+        policy = "require-trusted-types-for 'script'; trusted-types conferral-desk"
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    crm.router.add_get("/", show)
+    async with run_server(crm, "127.0.0.1", 0, shutdown_s=0.1) as port:
+        origin = f"http://127.0.0.1:{port}"
+        async with ScriptedDesk(CONFERRAL_DESK_ORIGINS=origin) as desk:
+            address.append(desk.url)
+            page = await (await windows.profile()).new_page()
+            await page.add_init_script("navigator.mediaDevices.getUserMedia = async () => new MediaStream();")
+            await page.route("**/access-token", lambda route: route.abort())  # the phone would ask Twilio
+            windows.allow("ERR_FAILED")
+            await page.goto(origin)
+            await button(page, "Go ready").click()
+            await expect(page.get_by_role("alert")).to_contain_text("Conferral can't be reached")
+            loaded = "const check = () => (window.Twilio?.Device ? done() : setTimeout(check, 20));"
+            await page.evaluate(f"new Promise((done) => {{ {loaded} check(); }})")
+            await page.close()
