@@ -4,6 +4,7 @@ Redis and a thread live as long as the tests; webhooks and worker are started in
 """
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.testing.app_server import AppAddress, WsgiApp, free_port
+from conferral.testing.outcomes import DeliveredOutcomes
 from conferral.worker.process import Worker
 from offhook import NUMBER, CallHandle
 from offhook.testing import TwilioSandbox
@@ -41,6 +43,7 @@ class ConferralStack:
     prefix: str  #: `CONFERRAL_PREFIX`, also for `conferral.Client`.
     api_token: str  #: Of the control API.
     sandbox: TwilioSandbox  #: The same as `twilio_sandbox`.
+    outcomes: DeliveredOutcomes  #: Those delivered so far.
     _app: AppAddress = field(repr=False)
     number: str = NUMBER  #: Whose calls arrive at the webhooks, unless `call` gets another URL.
     agent: str = AGENT  #: `CONFERRAL_AGENT`.
@@ -97,7 +100,7 @@ class StackServer:
         known = {str(it.validation_alias) for it in ServiceSettings.model_fields.values()}
         if unknown := changes.keys() - known:
             raise ValueError(f"no setting has the name {min(unknown)!r}")
-        with AppAddress() as app:
+        with AppAddress() as app, AppAddress() as receiver:
             port = free_port()
             url, prefix = f"http://{HOST}:{port}", f"test-{secrets.token_hex(4)}"
             values = {
@@ -109,6 +112,8 @@ class StackServer:
                 "CONFERRAL_AGENT": AGENT,
                 "CONFERRAL_API_TOKEN": API_TOKEN,
                 "CONFERRAL_RETURN_URLS": app.url,
+                "CONFERRAL_OUTCOMES_URL": receiver.url,
+                "CONFERRAL_OUTCOMES_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
                 "CONFERRAL_PARTITIONS": "2",
                 "CONFERRAL_PREFIX": prefix,
                 "CONFERRAL_DRAIN": "0",
@@ -116,6 +121,8 @@ class StackServer:
                 **changes,
             }
             settings = load(ServiceSettings, values)
+            outcomes = DeliveredOutcomes(values["CONFERRAL_OUTCOMES_SECRET"].partition(" ")[0])
+            receiver.serve(outcomes.receive)
             others = {"voice_fallback_url": f"{url}/voice/fallback", "status_callback": f"{url}/voice/status"}
             sandbox.add_number(NUMBER, voice_url=f"{url}/voice/inbound", **others)
             services = _Services(settings, port)
@@ -127,6 +134,7 @@ class StackServer:
                     settings.prefix,
                     values["CONFERRAL_API_TOKEN"],
                     sandbox,
+                    outcomes,
                     app,
                     agent=settings.agent or "",
                 )

@@ -1,9 +1,11 @@
 """The fixture `conferral_stack`; its use with an app is in `test_handoff_examples.py`."""
 
+import io
 import subprocess
 import sys
 
 import pytest
+from standardwebhooks import Webhook
 
 from conferral import Client
 from conferral.testing import ConferralStack
@@ -33,6 +35,70 @@ def test_settings_hold_for_a_test(conferral_stack: ConferralStack, conferral_sta
     bob = conferral_stack.sandbox.phones[conferral_stack.agent]
     conferral_stack.sandbox.wait_until(lambda: bob.rings)
     assert caller.hears("ringback")
+
+
+def a_call(stack: ConferralStack) -> str:
+    """A call that is answered, and ended by the caller; returns its SID."""
+    alice = stack.sandbox.phones[stack.agent].script(answer_after_s=0.1)
+    caller = stack.call()
+    stack.sandbox.wait_until(lambda: caller.hears(alice))
+    caller.hang_up()
+    return caller.sid
+
+
+def test_outcomes_of_a_test_are_delivered_and_verified(conferral_stack: ConferralStack) -> None:
+    outcomes = conferral_stack.outcomes
+    assert [*outcomes] == []
+    first, second = a_call(conferral_stack), a_call(conferral_stack)
+    found = [outcomes.next(), outcomes.next("session")]
+    assert [(one.type, one.data["reason"]) for one in found] == [("session.ended", "customer-left")] * 2
+    assert [one.data["session"] for one in outcomes] == [one.data["session"] for one in found]
+    assert {one.data["session"] for one in outcomes} == {first, second}
+    assert isinstance(outcomes[0].data["attempts"], list)
+    with pytest.raises(
+        TimeoutError, match=r"no outcome transfer within 0.1 s; delivered: session.ended, session.ended"
+    ):
+        outcomes.next("transfer", timeout_s=0.1)
+
+
+async def test_outcomes_may_be_awaited(conferral_stack: ConferralStack) -> None:
+    caller = conferral_stack.call()
+    await conferral_stack.sandbox.wait_until(lambda: conferral_stack.sandbox.phones[conferral_stack.agent].rings)
+    caller.hang_up()
+    outcome = await conferral_stack.outcomes.anext("session.ended")
+    assert outcome.data["session"] == caller.sid
+
+
+def test_outcomes_go_to_the_app_under_test_instead(conferral_stack: ConferralStack) -> None:
+    outcomes, answers, requests = conferral_stack.outcomes, ["503 Busy", "204 OK"], []
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        headers = {name: environ[f"HTTP_{name.upper().replace('-', '_')}"] for name in names}
+        requests.append((environ["PATH_INFO"], environ["QUERY_STRING"], Webhook(outcomes.secret).verify(body, headers)))
+        start_response(answers.pop(0), [])
+        return []
+
+    conferral_stack.serve(app)
+    outcomes.deliver_to(f"{conferral_stack.app_url}/outcomes?from=conferral")
+    sid = a_call(conferral_stack)
+    with pytest.raises(TimeoutError, match=r"delivered: none; .*/outcomes.* answered 503"):
+        outcomes.next(timeout_s=2.0)
+    assert outcomes.next().data["session"] == sid  # Conferral has sent it again
+    assert [(path, query, sent["data"]["session"]) for path, query, sent in requests] == [
+        ("/outcomes", "from=conferral", sid)
+    ] * 2
+    with pytest.raises(ValueError, match="no http:// URL"):
+        outcomes.deliver_to("/outcomes")
+
+
+def test_unsigned_requests_are_no_outcomes(conferral_stack: ConferralStack) -> None:
+    statuses = []
+    environ = {"wsgi.input": io.BytesIO(b"{}"), "CONTENT_LENGTH": "2"}
+    conferral_stack.outcomes.receive(environ, lambda status, _: statuses.append(status))
+    assert statuses == ["401 Unauthorized"]
+    assert len(conferral_stack.outcomes) == 0
 
 
 def test_plug_in_costs_nothing_unused() -> None:
