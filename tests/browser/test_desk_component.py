@@ -347,8 +347,10 @@ async def test_a_call_that_could_not_be_retrieved_rings_if_it_comes_later(desk, 
 
 
 async def test_a_parked_call_is_retrieved_and_a_number_called(desk, windows):
-    desk.parked = [session(id="CA9", state="conferenced", phase="parked")]
+    waits = {"customer": party(CUSTOMER, held=True, since=iso(250))}
+    desk.parked = [session(id="CA9", state="conferenced", phase="parked", parties=waits, updated_at=iso(5))]
     page = await ready(windows, desk)
+    await expect(page.get_by_text("waits for 4 min")).to_be_visible()
     await button(page, f"Retrieve {CUSTOMER}").click()
     await button(page, "Call out…").click()
     await page.keyboard.type(DAVE)

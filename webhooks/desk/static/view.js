@@ -154,13 +154,15 @@ function Parked({ desk, canTake, why }) {
   return html`<h3>Parked</h3>
     <ul class="list">
       ${parked.map((session) => {
-        const name = nameOf(session.parties?.customer?.address);
+        const customer = session.parties?.customer;
+        const name = nameOf(customer?.address);
+        const since = customer?.held ? customer.since : session.updated_at;
         const isPending = desk.commands.pending.value.has(`retrieve ${session.id}`);
         const asked = `retrieve ${session.id}`;
         return html`<li key=${session.id}>
           <span class="grow">
             <${Text} value=${name} />
-            <span class="small muted"> waits for <${Time} at=${session.updated_at} as="age" /></span>
+            <span class="small muted"> waits for <${Time} at=${since} as="age" /></span>
             ${session.ref ? html`<span class="small muted"> · <${Text} value=${session.ref} /></span>` : null}
             ${desk.asked.value === asked && why ? html`<span class="small muted block" role="status">${why}</span>` : null}
           </span>
