@@ -286,8 +286,7 @@ class _Answers:
         if status == 200:
             return _end_of_call(self._documents, path)
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
-        if status in (408, 413, 503):
-            response.force_close()  # do not wait for the rest of the body
+        response.force_close()  # don't wait for the rest of a body, nor for a stranger's next request
         return response
 
     def _kind_of_key(self, key_id: str) -> str:

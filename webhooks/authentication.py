@@ -1,17 +1,19 @@
 """Request authentication: accepts only requests that Twilio has signed.
 
 Checks run from cheap to expensive. The body of an unsigned request is never read, and an oversized one never hashed.
+
+Anyone may send a wrong signature, and to verify one takes time in which callers wait. A connection is closed after a
+wrong one. Large bodies take turns; connections that have had a verified request have turns of their own.
 """
 
 import asyncio
 import hmac
 import re
-from binascii import b2a_base64
+from binascii import a2b_qp, b2a_base64
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlparse
+from urllib.parse import urlparse
 
 from aiohttp import hdrs, web
 from twilio.request_validator import (
@@ -26,7 +28,7 @@ from twilio.request_validator import (
 from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
-from conferral.runtime.web.guard import protect
+from conferral.runtime.web.guard import is_known, protect
 from conferral.runtime.web.json_requests import content_length
 from conferral.runtime.webhook_keys import is_webhook_key_id
 from conferral.telephony.callback_events import FIELDS_READ
@@ -42,7 +44,7 @@ Form = Mapping[str, str]
 Pairs = Sequence[tuple[str, str]]
 
 
-def parse_form(body: bytes | bytearray) -> Pairs:
+def parse_form(body: bytes) -> Pairs:
     """Parse an `application/x-www-form-urlencoded` body.
 
     Blank values are kept: they are signed, too. Bytes that are not UTF-8 become U+FFFD. Source: WHATWG URL standard,
@@ -55,6 +57,18 @@ def signed_text(pairs: Pairs) -> str:
     """Return names and values in Twilio's signing order, each pair once."""
     # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
     return "".join(map("".join, sorted(set(pairs))))
+
+
+def signed_bytes(body: bytes) -> bytes:
+    """Return the same of a body whose bytes are not all UTF-8."""
+    fields = (field.partition(b"=") for field in body.replace(b"+", b" ").split(b"&"))
+    pairs = {(_unescaped(name), _unescaped(value)) for name, _, value in fields}
+    return b"".join(map(b"".join, sorted(pairs)))
+
+
+def _unescaped(text: bytes) -> bytes:
+    # Quoted-printable has another escape character. The standard library's `unquote_to_bytes` takes up to 10 ms.
+    return a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +108,20 @@ class SigningKeys:
         return Signature(given, secrets, digest)
 
 
-def _encodings(url: str) -> Sequence[str]:
-    """Return a URL as it came, and with `:`, `@`, and `'` plain or encoded.
+def encodings(url: str) -> Iterator[str]:
+    """Yield a URL as it came, then with `:`, `@`, and `'` plain or encoded.
 
     Twilio may send these in another form than it signs. Source: twilio-node, `validateRequest`.
     """
-    forms = [url]
-    if not _VARIED.search(url):  # as almost always
-        return forms
+    yield url
+    if not _VARIED.search(url):
+        return
+    plain = url
     for character in ":@'":
-        escape = f"%{ord(character):02X}"
-        plain = [re.sub(escape, character, form, flags=re.IGNORECASE) for form in forms]
-        forms = [*plain, *(form.replace(character, escape) for form in plain)]
-    return tuple(dict.fromkeys((url, *forms)))
+        plain = re.sub(f"%{ord(character):02X}", character, plain, flags=re.IGNORECASE)
+    forms = [plain, plain.replace("'", "%27")]
+    forms += [form.replace(":", "%3A").replace("@", "%40") for form in forms]
+    yield from dict.fromkeys(form for form in forms if form != url)
 
 
 class SignatureCheck:
@@ -122,34 +137,32 @@ class SignatureCheck:
         bases = dict.fromkeys(base.removesuffix(parsed.path) for base in (public_url, without_port, with_port))
         self._bases = tuple(base.encode() for base in bases)
 
-    def is_valid(self, target: str, pairs: Pairs, signature: Signature, *, prefix_was_kept: bool) -> bool:
-        """Whether the signature is of `target`, as sent (undecoded)."""
-        # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
-        targets = _encodings(target if prefix_was_kept else self._prefix + target)
-        encoded = [one.encode("utf-8", "surrogateescape") for one in targets]
-        urls = [base + one for one in encoded for base in self._bases]
-        form = signed_text(pairs).encode("utf-8", "surrogateescape")
+    def is_valid(self, target: str, form: bytes, signature: Signature, *, prefix_was_kept: bool) -> bool:
+        """Whether the signature is of `target`, as sent (undecoded), and `form`."""
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         given = signature.given.encode("utf-8", "surrogateescape")
-        valid = False
-        for secret in signature.secrets:  # always try every one, so that timing does not reveal which one matched
-            for url in urls:
-                expected = b2a_base64(hmac.digest(secret, url + form, signature.digest), newline=False)
-                if hmac.compare_digest(expected, given):
-                    valid = True
-                    break
-        return valid
+        # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
+        for encoded in encodings(target if prefix_was_kept else self._prefix + target):
+            for base in self._bases:
+                signed = base + encoded.encode("utf-8", "surrogateescape") + form
+                # Always every secret, so that timing does not reveal which one matched.
+                expected = [hmac.digest(secret, signed, signature.digest) for secret in signature.secrets]
+                if any(hmac.compare_digest(b2a_base64(one, newline=False), given) for one in expected):
+                    return True
+        return False
 
 
 #: Maximum body, bytes. Twilio's forms stay below 10 KiB.
 BODY_BYTES_MAX = 64 * 1024
-#: Maximum fields, count. Twilio sends about 25. So many take a twentieth of a second to parse.
-FIELDS_MAX = 512
-#: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any number and size.
-VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Large bodies that are read or wait to be parsed, count: only then can their signatures be verified. One more refuses
-#: the one that has waited longest, as with connections: it may be a stranger's, and the newest may be Twilio's.
-LARGE_BODIES_MAX = 32
+#: The same of a voice request: browsers and voice bots add fields.
+VOICE_BODY_BYTES_MAX = 256 * 1024
+#: Maximum fields, count. Twilio sends about 25.
+FIELDS_MAX = 128
+#: Above either, a body is large.
+USUAL_BODY_BYTES, USUAL_FIELDS = 8 * 1024, 64
+#: Turns of the event loop before each large body, count. To verify one takes up to 5 ms, and the loop accepts one
+#: connection in each turn: callers are accepted and answered meanwhile.
+TURNS_BEFORE_LARGE_BODY = 16
 #: Read timeout, seconds. A body that trickles in is not Twilio's.
 READ_DEADLINE_S = 5.0
 
@@ -173,25 +186,29 @@ class RequestAuthenticator:
         self._signature_check = SignatureCheck(settings.public_url)
         self._keys = SigningKeys(settings)
         self._account_sid = settings.account_sid
-        #: Deadlines of large bodies; the one that waits longest comes first.
-        self._large_bodies: dict[asyncio.Timeout, None] = {}
-        #: For parsing one large body at a time, so that the event loop keeps half of a core.
-        self._parse_lock = asyncio.Lock()
+        #: Turns of large bodies, by whether their connection has had a verified request.
+        self._large_turns = {is_known: asyncio.Lock() for is_known in (True, False)}
 
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
-        given = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        bytes_max = VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX
+        given = _check_head(request, bytes_max)
         signature = self._keys.signature(request, given)
-        body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
-        is_small = len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
-        if request.content.at_eof() and is_small:
-            pairs = self._signed_pairs(request.raw_path, body, signature, rules)
-        elif rules.is_voice:
-            pairs = await self._large_pairs(request, body, signature, rules)
-        elif len(body) > BODY_BYTES_MAX:
+        body = await _read_body(request, bytes_max)
+        fields = body.count(b"&") + 1
+        if len(body) > bytes_max:
             raise RejectedError(413, Rejection.TOO_LARGE)
-        else:
+        if fields > FIELDS_MAX:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
+        if len(body) <= USUAL_BODY_BYTES and fields <= USUAL_FIELDS:
+            pairs = self._signed_pairs(request.raw_path, body, signature, rules)
+        else:
+            async with self._large_turns[is_known(request)]:
+                if request.transport is None:  # otherwise, bodies of strangers who are gone would fill the memory
+                    raise RejectedError(400, Rejection.SENDER_GONE)
+                for _ in range(TURNS_BEFORE_LARGE_BODY):
+                    await asyncio.sleep(0)
+                pairs = self._signed_pairs(request.raw_path, body, signature, rules)
         protect(request)
         if rules.is_voice:
             form = voice_form(pairs, self._account_sid, is_new_call=rules.is_new_call)
@@ -206,52 +223,23 @@ class RequestAuthenticator:
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
 
-    async def _large_pairs(self, request: web.Request, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
-        """Read the rest of a large body beginning with `body`; return its fields."""
-        try:
-            async with asyncio.timeout(None) as deadline:
-                with self._place_for(deadline):
-                    await _read_body(request, body, VOICE_BODY_BYTES_MAX)
-                    if len(body) > VOICE_BODY_BYTES_MAX:
-                        raise RejectedError(413, Rejection.TOO_LARGE)
-                    await self._parse_lock.acquire()
-        except TimeoutError:
-            raise RejectedError(503, Rejection.BUSY) from None
-        try:  # in a thread: it takes long enough to delay other callers
-            return await asyncio.to_thread(self._signed_pairs, request.raw_path, body, signature, rules)
-        finally:
-            self._parse_lock.release()
-
-    @contextmanager
-    def _place_for(self, deadline: asyncio.Timeout) -> Iterator[None]:
-        """Count a large body; if there are too many, end the longest wait."""
-        self._large_bodies[deadline] = None
-        if len(self._large_bodies) > LARGE_BODIES_MAX:
-            oldest = next(iter(self._large_bodies))
-            del self._large_bodies[oldest]
-            oldest.reschedule(asyncio.get_running_loop().time())
-        try:
-            yield
-        finally:
-            self._large_bodies.pop(deadline, None)
-
-    def _signed_pairs(self, target: str, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
-        pairs, kept = parse_form(body), rules.prefix_was_kept
-        if not self._signature_check.is_valid(target, pairs, signature, prefix_was_kept=kept):
-            # Twilio signs bytes. A browser or a phone network may send some that are not UTF-8.
-            text = body.decode(errors="surrogateescape")
-            exact = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
-            if not self._signature_check.is_valid(target, exact, signature, prefix_was_kept=kept):
-                raise RejectedError(403, Rejection.WRONG_SIGNATURE)
+    def _signed_pairs(self, target: str, body: bytes, signature: Signature, rules: Rules) -> Pairs:
+        pairs = parse_form(body)
+        text = signed_text(pairs)
+        # Twilio signs bytes. A browser or a phone network may send some that are not UTF-8.
+        form = signed_bytes(body) if "\ufffd" in text else text.encode()
+        if not self._signature_check.is_valid(target, form, signature, prefix_was_kept=rules.prefix_was_kept):
+            raise RejectedError(403, Rejection.WRONG_SIGNATURE)
         return pairs
 
 
-async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> bytearray:
+async def _read_body(request: web.Request, bytes_max: int) -> bytes:
+    """Return the body, or more than `bytes_max` of it."""
     content = request.content
     try:
         if content.is_eof():  # complete already, as is usual
-            body += content.read_nowait()
-            return body
+            return content.read_nowait()
+        body = bytearray()
         async with asyncio.timeout(READ_DEADLINE_S):
             while len(body) <= bytes_max and not content.at_eof():
                 body += await content.readany()
@@ -260,7 +248,7 @@ async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> b
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone and may never read the answer.
         raise RejectedError(400, Rejection.MALFORMED_BODY) from None
-    return body
+    return bytes(body)
 
 
 def _check_head(request: web.Request, bytes_max: int) -> str:

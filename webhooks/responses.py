@@ -34,10 +34,10 @@ class Rejection(StrEnum):
     TOO_LARGE = "too-large"
     TOO_MANY_FIELDS = "too-many-fields"
     TIMEOUT = "timeout"
-    #: Too many large bodies at once.
-    BUSY = "busy"
     CONTENT_ENCODING = "content-encoding"
     MALFORMED_BODY = "malformed-body"
+    #: It closed the connection before its signature was verified.
+    SENDER_GONE = "sender-gone"
     MALFORMED_URL = "malformed-url"
     MALFORMED_FIELD = "malformed-field"
     REPEATED_FIELD = "repeated-field"

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 HEADER, VALUE = "X-Conferral", "console"
 #: A week, so that a wallboard isn't signed out overnight.
 COOKIE_LIFETIME_S = 7 * 86_400
+#: Maximum body of a sign-in, bytes: a token, from an unknown sender.
+SIGN_IN_BYTES_MAX = 1024
 _COOKIE_PREFIX = "conferral_"
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{1,32})\.([0-9]{1,12})\.([0-9a-f]{64})")
 
@@ -97,7 +99,7 @@ class AccessControl(BearerAuthenticator):
     async def sign_in(self, request: web.Request) -> web.Response:
         """Handle a sign-in: check the token, and set the cookie."""
         check_origin(request)
-        given = (await read_json_object(request)).get("token")
+        given = (await read_json_object(request, SIGN_IN_BYTES_MAX)).get("token")
         token = self.authenticate(given, request) if isinstance(given, str) else None
         if token is None:
             raise RequestError("unauthorized", "wrong token: sign in with one of this console's tokens")

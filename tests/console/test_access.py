@@ -263,3 +263,10 @@ async def test_an_unexpected_error_is_answered_as_json(console, monkeypatch):
     answer = await console.get("/diagram.svg")
 
     assert (answer.status, (await answer.json())["error"]["type"]) == (500, "internal")
+
+
+async def test_long_body_is_not_parsed_before_the_token_is_known(browser):
+    body = {"token": [{}] * 300}
+    answer = await browser.post("/sign-in", json=body, headers=origin(browser))
+
+    assert (answer.status, answer.headers["Connection"]) == (413, "close")

@@ -5,7 +5,6 @@ import base64
 import hmac
 import io
 import json
-import threading
 from urllib.parse import urlencode
 
 import pytest
@@ -35,7 +34,7 @@ from tests.webhooks.webhook_helpers import (
     signed,
 )
 
-MEBIBYTE = 2**20
+KIBIBYTE = 2**10
 ROUTES = [
     "/voice/inbound",
     "/voice/conference",
@@ -125,32 +124,37 @@ async def post_large(client, target, form):
     return await send(client, target, body, signed(target, form) | {"Content-Length": str(len(body.getbuffer()))})
 
 
+def padded(form, length):
+    """A form of that many bytes, encoded."""
+    return form | {"HandoffData": "x" * (length - len(urlencode(form | {"HandoffData": ""})))}
+
+
 @each("target, moment", [*CALLS, (WAIT, "call_arrives")])
-async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, webhook_store, lines, target, moment):
+async def test_a_signed_voice_request_of_up_to_256_kib_and_128_fields_gets_twiml(
+    client, webhook_store, lines, target, moment
+):
     webhook_store.facts = facts("bridged")
     form = fields(moment, DialCallStatus="no-answer")
     status, document = await post(client, target, form)
-    large = form | {f"field {number}": "" for number in range(2_000)} | {"HandoffData": ""}
-    large["HandoffData"] = "x" * (MEBIBYTE - len(urlencode(large)))
+    most = form | {f"field {number}": "" for number in range(127 - len(form))}
 
     assert (status, document[:5]) == (200, "<?xml")
-    assert await post_large(client, target, large) == (status, document.encode())
+    assert await post_large(client, target, padded(most, 256 * KIBIBYTE)) == (status, document.encode())
     assert rejections(lines) == []
 
 
-@pytest.mark.parametrize("length", [MEBIBYTE + 1, 2 * MEBIBYTE])
-async def test_a_voice_request_above_a_mebibyte_gets_413(client, webhook_store, length):
+@each("fields_count, length, status", [(128, 256 * KIBIBYTE + 1, 413), (129, 20_000, 403)])
+async def test_a_voice_request_above_either_is_refused(client, webhook_store, fields_count, length, status):
     form = fields("call_arrives")
-    form["padding"] = "x" * (length - len(urlencode(form | {"padding": ""})))
+    form |= {f"field {number}": "" for number in range(fields_count - 1 - len(form))}
 
-    status, _ = await post_large(client, "/voice/inbound", form)
-
-    assert (status, webhook_store.events) == (413, [])
+    assert (await post_large(client, "/voice/inbound", padded(form, length)))[0] == status
+    assert webhook_store.events == []
 
 
 @pytest.mark.parametrize("headers", [{"Content-Type": FORM}, {"Content-Type": FORM, "X-Twilio-Signature": "x"}])
 async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, webhook_store, headers):
-    body = urlencode(fields("call_arrives", padding="x" * 500_000))
+    body = urlencode(fields("call_arrives", padding="x" * 200_000))
 
     assert await send(client, "/voice/inbound", body, headers) == (403, b"")
     assert webhook_store.events == []
@@ -206,54 +210,82 @@ async def test_a_byte_changed_after_signing_gets_403(client, webhook_store):
     assert (status, webhook_store.events) == (403, [])
 
 
-async def open_slowly(client, sent):
-    """A connection that sends the head and a part of a large voice body with a signature that is none."""
-    reader, writer = await asyncio.open_connection(client.host, client.port)
-    head = f"POST /voice/inbound HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nX-Twilio-Signature: x\r\n"
-    writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b"x" * sent)
-    return reader, writer
+async def test_a_body_is_parsed_again_only_if_a_byte_was_replaced(client, monkeypatch):
+    parsed = []
+    exactly = authentication.signed_bytes
+    monkeypatch.setattr(authentication, "signed_bytes", lambda body: parsed.append(body) or exactly(body))
+    for value in ("x", "%C3%A9", "%", "%FF"):
+        await send(client, AGENT_CALL, f"CallSid={value}", {"Content-Type": FORM, "X-Twilio-Signature": "x"})
+
+    assert parsed == [b"CallSid=%FF"]
 
 
-async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, webhook_store, monkeypatch):
-    running, most, at_once = [], [], []
-    parse = authentication.parse_form
-
-    def watched(body, **options):
-        running.append(1)
-        most.append(len(running))
-        at_once.append(threading.current_thread() is threading.main_thread())
-        try:
-            return parse(body, **options)
-        finally:
-            running.pop()
-
-    monkeypatch.setattr(authentication, "parse_form", watched)
-    form = fields("call_arrives", HandoffData="x" * 300_000) | {f"field {number}": "%" for number in range(5_000)}
-    junk = ("&%41" * 15_000, {"Content-Type": FORM, "X-Twilio-Signature": "x"})  # short, but of many fields
-
-    answers = await asyncio.gather(
-        *(send(client, "/voice/inbound", *junk) for _ in range(2)),
-        *(post_large(client, "/voice/inbound", form) for _ in range(5)),
-    )
-
-    assert [status for status, _ in answers] == [403] * 2 + [200] * 5
-    assert (max(most), any(at_once)) == (1, False)
+@each(
+    "url, forms",
+    [
+        ("/voice/inbound?a=b&c=1.5", 1),
+        ("/voice/inbound?a=%20", 1),
+        ("/voice/inbound?a=:", 2),
+        ("/voice/inbound?a=:'", 4),
+        ("/voice/inbound?a=%3a", 3),
+    ],
+)
+def test_a_url_is_tried_in_another_form_only_where_that_differs(url, forms):
+    assert len(list(authentication.encodings(url))) == forms
 
 
-async def test_large_bodies_of_strangers_keep_no_call_out(client, webhook_store, lines):
-    trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
-    while not rejections(lines):
-        await asyncio.sleep(0.01)
-    assert rejections(lines) == [(503, "busy")]
-    assert b" 503 " in await trickling[0][0].readline(), "the one that has waited longest"
+@each("headers", [{}, {"X-Twilio-Signature": "x"}])
+async def test_a_connection_is_closed_after_a_refusal(client, headers):
+    async with client.post(AGENT_CALL, data=fields("agent_rings"), headers=headers) as response:
+        assert (response.status, response.headers["Connection"]) == (403, "close")
 
-    form = fields("call_arrives")
-    large, _ = await post_large(client, "/voice/inbound", form | {"HandoffData": "x" * 300_000})
-    usual, _ = await post(client, "/voice/inbound", form)
 
-    assert (large, usual) == (200, 200)
-    for _, writer in trickling:
-        writer.close()
+@pytest.fixture
+def verified(monkeypatch):
+    """The targets whose signatures were verified, in that order."""
+    order = []
+    check = authentication.SignatureCheck.is_valid
+
+    def watched(self, target, *rest, **options):
+        order.append(target)
+        return check(self, target, *rest, **options)
+
+    monkeypatch.setattr(authentication.SignatureCheck, "is_valid", watched)
+    monkeypatch.setattr(authentication, "is_known", lambda request: "stranger" not in request.raw_path)
+    return order
+
+
+def send_large(client, target):
+    return send(client, target, "a=" + "x" * 9_000, {"Content-Type": FORM, "X-Twilio-Signature": "x"})
+
+
+async def test_between_two_large_bodies_the_loop_has_turns_for_others(client, verified):
+    many = "&".join("abc" for _ in range(65))
+    sent = [
+        asyncio.ensure_future(answer)
+        for answer in (
+            *(send_large(client, "/voice/inbound?stranger") for _ in range(3)),
+            *(send(client, f"{AGENT_CALL}&stranger", many, {"X-Twilio-Signature": "x"}) for _ in range(3)),
+        )
+    ]
+    turns = []
+    while len(verified) < 6:
+        await asyncio.sleep(0)
+        turns.append(len(verified))
+    await asyncio.gather(*sent)
+
+    assert all(turns.count(number) > authentication.TURNS_BEFORE_LARGE_BODY / 2 for number in range(1, 5))
+
+
+async def test_a_verified_connections_next_large_body_waits_for_no_strangers(client, verified):
+    strangers = [asyncio.ensure_future(send_large(client, f"/voice/inbound?stranger={number}")) for number in range(5)]
+    while not verified:
+        await asyncio.sleep(0)
+    await send_large(client, "/voice/inbound?known")
+    await asyncio.gather(*strangers)
+
+    assert verified.index("/voice/inbound?known") < 5, verified
+    assert len(verified) == 6
 
 
 async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, webhook_store):
@@ -372,7 +404,7 @@ async def test_a_body_at_the_limit_is_read_and_one_byte_or_field_more_is_not_has
 
     fits, _ = await post(client, AGENT_CALL, form)
     large, _ = await post(client, AGENT_CALL, form | {"padding": form["padding"] + "x"})
-    most = (usual := fields("agent_rings", SequenceNumber="9")) | dict.fromkeys(map(str, range(512 - len(usual))), "")
+    most = (usual := fields("agent_rings", SequenceNumber="9")) | dict.fromkeys(map(str, range(128 - len(usual))), "")
     full, _ = await post(client, AGENT_CALL, most)
     many, _ = await post(client, AGENT_CALL, most | {"one more": ""})
 

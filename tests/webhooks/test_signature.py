@@ -25,7 +25,8 @@ PUBLIC_SIGNATURE = "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 def is_valid(public_url, target, *, signature=PUBLIC_SIGNATURE, tokens=("12345",), body=PUBLIC_BODY):
     made = Signature(signature, tuple(token.encode() for token in tokens), "sha1")
-    return SignatureCheck(public_url).is_valid(target, parse_form(body), made, prefix_was_kept=False)
+    form = signed_text(parse_form(body)).encode()
+    return SignatureCheck(public_url).is_valid(target, form, made, prefix_was_kept=False)
 
 
 def test_the_public_example_is_accepted():

@@ -110,6 +110,8 @@ class Guard(asyncio.Protocol):
         self._connections = connections
         #: Lower: it has waited longer.
         self.turn = 0
+        #: Whether it has had a request whose sender is known.
+        self.is_known = False
         #: Whether a handler runs.
         self._is_in_request = False
         #: Requests begun since bytes arrived between two requests, count.
@@ -180,6 +182,7 @@ class Guard(asyncio.Protocol):
 
     def protect(self, *, is_known: bool) -> None:
         """Protect the request until its end."""
+        self.is_known |= is_known
         self._connections.protect(self, is_known=is_known)
 
     def end_request(self) -> None:
@@ -203,6 +206,11 @@ def protect(request: web.Request) -> None:
     """Protect a request whose sender is known, by a signature or a token."""
     if guard := _guard_of(request):
         guard.protect(is_known=True)
+
+
+def is_known(request: web.Request) -> bool:
+    """Whether the connection has had a request whose sender is known."""
+    return (guard := _guard_of(request)) is not None and guard.is_known
 
 
 def reporting_requests(handle: Handler) -> Handler:

@@ -84,7 +84,7 @@ class RequestError(ConferralError):
         if self.retry_after_s:
             response.headers[hdrs.RETRY_AFTER] = str(self.retry_after_s)
         # Do not wait for the rest of a body, nor keep connections that crowd out Twilio's.
-        if self.type in ("too-large", "timeout", "too-many-streams"):
+        if self.type in ("unauthorized", "too-many", "too-large", "timeout", "too-many-streams"):
             response.force_close()
         return response
 
@@ -100,13 +100,16 @@ def json_response(body: object, status: int = 200) -> web.Response:
     return web.Response(body=encoded, status=status, content_type=_JSON, headers=NO_STORE)
 
 
-async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """Return the body; raise RequestError: no JSON object, too large, or late."""
+async def read_json_object(request: web.Request, bytes_max: int = BODY_BYTES_MAX) -> dict[str, Any]:
+    """Return the body; raise RequestError: no JSON object, too large, or late.
+
+    Read that of an unknown sender only with a low `bytes_max`: 64 KiB can take many milliseconds to parse.
+    """
     if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestError("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
         raise RequestError("malformed", f"Content-Type must be {_JSON}")
-    body = await _read_body(request)
+    body = await _read_body(request, bytes_max)
     try:
         found = orjson.loads(body)
         # orjson takes the last of two fields with the same name. A number may be too long for `int`.
@@ -129,14 +132,14 @@ def _refuse_repeated(fields: list[tuple[str, Any]]) -> None:
         raise RequestError("malformed", "the body must not have a field twice")
 
 
-async def _read_body(request: web.Request) -> bytes:
-    too_large = RequestError("too-large", f"the body is limited to {BODY_BYTES_MAX:,} bytes")
-    if content_length(request.headers) > BODY_BYTES_MAX:
+async def _read_body(request: web.Request, bytes_max: int) -> bytes:
+    too_large = RequestError("too-large", f"the body is limited to {bytes_max:,} bytes")
+    if content_length(request.headers) > bytes_max:
         raise too_large
     try:
         async with asyncio.timeout(READ_DEADLINE_S):
             # Also for bodies of unknown length, whatever limit the application has.
-            return await request.clone(client_max_size=BODY_BYTES_MAX).read()
+            return await request.clone(client_max_size=bytes_max).read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:

@@ -293,3 +293,10 @@ async def test_an_unexpected_error_is_answered_as_json(api, monkeypatch):
 
     assert (status, kind) == (500, "application/json")
     assert orjson.loads(text)["error"] == refusal("internal", "an unexpected error; the process's log has it")
+
+
+async def test_request_without_a_valid_token_is_its_connections_last(open_api):
+    client = await open_api(headers={"Authorization": "Bearer another"} | JSON)
+
+    async with client.post("/tokens", data=b"{}") as answer:
+        assert (answer.status, answer.headers["Connection"]) == (401, "close")
