@@ -61,8 +61,8 @@ export class Phone {
   /** The newest access token, `{ token, edge, atMs }`; null for one that is old or was refused. */
   #access = null;
   #isOpening = false;
-  /** Since the last registration: whether a token was refused, and the problem that was reported. */
-  #wasRefused = false;
+  /** Since the last registration: when a token was refused (ms), and the problem that was reported. */
+  #refusedMs = 0;
   #reported = "";
   /** What `register` waits for. */
   #outcome = null;
@@ -331,7 +331,7 @@ export class Phone {
   }
 
   #registered() {
-    this.#wasRefused = false;
+    this.#refusedMs = 0;
     this.#reported = "";
     this.isRegistered.value = true;
     this.#outcome?.done();
@@ -355,14 +355,15 @@ export class Phone {
     }
   }
 
-  /** Twilio refuses even valid tokens at times, so a refusal leads to another token once. */
+  /** Twilio refuses even valid tokens at times, so a refusal leads to another token; one soon after doesn't. */
   #refused(error) {
     if (this.#isOpening) {
       return; // another word about the same token
     }
+    const isRepeated = Date.now() - this.#refusedMs < RECOVER_MS;
+    this.#refusedMs = Date.now();
     this.#access = null;
-    if (!this.#wasRefused) {
-      this.#wasRefused = true;
+    if (!isRepeated) {
       void this.#refresh();
     } else {
       this.#retryMs = Date.now() + RECOVER_MS;
