@@ -18,7 +18,7 @@ import { CommandLine } from "./command-line.js";
  * @param {string} props.why Why it is disabled, which may happen while the form is open.
  * @param {string} [props.title] Its name, if not the button's.
  * @param {Record<string, string>} props.given What is filled in at first.
- * @param {string[]} [props.fixed] Fields of these that nobody changes.
+ * @param {string[]} [props.fixed] Fields of these that no one changes.
  * @param {() => void} props.onClose
  */
 export function CommandForm({ id, button, why, title = button.label, given, fixed = [], onClose }) {
