@@ -13,7 +13,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip --python /opt/conferral/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY conferral conferral
 COPY statemachine statemachine
 COPY webhooks webhooks

@@ -1,6 +1,7 @@
 """What pip installs: of each distribution one import name, each of its files, and nothing of anyone else's."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.dockerfiles import copied_from_the_tree
-from tests.docs.wheel import build_wheel
+from tests.docs.wheel import BUILD, build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
@@ -134,3 +135,26 @@ def test_the_command_runs_where_the_wheel_is_installed(
     (site / "libraries.pth").write_text(f"{libraries}\n")
     ran = subprocess.run([own / "bin" / program, "--version"], cwd=tmp_path, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.startswith(f"{program} "), ran.stderr) == (0, True, "")
+
+
+@pytest.mark.parametrize("project", [".", "sandbox"])
+def test_a_copy_whose_links_became_files_is_refused(project, tmp_path):
+    """As `python -m zipfile` makes it of an archive."""
+    listed = subprocess.run(["git", "ls-files", "-s", project], cwd=ROOT, check=True, capture_output=True, text=True)
+    links = [line.partition("\t")[2] for line in listed.stdout.splitlines() if line.startswith("120000 ")]
+    links = [one for one in links if one.startswith("sandbox/") == (project == "sandbox")]
+    assert len(links) >= 3
+    source = tmp_path / "source" / project
+    source.mkdir(parents=True)
+    for name in ("pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / project / name, source)
+    for name in links:
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_text(str((ROOT / name).readlink()))
+    build = [sys.executable, "-c", BUILD, str(tmp_path)]
+    ran = subprocess.run(build, cwd=source, check=False, capture_output=True, text=True)
+
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+    for name in links:
+        assert name.removeprefix("sandbox/") in ran.stderr
+    assert "unpack it with unzip, or clone it" in ran.stderr
