@@ -79,7 +79,7 @@ async def make_plan(client: Client, settings: ServiceSettings, given: Sequence[s
     changes, left = list[Change](), list[tuple[str, str]]()
     for number in given or usual:
         record, name = await find_number(client, number), redact(number)
-        why = _why_left(settings, record, is_given=bool(given))
+        why = _why_left(settings, record, number, is_given=bool(given))
         if record is None or why:
             left.append((name, why))
         else:
@@ -90,7 +90,7 @@ async def make_plan(client: Client, settings: ServiceSettings, given: Sequence[s
     return Plan(tuple(changes), tuple(left))
 
 
-def _why_left(settings: ServiceSettings, record: Any, *, is_given: bool) -> str:
+def _why_left(settings: ServiceSettings, record: Any, number: str, *, is_given: bool) -> str:
     """Return why a number is not changed; empty if it may be."""
     if record is None:
         return "not a number in this account"
@@ -100,7 +100,9 @@ def _why_left(settings: ServiceSettings, record: Any, *, is_given: bool) -> str:
         return f"its calls go to the TwiML app {record.voice_application_sid}, whose URLs apply"
     if is_given or not record.voice_url or _is_ours(settings, record.voice_url):
         return ""
-    return f"something else answers it, at {urlsplit(record.voice_url).hostname}: name the number to change it"
+    return (
+        f"something else answers it, at {urlsplit(record.voice_url).hostname}; to change it: conferral setup {number}"
+    )
 
 
 def _is_ours(settings: ServiceSettings, url: str) -> bool:

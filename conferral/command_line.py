@@ -6,22 +6,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from conferral.runtime.settings import StoreSettings
-
 #: Tells the program that it is called by the demo's shell function of this name, which sets REDIS_URL.
 CALLED_AS = "DEMO_CALLED_AS"
 
 
-def own_command_line(settings: StoreSettings) -> str:
-    """Return this program's command line for this Redis, without password."""
-    url, default = settings.redis_url, StoreSettings.model_fields["redis_url"].default
-    if CALLED_AS in os.environ or url == default or "@" in url or "password" in url:
-        return own_command()
-    return f"REDIS_URL={shlex.quote(url)} {own_command()}"
-
-
 def own_command() -> str:
-    """Return the shell command for this program, ready to copy."""
+    """Return the shell command for this program, ready to copy.
+
+    Without settings: the next command finds Redis where this one did.
+    """
     if by_function := os.environ.get(CALLED_AS):
         return by_function
     called = Path(sys.argv[0])

@@ -76,7 +76,8 @@ def _directory_problems(settings: ServiceSettings, numbers: CanaryNumbers, accou
     except SettingsError as error:
         return list(error.problems)
     route = directory.numbers.get(numbers.called)
-    heading, agents = f'[inbound."{redact(numbers.called)}"]', f'agents = ["{redact(numbers.answering)}"]'
+    # In full, as they were given: these are lines to copy.
+    heading, agents = f'[inbound."{numbers.called}"]', f'agents = ["{numbers.answering}"]'
     if route is None or route.agents != (numbers.answering,):
         rest = f'{heading} with {agents}, mode = "bridge", and fallback = "end"'
         return [f"the directory (CONFERRAL_DIRECTORY) must name --answer as the only agent of --to: {rest}"]

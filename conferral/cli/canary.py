@@ -57,7 +57,8 @@ def canary(
         require_number(number, option)
     settings = load_settings()
     if not (yes or sys.stdin.isatty()):
-        raise CommandNotDoneError("without a terminal, canary needs --yes; nothing was done")
+        reason = "without a terminal, canary needs --yes; nothing was done"
+        raise CommandNotDoneError(reason, details=(_cost_of(list(named)),))
     import asyncio
 
     from conferral.canary.numbers import CanaryNumbers  # slow, so a wrong setting is shown first

@@ -6,14 +6,13 @@ import typer
 
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_history
-from conferral.command_line import own_command, own_command_line
+from conferral.command_line import own_command
 from conferral.operations import catalog, explanation, replay, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure, Wait
 from conferral.operations.json_values import to_json_object, to_json_value
 from conferral.operations.replay import SessionHistory
 from conferral.redis_connection import run_query
-from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import parse_time_ms
 from conferral.storage.queries.live_workers import has_live_worker
@@ -24,7 +23,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     """Print what a session waits for, and what failed."""
     session_id, explained, now_ms = run_query(lambda reader: _read_explanation(reader, named, full=full))
     if as_json:
-        program = own_command_line(load(StoreSettings))
+        program = own_command()
         suggested = [
             {"command": one.command, "why": one.why, "line": f"{program} {one.arguments}"}
             for one in explained.suggestions
@@ -41,7 +40,6 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     if explained.first_failure is not None:
         _print_failure(explained.first_failure)
     program = own_command()
-    # Without REDIS_URL: the next command finds Redis where this one did.
     lines = [line for one in explained.suggestions for line in (f"{program} {one.arguments}", f"  {one.why}")]
     output.print_section("Suggested actions", lines)
 

@@ -11,7 +11,7 @@ import typer
 
 from conferral import output
 from conferral.cli.command_texts import done_word
-from conferral.command_line import own_command_line
+from conferral.command_line import own_command
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations import catalog, explanation, session_summary
@@ -178,14 +178,14 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             session = await reader.read_session(session_id) if session_id else session
         if outcome.status != "done":
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
-            raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
+            raise await _not_done(reader, fields["type"], outcome, session, waited, own_command())
         if not options.as_json:
             session = await _session_after_holds(reader, session, interrupted)
     if options.as_json:
         about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
         output.print_json({"command": command_id, **about})
     else:
-        _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
+        _print_done(fields, session_id, outcome.reason, session, own_command())
 
 
 def _watch_interrupt() -> asyncio.Event:

@@ -60,7 +60,7 @@ def test_numbers_that_lead_nowhere_or_here_are_set_and_others_only_listed(run, a
 
     account.add_number(SUPPORT, voice_url="https://app.example.com/voice/inbound")
     ran = run("setup", "--json", "--yes")
-    why = "something else answers it, at app.example.com: name the number to change it"
+    why = f"something else answers it, at app.example.com; to change it: conferral setup {SUPPORT}"
     assert (ran.code, ran.json["left"]) == (0, [{"name": "+…02", "reason": why}])
     assert record_of(twilio_client, SUPPORT)["voice_url"] == "https://app.example.com/voice/inbound"
 
