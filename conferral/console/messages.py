@@ -96,7 +96,12 @@ def attention_mark(attention: Attention | None) -> dict[str, object] | None:
     """Return a session's problem, and whether a person has to act."""
     if attention is None:
         return None
-    return {"rank": attention.rank, "words": attention.text, "attention": attention.needs_attention}
+    return {
+        "rank": attention.rank,
+        "words": attention.text,
+        "label": attention.label,
+        "attention": attention.needs_attention,
+    }
 
 
 def _searchable_digits(address: str, *, full: bool) -> str:

@@ -61,12 +61,16 @@ def _of_data(health: Health) -> Iterator[HealthTask]:
 
 
 def _of_checks(health: Health) -> Iterator[HealthTask]:
+    # What a check found then, and health counts now.
+    counted = {"dead letters"}
+    if health.outcomes_problem or health.outcomes.undelivered:
+        counted.add("outcomes")
     for kind, ran in health.checks.items():
         if ran.result == "ok":
             continue
         for finding in ran.findings:
             status, *what, fix = (str(finding.get(key, "")) for key in ("status", "flow", "name", "found", "fix"))
-            if status in ("warn", "fail"):
+            if status in ("warn", "fail") and not counted.intersection(what):
                 text = mask_address_numbers(": ".join(filter(None, what)))
                 fix = mask_address_numbers(fix) or (_CANARY_FIX if kind == CANARY else "")
                 yield HealthTask("bad" if status == "fail" else "warn", f"conferral {kind} at {ran.time}: {text}", fix)

@@ -373,6 +373,10 @@ RECENT_FAILURE_MS = 300_000
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall", "fallback", "voicemail"})
 
 
+#: Of a failure in `Attention`: a list shows the mark of a failure next to it.
+_COMMON_BEGINNING = re.compile(r"^(?:transfer|park|retrieve) (?:failed|refused): ")
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
     """A session's current or past problem."""
@@ -380,6 +384,11 @@ class Attention:
     rank: int
     #: One short sentence, for instance `transfer failed: target was busy` or `alone in the conference: agent`.
     text: str
+
+    @property
+    def label(self) -> str:
+        """Return it for a list, which cuts its end: what differs comes first."""
+        return _COMMON_BEGINNING.sub("", self.text)
 
     @property
     def needs_attention(self) -> bool:

@@ -390,7 +390,9 @@ def _calls_read(entry: LogEntry) -> str:
     found = entry.details
     calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
     parts: list[str] = []
-    if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress"]:
+    ringing = [who for who, flags in inside.items() if isinstance(flags, list) and "ringing" in flags]
+    calls = dict.fromkeys(ringing, "ringing") | calls
+    if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress" and who not in ringing]:
         parts.append(f"{catalog.join_names(present)} {'are' if len(present) > 1 else 'is'} in the conference")
     for who, flags in inside.items():
         if marks := [word for flag, word in catalog.FLAGS.items() if isinstance(flags, list) and flag in flags]:

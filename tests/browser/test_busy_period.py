@@ -18,7 +18,7 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
         await expect(rows.nth(number)).to_contain_text(words)
     # Its caller talks to the agent again: a quiet mark, in its place by age.
     recovered = page.locator(f'[data-id="{live[2].id}"]')
-    await expect(recovered.locator(".mark.is-plain")).to_contain_text("transfer failed: target was busy")
+    await expect(recovered.locator(".mark.is-plain")).to_contain_text("target was busy")
     tiles = page.get_by_role("list", name="Health at a glance").get_by_role("listitem")
     for label, value in (
         ("Live calls", str(len(live))),

@@ -241,3 +241,15 @@ async def test_a_ringing_call_s_one_filled_button_is_transfer(redis, console, wi
     await expect(browser_actions.call(page).locator(".actions > button.main")).to_have_text(["Transfer…"])
     await expect(buttons.first).to_have_attribute("aria-disabled", "true")
     await expect(buttons.first).to_have_attribute("title", re.compile("answer"))
+
+
+async def test_a_reason_that_neighbors_share_is_said_once(redis, console, windows):
+    put_all(redis, [conferenced(session_id(1))])
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    complete = await browser_actions.action(page, "Complete")
+    group = browser_actions.call(page).get_by_role("group", name="Transfer")
+    why = group.get_by_text("no transfer is in progress")
+    await expect(why).to_have_count(1)
+    for button in (complete, *(group.get_by_role("button", name=name) for name in ("Cancel", "Swap", "Merge"))):
+        await expect(button).to_have_accessible_description(await why.inner_text())

@@ -1,5 +1,7 @@
 """Transfers played by hand: every phone and every command by clicks, and each page says what has become of it."""
 
+import re
+
 from playwright.async_api import Page, expect
 
 from tests.browser import browser_actions
@@ -105,7 +107,8 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await console.get_by_role("link", name="All calls").click()
 
     troubled = browser_actions.sessions(console).first
-    await expect(troubled).to_contain_text("transfer failed: target was busy")
+    await expect(troubled.get_by_role("cell").last).to_contain_text(re.compile(r"^\W*target was busy"))
+    await expect(troubled.get_by_title("transfer failed: target was busy")).to_have_count(1)
     await troubled.get_by_role("link").click()
     await expect(console.get_by_text("First failure:")).to_be_visible()
     await console.get_by_role("button", name="target was busy").click()

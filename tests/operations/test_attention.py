@@ -103,6 +103,7 @@ def test_failed_transfer_is_shown_for_five_minutes() -> None:
     found = attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS - 1)
 
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
+    assert found.label == "target was busy", "a list cuts the end"
     assert attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS + 1) is None
 
 

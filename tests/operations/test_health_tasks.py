@@ -23,6 +23,13 @@ PARTITION = PartitionHealth(0, Owner("", 0, 0), undecided=0, lag=0, commit=1, li
 CANARY_FINDING = {"flow": "warm", "name": "hold", "status": "fail", "found": "no music", "reading": ""}
 FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limits", "fix": "raise them"}]
 
+#: What `conferral check` has found, too.
+COUNTED = [
+    {"status": "warn", "name": "dead letters", "found": "1 dead letter"},
+    {"status": "warn", "name": "outcomes", "found": "no running worker sends them"},
+]
+FOUND = StoredCheck("T", "warn", COUNTED)
+
 
 @each(
     "changes, expected",
@@ -34,6 +41,14 @@ FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limit
         ({"partitions": (PARTITION,)}, ["bad: partitions without a worker: 0", "bad: 2 timers overdue"]),
         ({"dead": 1, "outcomes_problem": "none"}, ["bad: outcomes: none", "warn: 1 dead letter"]),
         ({"outcomes": SendingState("0-0", 0, 0, 3)}, ["warn: 3 outcomes undelivered"]),
+        (
+            {"outcomes": SendingState("0-0", 0, 0, 3), "dead": 1, "checks": {"check": FOUND}},
+            ["warn: 3 outcomes undelivered", "warn: 1 dead letter"],
+        ),
+        (
+            {"checks": {"check": FOUND}},
+            ["warn: conferral check at T: outcomes: no running worker sends them"],
+        ),
         (
             {"checks": {"check": StoredCheck("T", "warn", FINDINGS)}},
             ["warn: conferral check at T: limits (raise them)"],

@@ -368,6 +368,11 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             {"calls": {"target": "ringing"}, "participants": {"customer": ["held"], "target": []}},
             "Twilio reports: customer is in the conference, customer is on hold, target is ringing",
         ),
+        (
+            "calls_read",
+            {"calls": {}, "participants": {"customer": [], "agent": ["ringing"]}},
+            "Twilio reports: customer is in the conference, agent is ringing",
+        ),
         # A former agent is not described as the agent, and a party that is not known is called that.
         ("gate_reached", {}, "the called party answered; call screening started"),
         ("call_progressed", {"party": "agent", "status": "busy", "agent": 2, "agents": 3}, "agent 2 of 3 was busy"),

@@ -113,7 +113,9 @@ def test_read_results_are_described_with_party_names():
     seen = CallsRead(
         session_id="s", effect_id="e", read_version=1, conference_sid="CF1",
         calls=(CallSeen("CA1", "in-progress"), CallSeen("CA2", "in-progress"), CallSeen("CA3", "ringing")),
-        participants=(ParticipantSeen("CA1", held=True), ParticipantSeen("CA2")),
+        participants=(
+            ParticipantSeen("CA1", held=True), ParticipantSeen("CA2"), ParticipantSeen("CA3", is_ringing=True)
+        ),
     )  # fmt: skip
 
     found = details(seen, Session("s", parties=parties))
@@ -121,7 +123,7 @@ def test_read_results_are_described_with_party_names():
     assert found == {
         "conference_sid": "CF1",
         "calls": {"customer": "in-progress", "agent": "in-progress", "CA3": "ringing"},
-        "participants": {"customer": ["held"], "agent": []},
+        "participants": {"customer": ["held"], "agent": [], "CA3": ["ringing"]},
     }
     (moment,) = build_timeline([LogEntry.of("1-0", {"event": "calls_read", "details": json.dumps(found)})])
     assert (

@@ -135,7 +135,13 @@ def details(event: Event, session: Session) -> dict[str, Any]:
             found["calls"] = {_party_name(session, call.call_sid): call.status for call in event.calls}
             found["participants"] = {
                 _party_name(session, participant.call_sid): [
-                    flag for flag in ("held", "muted") if getattr(participant, flag)
+                    flag
+                    for flag, is_set in (
+                        ("held", participant.held),
+                        ("muted", participant.muted),
+                        ("ringing", participant.is_ringing),
+                    )
+                    if is_set
                 ]
                 for participant in event.participants
             }

@@ -51,8 +51,8 @@ export function Commands({ id, buttons, isPast }) {
     return html`<p class="small muted">Your token, <${Text} value=${hello.value.token} />, may send no commands.</p>`;
   }
   const common = commonWhy(buttons, isPast);
-  const make = (type, isLikely) =>
-    html`<${CommandButton} key=${type} id=${id} type=${type} button=${known.get(type)} why=${whyNot(known.get(type), isPast)} isLikely=${isLikely} isSaid=${common !== ""} />`;
+  const make = (type, isLikely, said = "") =>
+    html`<${CommandButton} key=${type} id=${id} type=${type} button=${known.get(type)} why=${whyNot(known.get(type), isPast)} isLikely=${isLikely} said=${said} />`;
   return html`
     <div class="actions">
       ${likely.map((type) => make(type, true))}
@@ -64,7 +64,12 @@ export function Commands({ id, buttons, isPast }) {
           ${rest.map(
             ([name, types]) => html`<div role="group" aria-label=${name} key=${name}>
               <h3 class="muted">${name}</h3>
-              ${types.map((type) => make(type, false))}
+              ${runsOf(types, (type) => whyNot(known.get(type), isPast)).map(
+                ([why, ...run]) => html`<div class="command" key=${run[0]}>
+                  <div>${run.map((type) => make(type, false, common ? "why-all" : `why-${run[0]}`))}</div>
+                  <span class="why small muted" id=${`why-${run[0]}`}><${Text} value=${common ? "" : why} /></span>
+                </div>`,
+              )}
             </div>`,
           )}
         </div>
@@ -152,6 +157,20 @@ function whyNot(button, isPast) {
   return button ? (button.allowed ? "" : button.reason) : "the call's stored state is damaged";
 }
 
+/** Returns neighbors with the same reason, each run with it first: it is said once. Those without one stand alone. */
+function runsOf(types, whyOf) {
+  const runs = [];
+  for (const type of types) {
+    const why = whyOf(type);
+    if (why && runs.at(-1)?.[0] === why) {
+      runs.at(-1).push(type);
+    } else {
+      runs.push([why, type]);
+    }
+  }
+  return runs;
+}
+
 /** Returns the common reason if all buttons are disabled for the same one; empty otherwise. */
 function commonWhy(buttons, isPast) {
   const reasons = new Set((buttons.length ? buttons : [undefined]).map((button) => whyNot(button, isPast)));
@@ -163,7 +182,7 @@ function hasForm(button) {
   return button !== undefined && (button.fields.length > 0 || button.danger !== "");
 }
 
-function CommandButton({ id, type, button, why, isLikely, isSaid }) {
+function CommandButton({ id, type, button, why, isLikely, said }) {
   const needsForm = hasForm(button);
   const name = `${id} ${type}`;
   const isBusy = pressed.value.has(name);
@@ -178,11 +197,11 @@ function CommandButton({ id, type, button, why, isLikely, isSaid }) {
     }
   };
   const isDanger = type === LAST || Boolean(button?.danger);
-  const described = html`<button
+  return html`<button
     type="button"
     class=${[isLikely && type !== LAST && "main", isDanger && "danger"].filter(Boolean).join(" ")}
     aria-disabled=${Boolean(why) || isBusy}
-    aria-describedby=${why && !isLikely ? (isSaid ? "why-all" : `why-${type}`) : undefined}
+    aria-describedby=${why && !isLikely ? said : undefined}
     aria-description=${isLikely && why ? why : undefined}
     title=${isLikely && why ? why : undefined}
     aria-haspopup=${needsForm ? "dialog" : undefined}
@@ -190,9 +209,6 @@ function CommandButton({ id, type, button, why, isLikely, isSaid }) {
   >
     ${button?.label ?? labelOf(type)}${needsForm ? "…" : ""}
   </button>`;
-  return isLikely
-    ? described
-    : html`<div class="command">${described}<span class="why small muted" id=${`why-${type}`}><${Text} value=${isSaid ? "" : why} /></span></div>`;
 }
 
 const labelOf = (type) => type[0].toUpperCase() + type.slice(1);

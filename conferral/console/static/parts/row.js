@@ -72,7 +72,7 @@ function Cells({ row, isEntry }) {
       ${isOver ? html`<${Time} at=${row.created_at} as="clock" />, ` : null}<${Lasts} from=${row.created_at} to=${row.ended_at} />
     </div>
     <div role="cell" class="cell cell-waiting" title=${printable(localTimes(row.trouble?.words ?? ""))}>
-      ${row.trouble ? html`<${Trouble} trouble=${row.trouble} />` : null}
+      ${row.trouble ? html`<${Trouble} trouble=${{ ...row.trouble, words: row.trouble.label }} />` : null}
       ${isOver ? html`<${Sentence} value=${row.now} class="muted" />` : html`<${Waiting} wait=${waitOf(row)} />`}
       <button
         type="button"

@@ -129,12 +129,8 @@ function Leases({ health: of }) {
       )}
       <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>
-      <dt>Dead letters</dt>
-      <dd><a href="#dead">${of.dead}</a></dd>
       <dt>Sessions with outcomes to send</dt>
       <dd>${of.outcomes.waiting}</dd>
-      <dt>Undelivered outcomes</dt>
-      <dd><a href="#dead">${of.outcomes.undelivered}</a></dd>
     </dl>
   </section>`;
 }
