@@ -209,7 +209,7 @@ class OpenStreams(Generic[_R]):
         gauge: Gauge,
         metrics: Metrics,
         *,
-        finish_one: Callable[[Sequence[_R]], _R] | None = None,
+        finish_one: Callable[[Sequence[_R], _R], _R] | None = None,
     ) -> None:
         self._max = streams_max
         self._own_max = own_max
@@ -233,7 +233,7 @@ class OpenStreams(Generic[_R]):
         if len(own) >= own_max:  # those whose client has left are about to end
             own = [one for one in own if not one.is_gone]
         if len(own) >= own_max and self._finish_one is not None:
-            finished = self._finish_one(own)
+            finished = self._finish_one(own, reader)
             own.remove(finished)
             del self._open[finished]
         if len(self._open) >= self._max or len(own) >= own_max:

@@ -199,11 +199,15 @@ class DeskFeed:
             self._push_presence(reader)
         return self.own_presence(token)
 
-    def _replace_one(self, own: Sequence[DeskReader]) -> DeskReader:
-        """End an agent's oldest stream that is not the registered desk's."""
-        agent = self._present.get(own[0].owner)
+    def _replace_one(self, own: Sequence[DeskReader], new: DeskReader) -> DeskReader:
+        """End an agent's oldest stream that is not the registered desk's.
+
+        One that the same desk had before a loss of its network goes first: nothing reads it.
+        """
+        agent = self._present.get(new.owner)
         registered = agent.registered if agent is not None else ""
-        replaced = next((one for one in own if one.desk != registered), own[0])
+        former = (one for one in own if one.desk == new.desk != desk_models.DESK_DEFAULT)
+        replaced = next(former, None) or next((one for one in own if one.desk != registered), own[0])
         replaced.finish(_REPLACED)
         return replaced
 

@@ -155,6 +155,10 @@ async def test_a_fourth_stream_of_an_agent_ends_the_oldest_that_is_not_the_regis
         opened["tab-5"] = await stack.enter_async_context(desks.events(headers, "tab-5"))
         await first_sessions(opened["tab-5"])
         assert await opened["tab-3"].rest_of_events() == [("replaced", {}, None)]
+        again = await stack.enter_async_context(desks.events(headers, "tab-4"))  # its network was lost
+        assert await opened["tab-4"].rest_of_events() == [("replaced", {}, None)]
+        opened["tab-4"] = again
+        await first_sessions(again)
         async with desks.events(await desks.bearer("dave")) as other:
             await first_sessions(other)
             assert value_of(metrics.desk_streams) == 4
