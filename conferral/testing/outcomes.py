@@ -1,4 +1,4 @@
-"""Outcomes of a test: received, verified, and on request passed on to your app."""
+"""Outcomes of a test: verified, and on request passed on to your app."""
 
 import asyncio
 import threading
@@ -49,7 +49,7 @@ class DeliveredOutcomes:
         return len(self._delivered)
 
     def deliver_to(self, url: str) -> None:
-        """Send them to your app from now on; those that it takes count as delivered.
+        """Send them to your app from now on; what it takes counts as delivered.
 
         Each request is the one that Conferral sent; after another answer than 2xx, it is repeated.
         """
