@@ -1,4 +1,4 @@
-"""Guards on what is lost: the leg of an agent with a desk, or writes of Redis.
+"""Guards on what is lost: the leg of a desk's agent, or writes of Redis.
 
 A browser that reloads, or loses its network, ends its leg at Twilio. Such a leg is lost, and rung again once, if the
 customer is live, and no command has let the agent go.

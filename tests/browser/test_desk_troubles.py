@@ -1,4 +1,4 @@
-"""The desk beside others: its other pages, another phone that takes the call, another clock, and a strict page."""
+"""The desk next to others: its other pages, another phone that takes the call, another clock, and a strict page."""
 
 import base64
 import json
