@@ -84,6 +84,10 @@ class Worker:
         #: `written` is as last read from Redis.
         self.schema = self._core.schema
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
+        account_sid = settings.account_sid
+        self._config = config.AgreedConfig(
+            self._core.client, settings.prefix, settings.partitions, account_sid, self.schema
+        )
         #: Why the worker has not started; empty once it has.
         self._start_problem = "redis: not reached yet"
 
@@ -151,7 +155,7 @@ class Worker:
             problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
-        return [*found, problem] if problem else found
+        return [*found, *filter(None, [problem, self._config.problem])]
 
     async def _wait_for_config(self, stop: asyncio.Event) -> None:
         """Wait until Redis has our configuration, or the stop."""
@@ -170,13 +174,7 @@ class Worker:
         """Check or write the configuration in Redis; update the schema version."""
         # If Redis was emptied, keep the last version: older processes may be running.
         was_too_new = self.schema.is_too_new
-        self.schema.written = await config.ensure(
-            self._core.client,
-            self._settings.prefix,
-            self._settings.partitions,
-            account_sid=self._settings.account_sid,
-            schema_version=self.schema.writes_at,
-        )
+        await self._config.ensure()
         if self.schema.is_too_new and not was_too_new:
             log.error("schema_too_new", reason=self.schema.problem)
 

@@ -135,18 +135,13 @@ async def _ensure_config(
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))
+    agreed = config.AgreedConfig(client, settings.prefix, settings.partitions, settings.account_sid, schema)
     is_first = True
     while not stop.is_set():
         try:
             if is_first:
                 await config.check_eviction_policy(client)
-            schema.written = await config.ensure(
-                client,
-                settings.prefix,
-                settings.partitions,
-                account_sid=settings.account_sid,
-                schema_version=schema.writes_at,
-            )
+            await agreed.ensure()
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
             if is_first:
                 await try_commit(client, settings.prefix)

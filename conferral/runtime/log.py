@@ -20,7 +20,7 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import ConferralError, StoreForbiddenError, StoreUnaskedError
+from conferral.runtime.errors import ConferralError, StoreForbiddenError, StoreUnaskedError, StoreUnreachableError
 from conferral.runtime.redaction import mask_numbers, redact
 
 if TYPE_CHECKING:  # the Python client needs no metrics
@@ -234,8 +234,10 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
         failures.forbidden_at_s, failures.forbidden_state = asyncio.get_running_loop().time(), error.state
     for metrics in failures.metrics:
         metrics.store_failures.inc()
-    if count := failures.limit.count("store", LOG_EVERY_S):
-        log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=count, **fields)
+    reason = str(error) or type(error).__name__
+    # What names a key is another error than an outage, which everything meets.
+    if count := failures.limit.count("store" if isinstance(error, StoreUnreachableError) else reason, LOG_EVERY_S):
+        log.warning("store_unreachable", reason=reason, count=count, **fields)
 
 
 def forbidden_state() -> str:

@@ -5,7 +5,8 @@ Twilio rings every browser that is registered for an identity, so only one of an
 is ready, or, while the agent has a call, the one that was registered before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
+from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: How long a renewal counts, milliseconds.
@@ -64,15 +66,14 @@ class Agents:
 
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""
-        found = await scripts.list_agents(self._client, [self._keys.agents], [LIFETIME_MS])
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [_agent(identity.decode(), stored) for identity, stored in sorted(pairs)]
+        removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [LIFETIME_MS])
+        log_removed(self._keys.agents, int(removed))
+        return _readable(zip(found[::2], found[1::2], strict=True))
 
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
         (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
-        agents = (_agent(identity.decode(), stored) for identity, stored in sorted(found.items()))
-        return [one for one in agents if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
+        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
 
     async def has_desk(self, identity: str) -> bool:
         """Whether an agent has a desk, ready or away."""
@@ -88,7 +89,16 @@ def has_desk(answers: Sequence[Any]) -> bool:
     """Whether the answers to `desk_queries` name an agent with a desk."""
     (_, _, now_ms), stored = answers
     # A time in the future was left when the clock was set back.
-    return stored is not None and abs(int(now_ms) - _DECODER.decode(stored).renewed_ms) < LIFETIME_MS
+    return any(abs(int(now_ms) - one.renewed_ms) < LIFETIME_MS for one in _readable([(b"", stored or b"")]))
+
+
+def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
+    """Return agents by identity; skip what another program has written."""
+    agents = []
+    for identity, stored in sorted(found):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            agents.append(_agent(identity.decode(), stored))
+    return agents
 
 
 def _agent(identity: str, stored: bytes) -> Agent:

@@ -11,11 +11,17 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
+import structlog
+
 from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.storage.connection.client import Client, as_store_errors, ask, raise_refusals, run_all
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 
+log = structlog.get_logger()
+
+#: Of a number that Conferral wrote (count).
+_DIGITS_MAX = 9
 #: The highest id of a stream. A stream that has had it refuses every entry. Source: Redis docs, XADD.
 HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 #: What `read_warnings` may find: also the values of a metric's label.
@@ -68,7 +74,7 @@ async def ensure(
     """
     keys, account = Keys(prefix, partitions), account_digest(account_sid)
     key, fields = keys.config, {"partitions": partitions, "account": account, "schema": schema_version}
-    with _url_errors(), as_store_errors():
+    with _url_errors(), as_store_errors(key):
         await client.exists(key, keys.owners)  # a cluster refuses keys in different slots
         values = await client.hmget(key, [*fields])
         if None in values:  # write only if absent: a full Redis refuses writes
@@ -89,6 +95,41 @@ async def ensure(
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
     return found_version
+
+
+class AgreedConfig:
+    """The configuration in Redis, which a process compares with its settings."""
+
+    def __init__(self, client: Client, prefix: str, partitions: int, account_sid: str, schema: SchemaVersion) -> None:
+        self._client = client
+        self._prefix, self._partitions, self._account_sid = prefix, partitions, account_sid
+        self._schema = schema
+        self._has_agreed = False
+        #: Why Redis differs from what the process started with, and keeps; empty if it doesn't.
+        self.problem = ""
+
+    async def ensure(self) -> None:
+        """Compare; raise SettingsError only until both have agreed once.
+
+        Someone may write anything there. A running process must not end because of it.
+        """
+        problem = ""
+        try:
+            self._schema.written = await ensure(
+                self._client,
+                self._prefix,
+                self._partitions,
+                account_sid=self._account_sid,
+                schema_version=self._schema.writes_at,
+            )
+        except SettingsError as error:
+            if not self._has_agreed:
+                raise
+            problem = str(error)
+        self._has_agreed = True
+        if problem != self.problem and problem:
+            log.error("config_contradicted", reason=problem)
+        self.problem = problem
 
 
 def account_digest(account_sid: str) -> str:
@@ -133,7 +174,7 @@ def _foreign_values_message(key: str) -> str:
 
 
 def _parse_number(text: bytes | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isdigit() and len(text) <= _DIGITS_MAX else None
 
 
 async def check_eviction_policy(client: Client) -> None:

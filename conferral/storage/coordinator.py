@@ -17,6 +17,7 @@ from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, as_store_errors
+from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
@@ -145,7 +146,8 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
     answer = await scripts.answer_tick(client, [keys.owners, keys.workers], arguments)
     if not answer:
         return None
-    now_ms, surplus, free, mine, others = answer
+    now_ms, surplus, free, mine, others, removed = answer
+    log_removed(keys.owners, int(removed))
     found = [one.decode(errors="replace") for one in others]
     return Granted(
         int(now_ms),

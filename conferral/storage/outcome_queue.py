@@ -12,11 +12,14 @@ from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields, int_of, to_iso
 from conferral.storage.connection.client import Client, Entries, ask, run_each, run_or_raise
 from conferral.storage.coordinator import OUTCOMES, read_owners
+from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000
+#: Redis refuses numbers of more than 64 bits, and 19 digits always fit.
+_ENTRY_ID = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 #: `settle_outcome` removes what does not match.
 _HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,19}-[0-9]{1,19})(?: .*)?", re.DOTALL)
 #: Longest reason that is shown (characters); ours are shorter.
@@ -84,8 +87,9 @@ class OutcomeQueue:
             ],
         )
         position, stopped_at, since, reason = found or (None, None, None, None)
+        known = (position or b"").decode(errors="replace")
         return SendingState(
-            (position or b"").decode(errors="replace"),
+            known if _ENTRY_ID.fullmatch(known) else "",
             int_of(stopped_at),
             int(waiting or 0),
             int(undelivered or 0),
@@ -97,7 +101,12 @@ class OutcomeQueue:
         """Start behind the newest entry, unless the position is known."""
         newest = await ask(self._client, "XREVRANGE", self._keys.outcomes, "+", "-", "COUNT", 1)
         position = newest[0][0] if newest else "0-0"
-        await ask(self._client, "HSETNX", self._keys.sending_state, "position", position)
+        key = self._keys.sending_state
+        found = (await ask(self._client, "HGET", key, "position") or b"").decode(errors="replace")
+        if found and not _ENTRY_ID.fullmatch(found):
+            await ask(self._client, "HDEL", key, "position")
+            log_removed(key, 1)
+        await ask(self._client, "HSETNX", key, "position", position)
 
     async def take(self, entries: Entries, after: str, now_ms: int) -> None:
         """Queue the entries that follow a position, unless another worker has."""
@@ -118,7 +127,11 @@ class OutcomeQueue:
                 ("ZRANGEBYSCORE", key, f"({now_ms + DELAY_MAX_MS}", "+inf", *limit),
             ],
         )
-        sessions = [one for answer in found for name in answer or () if (one := name.decode()) not in besides][:count]
+        names = [name for answer in found for name in answer or ()]
+        if foreign := [name for name in names if _text(name) is None]:
+            await run_each(self._client, [("ZREM", key, *foreign), ("HDEL", self._keys.sending, *foreign)])
+            log_removed(key, len(foreign))
+        sessions = [one for one in map(_text, names) if one is not None and one not in besides][:count]
         if not sessions:
             return []
         queued = await ask(self._client, "HMGET", self._keys.sending, *sessions)
@@ -186,12 +199,21 @@ class OutcomeQueue:
     async def undelivered(self, count: int) -> list[str]:
         """Return the ids of the newest undelivered entries, newest first."""
         found = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
-        return [one.decode() for one in found]
+        ids = [one.decode(errors="replace") for one in found]
+        return [one for one in ids if _ENTRY_ID.fullmatch(one)]
 
     async def _queue(self, entries: Iterable[StoredOutcome], due_ms: int, after: str = "") -> None:
         words = [word for entry_id, fields in entries for word in (fields.get("session", ""), entry_id)]
         names = [self._keys.sending, self._keys.sending_due, self._keys.sending_state]
         await scripts.queue_outcomes(self._client, names, [after, due_ms, *words])
+
+
+def _text(name: bytes) -> str | None:
+    """Return a session's id; None for what another program has written."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 async def forget_trimmed(client: Client, keys: Keys) -> None:

@@ -35,6 +35,12 @@ _WRONG_VALUE = re.compile(r"Invalid value for '(\w+)'")
 Client = Any  # redis-py says bytes or text of what is always bytes
 #: A command's name and arguments.
 Command = Sequence[Any]
+
+
+class ScriptCommand(tuple[Any, ...]):
+    """A script's command in a pipeline: its keys follow their number."""
+
+
 #: Entries of a stream: id, and fields with their values.
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
@@ -69,7 +75,7 @@ def make_client(
 
 async def ask(client: Client, *command: Any) -> Any:
     """Run one command; raise a StoreError if it fails."""
-    with as_store_errors():
+    with as_store_errors(*_keys_of(command)):
         return await client.execute_command(*command)
 
 
@@ -102,9 +108,18 @@ async def run_or_raise(client: Client, *commands: Command, is_durable: bool = Fa
     """
     with as_store_errors():
         answers = await run_all(client, commands, is_durable=is_durable)
-        if errors := [one for one in answers if isinstance(one, Exception)]:
-            raise next(filter(_is_passing, errors), errors[0])
+    refused = [
+        (error, command) for error, command in zip(answers, commands, strict=True) if isinstance(error, Exception)
+    ]
+    if refused:
+        error, command = next((one for one in refused if _is_passing(one[0])), refused[0])
+        raise to_store_error(error, *_keys_of(command)) from error
     return answers
+
+
+def _keys_of(command: Command) -> Sequence[str]:
+    """Return the keys of a script, or the first one of another command."""
+    return command[3 : 3 + command[2]] if isinstance(command, ScriptCommand) else command[1:2]
 
 
 def _is_passing(error: Exception) -> bool:
@@ -148,7 +163,8 @@ class BlockingReads:
         running = self._running[stream] = asyncio.timeout(None)
         try:
             async with running:
-                answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
+                with as_store_errors(stream):
+                    answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
         except TimeoutError:
             if not running.expired():
                 raise

@@ -148,7 +148,9 @@ def error_word(error: object) -> str:
     if _FORBIDDEN_IN_SCRIPT in text:
         return "NOPERM"
     if text.startswith("Error running script"):  # before Redis 7, the code is in the middle
-        return next((word for word in sorted(TRANSIENT_WORDS | FORBIDDEN_WORDS) if f"{word} " in text), "script")
+        return next(
+            (word for word in sorted(TRANSIENT_WORDS | FORBIDDEN_WORDS | {"WRONGTYPE"}) if f"{word} " in text), "script"
+        )
     word = text.partition(" ")[0]
     return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
@@ -174,21 +176,21 @@ def is_transient(answer: object) -> bool:
 
 
 @contextmanager
-def as_store_errors(key: str = "") -> Iterator[None]:
+def as_store_errors(*keys: str) -> Iterator[None]:
     """Raise redis-py's errors, whose texts may quote data, as `StoreError`.
 
     Args:
-        key: Named if it is of the wrong type.
+        keys: Named if one is of the wrong type.
     """
     try:
         yield
     except redis_errors.DataError:
         raise  # a bug; a retry would not help
     except (redis_errors.RedisError, OSError) as error:
-        raise to_store_error(error, key) from error
+        raise to_store_error(error, *keys) from error
 
 
-def to_store_error(error: Exception, key: str = "") -> StoreError:
+def to_store_error(error: Exception, *keys: str) -> StoreError:
     """Convert an error: StoreUnreachableError only if a retry may help."""
     word = error_word(error)
     ours: StoreError
@@ -205,8 +207,9 @@ def to_store_error(error: Exception, key: str = "") -> StoreError:
         ours = StoreError(BRACES_MISSING)
     elif word == "DB":  # "DB index is out of range"
         ours = StoreError(NO_SUCH_DATABASE)
-    elif word == "WRONGTYPE" and key:
-        ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
+    elif word == "WRONGTYPE" and keys:
+        names = keys[0] if len(keys) == 1 else f"one of {', '.join(keys)}"
+        ours = StoreError(f"Redis refused (WRONGTYPE): {names} {FOREIGN}")
     elif isinstance(error, redis_errors.ResponseError):
         ours = StoreError(f"Redis refused ({word})")
     else:

@@ -11,6 +11,7 @@ from prometheus_client import Counter, Histogram
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, ask, run_or_raise
+from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
 
@@ -21,6 +22,8 @@ STOPPED_AFTER_MS = 15_000
 #: After this long, it is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
 FAILURES_MAX = 10
+#: Of a time in milliseconds (count).
+_DIGITS_MAX = 15
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
@@ -74,8 +77,9 @@ _DECODER = msgspec.json.Decoder(Process)
 async def register(client: Client, keys: Keys, process: Process) -> None:
     """Register a running process, and remove those that are long dead."""
     now_ms = await server_time_ms(client, keys.processes)
-    found = await read_processes(client, keys, now_ms)
-    gone = [one.name for one in found if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
+    found = await ask(client, "HGETALL", keys.processes)
+    gone = [name for name, body in found.items() if abs(now_ms - (_seen_ms(body) or 0)) > UNLISTED_AFTER_MS]
+    log_removed(keys.processes, sum(_seen_ms(found[name]) is None for name in gone))
     await run_or_raise(
         client,
         ("HDEL", keys.processes, "", *gone),  # first: a full Redis accepts it
@@ -96,11 +100,16 @@ async def read_processes(client: Client, keys: Keys, now_ms: int) -> list[Proces
     found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
-        seen_ms, _, info = body.partition(b" ")
-        if seen_ms.isdigit():
-            process = _decode(name.decode(errors="replace"), info)
-            processes.append(replace(process, seen_ms_ago=now_ms - int(seen_ms)))
+        if (seen_ms := _seen_ms(body)) is not None:
+            process = _decode(name.decode(errors="replace"), body.partition(b" ")[2])
+            processes.append(replace(process, seen_ms_ago=now_ms - seen_ms))
     return sorted(processes, key=lambda process: process.name)
+
+
+def _seen_ms(body: bytes) -> int | None:
+    """Return when a process registered; None if another program wrote it."""
+    text = body.partition(b" ")[0]
+    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else None
 
 
 def _decode(name: str, info: bytes) -> Process:

@@ -3,6 +3,7 @@
 A cursor names a page's last item, so lists may change.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -239,7 +240,9 @@ class SessionReader:
         same = [("ZRANGEBYSCORE", key, moment, moment, "WITHSCORES") for key in ended]
         answers = await run_each(self.client, [*earlier, *same])
         found = (pair for some in answers if some for pair in zip(some[::2], some[1::2], strict=True))
-        ends = [SessionCursor(int(at), name.decode(errors="replace")) for name, at in found]
+        times = ((float(at), name) for name, at in found)
+        # What another program writes may have any time.
+        ends = [SessionCursor(int(at), name.decode(errors="replace")) for at, name in times if at > -math.inf]
         return sorted((end for end in ends if end < start), reverse=True)[:count]
 
     async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from conferral.storage.connection.client import run_all
+from conferral.storage.connection.client import ScriptCommand, run_all
 from conferral.storage.connection.errors import as_store_errors
 
 Argument = str | bytes | int | float
@@ -32,7 +32,7 @@ class Script:
 
     async def __call__(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run the script, or raise a StoreError; send it if Redis lacks it."""
-        with as_store_errors():
+        with as_store_errors(*keys):
             try:
                 return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
             except NoScriptError:
@@ -41,7 +41,7 @@ class Script:
     async def durably(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run the script as a call does; return once a replica has what it wrote."""
         rest = (len(keys), *keys, *arguments)
-        with as_store_errors():
+        with as_store_errors(*keys):
             (answer,) = await run_all(client, [("EVALSHA", self.sha, *rest)], is_durable=True)
             if isinstance(answer, NoScriptError):
                 (answer,) = await run_all(client, [("EVAL", self.text, *rest)], is_durable=True)
@@ -49,9 +49,9 @@ class Script:
                 raise answer
         return answer
 
-    def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+    def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> ScriptCommand:
         """Return a pipeline's command, with the text in case Redis forgot it."""
-        return "EVAL", self.text, len(keys), *keys, *arguments
+        return ScriptCommand(("EVAL", self.text, len(keys), *keys, *arguments))
 
 
 _FOLDER = resources.files("conferral.storage") / "scripts"

@@ -21,9 +21,9 @@
   ARGV[10]  how long a dead worker stays in KEYS[2]  ms
 
   Returns  {}  a later tick was here before
-           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}}
+           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}, removed}
            how many partitions the worker has above its share; how many have no owner; what it owns now; the other
-           workers
+           workers; how many workers' records were removed because they can't be read
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
   and does not change before this script runs.
 ]]
@@ -35,21 +35,24 @@ local function in_ms(later_ms)
 end
 local now_ms, listed_ms = in_ms(0), tonumber(ARGV[10])
 
-local workers, found = {}, {}
+local workers, found, unreadable = {}, {}, {}
 local fields = redis.call('HGETALL', owners)
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
-  local worker = string.match(field, '^worker:(.*)$')
+  local worker = string.match(field, '^worker:([%w%p]+)$')
   local number, counts_ms, takes = string.match(value, '"tick":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
-  if worker and number then
+  if worker and number and #number <= 12 and #counts_ms <= 5 then
     workers[worker] = {tick = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true',
       accepted = string.find(value, '"accepted":true', 1, true) and 1 or 0}
+  elseif string.find(field, '^worker:') then
+    unreadable[#unreadable + 1] = field
   else
     local holder, epoch = string.match(value, '"holder":"([^"]*)","epoch":(%d+)')
-    found[field] = holder and {holder = holder, stored = holder, epoch = tonumber(epoch)}
+    found[field] = holder and #epoch <= 12 and {holder = holder, stored = holder, epoch = tonumber(epoch)}
   end
 end
-if workers[name] and workers[name].tick >= tick then return {} end
+-- Of a worker's own ticks, few can be late. A number that is far ahead is another program's.
+if workers[name] and workers[name].tick >= tick and workers[name].tick < tick + 1000 then return {} end
 
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', owners, '')
@@ -115,6 +118,9 @@ else
 end
 -- Last: while the slot moves, Redis refuses a key without fields.
 for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
+for _, field in ipairs(unreadable) do
+  if field ~= 'worker:' .. name then redis.call('HDEL', owners, field) end
+end
 
 -- `pcall`: calls go on although another program has this key.
 if wants == 'share' then
@@ -134,4 +140,4 @@ for other, one in pairs(workers) do
     others[last + 3], others[last + 4] = one.lifetime_ms, tostring(one.accepted)
   end
 end
-return {now_ms, math.max(0, held - share), free, mine, others}
+return {now_ms, math.max(0, held - share), free, mine, others, #unreadable}

@@ -11,7 +11,7 @@
   ARGV[4 ..]  after a takeover, each kind of timer and its longest duration, ms: one that is due later counts as due,
               since someone has set Redis's clock back
 
-  Returns  {1, next_due_ms}   next_due_ms is "" when no timer is left
+  Returns  {1, next_due_ms, removed}   next_due_ms is "" when no timer is left; removed: how many can't be read
            {0}                lost: another owner, nothing written
   Why one script: a crash between removing a timer and appending its entry would lose it.
 ]]
@@ -32,14 +32,18 @@ end
 local is_one_left = redis.call('ZCARD', timers) > #due / 2
 -- A full Redis accepts a script whose first write needs no memory.
 if #due > 0 then redis.call('ZREM', timers, '') end
+local removed = 0
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
-  if timer then
-    local event = {session_id = session, token = timer .. ':' .. due[i + 1], due_ms = tonumber(due[i + 1])}
+  local due_ms = tonumber(due[i + 1]) or math.huge
+  if not timer or math.abs(due_ms) == math.huge then
+    removed = removed + 1
+  else
+    local event = {session_id = session, token = timer .. ':' .. due[i + 1], due_ms = due_ms}
     redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session, 'event', cjson.encode(event))
   end
   -- Remove last: if the append is refused, the timer is still there.
   redis.call('ZREM', timers, due[i])
 end
 local following = is_one_left and redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES') or {}
-return {1, following[2] or ''}
+return {1, following[2] or '', removed}

@@ -19,11 +19,14 @@ local agents, identity, desk, lifetime_ms = KEYS[1], ARGV[1], ARGV[4], tonumber(
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 -- A time in the future was left when the clock was set back.
-local function is_current(one) return math.abs(now_ms - one.renewed_ms) < lifetime_ms end
+-- What another program has written counts as absent.
+local function is_current(one)
+  return type(one) == 'table' and type(one.renewed_ms) == 'number' and type(one.since_ms) == 'number'
+    and math.abs(now_ms - one.renewed_ms) < lifetime_ms
+end
 
-local stored = redis.call('HGET', agents, identity)
-local old = stored and cjson.decode(stored)
-if not (old and is_current(old)) then old = {desks = {}} end
+local is_json, old = pcall(cjson.decode, redis.call('HGET', agents, identity) or '')
+if not (is_json and is_current(old) and type(old.desks) == 'table') then old = {desks = {}} end
 local desks, count = {}, 0
 for id, one in pairs(old.desks) do
   if is_current(one) and id ~= desk then desks[id], count = one, count + 1 end
