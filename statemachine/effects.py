@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.record import BaseRecord, Hidden, snake_case
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
@@ -134,6 +135,14 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
     wait_audio: str = ""
     #: In `whisper`: SID of the call that hears the supervisor.
     coaches: str = ""
+    #: `Hold` is left out: the party is about to be held. Twilio may then ignore the flag.
+    keeps_hold: bool = False
+
+    @property
+    def unholds(self) -> bool:
+        """Whether it contains `Hold=false`, and would undo a later hold."""
+        is_flag = self.update in END_ON_EXIT_UPDATES and not self.keeps_hold
+        return is_flag or self.update == ParticipantUpdate.UNHOLD
 
 
 class ClearEndOnExit(Effect, frozen=True, kw_only=True):

@@ -147,6 +147,8 @@ class Party(BaseRecord, frozen=True):
     pending_since_ms: int = 0
     #: When `status` began, also while held.
     status_since_ms: int = 0
+    #: When a request with `Hold=false` went without an answer: Twilio may carry it out later. 0 for never.
+    late_unhold_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
     #: Twilio's error code, if it refused the newest update that has an outcome; empty without one.
@@ -467,7 +469,9 @@ class Session(BaseRecord, frozen=True):
             return True
         if effect.detail == ParticipantUpdate.CLEAR_END_ON_EXIT:  # a hold may have overtaken it
             party = self.find_party(call_sid=effect.target)
-            return party is not None and not (party.is_gone or party.wants_end_on_exit)
+            if party is None or party.is_gone or party.wants_end_on_exit:
+                return False
+            return not (party.desired_hold and getattr(effect, "unholds", False))
         return any(one.update_effect_id == effect_id for one in self.parties.values())
 
     def requested_at_ms(self, effect: Effect) -> int:

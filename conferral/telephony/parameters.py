@@ -165,6 +165,8 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
     if effect.update not in _UPDATES or (effect.update == ParticipantUpdate.WHISPER and not effect.coaches):
         raise ProviderRefusedError
     changes = _UPDATES[effect.update]
+    if effect.keeps_hold:
+        changes = {name: value for name, value in changes.items() if name != "hold"}
     if effect.wait_audio:
         wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
         changes = changes | {"hold_url": urls.of(wait), "hold_method": "POST"}

@@ -14,7 +14,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, TransferMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: What an update changes about a participant: the attribute of the party, and its value afterwards. Others set a mode.
@@ -77,11 +77,14 @@ def set_end_on_exit(draft: Draft) -> None:
     others = any(not party.is_leaving for name, party in session.present.items() if name not in pair)
     are_alone = not (others or any(command.awaits_end_on_exit for command in session.pending_commands))
     # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
-    agent_may_leave = session.running_transfer is not None or bool(session.attributes.after_url)
+    transfer = session.running_transfer
+    agent_may_leave = transfer is not None or bool(session.attributes.after_url)
+    # The request contains `Hold=false`, and might undo a hold that a transfer needs.
+    is_held_next = transfer is not None and transfer.mode is not TransferMode.WARM
     for party in session.parties.values():
         # A lost agent is rung again.
         stays = party.name == AGENT and (agent_may_leave or party.has_desk)
-        wanted = are_alone and party.name in pair and not stays
+        wanted = are_alone and party.name in pair and not (stays or is_held_next)
         draft.change_party(party, desired_end_on_exit=wanted)
 
 
@@ -115,6 +118,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
         update=update.value,
         wait_audio=party.wait_audio.value if update is ParticipantUpdate.HOLD else "",
         coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
+        keeps_hold=update is ParticipantUpdate.CLEAR_END_ON_EXIT and party.desired_hold,
     )
     draft.change_party(party, pending_update=update.value, pending_since_ms=draft.now_ms, update_effect_id=effect_id)
     overtake_reads(draft, party)
@@ -129,6 +133,8 @@ def give_up_end_on_exit(draft: Draft, event: Event) -> None:
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
     """Record an update's outcome, which confirms a hold or a mute."""
+    if event.may_unhold_later and event.party in draft.session.parties:
+        draft.change_party(draft.session.parties[event.party], late_unhold_ms=draft.now_ms)
     party = _party_of_update(draft, event)
     if party is None:
         return

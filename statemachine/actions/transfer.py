@@ -59,6 +59,14 @@ def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
     draft.change_transfer(swap_to=first)
 
 
+def await_lasting_hold(draft: Draft, event: events.StageOverdue) -> None:
+    """Begin nothing private while a late request may undo the hold."""
+    party = not_none(guards.hold_may_be_undone(draft, event))
+    wait_ms = party.late_unhold_ms + draft.policy.late_unhold_ms - draft.now_ms
+    if wait_ms > 0:
+        draft.set_timer(events.StageOverdue, wait_ms)
+
+
 def finish_swap_or_merge(draft: Draft, _event: Event) -> None:
     """Report the swap or the merge, after which all three talk, as done."""
     if draft.transfer.step_name == events.Merge.name:

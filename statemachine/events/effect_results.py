@@ -27,6 +27,8 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
     attempts: int | None = None
     #: Verified or retried attempts in order, each with a count: `503 x2`, `429 code 20429 x1`, `unknown x1`.
     failed_attempts: tuple[str, ...] = ()
+    #: A request with `Hold=false` has no answer, whatever a later one had: Twilio may carry it out later.
+    may_unhold_later: bool = False
 
 
 class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):

@@ -128,7 +128,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     A hold or a flag no longer desired is undone before its confirmation, and holds and unholds overtake
     `EndConferenceOnExit`: requests of one session are sent in order. Twilio ignores changes to a held party's flag,
-    which is therefore cleared before a hold, and updates no one before the conference starts.
+    which is therefore cleared before a hold, if Twilio takes it, and updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
@@ -154,6 +154,11 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     if party.muted != party.desired_mute:
         return ParticipantUpdate.MUTE if party.desired_mute else ParticipantUpdate.UNMUTE
     return None
+
+
+def may_be_unheld_late(draft: Draft, party: Party) -> bool:
+    """Whether Twilio may soon carry out a request that undoes a party's hold."""
+    return bool(party.late_unhold_ms) and draft.now_ms - party.late_unhold_ms < draft.policy.late_unhold_ms
 
 
 def unsettled_ms(draft: Draft, key: str) -> int:

@@ -10,7 +10,7 @@ from conferral.statemachine.guards.calls import (
     transfer_awaits_conversion,
 )
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
-from conferral.statemachine.guards.conference import is_another_conference
+from conferral.statemachine.guards.conference import is_another_conference, may_be_unheld_late
 from conferral.statemachine.guards.loss import agent_is_lost, agent_was_released, lost_agent
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.unsettled import suspicion_of
@@ -106,8 +106,9 @@ def customer_is_held(draft: Draft, _event: Event) -> bool:
 
 
 def consult_is_prepared(draft: Draft, event: Event) -> bool:
-    """Whether the customer is on hold, and nothing records the consult."""
-    return customer_is_held(draft, event) and consult_is_unrecorded(draft, event)
+    """Whether the customer stays on hold, and nothing records the consult."""
+    is_held = customer_is_held(draft, event) and not may_be_unheld_late(draft, draft.session.customer)
+    return is_held and consult_is_unrecorded(draft, event)
 
 
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
@@ -190,9 +191,23 @@ def customer_is_parked(draft: Draft, _event: Event) -> bool:
 
 
 def previous_party_is_held(draft: Draft, _event: Event) -> bool:
-    """Whether the party that the agent talked to before a swap is on hold."""
-    party = draft.session.parties[CUSTOMER if draft.transfer.swap_to == TARGET else TARGET]
-    return party.held and not party.pending_update
+    """Whether the party that the agent talked to before a swap stays on hold."""
+    party = _previous_party(draft)
+    return party.held and not (party.pending_update or may_be_unheld_late(draft, party))
+
+
+def _previous_party(draft: Draft) -> Party:
+    return draft.session.parties[CUSTOMER if draft.transfer.swap_to == TARGET else TARGET]
+
+
+def hold_may_be_undone(draft: Draft, event: Event) -> Party | None:
+    """Return whose hold a late request may undo, if all else is prepared."""
+    if draft.transfer.stage is TransferStage.HOLDING_FOR_SWAP:
+        party, is_ready = _previous_party(draft), True
+    else:
+        is_consult = draft.session.phase is Phase.CONSULT
+        party, is_ready = draft.session.customer, is_consult and consult_is_unrecorded(draft, event)
+    return party if is_ready and party.late_unhold_ms and party.held and not party.pending_update else None
 
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:

@@ -75,6 +75,14 @@ def open_updates(draft: Draft) -> Iterator[str]:
             yield f"{party.name} {party.pending_update}"
 
 
+def undone_holds(draft: Draft) -> Iterator[str]:
+    """Yield who is to be on hold, and may be taken off it by a late request."""
+    for party in draft.session.participants:
+        age_ms = draft.now_ms - party.late_unhold_ms
+        if party.desired_hold and party.late_unhold_ms and age_ms < draft.policy.late_unhold_read_ms:
+            yield party.name
+
+
 def unproven_answers(draft: Draft) -> Iterator[str]:
     """Yield the participants whose answer no callback has reported."""
     return (party.name for party in draft.session.participants if party.dial_id and not party.answered)

@@ -136,6 +136,8 @@ READS: tuple[Row, ...] = (
     Row(V|C|T|E, ANY, on.ConferenceFound, None,                                   STAY,              do.ignore_late),
 )
 
+#: Stages in which someone is put on hold for a talk that they are not to hear.
+PRIVATE = (S.HOLDING_CUSTOMER, S.HOLDING_FOR_SWAP)
 #: What follows when something has not happened in time.
 TIMERS: tuple[Row, ...] = (
     #   in                  phase event                              when                         to              do
@@ -156,6 +158,8 @@ TIMERS: tuple[Row, ...] = (
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
     Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.mark_agent_leaving),
+    # A request with `Hold=false` that has no answer may undo the hold.
+    Row(PRIVATE,            ANY,  on.StageOverdue,                   when.hold_may_be_undone,     STAY,           do.await_lasting_hold),
     *TIMEOUTS,
 
     # Commands other than transfers and their steps

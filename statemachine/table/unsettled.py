@@ -9,7 +9,7 @@ things that something should have settled. Nothing else emits `ReadCalls`. (`Fin
   request for something else begins a new wait, and a repeated one continues the old one.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
-  who is alone, or hears nothing, may wait for.
+  who is alone, or hears nothing, may wait for; `OVERHEARD` for one whom nobody may hear.
 - *Asked*: a due time counts as asked if a read began then or later that had an answer, or failed. A read that is older
   than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
   another read follows at once.
@@ -34,6 +34,7 @@ from conferral.statemachine.table.row import *
 #: Pauses between reads after the first, in units of `read_pause_ms`.
 ALONE = (1, 1, 1, 2, 4)
 OTHERS = (2, 4)
+OVERHEARD = (1,) * 10
 #: Due as soon as it is yielded.
 AT_ONCE = ""
 
@@ -65,6 +66,7 @@ UNSETTLED: tuple[Unsettled, ...] = (
     # The conference
     Unsettled(C|T,  ANY,       when.absent_party,              "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
     Unsettled(C|T,  ANY,       when.open_updates,              "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,       when.undone_holds,              "confirm_ms",           OVERHEARD, "a request with `Hold=false` has no answer: Twilio may carry it out later, and the callback be lost"),
     Unsettled(C|T,  ANY,       when.unproven_answers,          "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
     Unsettled(C|T,  ANY,       when.unseen_arrivals,           "confirm_ms",           ALONE,  "the conference has started, and the callback of the join is lost: a customer may be alone, in silence"),
     Unsettled(C|T,  ANY,       when.ringing_dials,             "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),

@@ -49,6 +49,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "dialed_at_ms",
         "dial_check_at_ms",
         "pending_since_ms",
+        "late_unhold_ms",
         "since_ms",
         "status_since_ms",
         "repair_moved_at_ms",

@@ -13,6 +13,8 @@ from tests.model_checking.jobs import later as order_later
 #: Between two sweeps (`CONFERRAL_SWEEP_INTERVAL`), and how long a session must have been quiet, milliseconds.
 SWEEP_MS = 10_000
 QUIET_MS = 5_000
+#: For how long an update that was given up may still be carried out before someone talks in private, milliseconds.
+LATE_MS = 10_000
 
 
 def next_due_ms(system: ModelInputs, place: Place) -> int | None:
@@ -68,6 +70,7 @@ def later(system: ModelInputs, place: Place, by_ms: int) -> Place:
         letters=tuple(sorted(_letter_later(system, letter, by_ms) for letter in place.letters)),
         down_until_ms=down_until_ms if down_until_ms > NOW_MS else 0,
         lonely=tuple(AloneParty(sid, max(since_ms - by_ms, LONG_AGO_MS)) for sid, since_ms in place.lonely),
+        late=tuple((number, at_ms - by_ms) for number, at_ms in place.late if at_ms - by_ms > NOW_MS - LATE_MS),
         differs_since_ms=place.differs_since_ms and place.differs_since_ms - by_ms,
     )
 

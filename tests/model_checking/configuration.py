@@ -130,6 +130,8 @@ class Place(NamedTuple):
     #: Names of the commands that were given, sorted.
     given: tuple[str, ...] = ()
     lonely: tuple[AloneParty, ...] = ()
+    #: Updates that got no answer, by number, and that Twilio may still carry out; and since when.
+    late: tuple[tuple[int, int], ...] = ()
     #: Since when the sweep would find something; 0 for never.
     differs_since_ms: int = 0
     #: An earlier moment to which Redis is going to be rolled back; None for none.

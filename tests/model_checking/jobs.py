@@ -19,6 +19,7 @@ from conferral.statemachine.effects import (
     effect_id,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
@@ -77,6 +78,7 @@ class Job(NamedTuple):
 
 def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
     """The order with its outcome on the way, behind so many entries of the stream."""
+    outcome = unsure(order, outcome)
     return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_verified=False)
 
 
@@ -86,6 +88,8 @@ def _may_be_replaced(order: Job) -> bool:
             return order.to_be_asked or order.maybe_done
         case ChangeRecording(status=RecordingStatus.STOPPED):
             return False
+        case UpdateParticipant(unholds=True):
+            return order.to_be_asked or order.maybe_done
         case UpdateParticipant() | ChangeRecording():
             return order.maybe_done
     return False
@@ -132,6 +136,18 @@ def outcome_of(
             return succeeded(effect, is_confirmed=bool(result))
         case _:
             raise AssertionError(f"Twilio's model does not answer so: {result!r}")
+
+
+def may_be_late(order: Job) -> bool:
+    """Whether Twilio may carry the request out after it was given up: the executor counts such a one."""
+    return isinstance(order.effect, UpdateParticipant) and order.effect.unholds
+
+
+def unsure(order: Job, outcome: JobOutcome) -> JobOutcome:
+    """The outcome, which says that an earlier request may still be carried out."""
+    if order.maybe_done and may_be_late(order) and not isinstance(outcome, CallsRead):
+        return replace(outcome, may_unhold_later=True)
+    return outcome
 
 
 def after_lost_answer(order: Job, ahead: int) -> Job:

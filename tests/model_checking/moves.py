@@ -42,6 +42,7 @@ from tests.model_checking.jobs import (
     after_lost_answer,
     after_verification,
     answered,
+    may_be_late,
     outcome_of,
     settled_before,
     stray,
@@ -59,7 +60,7 @@ _PHONES: dict[str, Callable[[str], Input]] = {
 #: How long something may be under way, at most, milliseconds.
 SLOW_MS = 5_000
 #: What may go wrong, each against the same count of faults.
-FAULTS = ("lose", "double", "unknown", "expire", "crash", "slow", "rollback")
+FAULTS = ("lose", "double", "unknown", "late", "expire", "crash", "slow", "rollback")
 #: How many changes of the session a rollback may lose (count).
 LOST_MAX = 4
 
@@ -131,6 +132,7 @@ class Moves:
         if works:
             yield from self._decisions(place)
             yield from self._orders(place)
+        yield from self._late(place)
         yield from self._people(place)
         yield from self._programs(place)
         if works:
@@ -313,6 +315,8 @@ class Moves:
         if "unknown" in self._faults:
             yield Move("unknown", number, "before"), lambda: self._answer_lost(place, order, happens=False)
             yield Move("unknown", number, "after"), lambda: self._answer_lost(place, order, happens=True)
+        if "late" in self._faults and may_be_late(order):
+            yield Move("unknown", number, "late"), lambda: self._given_up(place, number, order)
         if "expire" in self._faults and not order.effect.is_ending:
             yield Move("expire", number), lambda: self._expired(place, order)
         if "crash" in self._faults and order.is_never_repeated:
@@ -344,6 +348,21 @@ class Moves:
             lost = order._replace(maybe_done=True)
         after = self._with_order(_spent(place), order, lost)
         return self.followed(after, self._performed(place, order)[0]) if happens else after
+
+    def _given_up(self, place: Place, number: int, order: Job) -> Place:
+        """There is no answer in time, twice; Twilio may carry the first request out at any time."""
+        given_up = answered(order._replace(maybe_done=True), unknown(order.effect), len(place.stream))
+        return self._with_order(_spent(place), order, given_up)._replace(late=(*place.late, (number, NOW_MS)))
+
+    def _late(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        """Twilio carries out what was given up."""
+        for late in place.late:
+            yield Move("late", late[0]), lambda late=late: self._carried_out(place, late)  # type: ignore[misc]
+
+    def _carried_out(self, place: Place, late: tuple[int, int]) -> Place:
+        rest = tuple(one for one in place.late if one != late)
+        followed = self._performed(place, self.system.orders[late[0]])[0]
+        return self.followed(place._replace(late=rest), followed)
 
     def _expired(self, place: Place, order: Job) -> Place:
         """Its time runs out before it can be sent, or sent again: there is no free slot, or Twilio is away."""

@@ -26,6 +26,8 @@ from tests.support.people import CUSTOMER
 
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
+#: What follows from a fault that was counted.
+_AFTERMATH = ("rollback", "late")
 #: The part of the time in which it is only learnt which callbacks must not come early, at most: see `idle`.
 _TO_LEARN = 0.25
 #: Places searched between two reads of the clock (count).
@@ -171,7 +173,7 @@ class Exploration:
             for move, after in led:
                 explored.moves += 1
                 if not isinstance(after, BrokenLawError):
-                    seen.add(after, at, move, is_usual=move == usual or is_answer(move) or move.kind == "rollback")
+                    seen.add(after, at, move, is_usual=move == usual or is_answer(move) or move.kind in _AFTERMATH)
                 elif (after.law, after.reason) not in laws:
                     laws.add((after.law, after.reason))
                     explored.findings.append(Finding(after, (*seen.way_to(at), move)))

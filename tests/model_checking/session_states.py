@@ -290,6 +290,7 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
         dialed_at_ms=since(party.dialed_at_ms),
         dial_check_at_ms=_due(party.dial_check_at_ms),
         pending_since_ms=since(party.pending_since_ms),
+        late_unhold_ms=since(party.late_unhold_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
     )
 

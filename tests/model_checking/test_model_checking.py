@@ -27,6 +27,8 @@ PLACES = 300
 MOVES_MIN = {"moved": 80, "call-moved": 40}
 #: Those in which the start of a conference is reported before the join of who has started it; someone may hang up.
 START_FIRST = tuple(name for name in FLOWS if name.endswith("-start-first"))
+#: Those in which a request that might take someone off hold has no answer, and is carried out at any moment later.
+LATE = ("consult", "consult-early")
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
 ROLLED_BACK = ("inbound",)
 
@@ -58,6 +60,12 @@ def test_flow_at_its_beginning(name: str) -> None:
 def test_flow_whose_start_is_reported_first(name: str) -> None:
     """One who is heard is not put on hold as if they still waited."""
     explored(name, Left(0, 0, 1, 1), places_max=PLACES)
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_flow_with_an_update_that_is_given_up_and_carried_out_later(name: str) -> None:
+    """Before the hold of a consult or a swap, or after it: no one overhears what follows."""
+    explored(name, Left(1, 1, 0, 2), faults=("late",), places_max=12 * PLACES)
 
 
 @pytest.mark.parametrize("name", ROLLED_BACK)

@@ -98,7 +98,7 @@ def said(system: ModelInputs, place: Place, move: Move) -> str:
             fetch = next(one for one in system.exchanges.fetches[place.exchange] if one.fetch_id == move.what)
             path = fetch.url.partition("?")[0].rpartition("example")[2]
             return f"{_who(system, place, fetch.call_sid)}'s {fetch.purpose} document {path} {_DOCUMENTS[move.kind]}"
-        case "send" | "look" | "answer" | "note" | "unknown" | "expire":
+        case "send" | "look" | "answer" | "note" | "unknown" | "expire" | "late":
             assert isinstance(move.what, int)
             return _order(system, place, move)
         case "person":
@@ -124,7 +124,11 @@ def _order(system: ModelInputs, place: Place, move: Move) -> str:
     words = (order.effect.kind, order.effect.detail, order.effect.party, _who(system, place, order.effect.target))
     name = " ".join(dict.fromkeys(word for word in words if word))
     if move.kind == "unknown":
+        if move.how == "late":
+            return f"the order {name} is sent, has no answer, and is given up"
         return f"the order {name} is sent, and its answer is lost {move.how} it has happened"
+    if move.kind == "late":
+        return f"the order {name}, which was given up, is carried out now"
     if move.kind == "expire":
         return f"the order {name} is given up before it is sent, or sent again"
     if move.kind == "look":

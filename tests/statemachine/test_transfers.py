@@ -78,12 +78,12 @@ def test_session_waits_for_the_update_before_a_hold_until_the_flag_is_wanted_aga
     assert not story.session.awaits(hold)
 
 
-def test_session_waits_for_an_update_of_the_flag_that_a_hold_overtakes():
-    """A successor repeats it: Twilio ignores the flag of a held party."""
+def test_session_waits_for_no_update_that_might_undo_a_later_hold():
+    """It contains `Hold=false`: Twilio might carry it out after the hold."""
     story = ordering().add().expect("conferenced", "unflag customer", "unflag agent")
     (clear,) = (effect for effect in story.last.effects if effect.party == "customer")
     assert story.hold("customer").words() == ["hold customer"]
-    assert story.session.awaits(clear)
+    assert not story.session.awaits(clear)
 
 
 def arrives_next_to_a_guest(story: Scenario) -> Scenario:

@@ -181,6 +181,9 @@ class Execution:
             ago_ms = max(0, context.core.store_clock.now_ms() - job.sent_until_ms)
             self._mark_unknown(context.core.clock.monotonic_s() - ago_ms / 1000)
         outcome = await self._run()
+        is_unhold = isinstance(job.effect, UpdateParticipant) and job.effect.unholds
+        if is_unhold and self._may_have_happened and not isinstance(outcome, CallsRead):
+            outcome = replace(outcome, may_unhold_later=True)
         # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
             return outcome
@@ -277,10 +280,10 @@ class Execution:
                 # A leg that has left the conference on purpose would be pulled back.
                 if not await outbox.session_awaits(effect):
                     return unknown(effect)  # a failure would undo a later conversion
-            case UpdateParticipant() | ChangeRecording() if not self._may_have_happened:
+            case UpdateParticipant(unholds=False) | ChangeRecording() if not self._may_have_happened:
                 pass  # an update that is replaced before it is sent does no harm
             case UpdateParticipant() | StartRecording() | ChangeRecording():
-                # Sent again after a later hold, an unhold would let a consult be overheard.
+                # An unhold that no one waits for may take effect after a later hold, and let a consult be overheard.
                 if not await outbox.session_awaits(effect):
                     return self._give_up()
         is_marked = isinstance(effect, Dial) or self._is_at_most_once
