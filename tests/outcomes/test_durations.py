@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from conferral.outcomes.durations import durations_of, timeline_of
+from conferral.outcomes.durations import Timeline, durations_of, timeline_of
 from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.record import replace
 from conferral.storage.codecs.log_codec import LogEntry
@@ -133,3 +133,18 @@ def test_recording_counts_from_when_its_sid_is_known():
     story.end()
     (sid,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline_of(log_of(story)))["recordings"])
     assert sid.startswith("RE")
+
+
+def test_conference_lasts_to_the_end_of_the_last_leg_not_to_the_entry_that_ends_the_session():
+    """The callbacks of the ends are late: they say when the legs have left."""
+    story = conferenced().later(10_000)
+    ended_s = story.now_ms // 1000
+    story.later(4_000).call("agent", "completed", ended_s=ended_s, occurred_at_ms=ended_s * 1000)
+    story.call("customer", "completed", ended_s=ended_s, occurred_at_ms=ended_s * 1000)
+    assert seconds(story)["conference"] == 10.5, "a whole second of Twilio's counts by its middle"
+
+
+def test_agent_who_was_rung_again_twice_has_the_address_of_the_last_leg():
+    timeline = Timeline(holds={"agent-1": 1}, rung_again={"agent-1": "agent-2", "agent-2": "agent-3"})
+    entry = encode_outcome(ordering(conferenced).end().conclusions[-1], timeline, {"agent-3": ALICE})
+    assert [(one["address"], one["holds"]) for one in orjson.loads(entry["agents"])] == [(ALICE, 1)]

@@ -223,6 +223,18 @@ async def test_an_outcome_waits_for_the_sessions_previous_one_and_holds_up_no_ot
 
 
 @in_sending
+async def test_failed_outcome_is_not_due_sooner_because_its_session_writes_another(work: Sending) -> None:
+    await work.join()
+    work.receiver.answer = lambda _id: REFUSED
+    first = await work.write("CA1")
+    await work.until(lambda: len(work.receiver.times_of(first)) == 1)
+    for _ in range(4):  # the first delay is at least 5 s
+        await work.write("CA1")
+        await work.team.passes(1.0)
+    assert len(work.receiver.times_of(first)) == 1
+
+
+@in_sending
 async def test_failing_deliveries_are_a_problem_from_the_first_until_one_succeeds(work: Sending) -> None:
     client, keys = work.team.client, work.team.keys
     await work.join()

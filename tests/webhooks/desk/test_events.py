@@ -65,6 +65,15 @@ async def test_the_new_agent_still_sees_who_handed_the_call_over(desks, store):
     assert found["parties"]["agent"]["from_agent"] == "client:dave"
 
 
+async def test_who_retrieves_a_parked_call_sees_who_parked_it(desks, store):
+    parked = replace(session("two"), parked_by="client:dave")
+    parked = replace(parked, parties={name: one for name, one in parked.parties.items() if name != "agent"})
+    await put(store, with_party(parked, "target", "client:alice", dial_id="d1"))
+    async with desks.events(await desks.bearer()) as stream:
+        (found,) = await first_sessions(stream)
+    assert found["parties"]["target"]["from_agent"] == "client:dave"
+
+
 async def test_a_session_says_what_would_be_refused_and_whether_it_is_recorded(desks, store):
     await put(store, replace(session(), recording=Recording("RE1", "in-progress")))
     async with desks.events(await desks.bearer()) as stream:
