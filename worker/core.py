@@ -51,6 +51,8 @@ class WorkerCore:
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
     tasks: tuple[str, ...] = TASKS
+    #: Nothing is sent for a lease that was not confirmed later, monotonic seconds: Redis may be an older copy since.
+    confirm_from_s: float = float("-inf")
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
     is_accepted: bool | None = None
     #: Whether another worker should do this one's work (`worker.credentials`).

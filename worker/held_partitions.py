@@ -29,6 +29,10 @@ class HeldPartition(Protocol):
     def is_active(self) -> bool:
         """Whether its entries are still processed."""
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its lease was confirmed since Redis may have been replaced."""
+
 
 _Held = TypeVar("_Held", bound=HeldPartition)
 
@@ -71,12 +75,13 @@ class HeldPartitions(Generic[_Held]):
 
     def may_send(self, partition: int) -> bool:
         """Whether a request for the partition may leave now."""
-        return self.find(partition) is not None and self.is_sending_allowed
+        held = self.find(partition)
+        return held is not None and held.is_confirmed and self.is_sending_allowed
 
     async def wait_to_send(self, partition: int) -> bool:
         """Wait until a request may leave; return False if the partition is lost."""
-        while self.find(partition) is not None:
-            if self.is_sending_allowed:
+        while (held := self.find(partition)) is not None:
+            if held.is_confirmed and self.is_sending_allowed:
                 return True
             await self._renewed.wait()
         return False

@@ -31,6 +31,8 @@ from conferral.worker.sweep.session_recovery import SessionRecovery
 
 log = structlog.get_logger()
 
+#: How long the other workers may take to tick, and to confirm what they own, once Redis is back, seconds.
+OTHERS_TICK_S = 2 * TICK_S
 #: How long giving a partition back waits for its running jobs, seconds.
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
@@ -56,6 +58,8 @@ class Ownership:
         self.held = held
         self.partitions = held.partitions
         self._tick_number, self._round_trip_s = 0, 0.0
+        #: Whether a tick has failed, or none was answered for a lifetime, since the last answer.
+        self._was_away = False
         #: When the last tick was answered, monotonic seconds.
         self._answered_at_s = float("-inf")
         #: The coordinator's last answer; empty before.
@@ -120,6 +124,7 @@ class Ownership:
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
             self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
+            self._was_away = self._answered_at_s > -math.inf
         self._tick_number += 1
         tick = Tick(
             name=self._core.name,
@@ -139,6 +144,7 @@ class Ownership:
             granted = await coordinator.send_tick(self._core.reserved, self._core.keys, tick)
         except StoreError as error:
             log_unreachable(error, task="leases")
+            self._was_away = True
             return None
         finally:
             self._round_trip_s = self._clock.monotonic_s() - sent_s
@@ -151,6 +157,10 @@ class Ownership:
     def _apply_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
         """Update what is known of the other workers, and what is granted."""
         now_s = self._answered_at_s = self._clock.monotonic_s()
+        if self._was_away:
+            # Redis may be an older copy, in which this worker still owns what another has taken over since. By then,
+            # that one has ticked, found its lease missing, and noted the loss.
+            self._core.confirm_from_s, self._was_away = now_s + OTHERS_TICK_S, False
         if step_ms := self._core.store_clock.observe(granted.now_ms, sent_s):
             log.warning("redis_clock_stepped", duration_ms=step_ms)
         for name in tick.dead.keys() - granted.others.keys():

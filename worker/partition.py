@@ -315,6 +315,11 @@ class Partition:
     # ---- whether it goes on ------------------------------------------------------------------------------------------
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether its lease was confirmed since Redis may have been replaced."""
+        return self._lease_check.is_confirmed
+
+    @property
     def is_active(self) -> bool:
         """Whether its entries are still processed."""
         return not self.is_lost and not self.is_stopping

@@ -83,6 +83,50 @@ async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wake
 
 
 @with_4_partitions
+async def test_paused_worker_that_wakes_to_an_older_redis_sends_nothing_that_its_successor_has_sent(
+    team: WorkerCluster,
+) -> None:
+    """There, the partitions are still its own; their living owners note the loss once they have ticked."""
+    first, other = team.join(), team.join()
+    await team.until_fair(4.0)
+    held = {number: first.ownership.partitions[number].lease.holder for number in first.ownership.partitions}
+    before = team.server.db.snapshot()
+    first.process.pause()
+    await team.passes(6.0)
+    assert other.ownership.partitions.keys() == {0, 1, 2, 3}
+    team.server.stop()
+    team.server.db.roll_back(before)
+    team.server.start()
+    first.process.wake()
+
+    async def may_send(number: int) -> str:
+        """The holder for which a request may leave at last."""
+        assert await first.ownership.held.wait_to_send(number)
+        return first.ownership.partitions[number].lease.holder
+
+    waiting = [first.process.start(may_send(number)) for number in held]
+    await team.passes(8.0)
+    sent_for = {task.result() for task in waiting if task.done() and task.exception() is None}
+    assert not sent_for & set(held.values())
+
+
+@with_4_partitions
+async def test_nothing_is_sent_after_a_broken_connection_before_the_lease_was_confirmed(team: WorkerCluster) -> None:
+    worker = team.join()
+    await team.until_fair(4.0)
+    held = worker.ownership.held
+    assert held.may_send(0)
+    team.server.stop()
+    await team.passes(1.0)
+    team.server.start()
+    await team.passes(0.6)
+    assert not held.may_send(0)
+    assert held.is_sending_allowed
+    await team.passes(4.0)
+    assert held.may_send(0)
+
+
+@with_4_partitions
 async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     work = Work(busy_partitions={0, 1, 2, 3})
     team.join(work=work)

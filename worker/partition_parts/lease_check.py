@@ -30,6 +30,11 @@ class LeaseCheck:
         """Confirm next time: Redis may come back as another server."""
         self._confirmed_at_s = float("-inf")
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it was confirmed since Redis may have been replaced."""
+        return self._confirmed_at_s >= self._core.confirm_from_s
+
     async def confirm_when_due(self, has_all: Callable[[], Awaitable[bool]]) -> bool:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
@@ -37,7 +42,9 @@ class LeaseCheck:
         owner; then `has_all` has said that the effects are there.
         """
         core = self._core
-        if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
+        now_s = core.clock.monotonic_s()
+        must_confirm = not self.is_confirmed and now_s >= core.confirm_from_s
+        if now_s - self._confirmed_at_s < CONFIRM_EVERY_S and not must_confirm:
             return False
         try:
             is_restarted = await coordinator.confirm_or_resume(
@@ -50,7 +57,7 @@ class LeaseCheck:
         if is_restarted:
             core.metrics.redis_changes.labels("proven").inc()
             log.info("redis_restart_detected", partition=self._partition, holder=self._lease.holder)
-        self._confirmed_at_s = core.clock.monotonic_s()
+        self._confirmed_at_s = now_s
         return is_restarted
 
     async def note_end(self, *, is_lost: bool) -> None:
