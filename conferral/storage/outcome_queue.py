@@ -18,8 +18,7 @@ from conferral.storage.server import server_time_ms
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000
-#: Redis refuses numbers of more than 64 bits, and 19 digits always fit.
-_ENTRY_ID = re.compile("[0-9]{1,19}-[0-9]{1,19}")
+_ENTRY_ID = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 #: `settle_outcome` removes what does not match.
 _HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,19}-[0-9]{1,19})(?: .*)?", re.DOTALL)
 #: Longest reason that is shown (characters); ours are shorter.
@@ -89,7 +88,7 @@ class OutcomeQueue:
         position, stopped_at, since, reason = found or (None, None, None, None)
         known = (position or b"").decode(errors="replace")
         return SendingState(
-            known if _ENTRY_ID.fullmatch(known) else "",
+            known if _is_id(known) else "",
             int_of(stopped_at),
             int(waiting or 0),
             int(undelivered or 0),
@@ -103,7 +102,7 @@ class OutcomeQueue:
         position = newest[0][0] if newest else "0-0"
         key = self._keys.sending_state
         found = (await ask(self._client, "HGET", key, "position") or b"").decode(errors="replace")
-        if found and not _ENTRY_ID.fullmatch(found):
+        if found and not _is_id(found):
             await ask(self._client, "HDEL", key, "position")
             log_removed(key, 1)
         await ask(self._client, "HSETNX", key, "position", position)
@@ -200,12 +199,18 @@ class OutcomeQueue:
         """Return the ids of the newest undelivered entries, newest first."""
         found = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
         ids = [one.decode(errors="replace") for one in found]
-        return [one for one in ids if _ENTRY_ID.fullmatch(one)]
+        return [one for one in ids if _is_id(one)]
 
     async def _queue(self, entries: Iterable[StoredOutcome], due_ms: int, after: str = "") -> None:
         words = [word for entry_id, fields in entries for word in (fields.get("session", ""), entry_id)]
         names = [self._keys.sending, self._keys.sending_due, self._keys.sending_state]
         await scripts.queue_outcomes(self._client, names, [after, due_ms, *words])
+
+
+def _is_id(text: str) -> bool:
+    """Whether Redis takes a text as an entry's id."""
+    found = _ENTRY_ID.fullmatch(text)
+    return found is not None and all(int(number) < 2**64 for number in found.groups())
 
 
 def _text(name: bytes) -> str | None:
