@@ -1,8 +1,12 @@
-"""How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?"""
+"""How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?
+
+The callbacks are those of a call that an agent's browser answers, and of its conference.
+"""
 
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from urllib.parse import urlencode
 
@@ -12,10 +16,12 @@ from twilio.request_validator import RequestValidator
 from benchmarks.support import load
 from benchmarks.support.calls import call_sids, settled
 from benchmarks.support.figures import Figures
-from benchmarks.support.programs import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, NO_TWILIO, Program, conferral
+from benchmarks.support.programs import ACCOUNT_SID, AGENT, AUTH_TOKEN, CUSTOMER, NO_TWILIO, Program, conferral
 from tests.support.ports import free_port
 
 CONNECTIONS = 32
+STATUSES = ("initiated", "ringing", "in-progress", "completed")
+EVENTS = ("participant-join", "conference-start", "participant-hold", "participant-leave", "conference-end")
 PUBLIC_URL = "https://example.com"
 
 
@@ -42,19 +48,40 @@ def request(number: int, sequence: int, status: str) -> bytes:
     form = {
         "AccountSid": ACCOUNT_SID, "ApiVersion": "2010-04-01", "CallSid": child, "ParentCallSid": parent,
         "Direction": "outbound-dial", "CallbackSource": "call-progress-events", "Caller": CUSTOMER,
-        "Called": "+14155550199", "From": CUSTOMER, "To": "+14155550199", "CallStatus": status,
+        "Called": AGENT, "From": CUSTOMER, "To": AGENT, "CallStatus": status,
         "SequenceNumber": str(sequence), "Timestamp": f"Fri, 20 Nov 2026 08:00:{sequence:02} +0000",
     }  # fmt: skip
     for side in ("From", "To", "Called"):
         form |= {f"{side}City": "SAN FRANCISCO", f"{side}State": "CA", f"{side}Zip": "94105", f"{side}Country": "US"}
     assert len(form) == 25
-    target = f"/callbacks/call?session={parent}&party=agent&v=1"
+    return _signed(f"/callbacks/call?session={parent}&party=agent&v=1", form, child, sequence)
+
+
+def conference_request(number: int, sequence: int, event: str) -> bytes:
+    """Return a signed callback of the call's conference."""
+    parent, child = call_sids(number)
+    form = {
+        "AccountSid": ACCOUNT_SID, "ConferenceSid": f"CF{number:032x}", "FriendlyName": parent,
+        "StatusCallbackEvent": event, "SequenceNumber": str(sequence), "Region": "us1",
+        "Timestamp": f"Fri, 20 Nov 2026 08:01:{sequence:02} +0000",
+    }  # fmt: skip
+    if event.startswith("participant-"):
+        form |= {
+            "CallSid": child, "ParticipantLabel": "agent", "Muted": "false", "Hold": "false", "Coaching": "false",
+            "StartConferenceOnEnter": "true", "EndConferenceOnExit": "false",
+        }  # fmt: skip
+    if event == "conference-end":
+        form |= {"ReasonConferenceEnded": "last-participant-left", "Reason": "Last participant left"}
+    return _signed(f"/callbacks/conference?session={parent}&v=1", form, f"CF{number:032x}", sequence)
+
+
+def _signed(target: str, form: dict[str, str], sid: str, sequence: int) -> bytes:
     signature = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
     body = urlencode(form).encode()
     head = (
         f"POST {target} HTTP/1.1\r\nHost: example.com\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
         f"Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {len(body)}\r\n"
-        f"X-Twilio-Signature: {signature}\r\nI-Twilio-Idempotency-Token: {child}-{sequence}\r\n\r\n"
+        f"X-Twilio-Signature: {signature}\r\nI-Twilio-Idempotency-Token: {sid}-{sequence}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -68,8 +95,9 @@ async def _cpu_us(program: Program, port: int, requests: list[bytes], size: Size
 
 async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[bytes]") -> Figures:
     """Alternate between the three servers, which run all the time."""
-    statuses = ("initiated", "ringing", "in-progress", "completed")
-    requests = [request(n, sequence, status) for sequence, status in enumerate(statuses) for n in range(size.calls)]
+    made = [partial(request, sequence=at, status=status) for at, status in enumerate(STATUSES)]
+    made += [partial(conference_request, sequence=at, event=event) for at, event in enumerate(EVENTS, 1)]
+    requests = [make(number) for make in made for number in range(size.calls)]
     figures = Figures()
     if size.calls > 10:
         await settled(redis)

@@ -1,17 +1,13 @@
 """Status callbacks of numbers, calls, conferences, and recordings."""
 
-import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 
 from aiohttp import web
 
-from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
-from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import CallProgressed, Event, ParticipantJoined
 from conferral.statemachine.session import AGENT
-from conferral.statemachine.states import CallStatus
 from conferral.telephony.callback_events import (
     call_progressed,
     caller_callback,
@@ -29,11 +25,9 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
-    SHORT_STORE_DEADLINE_S,
     Dependencies,
     Routes,
     record_unstored,
-    store_timeout,
     twiml_response,
 )
 from conferral.webhooks.visits import Visits
@@ -69,7 +63,7 @@ class CallbackRoutes(Routes):
         callback = CallCallback.parse(query)
         event = call_progressed(form, callback, self._routing.own_numbers())
         if callback.without_redis:
-            return asyncio.create_task(self._store_call_without_redis(event, callback))  # timeouts need a task
+            return self._store_call_without_redis(event, callback)
         return self._publish(event, event.call_sid, CALL_PATH)
 
     async def _store_call_without_redis(self, event: CallProgressed, callback: CallCallback) -> web.Response:
@@ -106,26 +100,10 @@ class CallbackRoutes(Routes):
         await self._publish(message_recorded(form, parse_session_id(query)), "", VOICEMAIL_PATH)
         return twiml_response(self._documents.hang_up())
 
-    async def _has_desk(self, answered: CallProgressed) -> bool:
-        """Whether who answered has a desk; False if Redis does not say."""
-        kind, _, identity = answered.address.partition(":")
-        if kind != "client":
-            return False
-        with contain(ItemKind.WEBHOOK, self._metrics, session_id=answered.session_id):
-            try:
-                async with store_timeout(SHORT_STORE_DEADLINE_S):
-                    return await self._store.has_desk(identity)
-            except StoreError as error:
-                self._metrics.webhook_store_errors.labels(CALL_PATH).inc()
-                log_unreachable(error, url_path=CALL_PATH, session_id=answered.session_id)
-        return False
-
     async def _publish(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""
         if self._store.restarted_recently():  # Redis may have lost the index
             self._indexed.clear()
-        if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
-            event = replace(event, desk=await self._has_desk(event))
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
             await self._store.publish(event, call_sid=call_sid if is_new else "")

@@ -36,6 +36,8 @@ def idiomatic() -> "web.Handler":
 if __name__ == "__main__":
     app = web.Application()
     app.router.add_get("/healthz", nothing)
-    app.router.add_post("/callbacks/call", nothing if sys.argv[1] == "bare" else idiomatic())
+    answer = nothing if sys.argv[1] == "bare" else idiomatic()
+    for path in ("/callbacks/call", "/callbacks/conference"):
+        app.router.add_post(path, answer)
     loop = uvloop.new_event_loop()  # as Conferral's processes
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[2]), access_log=None, print=None, loop=loop)

@@ -8,13 +8,12 @@ is ready, or, while the agent has a call, the one that was registered before it.
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, Command, run_or_raise
+from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
@@ -77,19 +76,10 @@ class Agents:
 
     async def has_desk(self, identity: str) -> bool:
         """Whether an agent has a desk, ready or away."""
-        return has_desk(await run_or_raise(self._client, *desk_queries(self._keys, identity)))
-
-
-def desk_queries(keys: Keys, identity: str) -> tuple[Command, ...]:
-    """Return commands whose answers tell `has_desk`, for a pipeline."""
-    return scripts.identify_server.command([keys.agents], []), ("HGET", keys.agents, identity)
-
-
-def has_desk(answers: Sequence[Any]) -> bool:
-    """Whether the answers to `desk_queries` name an agent with a desk."""
-    (_, _, now_ms), stored = answers
-    # A time in the future was left when the clock was set back.
-    return any(abs(int(now_ms) - one.renewed_ms) < LIFETIME_MS for one in _readable([(b"", stored or b"")]))
+        clock = scripts.identify_server.command([self._keys.agents], [])
+        (_, _, now_ms), stored = await run_or_raise(self._client, clock, ("HGET", self._keys.agents, identity))
+        # A time in the future was left when the clock was set back.
+        return any(abs(int(now_ms) - one.renewed_ms) < LIFETIME_MS for one in _readable([(b"", stored or b"")]))
 
 
 def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:

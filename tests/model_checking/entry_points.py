@@ -16,9 +16,11 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine import record
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
+from conferral.statemachine.events import CallProgressed, CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs import event_codec
 from conferral.storage.webhook_store.store import GateClaim, NewestSession
 from conferral.telephony.addresses import AllowList
@@ -81,6 +83,8 @@ class _WebhookStore:
         self.desks: tuple[str, ...] = ()
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
+        if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
+            event = record.replace(event, desk=event.address in self.desks)
         self.published.append(event)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
@@ -95,9 +99,6 @@ class _WebhookStore:
         is_first = f"digits:{command_id}" not in self.gates
         self.gates[f"digits:{command_id}"] = "1"
         return "4711#" if is_first else ""
-
-    async def has_desk(self, identity: str) -> bool:
-        return f"client:{identity}" in self.desks
 
     async def session_of(self, call_sid: str) -> str | None:
         return None

@@ -5,9 +5,11 @@ import math
 
 import pytest
 
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage import digits
+from conferral.storage.agents import Agents
 from conferral.storage.checks import read_callbacks
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
@@ -24,6 +26,33 @@ async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher,
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
     assert await client.get(keys.call("CA2")) == SESSION.encode()
     assert await client.ttl(keys.call("CA2")) > 86_400
+
+
+async def only_event(client, keys):
+    ((_, fields),) = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    return event_in(fields)
+
+
+@pytest.mark.parametrize("status, has_desk", [("in-progress", True), ("ringing", False)])
+@pytest.mark.parametrize("address, is_agent", [("client:alice", True), ("client:bob", False), ("+14155550199", False)])
+async def test_answer_says_whether_the_agent_has_a_desk(publisher, client, keys, address, is_agent, status, has_desk):
+    await Agents(client, keys).renew("alice", "Alice", "d1", is_ready=True, is_busy=False)
+    await publisher.publish(replace(ringing(), address=address, status=status))
+
+    assert (await only_event(client, keys)).desk is (is_agent and has_desk)
+
+
+@pytest.mark.parametrize("stored", ["no JSON", "[]", "7", '{"renewed_ms": "x"}', None])
+async def test_answer_is_stored_whatever_the_agents_hash_holds(publisher, client, keys, stored):
+    if stored is None:
+        await client.set(keys.agents, "no hash")
+    else:
+        await client.hset(keys.agents, "alice", stored)
+    answered = replace(ringing(), address="client:alice", status="in-progress")
+    await publisher.publish(answered, call_sid="CA2")
+
+    assert replace(await only_event(client, keys), entry_id="") == answered
+    assert await client.get(keys.call("CA2")) == SESSION.encode()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import pytest
 
-from conferral.runtime.errors import StoreUnreachableError
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import (
@@ -134,20 +133,3 @@ async def test_sid_that_has_taken_in_what_follows_is_none(client, webhook_store,
     for given in (sid + taken_in, sid[:-1], sid[:-1] + "g", "XX" + sid[2:]):
         assert (await post(client, target, fields(body, **{name: given})))[0] == 400
     assert webhook_store.events == []
-
-
-@pytest.mark.parametrize("desks, says", [({"alice"}, True), ({"bob"}, False)])
-async def test_answer_says_whether_the_agent_has_a_desk(client, webhook_store, desks, says):
-    webhook_store.desks = desks
-    assert await post(client, AGENT_CALL, fields("agent_answers", To="client:alice")) == (204, "")
-    assert [event.desk for event in webhook_store.events] == [says]
-
-
-@pytest.mark.parametrize("error", [StoreUnreachableError("away"), ValueError("not JSON")])
-async def test_answer_is_stored_if_no_one_knows_whether_there_is_a_desk(client, webhook_store, monkeypatch, error):
-    async def fails(identity):
-        raise error
-
-    monkeypatch.setattr(webhook_store, "has_desk", fails)
-    assert await post(client, AGENT_CALL, fields("agent_answers", To="client:alice")) == (204, "")
-    assert [event.desk for event in webhook_store.events] == [False]

@@ -119,8 +119,6 @@ class FakeWebhookStore:
         self.counted = {}
         #: Calls whose last session has ended, by SID: its id.
         self.ended = {}
-        #: Identities of agents with a desk.
-        self.desks = set()
 
     async def publish(self, event, *, call_sid=""):
         await self._reach()
@@ -136,10 +134,6 @@ class FakeWebhookStore:
         await self._reach()
         self.reads += 1
         return self.facts
-
-    async def has_desk(self, identity):
-        await self._reach()
-        return identity in self.desks
 
     async def take_digits(self, command_id):
         await self._reach()

@@ -17,10 +17,12 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.log import LogRateLimit, forbidden_state
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import CallProgressed, Event
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import CallStatus
 from conferral.storage import checks, digits, scripts
-from conferral.storage.agents import desk_queries, has_desk
+from conferral.storage.agents import LIFETIME_MS
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -141,10 +143,6 @@ class WebhookStore:
         """Store a status callback of the canary's own calls, for minutes."""
         await self._queue.run(*checks.keep_callback(self._keys, form, query))
 
-    async def has_desk(self, identity: str) -> bool:
-        """Whether an agent has a desk now."""
-        return has_desk(await self._queue.run(*desk_queries(self._keys, identity)))
-
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""
         (found,) = await self._queue.run(("GET", self._keys.call(call_sid)))
@@ -229,9 +227,17 @@ class WebhookStore:
     def write_commands(self, event: Event, call_sid: str) -> list[Command]:
         """Return commands that append an event, and index its call if given."""
         tracing.annotate({tracing.SESSION_ID: event.session_id})
-        entry = chain.from_iterable(event_codec.encode(event).items())
+        entry = event_codec.encode(event)
         stream = self._keys.events(self._keys.partition_of(event.session_id))
-        writes: list[Command] = [("XADD", stream, "*", *entry)]
+        writes: list[Command] = [("XADD", stream, "*", *chain.from_iterable(entry.items()))]
+        if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
+            kind, _, identity = event.address.partition(":")
+            if kind == "client":
+                with_desk = event_codec.encode(replace(event, desk=True))[event_codec.EVENT]
+                events = with_desk, entry.pop(event_codec.EVENT)
+                arguments: list[scripts.Argument] = [identity, LIFETIME_MS, *events]
+                arguments += chain.from_iterable(entry.items())
+                writes = [scripts.store_answer.command([stream, self._keys.agents], arguments)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, self._call_index.claim(call_sid, event.session_id))
