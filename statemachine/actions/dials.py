@@ -28,7 +28,7 @@ _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?
 #: Longest speaking time per character.
 _MS_PER_CHARACTER = 100
 #: Length of the longest sentence that a recalled agent hears, in any language (characters).
-_RECALL_SENTENCE_MAX = 80
+RECALL_SENTENCE_MAX = 84
 _STATUSES_BY_PROGRESS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
 
 
@@ -388,7 +388,7 @@ def may_still_join(draft: Draft, party: Party) -> bool:
 
 
 def _briefing_ms(party: Party) -> int:
-    return _MS_PER_CHARACTER * (len(party.options.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
+    return _MS_PER_CHARACTER * (len(party.options.brief) + (RECALL_SENTENCE_MAX if party.recall_reason else 0))
 
 
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:

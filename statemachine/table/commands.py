@@ -60,7 +60,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
     # transfer, park: a bridge is converted first, unless the agent leaves immediately
-    Row(B|V|C,                  ANY,           on.Transfer,                         when.needs_no_fallback,          STAY,                   refuse("only a blind transfer has a fallback: in others, the customer returns to the agent")),
+    Row(B|V|C,                  ANY,           on.Transfer,                         when.needs_no_fallback,          STAY,                   refuse("only a blind transfer takes a fallback: others use CONFERRAL_TRANSFER_FALLBACK, if the agent is gone")),
     # TwiML under a noun's URL may not dial (13201): what needs the conference waits for the agent's key.
     Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
     Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),

@@ -7,7 +7,7 @@ from tests.statemachine.command_scenarios import RECORDING, ordering, recorded
 from tests.statemachine.scenario import BOB, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, dialing
 
-NO_FALLBACK = "only a blind transfer has a fallback: in others, the customer returns to the agent"
+NO_FALLBACK = "only a blind transfer takes a fallback: others use CONFERRAL_TRANSFER_FALLBACK, if the agent is gone"
 
 
 @pytest.mark.parametrize("is_converting", [False, True])
