@@ -62,11 +62,11 @@ class Connections:
         self._protected: set[Guard] = set()
 
     def add(self, guard: "Guard") -> None:
-        """Let a new connection wait; if too many do, close the oldest."""
+        """Let a new connection wait; if too many do, close the oldest stranger's."""
         guard.turn = next(self._turns)
         self._waiting.add(guard)
         if len(self._waiting) > max(1, connections_max() // 2):
-            min(self._waiting, key=lambda waiting: waiting.turn).abort()
+            min(self._waiting, key=lambda waiting: (waiting.is_known, waiting.turn)).abort()
             self._metrics.connections_dropped.inc()
             if dropped := self._log_limit.count("dropped", REFUSALS_LOG_EVERY_S):
                 log.warning("connections_dropped", count=dropped)
