@@ -24,6 +24,7 @@ from conferral.statemachine.parts import (
     Attempt,
     ConferenceAttributes,
     DialOptions,
+    LostDial,
     PendingCommand,
     Recording,
     SeenEvents,
@@ -92,7 +93,7 @@ def built(kind, **given):
     return st.builds(kind, **fields, **given)
 
 
-for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt):
+for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, LostDial):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)
