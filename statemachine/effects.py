@@ -145,16 +145,6 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
         return is_flag or self.update == ParticipantUpdate.UNHOLD
 
 
-class ClearEndOnExit(Effect, frozen=True, kw_only=True):
-    """Let members leave another program's conference without ending it.
-
-    Fails unless a read then shows that each is in it, not on hold, and without `EndConferenceOnExit`. Safe to retry.
-    """
-
-    conference_sid: str
-    call_sids: tuple[str, ...]
-
-
 class RedirectToVoicemail(CallEffect, frozen=True, kw_only=True):
     """Move a call to the voicemail. Never retried: the greeting would restart."""
 
@@ -236,7 +226,7 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
 
 
 EFFECTS: tuple[type[Effect], ...] = (
-    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, ClearEndOnExit, PlayAnnouncement,
+    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement,
     StartRecording, ChangeRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl, HangUpCall,
     EndConference, ReadCalls,
 )  # fmt: skip

@@ -33,7 +33,7 @@ from conferral.statemachine.table.unsettled import unsettled
 
 DEFAULT_POLICY = Policy()
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
-_OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.Adopt, events.ConferenceFound)
+_OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
 _NO_SESSION = "no such session"
@@ -243,7 +243,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
 
 def _began_at_ms(event: Event) -> int:
     """Return when the call of an event that opens a session began, or 0."""
-    if isinstance(event, events.Call | events.Adopt):
+    if isinstance(event, events.Call):
         return event.occurred_at_ms
     if not isinstance(event, events.CallReceived | events.ClientCallReceived) or event.is_recovery:
         return 0

@@ -23,7 +23,6 @@ from conferral.statemachine.parts import (
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.statemachine.states import (
     INTERNAL_MODES,
-    Adoption,
     Opening,
     ParticipantUpdate,
     PartyStatus,
@@ -250,16 +249,11 @@ class Session(BaseRecord, frozen=True):
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before.
     voicemail: Voicemail | None = None
-    #: A hand-off or an `adopt` began it: the customer's leg is the parent, even if your app placed that call.
+    #: A hand-off began it: the customer's leg is the parent, even if your app placed that call.
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
     opening: Opening = Opening.OVER
-    adoption: Adoption = Adoption.OVER
-    #: SID of the conference that its parties were adopted from.
-    adopted_from: str = ""
-    #: Parties that ended that conference by leaving it.
-    adopted_ending: tuple[str, ...] = ()
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()

@@ -150,19 +150,6 @@ class Opening(StrEnum):
     OVER = ""
 
 
-class Adoption(StrEnum):
-    """How far a session has moved the parties that it adopts. Internal."""
-
-    #: They are about to be able to leave the other program's conference without ending it.
-    CLEARING = "clearing"
-    #: The agent is on the way into our conference; the customer is still in the other one.
-    MOVING_AGENT = "moving-agent"
-    #: The customer is on the way, too.
-    MOVING_CUSTOMER = "moving-customer"
-    #: Both have joined, or the session began in another way.
-    OVER = ""
-
-
 class TransferStatus(StrEnum):
     """Status of a transfer, as `transfer.status` shows it."""
 

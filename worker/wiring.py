@@ -52,7 +52,6 @@ from conferral.worker.ownership import Ownership
 from conferral.worker.partition import Partition
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
-from conferral.worker.routing.adoption import AdoptionReader
 from conferral.worker.routing.router import CommandRouter
 from conferral.worker.sweep.diff import route_of_own_bridge
 from conferral.worker.sweep.session_recovery import SessionRecovery
@@ -145,8 +144,7 @@ class WorkerParts:
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
         self.sweeper = self._make_sweeper(lists, names)
-        adoptions = AdoptionReader(rest, settings.account_sid, core)
-        admission = CommandAdmission(core, self._make_addresses(rest), adoptions, names, limits)
+        admission = CommandAdmission(core, self._make_addresses(rest), names, limits)
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:

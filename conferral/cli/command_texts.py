@@ -23,10 +23,6 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "announce": ('--say "This call is being recorded."', "--url https://media.example.com/closing.mp3"),
     "press": ("--party target --digits 2", "--party bank --digits 1ww4711#"),
     "record": ("--action start", '--action start --say "This call is being recorded."'),
-    "adopt": (
-        "--customer CA0123456789abcdef0123456789abcdef --agent CA1123456789abcdef0123456789abcdef",
-        "--customer CA0123456789abcdef0123456789abcdef --agent CA1123456789abcdef0123456789abcdef --ref T-4711",
-    ),
     "end": ("", "--yes"),
 }
 #: The same for commands without any.
@@ -57,7 +53,6 @@ _DONE: Mapping[str, str | Mapping[str, str]] = {
         "resume": "recording resumed",
         "stop": "recording stopped",
     },
-    "adopt": "adopted",
     "end": "ended",
 }
 #: What a command asks before it is sent.

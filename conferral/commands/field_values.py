@@ -254,9 +254,6 @@ NEW_PARTY = _text(
 PARTY = _text(
     r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call", form="party", metavar="PARTY"
 )
-#: Source: Twilio docs, "What is a String Identifier (SID)?".
-CALL_SID = _text(r"CA[0-9a-f]{32}", "must be a call's SID: CA and 32 hexadecimal digits", metavar="SID")
-CONFERENCE_SID = _text(r"CF[0-9a-f]{32}", "must be a conference's SID: CF and 32 hexadecimal digits", metavar="SID")
 URL = _text(_HTTP_URL, f"must be an http:// or https:// URL of at most {URL_MAX:,} characters", URL_MAX, metavar="URL")
 CALL_MODE = _choice(tuple(SessionMode))
 TRANSFER_MODE = _choice(

@@ -23,7 +23,6 @@ from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import (
     COMMANDS_BY_NAME,
     Add,
-    Adopt,
     Announce,
     Call,
     Command,
@@ -36,7 +35,6 @@ from conferral.statemachine.events.commands import (
     Supervise,
     Transfer,
 )
-from conferral.statemachine.ids import NO_SID_RULE, RESERVED_PATTERN
 
 _REF = (values.REF, "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
 #: Of each class's own fields: the valid values, and a summary.
@@ -104,16 +102,6 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     },
     Press: {
         "digits": (values.PRESSED, "DTMF digits that the party gets; w waits half a second, W one second"),
-    },
-    Adopt: {
-        "session_id": (
-            values.NEW_ID,
-            "the id of the new session; the customer's SID is allowed",
-        ),
-        "customer": (values.CALL_SID, "SID of the customer's call"),
-        "agent": (values.CALL_SID, "SID of the agent's call"),
-        "conference": (values.CONFERENCE_SID, "SID of the conference that both are in; searched for by default"),
-        "ref": _REF,
     },
     Record: {
         "action": (values.RECORD_ACTION, "what to do with the recording"),
@@ -230,9 +218,6 @@ def parse(fields: Mapping[str, Any]) -> ParsedCommand:
     if command.one_of and sum(fields.get(name) not in (None, "") for name in command.one_of) != 1:
         raise BadCommandError(f"{command.name} needs one of the fields {' and '.join(command.one_of)}, and not both")
     values |= _parse_fields(command, others, fields)
-    is_sid = RESERVED_PATTERN.fullmatch(str(values.get("session_id", "")))
-    if command is Adopt and is_sid and values["session_id"] != values["customer"]:
-        raise BadCommandError(f"session {NO_SID_RULE}, except for the customer's")
     session_id, command_id, by = (str(values.pop(one.attribute, "")) for one in COMMON_FIELDS)
     return ParsedCommand(command, session_id, command_id, by, values)
 

@@ -129,7 +129,6 @@ EVENTS = {
     "park_overdue": "park timed out",
     "hold_overdue": "a hold reached its limit",
     "call": "call requested: the agent first, then the customer",
-    "adopt": "adoption requested: agent and customer come from another program's conference",
     "participant_joined": "{party} joined the conference",
 }
 AUDIO = {"text": "a message", "url": "a URL"}

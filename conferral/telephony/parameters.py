@@ -145,13 +145,12 @@ def is_label(text: str) -> bool:
 
 
 #: Twilio may ignore the flag without Hold (twilio/twilio-go, issue 259); the party is not on hold.
-CLEARED_END_ON_EXIT = {"hold": False, "end_conference_on_exit": False}
 #: Muting and coaching are one request, so that no one overhears.
 _UPDATES: dict[str, dict[str, Any]] = {
     ParticipantUpdate.HOLD: {"hold": True},
     ParticipantUpdate.UNHOLD: {"hold": False},
     ParticipantUpdate.SET_END_ON_EXIT: {"hold": False, "end_conference_on_exit": True},
-    ParticipantUpdate.CLEAR_END_ON_EXIT: CLEARED_END_ON_EXIT,
+    ParticipantUpdate.CLEAR_END_ON_EXIT: {"hold": False, "end_conference_on_exit": False},
     ParticipantUpdate.MUTE: {"muted": True},
     ParticipantUpdate.UNMUTE: {"muted": False},
     ParticipantUpdate.MONITOR: {"muted": True, "coaching": False},

@@ -10,7 +10,6 @@ from twilio.rest import Client
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import (
     ChangeRecording,
-    ClearEndOnExit,
     CreateCall,
     CreateParticipant,
     Effect,
@@ -140,24 +139,6 @@ class TwilioApi(TwilioQueries):
         inside = self._client.conferences(effect.conference_sid).participants
         return parameters.shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
 
-    async def _clear_end_on_exit(self, effect: ClearEndOnExit) -> None:
-        """Let members leave another program's conference without ending it."""
-        inside = self._client.conferences(effect.conference_sid).participants
-        await self._members_ending_it(effect)
-        for call_sid in effect.call_sids:
-            await send(inside(call_sid).update_async(**parameters.CLEARED_END_ON_EXIT))
-        # The response to an update shows the flag even if it had no effect (twilio/twilio-go, issue 259).
-        if await self._members_ending_it(effect):
-            raise OutcomeUnknownError  # not yet, so it is tried again
-
-    async def _members_ending_it(self, effect: ClearEndOnExit) -> list[str]:
-        """Return who would end the conference; refuse if someone is held or gone."""
-        seen = {one.call_sid: one for one in await participants_in(self._client, effect.conference_sid)}
-        members = [seen[call_sid] for call_sid in effect.call_sids if call_sid in seen]
-        if len(members) < len(effect.call_sids) or any(one.held for one in members):
-            raise ProviderRefusedError
-        return [one.call_sid for one in members if one.end_on_exit]
-
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
         """Play an announcement to one participant or to all."""
         conference = self._client.conferences(effect.conference_sid)
@@ -212,7 +193,6 @@ class TwilioApi(TwilioQueries):
         FindMessage: _find_message,
         UpdateParticipant: _update_participant,
         RedirectCall: _redirect,
-        ClearEndOnExit: _clear_end_on_exit,
         PlayAnnouncement: _play_announcement,
         ChangeRecording: _change_recording,
         HangUpCall: _hang_up,

@@ -3,7 +3,6 @@
 They can't fail and do no I/O: the worker executes the effects after the commit. The table names the functions.
 """
 
-from conferral.statemachine.actions.adoption import *
 from conferral.statemachine.actions.bridge import *
 from conferral.statemachine.actions.commands import *
 from conferral.statemachine.actions.conference import *

@@ -18,7 +18,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bri
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     UNREACHED_DIAL_STATUSES,
-    Adoption,
     CallStatus,
     Opening,
     PartyStatus,
@@ -271,7 +270,6 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 def finish_conversion(draft: Draft, event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.CallsOverdue)
-    draft.change(adoption=Adoption.OVER)
     parties.finish_call(draft, event)
     settle_conference(draft, event)
     begin_queued_commands(draft)
@@ -289,9 +287,8 @@ def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
     """Redirect a leg into the conference.
 
-    It leaves `left_conference`, if given, or the one from which it is adopted.
+    It leaves `left_conference`, if given.
     """
-    adopted_from = draft.session.adopted_from if draft.session.adoption else ""
     effect_id = draft.emit(
         RedirectCall,
         party=party.name,
@@ -301,7 +298,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         label=party.label,
         attempt=2 if draft.session.repair_attempted else 1,
         wait_audio=wait_audio.value,
-        left_conference=left_conference or adopted_from,
+        left_conference=left_conference,
         attributes=draft.session.attributes,
     )
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))

@@ -60,9 +60,9 @@ def finish_command(
 
 
 def finish_call(draft: Draft, _event: Event) -> None:
-    """Report `call` or `adopt`, if there is one, as done: the two talk."""
+    """Report `call`, if there is one, as done: the two talk."""
     for command in draft.session.pending_commands:
-        if command.name in (events.Call.name, events.Adopt.name):
+        if command.name == events.Call.name:
             finish_command(draft, command, CommandStatus.DONE)
 
 

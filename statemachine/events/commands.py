@@ -245,33 +245,6 @@ class Record(Command, frozen=True, kw_only=True):
     say: Hidden[str] = ""
 
 
-class Adopt(Command, frozen=True, kw_only=True):
-    """Take over a call from another program's conference.
-
-    Moves two of its members, who talk to each other there, into a conference of the new session, the agent first. Done
-    when both have joined. That conference goes on without them, and none of its other members is touched.
-    """
-
-    opens_session: ClassVar[bool] = True
-    logged: ClassVar[tuple[str, ...]] = ("conference", "ref")
-
-    session_id: str = ""
-    #: SIDs of their calls.
-    customer: Hidden[str]
-    agent: Hidden[str]
-    #: Its SID; the router finds it if it is empty. Then still empty: one of them is in our conference already.
-    conference: str = ""
-    ref: str = ""
-    #: What the router has read of the calls: their addresses, our number, the direction of the customer's, which
-    #: parties end the conference by leaving it, and whether the agent has a desk.
-    customer_address: Hidden[str] = ""
-    agent_address: Hidden[str] = ""
-    number: Hidden[str] = ""
-    direction: str = "inbound"
-    ending: tuple[str, ...] = ()
-    desk: bool = False
-
-
 class End(Command, frozen=True):
     """End the call for everyone."""
 
@@ -279,6 +252,6 @@ class End(Command, frozen=True):
 #: All commands, in the order of the docs.
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
-    Supervise, Announce, Press, Record, Adopt, End,
+    Supervise, Announce, Press, Record, End,
 )  # fmt: skip
 COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}

@@ -1,6 +1,5 @@
 """Guards: the table's yes-or-no questions, which change nothing."""
 
-from conferral.statemachine.guards.adoption import *
 from conferral.statemachine.guards.calls import *
 from conferral.statemachine.guards.commands import *
 from conferral.statemachine.guards.conference import *

@@ -277,7 +277,7 @@ def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
     """Whether no leg is known to have left the bridge: both still talk."""
     session = draft.session
     is_moving = session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms
-    return not (is_moving or session.adoption)
+    return not is_moving
 
 
 def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:

@@ -8,7 +8,6 @@ from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
 
-OPENS = tuple(command for command in on.COMMANDS if command.opens_session)
 EVERY = tuple(command for command in on.COMMANDS if not command.opens_session)
 NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
@@ -49,11 +48,10 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      ANY,           on.Add,                              when.added_party_was_found,      STAY,                   do.accept_found_party),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
 
-    # call, adopt
-    Row(B,                      ANY,           on.Adopt,                            when.opens_session,              V,                      do.open_adoption),
+    # call
     Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
     Row(B,                      ANY,           on.Call,                             when.opens_session,              STAY,                   do.open_outbound),
-    Row(LIVE|E,                 ANY,           OPENS,                               None,                            STAY,                   refuse("the session already exists")),
+    Row(LIVE|E,                 ANY,           on.Call,                             None,                            STAY,                   refuse("the session already exists")),
 
     # convert
     Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
@@ -76,8 +74,6 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
     # complete, cancel, swap, merge, which have only refusals above; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    # What hangs up an adopted party before it can leave the other program's conference might end that.
-    Row(V,                      ANY,           (on.Remove, on.End),                 when.customer_is_elsewhere,      STAY,                   refuse("the parties are still in the other program's conference")),
     Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
     # After the conversion, the transfer begins as a blind one.

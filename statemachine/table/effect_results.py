@@ -28,13 +28,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T,             ANY, on.EffectSucceeded, when.party_of_dial,                                                        STAY,           do.note_dial_placed),
     Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                              STAY,           do.hang_up_late_dial),
 
-    # ClearEndOnExit: both may leave the other program's conference. The agent is moved first, the customer right after.
-    Row(V,                 ANY, on.EffectSucceeded, when.is_result_of_clearing,                                                STAY,           do.move_adopted_agent),
-    Row(V,                 ANY, NOT_DONE,           when.is_result_of_clearing,                                                E,              do.give_up_adoption),
-    Row(V,                 ANY, on.EffectSucceeded, when.adopted_agent_was_moved,                                              STAY,           (do.note_redirect_ended, do.move_adopted_customer)),
-    Row(V,                 ANY, on.EffectFailed,    (when.customer_is_elsewhere, when.is_result_of(effects.RedirectCall)),     E,              do.give_up_adoption),
-    Row(V,                 ANY, on.EffectFailed,    (when.is_adopting, when.is_result_of(effects.RedirectCall)),               STAY,           (do.note_redirect_ended, do.suspect)),
-
     # RedirectCall: a leg is moved into the conference
     Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                                   STAY,           do.note_redirect_ended),
     Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                                    B,              do.return_to_bridge),
@@ -96,15 +89,10 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while converting
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
-    Row(V,       ANY, on.CallsRead,       when.shows_party_ended_elsewhere,       STAY,              do.note_legs_ended),
-    Row(V,       ANY, on.CallsRead,       when.shows_adopted_agent_late,          E,                 do.give_up_adoption),
-    Row(V,       ANY, on.CallsRead,       when.shows_adopted_agent_missing,       STAY,              do.redirect_missing_leg),
-    Row(V,       ANY, on.CallsRead,       when.customer_is_elsewhere,             STAY,              do.note_legs_ended),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
-    Row(V,       ANY, on.CallsRead,       when.shows_adoption_failed,             E,                 do.give_up_adoption),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(V,       ANY, on.CallsRead,       None,                                   STAY,              do.log_only),
 

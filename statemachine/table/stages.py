@@ -123,11 +123,6 @@ ENDS = tuple(one for one in STAGES if isinstance(one, Row))
 AUTOMATIC: tuple[Row, ...] = (
     #   in            phase       event         when                               to                      do
 
-    # Until the customer of an adoption is moved, the two are left alone in the other program's conference.
-    Row(V,            ANY,        on.Automatic, when.adoption_has_lost_party,      E,                      do.give_up_adoption),
-    Row(V,            ANY,        on.Automatic, when.adoption_is_late,             E,                      do.give_up_adoption),
-    Row(V,            ANY,        on.Automatic, when.adopted_agent_has_joined,     STAY,                   do.move_adopted_customer),
-
     # The leg of an agent with a desk was lost: if the customer is live, the agent is rung again. While a transfer with the
     # agent runs, it goes on meanwhile; if it is over first, the customer waits for the agent.
     Row(V,            ANY,        on.Automatic, when.agent_is_lost,                S.MOVING_CUSTOMER,      do.recall_lost_agent),

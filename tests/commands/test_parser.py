@@ -28,7 +28,6 @@ VALID = {
     "announce": {"say": "Hello"},
     "press": {"party": CALL_SID, "digits": "1w2#"},
     "record": {"action": "pause"},
-    "adopt": {"customer": CALL_SID, "agent": f"CA{'1' * 32}", "conference": f"CF{'2' * 32}", "ref": "T-7"},
 }
 
 
@@ -57,7 +56,7 @@ INVISIBLE = (
     "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
 )
 NAMES = (
-    "add, adopt, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, "
+    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, "
     "retrieve, supervise, swap, transfer, unhold, unmute"
 )
 
@@ -331,10 +330,3 @@ def test_fields_that_are_given_in_another_way_are_left_out_of_a_schema():
     schema = schema_of(Transfer, without=("session", "type"))
     assert schema["required"] == ["to", "mode"]
     assert {"session", "type"}.isdisjoint(schema["properties"])
-
-
-def test_adopted_session_may_have_the_sid_of_the_customers_call_and_no_other() -> None:
-    given = {"type": "adopt", **VALID["adopt"]}
-    assert parse({**given, "session": CALL_SID}).session == CALL_SID
-    refused = refusal({**given, "session": f"CA{'3' * 32}"})
-    assert refused.startswith("session must not have the form of a SID")

@@ -62,9 +62,8 @@ def test_a_flag_may_have_its_fields_value(run, redis, typed, sent):
     assert published(redis)[0].get("muted", "") == sent
 
 
-@pytest.mark.parametrize("typed", [["call", *TYPED["call"]], ["adopt", "--customer", CALL, "--agent", AGENT_CALL]])
-def test_a_new_session_without_an_id_gets_one_that_is_generated(run, redis, typed):
-    assert run(*typed, "--no-wait").code == 0
+def test_a_new_session_without_an_id_gets_one_that_is_generated(run, redis):
+    assert run("call", *TYPED["call"], "--no-wait").code == 0
     assert "session" not in published(redis)[0]
 
 

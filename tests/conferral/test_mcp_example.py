@@ -55,9 +55,9 @@ async def test_it_reads_by_default_and_sends_only_the_commands_that_are_named(co
         failed, answer = await answered(client, "show_log", session=caller.sid)
         assert "assistant" in json.dumps(answer)
         assert "the-owner" not in json.dumps(answer)
-    async with assistant(conferral_stack, "adopt") as client:
-        failed, answer = await answered(client, "adopt", customer=caller.sid, agent=f"CA{0:032}", session="taken-over")
-        assert (failed, answer["session"]) == (False, "taken-over")
+    async with assistant(conferral_stack, "call") as client:
+        failed, answer = await answered(client, "call", customer="client:a", agent="client:b", session="order-7")
+        assert (failed, answer["session"]) == (False, "order-7")
 
 
 async def test_numbers_are_masked_unless_the_setting_says_otherwise(conferral_stack: ConferralStack) -> None:

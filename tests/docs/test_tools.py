@@ -18,8 +18,7 @@ CALL = {"agent": "client:alice", "customer": "+14155550123", "ref": "T-7"}
 
 
 def example(name: str) -> dict[str, object]:
-    opening = {"call": CALL, "adopt": {"customer": f"CA{'1' * 32}", "agent": f"CA{'2' * 32}"}}
-    given = opening.get(name) or {"session": "CA1", **EXAMPLES[name]}
+    given = CALL if name == "call" else {"session": "CA1", **EXAMPLES[name]}
     texts = ("muted", "confirm", "timeout")
     return given | {field: json.loads(given[field]) for field in texts if isinstance(given.get(field), str)}
 

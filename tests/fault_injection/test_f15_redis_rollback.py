@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.statemachine.events import Adopt, Transfer
+from conferral.statemachine.events import Transfer
 from conferral.storage import coordinator as leases
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import Commit
-from conferral.worker.routing.admission import CommandAdmission
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import (
@@ -26,7 +25,6 @@ from tests.fault_injection.redis_rollback import (
     tear,
 )  # fmt: skip
 from tests.flows.flow_helpers import TARGET
-from tests.flows.test_adopt import theirs_in
 from tests.storage.test_commit import SESSION, opened
 from tests.support.redis_server import RedisServer
 from tests.support.stores import commit_store_of
@@ -116,31 +114,4 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         assert (await system.outcome_of(life.transfer_id)).status == "done"
         assert system.dials_to(TARGET) == 1
         await system.until_hears(life.customer, [life.agent, life.target])
-        await all_hang_up(system, outage_s=AWAY_S)
-
-
-@pytest.mark.parametrize("lost", ["its routing", pytest.param("its session", marks=pytest.mark.soak)])
-async def test_fault_16_adopt_whose_session_is_lost_continues(durable_redis, tmp_path, monkeypatch, lost):
-    """The two have been moved: the other program's conference lacks them when the command is decided again."""
-    system, copies = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600), list[Path]()
-    if lost == "its session":
-        copies = copy_before(Adopt, system, durable_redis, tmp_path / "copy")
-    admit = CommandAdmission.admit
-
-    async def copy_and_admit(*given):
-        if not copies and lost == "its routing":
-            copies.append(copy_of(durable_redis, tmp_path / "copy"))
-        await admit(*given)
-
-    monkeypatch.setattr(CommandAdmission, "admit", copy_and_admit)
-    async with system, theirs_in(system) as theirs:
-        agent = await theirs.dial("client:zoe")
-        calls = {"customer": theirs.customer.sid, "agent": agent.sid, "conference": theirs.sid}
-        command_id = await system.begins("adopt", "taken-over", **calls)
-        assert (await system.outcome_of(command_id)).status == "done"
-        await system.until_talk(theirs.customer, agent)
-        restore(durable_redis, copies[0])
-        await system.until("taken-over", state="conferenced")
-        assert (await system.outcome_of(command_id)).status == "done"
-        assert [system.redirects_of(one) for one in (agent, theirs.customer)] == [1, 1]
         await all_hang_up(system, outage_s=AWAY_S)

@@ -95,8 +95,6 @@ async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, na
         everyone_answers(system)
         session = f"order-{name}"
         for fields in TYPED:
-            if fields["type"] == "adopt":  # which needs another program's conference
-                continue
             reported = await ways[name].give({**fields, "session": session})
             kind = fields["type"]
             if kind in REFUSED:
@@ -143,13 +141,6 @@ WHOLE: dict[str, Fields] = {
     "announce": {"url": "https://media.example.com/closing.mp3"},
     "press": {"party": "customer", "digits": "1ww4711#"},
     "record": {"action": "start", "say": "This call is being recorded."},
-    "adopt": {
-        "session": "order-8",
-        "customer": EXAMPLE,
-        "agent": f"CA{'1' * 32}",
-        "conference": f"CF{'2' * 32}",
-        "ref": "desk/8",
-    },
 }
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from conferral.statemachine.effects import (
     ChangeRecording,
-    ClearEndOnExit,
     CreateCall,
     CreateParticipant,
     Dial,
@@ -103,7 +102,7 @@ def words(effect: Effect) -> str:
         RedirectToUrl: "send away", StartRecording: "record", RedirectToVoicemail: "move to voicemail:",
         FindMessage: "find message of",
     }  # fmt: skip
-    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look", ClearEndOnExit: "clear flags"}
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
 
 

@@ -8,7 +8,7 @@ import msgspec
 from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
-from conferral.statemachine.events import EVENTS, Adopt, Call, CallReceived, Press
+from conferral.statemachine.events import EVENTS, Call, CallReceived, Press
 from conferral.statemachine.parts import Attempt, DialOptions, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
@@ -49,7 +49,6 @@ def test_garbage_collection_looks_at_no_record(kind):
     Conclusion("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
     Press(session_id="CA1", party="agent", digits="SECRET"),
     Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
-    Adopt(customer="CA1", agent="CA2", customer_address="SECRET", agent_address="SECRET", number="SECRET"),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
     CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),
 ])  # fmt: skip
@@ -80,7 +79,7 @@ UNUSUAL = {
     "Recording.wanted": "in-progress",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
     "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
-    "CallReceived.direction": "inbound", "Adopt.direction": "inbound",
+    "CallReceived.direction": "inbound",
     "ParticipantJoined.start_on_enter": True, "ParticipantSeen.start_on_enter": True,
 }  # fmt: skip
 

@@ -123,7 +123,7 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story.fires(ReadOverdue).reads(**shown).expect("ended", "end room", "hang up agent")
 
 
-def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_its_own():
+def test_conversion_that_is_taken_up_after_one_that_was_given_up_has_a_repair_of_its_own():
     story = converting()
     story.is_unknown("redirect_call", "agent", story_redirect(story))
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)

@@ -335,7 +335,6 @@ FIELDS = {
     "call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"},
     "retrieve": {"to": BOB}, "add": {"to": BOB, "party": "lawyer"}, "supervise": {"to": BOB, "mode": "whisper"},
     "announce": {"say": "Hello"}, "press": {"party": "customer", "digits": ""}, "record": {"action": "start"},
-    "adopt": {"customer": "CA8", "agent": "CA9", "conference": "CF9"},
     **{name: {"party": "customer"} for name in ("remove", "hold", "unhold", "mute", "unmute")},
 }  # fmt: skip
 SITUATIONS = {

@@ -33,7 +33,6 @@ from conferral.statemachine.parts import (
 )
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
-    Adoption,
     Opening,
     PartyStatus,
     Phase,
@@ -68,7 +67,6 @@ WORDS = (
     WaitAudio,
     SessionMode,
     Opening,
-    Adoption,
 )
 BY_TYPE = {
     str: TEXT,

@@ -12,7 +12,7 @@ from conferral.commands import identity
 from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Adopt, Call, Transfer
+from conferral.statemachine.events import Call, Transfer
 from conferral.storage import command_stream, config, digits
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
@@ -24,7 +24,6 @@ from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.routing import router
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
-from conferral.worker.routing.adoption import AdoptionReader
 from conferral.worker.routing.router import CommandRouter
 from offhook import ACCOUNT_SID
 from tests.support.entries import event_in
@@ -36,7 +35,6 @@ from tests.worker.cores import core_of
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
 NAMES = ConferenceNames(["secret"], "test")
-ADOPT = {"type": "adopt", "customer": CALL_SID, "agent": "CA" + "2" * 32}
 CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
 TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": CUSTOMER}
 
@@ -56,8 +54,7 @@ class Routing:
     def router(self) -> CommandRouter:
         core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
         addresses = CommandAddresses(lambda: FallbackRules(self.names, self.allowed), self.caller_ids)
-        adoptions = AdoptionReader(Twilio("AC1", "token"), "AC1", core)
-        admission = CommandAdmission(core, addresses, adoptions, NAMES, self.limits)
+        admission = CommandAdmission(core, addresses, NAMES, self.limits)
         return CommandRouter(core, BlockingReads(self.blocking), admission, self.owns_router)
 
     async def run(self, until) -> None:
@@ -447,21 +444,3 @@ async def test_press_for_an_unknown_session_keeps_no_digits(routing):
 
     assert (await routing.outcome("c1"))[0] == "rejected"
     assert not await routing.client.exists(routing.keys.digits("c1"))
-
-
-async def test_two_routers_have_the_same_calls_adopted_once(routing, monkeypatch):
-    """The second does not know yet what the first has routed: no session is stored."""
-
-    async def read(_reader: AdoptionReader, event: Adopt) -> Adopt:
-        return event
-
-    monkeypatch.setattr(AdoptionReader, "read", read)
-    await routing.give(**ADOPT, session="first", id="c1")
-    await routing.give(**ADOPT, session="second", id="c2")
-    assert await routing.outcome("c2") == ("rejected", "customer: the call belongs to session first", "")
-    assert [event.command_id for event in await routing.events()] == ["c1"]
-    # It was lost: the calls must not stay with it.
-    await routing.client.expire(routing.keys.call(CALL_SID), 3600)
-    await routing.client.expire(routing.keys.call(ADOPT["agent"]), 3600)
-    await routing.give(**ADOPT, session="third", id="c3")
-    assert sorted(event.command_id for event in await routing.events()) == ["c1", "c3"]

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import EFFECTS, ClearEndOnExit, Effect, EndConference, ReadCalls
+from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE
 from tests.support.metric_values import value_of
@@ -65,7 +65,6 @@ MAKE: dict[type[Effect], Callable[[str], Effect]] = {
         hang_up,
         read,
         lambda name: EndConference(effect_id=name, session_id="S1", conference_sid="CF1"),
-        lambda name: ClearEndOnExit(effect_id=name, session_id="S1", conference_sid="CF1", call_sids=("CA1", "CA2")),
     )
 }
 #: What Twilio answers before it does what is asked.

@@ -23,11 +23,10 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
-from conferral.runtime.text import join_words
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
-from conferral.statemachine.events import COMMANDS, Call
+from conferral.statemachine.events import Call
 from conferral.statemachine.ids import safe_id
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
@@ -41,8 +40,6 @@ from conferral.webhooks.api.models import IssuedToken
 from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id, last_event_id_of, wants_stream
 from conferral.webhooks.api.streams import EventStreams
 
-#: Commands that open a session.
-_OPENING = tuple(command.name for command in COMMANDS if command.opens_session)
 #: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
 TTL_S = 3600
 
@@ -190,12 +187,10 @@ class Handlers:
         return session_id
 
     async def call(self, request: ApiRequest) -> web.Response:
-        """Submit a command that opens a session: `call` by default."""
-        kind = request.body.get("type", Call.name)
-        if kind not in _OPENING:
-            words = join_words(_OPENING, "or")
-            raise RequestError(ErrorType.INVALID, f"type must be {words}: POST other commands to /sessions/ID/commands")
-        command = await self.submit(parsed_command(request, type=kind), request.token)
+        """Submit a `call`, which opens a session."""
+        if request.body.get("type", Call.name) != Call.name:
+            raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
+        command = await self.submit(parsed_command(request, type=Call.name), request.token)
         return response(202, models.SessionAccepted(command=command.command_id, session=session_of(command)))
 
     async def submit_command(self, request: ApiRequest) -> web.Response:
@@ -203,8 +198,8 @@ class Handlers:
         named = request.path["session"]
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
-        if (kind := request.body.get("type")) in _OPENING:
-            raise RequestError(ErrorType.INVALID, f"{kind} opens a session: POST it to /sessions")
+        if request.body.get("type") == Call.name:
+            raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         command = await self.submit(parsed_command(request, session=named), request.token)
         return await self.answer_command(request, command)
 

@@ -9,7 +9,7 @@ from conferral.commands.field_values import FLAG, RING_TIME, SENDER
 from conferral.commands.parser import optional_schema, schema_of
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
-from conferral.statemachine.events import Call, Command
+from conferral.statemachine.events import Command
 from conferral.statemachine.states import Phase, TransferMode
 from conferral.webhooks.api import models
 from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
@@ -118,10 +118,12 @@ def _body(route: Route) -> dict[str, Any]:
         return {"$ref": _REF + route.body.__name__}
     assert route.body is not None
     refs = {command.name: _REF + command_name(command) for command in route.body}
-    schema: dict[str, Any] = {"oneOf": [{"$ref": ref} for ref in refs.values()]}
-    if Call not in route.body:  # which needs no `type`
-        schema["discriminator"] = {"propertyName": "type", "mapping": refs}
-    return schema
+    if len(refs) == 1:
+        return {"$ref": refs.popitem()[1]}
+    return {
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "type", "mapping": refs},
+    }
 
 
 def command_name(command: type[Command]) -> str:
@@ -166,7 +168,7 @@ def _schemas() -> dict[str, Any]:
     for route in ALL_ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:
-                schema = schema_of(command, without=route.body_without, needs_type=command is not Call)
+                schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)
                 schema["properties"]["by"] = {**optional_schema(SENDER), "description": _BY}
                 for name, form in _SHARED.items():
                     for one in schema["properties"].values():

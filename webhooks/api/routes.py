@@ -10,7 +10,7 @@ from msgspec.structs import fields
 
 from conferral.runtime.web.json_requests import STATUS
 from conferral.runtime.web.tokens import Permission
-from conferral.statemachine.events import COMMANDS, Command
+from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.statemachine.record import BaseRecord
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
@@ -110,10 +110,10 @@ ROUTES = (
         hdrs.METH_POST,
         "/sessions",
         "call",
-        "Call an agent, then a customer, or adopt a call",
-        "Publishes a command that opens a session: `call`, or with `type` `adopt` that. The fields are the command's.",
+        "Call an agent, then a customer",
+        "Publishes the command `call`, which opens a session. The fields are the command's.",
         {202: ResponseSpec(models.SessionAccepted, "The command has been published")},
-        body=tuple(command for command in COMMANDS if command.opens_session),
+        body=(Call,),
         permission=None,
         more_error_types=(ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
@@ -165,7 +165,7 @@ ROUTES = (
             202: ResponseSpec(models.CommandAccepted, "Published; no outcome yet"),
         },
         query=(WAIT,),
-        body=tuple(command for command in COMMANDS if not command.opens_session),
+        body=tuple(command for command in COMMANDS if command is not Call),
         body_without=("session",),
         permission=None,
         more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.ID_CONFLICT, ErrorType.FULL),

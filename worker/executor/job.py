@@ -49,8 +49,6 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.CreateCall: RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10),
     # A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
     effects.UpdateParticipant: RetryPolicy(deadline_s=4, request_timeout_s=2),
-    # Two updates and a read. The two still talk; safe to repeat.
-    effects.ClearEndOnExit: RetryPolicy(deadline_s=8, request_timeout_s=5),
     # At most once, like a dial, but other effects of its session wait behind it.
     effects.PlayAnnouncement: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),
     effects.RedirectToVoicemail: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),

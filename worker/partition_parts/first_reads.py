@@ -19,7 +19,6 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
-    Adopt,
     Call,
     CallReceived,
     CallsRead,
@@ -49,7 +48,7 @@ READS_PAUSE_S = 0.25
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
 WAITING_MAX = 10_000
-_OPENING_EVENTS = (CallReceived, ClientCallReceived, Adopt, Call)
+_OPENING_EVENTS = (CallReceived, ClientCallReceived, Call)
 
 
 class FirstReads:
@@ -151,9 +150,7 @@ class FirstReads:
         """
         session_id = event.session_id
         if session_id not in self._unread:
-            # The router appends it again if Redis has lost that it did. Its calls may have been moved by then.
-            may_be_repeated = isinstance(event, Adopt) and event.occurred_at_ms <= self._lease.claimed_at_ms
-            if not (self._is_old(entry) or may_be_repeated):
+            if not self._is_old(entry):
                 return True
             if isinstance(event, _OPENING_EVENTS):
                 # Redis lacks the session's beginning, and may hold what followed.

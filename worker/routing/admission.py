@@ -11,7 +11,7 @@ import structlog
 from conferral.commands import identity
 from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
-from conferral.statemachine.events import DIAL_LIMIT, Adopt, Call, Command, DialCommand, Press, Supervise, Transfer
+from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Press, Supervise, Transfer
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
 from conferral.statemachine.session import AGENT, SUPERVISOR
@@ -26,7 +26,6 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry, pa
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore, report_refused_dials
 from conferral.worker.routing.addresses import CommandAddresses, without_destinations
-from conferral.worker.routing.adoption import AdoptionReader, HeldMemberError
 
 log = structlog.get_logger()
 
@@ -38,7 +37,6 @@ class CommandAdmission:
         self,
         core: WorkerCore,
         addresses: CommandAddresses,
-        adoptions: AdoptionReader,
         conference_names: ConferenceNames,
         dial_limits: DialLimits,
     ) -> None:
@@ -46,7 +44,6 @@ class CommandAdmission:
         self._keys = core.keys
         self._metrics = core.metrics
         self._addresses = addresses
-        self._adoptions = adoptions
         self._conference_names = conference_names
         self._dial_limits = dial_limits
 
@@ -85,15 +82,6 @@ class CommandAdmission:
             event = replace(event, refused=refused)
         if event.opens_session and parsed.session:
             event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
-        if isinstance(event, Adopt):
-            try:
-                event = await self._adoptions.complete(event)
-            except BadCommandError as error:
-                await self._reject(command_id, "", str(error))
-                return
-            except HeldMemberError as error:
-                await self._reject(command_id, "", str(error), CommandStatus.FAILED)
-                return
         if isinstance(event, Press):
             await ask(self._client, *digits.keep(self._keys, command_id, event.digits))
             event = replace(event, digits="")
@@ -187,10 +175,8 @@ class CommandAdmission:
         if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
             await self._reject(command_id, claimed, reason)
 
-    async def _reject(
-        self, command_id: str, session: str, reason: str, status: CommandStatus = CommandStatus.REJECTED
-    ) -> None:
-        report = CommandReport(command_id, status, reason)
+    async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
         await report_command(self._client, self._keys, session, report)
         log.info("command_rejected", command_id=command_id, reason=reason)
 

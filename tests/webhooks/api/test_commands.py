@@ -73,7 +73,7 @@ async def asked(client, command_id):
 
 
 def test_there_is_an_example_of_every_command():
-    assert {*EXAMPLES, "call", "adopt"} == set(COMMANDS_BY_NAME)
+    assert {*EXAMPLES, "call"} == set(COMMANDS_BY_NAME)
 
 
 @pytest.mark.parametrize("named", ["CS1", "14155550199"])
@@ -111,10 +111,9 @@ async def test_sender_that_could_be_taken_for_a_token_or_breaks_a_line_is_refuse
     [
         (COMMANDS, {"type": "end", "session": CALLER}, 'unexpected field "session": the path names the session'),
         (COMMANDS, {"type": "call", "agent": "client:a"}, "call opens a session: POST it to /sessions"),
-        (COMMANDS, {"type": "adopt", "agent": "CA1"}, "adopt opens a session: POST it to /sessions"),
         (f"{COMMANDS}?wait=61", {"type": "end"}, "wait must be seconds, 0 to 60"),
-        ("/sessions", {"type": "end"}, "type must be call or adopt: POST other commands to /sessions/ID/commands"),
-        ("/sessions", {"type": ["call"]}, "type must be call or adopt: POST other commands to /sessions/ID/commands"),
+        ("/sessions", {"type": "end"}, "type must be call: POST other commands to /sessions/ID/commands"),
+        ("/sessions", {"type": ["call"]}, "type must be call: POST other commands to /sessions/ID/commands"),
         (
             "/sessions",
             {"agent": "client:a"},

@@ -107,10 +107,9 @@ def test_each_operation_takes_and_answers_what_clients_rely_on():
     assert {name: shape_of(one) for name, one in operations().items()} == expected
     assert [name for name, one in operations().items() if one.get("security") == []] == ["describe_http"]
     (body,) = operations()["call"]["requestBody"]["content"].values()
-    # A call needs no `type`: only the fields distinguish it from an adoption.
-    assert body["schema"] == {"oneOf": [{"$ref": f"#/components/schemas/{one}Command"} for one in ("Call", "Adopt")]}
+    assert body["schema"] == {"$ref": "#/components/schemas/CallCommand"}
     schemas = HTTP["components"]["schemas"]
-    assert [("type" in schemas[f"{one}Command"]["required"]) for one in ("Call", "Adopt")] == [False, True]
+    assert [("type" in schemas[f"{one}Command"]["required"]) for one in ("Call", "End")] == [False, True]
 
 
 def test_every_refusal_is_described_with_the_headers_it_needs():

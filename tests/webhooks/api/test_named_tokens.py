@@ -53,7 +53,6 @@ def body_of(command):
     fields = {name: value for name, value in VALUES.items() if name in command.__struct_fields__}
     fields |= {"mode": MODES[command.name]} if command.name in MODES else {}
     fields |= {"digits": "1"} if command.name == "press" else {}
-    fields |= {"customer": f"CA{'1' * 32}", "agent": f"CA{'2' * 32}"} if command.name == "adopt" else {}
     return {"type": command.name, **fields} | ({"party": "guest"} if command.name == "add" else {})
 
 
