@@ -149,7 +149,6 @@ class PendingCommand(BaseRecord, frozen=True):
     #: `add`: the party joins muted.
     muted: bool = False
     url: Hidden[str] = ""
-    #: `record` has none anymore once it was said.
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
     is_queued: bool = False

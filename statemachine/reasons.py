@@ -129,8 +129,6 @@ def is_label_of_dial(session: Session, label: str) -> bool:
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
 NO_AGENT_TO_COACH = "there is no agent to whisper to"
 NO_ONE_HEARS = "no one is there to hear it"
-NOT_ALL_HEAR = "a party on hold would not hear the sentence"
-RECORDING_ALREADY = "already recording"
 #: Of `press`.
 CANT_HEAR = "the party is on hold, waiting, or leaving"
 #: Of `transfer`, `park`, and `retrieve`.

@@ -22,7 +22,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "supervise": ("--to client:dave --mode monitor", "--to client:dave --mode whisper"),
     "announce": ('--say "This call is being recorded."', "--url https://media.example.com/closing.mp3"),
     "press": ("--party target --digits 2", "--party bank --digits 1ww4711#"),
-    "record": ("--action start", '--action start --say "This call is being recorded."'),
+    "record": ("--action start", "--action pause"),
     "end": ("", "--yes"),
 }
 #: The same for commands without any.

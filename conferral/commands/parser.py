@@ -105,7 +105,6 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     },
     Record: {
         "action": (values.RECORD_ACTION, "what to do with the recording"),
-        "say": (values.SPOKEN, "with start: message to say to everyone before the recording begins"),
     },
 }
 

@@ -7,19 +7,11 @@ from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, restore_end_on_exit, suspect
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
-from conferral.statemachine.actions.recording import start_recording
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.reasons import (
-    CANT_HEAR,
-    LAST_UNHELD,
-    NO_AGENT_TO_COACH,
-    NO_ONE_HEARS,
-    NOT_ALL_HEAR,
-    RECORDING_ALREADY,
-)
+from conferral.statemachine.reasons import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -54,8 +46,6 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
         return {"party": event.party, "to": event.to, "muted": event.muted, "options": dial_options(event)}
     if isinstance(event, events.Supervise):
         return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
-    if isinstance(event, events.Record):
-        return {"say": event.say}
     return {"url": event.url, "say": event.say} if isinstance(event, events.Announce) else {}
 
 
@@ -127,8 +117,6 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
 
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
-    if command.name == events.Record.name and _refuse_recording(draft, command):
-        return
     hearers = guards.hearers(draft.session, command)
     if not hearers:
         if guards.command_result(draft, command) is None:  # else, finish_commands reports that the party has left
@@ -136,9 +124,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
             finish_command(draft, command, CommandStatus.FAILED, reason)
         return
     timeout_ms = draft.policy.press_timeout_ms if command.party else draft.policy.announce_timeout_ms
-    # Before a recording, everyone hears it; an announcement is kept from those who wait.
-    to_all = command.name == events.Record.name or len(hearers) == len(draft.session.participants)
-    plays_to_each = command.party or not to_all  # else, once to the conference
+    plays_to_each = command.party or len(hearers) < len(draft.session.participants)  # else, once to the conference
     effects = tuple(
         draft.emit(
             PlayAnnouncement,
@@ -169,20 +155,8 @@ def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> No
         finish_command(draft, command, CommandStatus.FAILED, reason)
     elif rest:
         change_command(draft, command, playing_to=rest)
-    elif command.name != events.Record.name:
+    else:
         finish_command(draft, command, CommandStatus.DONE)
-    elif not _refuse_recording(draft, command):
-        start_recording(draft, event)
-        started = (guards.recording_of(draft.session).update_effect_id,)
-        change_command(draft, command, say="", playing_to=(), due_ms=0, effects=started)
-
-
-def _refuse_recording(draft: Draft, command: PendingCommand) -> bool:
-    """Fail a `record` if not everyone would know, or something records."""
-    unheard, recorded = guards.someone_is_held(draft.session), guards.is_recorded(draft.session)
-    if unheard or recorded:
-        finish_command(draft, command, CommandStatus.FAILED, NOT_ALL_HEAR if unheard else RECORDING_ALREADY)
-    return unheard or recorded
 
 
 def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:

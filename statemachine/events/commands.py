@@ -234,15 +234,13 @@ class Record(Command, frozen=True, kw_only=True):
     """Start, pause, resume, or stop a recording.
 
     Makes a dual-channel recording of the customer's call. If the conference is recorded from its start, the command
-    controls that recording. `start` with `say` says a message to everyone first, for which a bridged call is converted;
-    if it can't be played to all, nothing is recorded.
+    controls that recording.
     """
 
     logged: ClassVar[tuple[str, ...]] = ("action",)
     variants: ClassVar = ("action", tuple(action.value for action in RecordAction))
 
     action: str
-    say: Hidden[str] = ""
 
 
 class End(Command, frozen=True):

@@ -2,7 +2,6 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Press, Record, RecordingChanged, Supervise
-from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording
@@ -150,7 +149,7 @@ def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
 
 def is_played(command: PendingCommand) -> bool:
     """Whether the command plays an announcement, to all or of digits to one."""
-    return command.name in (Announce.name, Press.name) or bool(command.say)
+    return command.name in (Announce.name, Press.name)
 
 
 def playing_command(session: Session) -> PendingCommand | None:
@@ -309,44 +308,8 @@ def is_not_recorded(draft: Draft, event: Record) -> bool:
 
 
 def is_changing_recording(draft: Draft, _event: Record) -> bool:
-    """Whether a recording request is still open, or a sentence before one."""
-    says = any(command.name == Record.name for command in draft.session.pending_commands)
-    return says or bool(recording_of(draft.session).pending_update)
-
-
-def says_first(_draft: Draft, event: Record) -> bool:
-    """Whether a sentence comes before the recording."""
-    return bool(event.say)
-
-
-def says_without_start(_draft: Draft, event: Record) -> bool:
-    """Whether the command has a sentence, but starts no recording."""
-    return bool(event.say) and event.action != RecordAction.START
-
-
-def says_once_recorded(draft: Draft, event: Record) -> bool:
-    """Whether the conference will be recorded before it hears the sentence."""
-    return says_first(draft, event) and draft.session.attributes.record == "true"
-
-
-def says_in_bridge(draft: Draft, event: Record) -> bool:
-    """Whether a bridge must be converted, so that both hear a sentence."""
-    return says_first(draft, event) and is_connected(draft, event)
-
-
-def says_over_announcement(draft: Draft, event: Record) -> bool:
-    """Whether something else is playing."""
-    return says_first(draft, event) and playing_command(draft.session) is not None
-
-
-def says_to_some(draft: Draft, event: Record) -> bool:
-    """Whether not everyone would hear the sentence."""
-    return says_first(draft, event) and someone_is_held(draft.session)
-
-
-def someone_is_held(session: Session) -> bool:
-    """Whether a participant is on hold, or soon."""
-    return any(one.held or one.desired_hold for one in session.participants)
+    """Whether a recording request is still open."""
+    return bool(recording_of(draft.session).pending_update)
 
 
 def would_record_consult(draft: Draft, event: Record) -> bool:

@@ -89,7 +89,7 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
     # An open command decides itself who is on hold, or plays something.
-    if any(one.party == party.name or one.name == events.Announce.name or one.say for one in session.pending_commands):
+    if any(one.party == party.name or one.name == events.Announce.name for one in session.pending_commands):
         return None
     if session.phase is Phase.PARKED:
         return None if _held_for_park(session) else party  # the two will talk

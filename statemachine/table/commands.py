@@ -134,18 +134,10 @@ COMMANDS: tuple[Row, ...] = (
 
     # record
     Row(T,                      CONSULT,       on.Record,                           when.would_record_consult,       STAY,                   refuse("agent and target are talking without the customer")),
-    Row(LIVE,                   ANY,           on.Record,                           when.says_without_start,         STAY,                   refuse("only start has a sentence")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      STAY,                   refuse("another change to the recording is in progress")),
-    Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse(reasons.RECORDING_ALREADY)),
+    Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse("already recording")),
     Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse("the conference's recording was stopped and can't be restarted")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            STAY,                   refuse("not recording")),
-    # A sentence to all needs the conference. If that is recorded from its start, the recording would begin first.
-    Row(B|V,                    ANY,           on.Record,                           when.says_once_recorded,         STAY,                   refuse(reasons.RECORDING_ALREADY)),
-    Row(B,                      ANY,           on.Record,                           when.says_in_bridge,             V,                      (do.queue_command, do.begin_conversion)),
-    Row(V|C|T,                  ANY,           on.Record,                           when.says_over_announcement,     STAY,                   refuse("another announcement is playing")),
-    Row(V,                      ANY,           on.Record,                           when.says_first,                 STAY,                   do.queue_command),
-    Row(C|T,                    ANY,           on.Record,                           when.says_to_some,               STAY,                   refuse(reasons.NOT_ALL_HEAR)),
-    Row(C|T,                    ANY,           on.Record,                           when.says_first,                 STAY,                   do.begin_command),
     Row(B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
     Row(V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
 

@@ -140,7 +140,7 @@ WHOLE: dict[str, Fields] = {
     "supervise": {"to": DAVE, "mode": "whisper", **DIAL},
     "announce": {"url": "https://media.example.com/closing.mp3"},
     "press": {"party": "customer", "digits": "1ww4711#"},
-    "record": {"action": "start", "say": "This call is being recorded."},
+    "record": {"action": "start"},
 }
 
 
@@ -189,7 +189,6 @@ WRONG: dict[str, tuple[str, ...]] = {
     "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 65),
-    "conference": ("CF1", BELL),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),
     "params": ("name", "name=Ada L.", "name=%07", f"name={LONG}{LONG}"),
     "url": ("ftp://media.example.com/a.mp3", "media.example.com", "http://" + "x" * 2_000),

@@ -134,7 +134,6 @@ _HELD = {name: make for name, make in _OF_PARTIES.items() if "mute" not in name}
 _SUPERVISE = {mode: command(Supervise, to=CHIEF, mode=mode) for mode in ("monitor", "whisper", "barge")}
 _PRESS = {f"press {party}": command(Press, party=party, digits="") for party in (CUSTOMER_PARTY, AGENT_PARTY)}
 _RECORD = {f"record {action}": command(Record, action=action) for action in ("start", "pause", "resume", "stop")}
-_SAY_RECORD = {"record say": command(Record, action="start", say="Hello"), "announce": command(Announce, say="Hello")}
 _ADD_MUTED = {
     "add muted": command(Add, to=LAWYER, party="lawyer", muted=True),
     "unmute": command(Unmute, party="lawyer"),
@@ -237,8 +236,6 @@ ALL: tuple[Flow, ...] = (
     _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
     _flow("press", "one party gets digits", "room", "press customer", {**_PRESS, **_OF_PARTIES}),
     _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
-    _flow("record-say", "the same after a sentence to all", "bridged", "record say",
-          {**_RECORD, **_SAY_RECORD, **_HELD}),
     Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_CONFERENCE, first="consult",
          commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_TARGET_MAY, settings={"CONFERRAL_RECORD": "true"}),
     Flow("waiting", "a caller waits in a conference for the agent", begins="conference", phones={AGENT: _ANSWERS},

@@ -65,8 +65,8 @@ class Orders(Scenario):
     def press(self, party: str, command_id: str = "press-1") -> "Orders":
         return cast("Orders", self.command(Press, command_id, party=party, digits=""))
 
-    def record(self, action: str, command_id: str = "", say: str = "") -> "Orders":
-        return cast("Orders", self.command(Record, command_id or f"record-{action}", action=action, say=say))
+    def record(self, action: str, command_id: str = "") -> "Orders":
+        return cast("Orders", self.command(Record, command_id or f"record-{action}", action=action))
 
     # ---- callbacks -----------------------------------------------------------------------------------------------
 

@@ -106,11 +106,6 @@ async def record(flow: Flow) -> None:
         await flow.command("record", BOTH, action=action)
 
 
-async def record_say(flow: Flow) -> None:
-    await flow.talking()
-    await flow.command("record", BOTH, action="start", say="This call is being recorded.")
-
-
 async def record_consult(flow: Flow) -> None:
     await flow.talking()
     await flow.command("convert", BOTH)
@@ -141,7 +136,6 @@ CONFERENCE_FLOWS: dict[str, Drawn] = {
     "press": Drawn(press, {**TWO, BOB: "Bank"}, speed=5),
     "supervise": Drawn(supervise, {**TWO, DAVE: "Supervisor"}),
     "record": Drawn(record, TWO),
-    "record-say": Drawn(record_say, TWO, speed=5),
     "record-consult": Drawn(record_consult, THREE, directory="record = true"),
     "after": Drawn(after, TWO, speed=5, policy={"lone_grace_ms": 500}, directory='after = "{survey}"'),
 }

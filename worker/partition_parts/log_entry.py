@@ -24,7 +24,6 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
     PartyCommand,
-    Record,
     Transfer,
 )
 from conferral.statemachine.session import AGENT, Session
@@ -203,8 +202,6 @@ def _command_details(command: Command, session: Session) -> dict[str, Any]:
         case PartyCommand():
             named = session.parties.get(command.party) or session.find_party(call_sid=command.party)
             return {"party": named.name} if named is not None else {}
-        case Record() if command.say:
-            return {"audio": "text"}
         case Announce():
             return {"audio": "text" if command.say else "url"}
         case _:
