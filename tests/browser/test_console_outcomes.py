@@ -5,13 +5,13 @@ import re
 from playwright.async_api import expect
 
 from conferral.operations.dead_letters import UNDELIVERED
-from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
+from conferral.storage import coordinator
 from tests.browser.browser_actions import signed_in
 from tests.conferral.cli_helpers import CALL, KEYS
 from tests.support.owners import owned_by
 
 
-async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, console, windows):
+async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, console, windows, monkeypatch):
     ids = [
         redis.xadd(KEYS.outcomes, {"id": f"o{number}", "kind": kind, "result": result, "session": CALL})
         for number, (kind, result) in enumerate([("transfer", "failed"), ("session", "ended")])
@@ -19,9 +19,8 @@ async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, co
     redis.zadd(KEYS.undelivered, dict.fromkeys(ids, 1))
     redis.hset(KEYS.sending_state, mapping={"position": ids[1], "stopped_at": redis.time()[0] * 1000})
     page = await signed_in(windows, console)
-    # As long as possible before it counts as dead.
-    renewed_at_ms = redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500
-    redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", renewed_at_ms))
+    monkeypatch.setattr(coordinator, "SHOWN_DEAD_AFTER_MS", 600_000)  # the owner renews nothing here
+    redis.hset(KEYS.owners, coordinator.OUTCOMES, owned_by("w1", redis.time()[0] * 1000))
     await page.get_by_role("link", name=re.compile("^Health")).click()
     await expect(page.get_by_text("outcomes: the receiver responded with 410")).to_be_visible()
     await expect(page.get_by_text("undelivered")).to_have_count(1)  # said once
