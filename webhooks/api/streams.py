@@ -239,7 +239,8 @@ class OpenStreams(Generic[_R]):
         if len(self._open) >= self._max or len(own) >= own_max:
             self._metrics.streams_refused.inc()
             count, of = (len(own), f" {self._own}") if len(own) >= own_max else (len(self._open), "")
-            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{count} event streams are already open{of}")
+            streams = "1 event stream is" if count == 1 else f"{count} event streams are"
+            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{streams} already open{of}")
         self._open[reader] = None
         self._gauge.set(len(self._open))
         try:

@@ -183,7 +183,7 @@ async def test_streams_of_all_agents_are_limited(open_desks, monkeypatch):
     async with desks.events(await desks.bearer()) as stream:
         await first_sessions(stream)
         refusal = await desks.refusal("GET", "/desk/events", await desks.bearer("dave"))
-        assert refusal == (503, "1 event streams are already open")
+        assert refusal == (503, "1 event stream is already open")
 
 
 async def test_a_stream_whose_other_end_sleeps_is_ended_by_the_system():
