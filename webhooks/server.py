@@ -39,13 +39,14 @@ class Health:
 
     async def warnings(self) -> list[str]:
         """Return what may lose calls or results, though Redis takes writes."""
+        found = [self._schema.contradiction] if self._schema.contradiction else []
         if await self._redis_error():
-            return []
+            return found
         try:
             async with store_timeout(READY_DEADLINE_S):
-                return await self._store.warnings()
+                return [*found, *await self._store.warnings()]
         except StoreError:
-            return []
+            return found
 
     async def _read_redis_error(self) -> str:
         try:

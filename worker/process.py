@@ -155,7 +155,7 @@ class Worker:
             problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
-        return [*found, *filter(None, [problem, self._config.problem])]
+        return [*found, *filter(None, [problem, self.schema.contradiction])]
 
     async def _wait_for_config(self, stop: asyncio.Event) -> None:
         """Wait until Redis has our configuration, or the stop."""

@@ -44,6 +44,8 @@ class SchemaVersion:
         #: Another than `SCHEMA_VERSION` only in a test.
         self.supported = supported
         self.written = supported
+        #: Why Redis differs from what the process started with, and keeps; empty if it doesn't.
+        self.contradiction = ""
 
     @property
     def is_too_new(self) -> bool:
@@ -105,31 +107,34 @@ class AgreedConfig:
         self._prefix, self._partitions, self._account_sid = prefix, partitions, account_sid
         self._schema = schema
         self._has_agreed = False
-        #: Why Redis differs from what the process started with, and keeps; empty if it doesn't.
-        self.problem = ""
 
     async def ensure(self) -> None:
         """Compare; raise SettingsError only until both have agreed once.
 
-        Someone may write anything there. A running process must not end because of it.
+        Someone may write anything there. A running process must neither end nor be idle because of it.
         """
-        problem = ""
+        schema, problem = self._schema, ""
         try:
-            self._schema.written = await ensure(
+            found = await ensure(
                 self._client,
                 self._prefix,
                 self._partitions,
                 account_sid=self._account_sid,
-                schema_version=self._schema.writes_at,
+                schema_version=schema.writes_at,
             )
         except SettingsError as error:
             if not self._has_agreed:
                 raise
             problem = str(error)
-        self._has_agreed = True
-        if problem != self.problem and problem:
+        else:
+            if self._has_agreed and found > schema.supported:
+                problem = f"{config_key(self._prefix)}: {newer_schema(found, schema.supported)}"
+            else:
+                schema.written = found
+                self._has_agreed = not schema.is_too_new
+        if problem != schema.contradiction and problem:
             log.error("config_contradicted", reason=problem)
-        self.problem = problem
+        schema.contradiction = problem
 
 
 def account_digest(account_sid: str) -> str:

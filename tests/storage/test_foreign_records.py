@@ -120,10 +120,12 @@ async def test_process_that_another_program_wrote_blocks_no_registration(client,
 @pytest.mark.parametrize("field", ["partitions", "account", "schema"])
 @pytest.mark.parametrize("value", ["abc", b"\xff", DIGITS])
 async def test_running_process_keeps_its_settings_and_only_a_start_refuses(client, keys, field, value):
-    def made() -> config.AgreedConfig:
-        return config.AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, config.SchemaVersion())
+    schema = config.SchemaVersion()
 
-    running = made()
+    def made(schema: config.SchemaVersion) -> config.AgreedConfig:
+        return config.AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
+
+    running = made(schema)
     await running.ensure()
     kept = await client.hget(keys.config, field)
     await client.hset(keys.config, field, value)
@@ -131,9 +133,25 @@ async def test_running_process_keeps_its_settings_and_only_a_start_refuses(clien
         for _ in range(3):
             await running.ensure()
     assert [line["event"] for line in lines] == ["config_contradicted"]
-    assert keys.config in running.problem
+    assert keys.config in schema.contradiction
     with pytest.raises(SettingsError, match=keys.config):
-        await made().ensure()
+        await made(config.SchemaVersion()).ensure()
     await client.hset(keys.config, field, kept)
     await running.ensure()
-    assert running.problem == ""
+    assert schema.contradiction == ""
+
+
+async def test_schema_version_of_another_program_idles_no_running_process(client, keys):
+    schema = config.SchemaVersion()
+    running = config.AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
+    await running.ensure()
+    await client.hset(keys.config, "schema", 99)
+    with capture_logs() as lines:
+        for _ in range(3):
+            await running.ensure()
+    assert [line["event"] for line in lines] == ["config_contradicted"]
+    assert (schema.written, schema.problem) == (config.SCHEMA_VERSION, "")
+    assert schema.contradiction.startswith(f"{keys.config}: Redis has schema version 99")
+    await client.hset(keys.config, "schema", config.SCHEMA_VERSION)
+    await running.ensure()
+    assert schema.contradiction == ""

@@ -84,6 +84,18 @@ async def test_concurrent_polls_query_redis_and_the_metrics_once(client, webhook
     assert (redis_error.await_count, exposition.call_count) == (1, 1)
 
 
+async def test_configuration_that_another_program_changed_is_a_warning(webhook_store):
+    schema = SchemaVersion()
+    schema.contradiction = "conferral:config was set up with 8"
+    webhook_store.warning_lines = ["conferral:dead takes no entries"]
+    health = webhooks_server.Health(webhook_store, schema)
+
+    assert await health.problems() == []
+    assert await health.warnings() == [schema.contradiction, *webhook_store.warning_lines]
+    webhook_store.away = True
+    assert await webhooks_server.Health(webhook_store, schema).warnings() == [schema.contradiction]
+
+
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(webhook_store):
     schema = SchemaVersion(supported=1)
     schema.written = 2
