@@ -12,6 +12,7 @@ from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.support.people import AGENT_PHONE
 
 #: How many have left later when a party is forgotten, and how many calls are recognized afterwards.
 LATER_DEPARTURES_MAX, FORMER_CALLS_MAX = 20, 100
@@ -119,6 +120,15 @@ def test_targets_of_earlier_transfers_stay_and_their_numbers_are_not_given_twice
     assert story.session.targets == ()
     reasons = [story.session.parties[f"target-{number}"].left_reason for number in (1, 2, 3, 4)]
     assert reasons == ["participant_hung_up", "busy", "busy", "participant_hung_up"]
+
+
+def test_target_that_is_still_leaving_is_no_target_of_the_next_place():
+    story = dialing("consult", BOB, CAROL, policy=Policy(fallback=AGENT_PHONE)).placed("target-1").placed("target-2")
+    story.takes_part("target-1").expect("transferring", "hang up target-2")
+    story.leaves("agent").expect("transferring", "unhold customer")
+    story.leaves("target-1").expect("transferring", "dial target", phase="fallback")
+    assert [party.name for party in story.session.targets] == ["target"]
+    assert story.session.parties["target-2"].is_leaving  # its phone may still ring
 
 
 def test_fallback_fails_for_its_own_reason_and_the_target_stays():

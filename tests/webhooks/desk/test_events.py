@@ -177,6 +177,13 @@ async def test_a_fourth_stream_of_an_agent_ends_the_oldest_that_is_not_the_regis
             assert (await next_of(opened[desk], "presence"))["status"] == "away"
 
 
+async def test_a_stream_ends_with_its_tokens_hour(desks):
+    async with desks.events(await desks.bearer()) as stream:
+        await first_sessions(stream)
+        desks.clock.ahead_s = 3_601
+        assert await stream.rest_of_events() == []
+
+
 async def test_streams_of_all_agents_are_limited(open_desks, monkeypatch):
     monkeypatch.setattr(feed, "STREAMS_MAX", 1)
     desks = await open_desks()
