@@ -11,9 +11,9 @@ from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import LIMITS, TABLE, UNSETTLED, Transition, unsettled
 from conferral.statemachine.table.row import Stage
 from conferral.statemachine.table.stages import Limit
-from conferral.statemachine.table.unsettled import ALONE, OTHERS, Unsettled
+from conferral.statemachine.table.unsettled import ALONE, OTHERS, OVERHEARD, Unsettled
 
-_PAUSES = {"alone": ALONE, "others": OTHERS}
+_PAUSES = {"alone": ALONE, "overheard": OVERHEARD, "others": OTHERS}
 _GENERATED = "<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->"
 _HEAD = f"""\
 {_GENERATED}
@@ -46,7 +46,7 @@ _UNSETTLED = """\
 
 {theory}
 
-`alone` pauses are {alone} s, then {last} s; the others {others} s, then {last} s.
+`alone` pauses are {alone} s, `overheard` ones {overheard} s, the others {others} s; then {last} s.
 
 | In | What | Due | Again | Why |
 | --- | --- | --- | --- | --- |
@@ -149,7 +149,8 @@ def _unsettled_cells(row: Unsettled) -> Iterable[str]:
     yield ", ".join((*(f"`{state}`" for state in State if state in row.source), *sorted(row.phases or ())))
     yield f"`{row.what.__name__}`"
     yield _time(row.due) if row.due else "at once"
-    yield "`alone`" if row.again is ALONE else "others"
+    name = next(name for name, pauses in _PAUSES.items() if row.again is pauses)
+    yield name if row.again is OTHERS else f"`{name}`"
     yield _cell(row.why)
 
 

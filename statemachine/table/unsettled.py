@@ -9,7 +9,7 @@ things that something should have settled. Nothing else emits `ReadCalls`. (`Fin
   request for something else begins a new wait, and a repeated one continues the old one.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
-  who is alone, or hears nothing, may wait for; `OVERHEARD` for one whom nobody may hear.
+  who is alone, or hears nothing, may wait for; `OVERHEARD` for a held party who may hear a consult.
 - *Asked*: a due time counts as asked if a read began then or later that had an answer, or failed. A read that is older
   than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
   another read follows at once.
