@@ -70,7 +70,7 @@ _ALWAYS_TWIML = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
 _RESCUED = _ALWAYS_TWIML | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
-#: Unknown keys that get log lines of their own, count; further ones share one.
+#: Unknown keys that get log lines of their own within a minute, count: anyone may send any number of ids.
 KEYS_LOGGED_MAX = 20
 
 log = structlog.get_logger()
@@ -229,8 +229,8 @@ class _Answers:
         self._rescue = rescue
         self._clock = clock
         self._log_limit = LogRateLimit(clock.monotonic_s)
-        #: Ids of unknown keys that have log lines of their own.
-        self._logged_keys: set[str] = set()
+        #: By id, so that no other key hides a key's line.
+        self._key_log_limit = LogRateLimit(clock.monotonic_s, KEYS_LOGGED_MAX)
 
     async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
         """Authenticate a request, and answer it, whatever its handler raises."""
@@ -273,12 +273,10 @@ class _Answers:
         The log has some of them, without any request data but the id of an unknown key.
         """
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
-        is_unknown_key = reason is Rejection.UNKNOWN_KEY
-        kind = self._kind_of_key(key_id) if is_unknown_key else (path, reason)
-        count = self._log_limit.count(kind, REFUSALS_LOG_EVERY_S)
-        if count and is_unknown_key:
-            log.warning("webhook_key_unknown", key_id=key_id, setting="TWILIO_WEBHOOK_KEYS", count=count)
-        elif count:
+        if reason is Rejection.UNKNOWN_KEY:
+            if count := self._key_log_limit.count(key_id, REFUSALS_LOG_EVERY_S):
+                log.warning("webhook_key_unknown", key_id=key_id, setting="TWILIO_WEBHOOK_KEYS", count=count)
+        elif count := self._log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
             cause = {}
             if self._region and reason is Rejection.WRONG_SIGNATURE:
                 cause["possible_cause"] = f"TWILIO_AUTH_TOKEN is not that of TWILIO_REGION {self._region}"
@@ -288,12 +286,3 @@ class _Answers:
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
         response.force_close()  # don't wait for the rest of a body, nor for a stranger's next request
         return response
-
-    def _kind_of_key(self, key_id: str) -> str:
-        """Return an id, so that no other key hides its line; "" for one too many.
-
-        Anyone may send any number of ids.
-        """
-        if len(self._logged_keys) < KEYS_LOGGED_MAX:
-            self._logged_keys.add(key_id)
-        return key_id if key_id in self._logged_keys else ""

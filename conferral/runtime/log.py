@@ -102,23 +102,35 @@ REFUSALS_LOG_EVERY_S = 60.0
 
 
 class LogRateLimit:
-    """A rate limit: one line of a kind per interval, with the count."""
+    """A rate limit: one line of a kind per interval, with the count.
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    At most `kinds_max` kinds within an interval have lines of their own; further ones share one.
+    """
+
+    def __init__(self, now_s: Callable[[], float], kinds_max: int = 1_000) -> None:
         #: Returns monotonic seconds.
         self._now_s = now_s
+        self._kinds_max = kinds_max
         self._unlogged: Counter[Hashable] = Counter()
         #: When each kind was last logged, monotonic seconds.
         self._logged_at_s: dict[Hashable, float] = {}
 
     def count(self, kind: Hashable, every_s: float) -> int:
         """Count an occurrence; return the count to log, 0 within `every_s`."""
-        self._unlogged[kind] += 1
         now_s = self._now_s()
+        if kind not in self._logged_at_s and len(self._logged_at_s) >= self._kinds_max:
+            kind = self._make_room(kind, now_s - every_s)
+        self._unlogged[kind] += 1
         if now_s - self._logged_at_s.get(kind, -math.inf) < every_s:
             return 0
         self._logged_at_s[kind] = now_s
         return self._unlogged.pop(kind)
+
+    def _make_room(self, kind: Hashable, since_s: float) -> Hashable:
+        """Forget the kinds logged before a time; return None without room."""
+        self._logged_at_s = {one: at_s for one, at_s in self._logged_at_s.items() if at_s > since_s}
+        self._unlogged = Counter({one: count for one, count in self._unlogged.items() if one in self._logged_at_s})
+        return kind if len(self._logged_at_s) < self._kinds_max else None
 
 
 class _TolerantStream:

@@ -1,4 +1,4 @@
-"""Versions side by side: the old schema is written until the upgrade; a worker that starts with an older one is idle."""
+"""Versions side by side: the old schema is written until the upgrade; one that starts with an older one is idle."""
 
 import asyncio
 

@@ -107,7 +107,7 @@ async def test_unknown_key_is_logged_once_a_minute_wherever_it_comes_and_no_othe
     assert 'rejections_total{reason="unknown-key",route="/voice/wait"} 1.0' in metrics.exposition().decode()
 
 
-async def test_sender_of_many_keys_gets_few_lines(webhook_store, child_lookup, metrics, fresh_logs):
+async def test_sender_of_many_keys_gets_few_lines_and_hides_no_other(webhook_store, child_lookup, metrics, fresh_logs):
     clock = Hands()
     with capture_logs() as lines:
         server = TestServer(app.make_app(settings(), webhook_store, child_lookup, metrics, clock))
@@ -115,5 +115,8 @@ async def test_sender_of_many_keys_gets_few_lines(webhook_store, child_lookup, m
             for number in range(2 * app.KEYS_LOGGED_MAX):
                 key_id = f"webhooks_sharedkey_{number:026}"
                 await post(client, AGENT_CALL, fields("agent_rings"), settings_header=f"key={key_id}")
+            clock.now_s += 60
+            await post(client, AGENT_CALL, fields("agent_rings"), settings_header=f"key={KEY_ID}")
 
-    assert len(lines) == app.KEYS_LOGGED_MAX + 1
+    assert len(lines) == app.KEYS_LOGGED_MAX + 2
+    assert lines[-1]["key_id"] == KEY_ID
