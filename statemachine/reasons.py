@@ -30,7 +30,7 @@ _CONFERENCE_END_REASONS = frozenset({
     "participant-with-end-conference-on-exit-left", "participant-with-end-conference-on-exit-kicked",
 })  # fmt: skip
 #: Within this time, Twilio has requested the action of a `<Dial>` whose child was moved, or has given up, milliseconds.
-_MOVE_SHOWS_MS = 60_000
+MOVE_SHOWS_MS = 60_000
 _GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
 
 
@@ -109,7 +109,7 @@ def may_be_moved_by_us(session: Session, party: Party, now_ms: int) -> bool:
     """
     child_moved_at_ms = session.moved_at_ms if party.name == session.child.name else 0
     moved_at_ms = max(party.repair_moved_at_ms, child_moved_at_ms)
-    return bool(moved_at_ms) and now_ms - moved_at_ms < _MOVE_SHOWS_MS
+    return bool(moved_at_ms) and now_ms - moved_at_ms < MOVE_SHOWS_MS
 
 
 def is_of_another_app(session: Session, party: Party) -> bool:

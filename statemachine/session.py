@@ -154,6 +154,9 @@ class Party(BaseRecord, frozen=True):
     update_code: str = ""
     #: When a conversion's repair last moved this party, or got an outcome for it.
     repair_moved_at_ms: int = 0
+    #: When a redirect of it last had an unknown outcome, or was repeated: a request may still move it out of the
+    #: conference, and back in.
+    unproven_redirect_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.
     has_rejoined: bool = False
     #: A guest that a read found muted only listens, while it stays muted.
@@ -180,8 +183,11 @@ class Party(BaseRecord, frozen=True):
 
     @property
     def wants_end_on_exit(self) -> bool:
-        """Whether the party's leaving is to end the conference: not on hold."""
-        return self.desired_end_on_exit and not self.desired_hold
+        """Whether the party's leaving is to end the conference: not on hold.
+
+        Nor if a late redirect may take it out for a moment.
+        """
+        return self.desired_end_on_exit and not (self.desired_hold or self.unproven_redirect_at_ms)
 
     @property
     def takes_part(self) -> bool:

@@ -68,5 +68,9 @@ class OutcomeUnknownError(ProviderError):
     """5xx, timeout, or broken connection: verify the effect before a retry."""
 
 
+class RequestTimeoutError(OutcomeUnknownError):
+    """No answer in time: the request may still act, even if it has not yet."""
+
+
 class ProviderUnreachableError(ProviderError):
     """No connection, so the request had no effect; retry later."""

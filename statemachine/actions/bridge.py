@@ -310,7 +310,12 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
     if isinstance(event, events.EffectSucceeded):
         draft.change(moved_at_ms=draft.now_ms)
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
-    overtake_reads(draft, *filter(None, (draft.session.parties.get(event.party),)))
+    party = draft.session.parties.get(event.party)
+    if party is not None:
+        overtake_reads(draft, party)
+        is_unknown = isinstance(event, events.EffectUnknown) and not party.in_conference
+        if is_unknown or (event.attempts or 0) > 1:
+            draft.change_party(party, unproven_redirect_at_ms=draft.now_ms)
     # The outcome does not say when it moved a party for a repair: now, at the latest.
     for party in draft.session.parties.values():
         if party.repair_moved_at_ms:

@@ -11,7 +11,7 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import TransferState
-from conferral.statemachine.reasons import MOVED_OUT
+from conferral.statemachine.reasons import MOVE_SHOWS_MS, MOVED_OUT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
@@ -260,12 +260,13 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     session = draft.session
     lately_ms = draft.now_ms - draft.policy.reread_interval_ms
     was_moved = party.repair_moved_at_ms > lately_ms or (session.repair_attempted and session.moved_at_ms > lately_ms)
+    may_be_moved_late = party.unproven_redirect_at_ms > draft.now_ms - MOVE_SHOWS_MS
     # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, the customer
     # is moved once more.
     transfer = session.running_transfer
     is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER
     is_to_leave = party.name == CUSTOMER and (is_to_be_moved or session.is_in_voicemail)
-    return was_moved or is_to_leave or bool(session.open_redirects)
+    return was_moved or may_be_moved_late or is_to_leave or bool(session.open_redirects)
 
 
 # ---- recovery of what only Twilio knows: guests, and what Redis lost ------------------------------------------------

@@ -292,9 +292,11 @@ def awaits_redirect(draft: Draft, event: Event) -> bool:
 
 
 def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
-    """Return the leg to redirect next, once each.
+    """Return the leg to redirect next, once each; None while both may talk.
 
-    A read without a conference does not show which leg is missing: one of them may wait where no list shows it.
+    They lack nothing, and a redirect of unknown outcome may still move the child: after a second one, it would take the
+    child out of the conference. A read without a conference does not show which leg is missing: one of them may wait
+    where no list shows it.
     """
     session = draft.session
     inside = {seen.call_sid for seen in event.participants}
@@ -303,7 +305,8 @@ def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     # Moving the parent ends the child's call, unless the child has been moved before.
     legs = (session.parent, session.child) if session.dial_call_status else (session.child, session.parent)
     missing = (leg for leg in legs if not (leg.call_sid in inside or leg.repair_moved_at_ms))
-    return None if leg_may_still_join(draft, event) else next(missing, None)
+    is_too_early = both_are_still_bridged(draft, event) or leg_may_still_join(draft, event)
+    return None if is_too_early else next(missing, None)
 
 
 def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:

@@ -383,10 +383,9 @@ def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> 
 
 
 def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a second redirect left the customer in the bridge."""
+    """Whether a redirect of unknown outcome left the customer in the bridge."""
     agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
-    was_repaired = draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
-    return agent_is_there and outbound_is_still_bridged(draft, event) and was_repaired
+    return agent_is_there and outbound_is_still_bridged(draft, event) and _is_waiting_party_missing(draft, event)
 
 
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:

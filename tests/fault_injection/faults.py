@@ -117,4 +117,5 @@ FAULTS: dict[int, Fault] = {
     60: Fault("an outcome can't be written", "kept in the outbox, verified first", WORLDS),
     61: Fault("stream ids go back after a failover", "every entry is decided, none is skipped"),
     62: Fault("a former owner wakes with a read open", "no entry is skipped or overtaken", WORLDS),
+    63: Fault("a redirect takes effect late, up to 30 s", "no second one is sent meanwhile; the two talk on"),
 }

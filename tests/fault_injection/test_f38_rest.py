@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from conferral.statemachine.policy import Policy
 from offhook import CallHandle
 from offhook.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
+from tests.support.local_system import FAST
 from tests.support.people import BOB, EVE
 
 pytestmark = pytest.mark.redis
@@ -134,4 +136,26 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem
         if entry.applied and (entry.get("Hold") == "true" or entry.get("Muted"))
     ]
     assert asked.index("mute") > asked.index("hold")
+    await all_hang_up(system)
+
+
+@pytest.mark.soak
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=5, policy={name: getattr(Policy(), name) for name in FAST})
+async def test_fault_63_redirect_that_takes_effect_late_leaves_the_two_talking(system: FaultSystem) -> None:
+    """In time, the command is done; later, it has failed, and they talk in the conference all the same."""
+    talks = dict(zip((4.5, 6.0, 9.0, 13.0, 30.0), await many_talk(system, 5), strict=True))
+    for late_s, (_, agent) in talks.items():
+        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=late_s, Twiml="*")
+
+    outcomes = await asyncio.gather(
+        *(system.command("convert", customer.sid, timeout_s=60) for customer, _ in talks.values())
+    )
+    assert all(agent.status == "in-progress" for _, agent in talks.values())
+    moves = [redirects(system, agent) for _, agent in talks.values()]
+    await system.eventually(lambda: [one.applied for (one,) in moves], "the moves", 60.0, equals=[True] * len(talks))
+    for customer, agent in talks.values():
+        await system.until(customer.sid, state="conferenced", phase="connected")
+        await system.until_talk(customer, agent)
+
+    assert [one.status for one in outcomes] == ["done", "done", "done", "failed", "failed"]
     await all_hang_up(system)

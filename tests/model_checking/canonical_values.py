@@ -53,6 +53,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "since_ms",
         "status_since_ms",
         "repair_moved_at_ms",
+        "unproven_redirect_at_ms",
     ),
     PendingCommand: ("due_ms", "requested_at_ms"),
     TransferState: ("started_at_ms", "requested_at_ms"),

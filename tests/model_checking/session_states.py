@@ -292,6 +292,7 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
         pending_since_ms=since(party.pending_since_ms),
         late_unhold_ms=since(party.late_unhold_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
+        unproven_redirect_at_ms=party.unproven_redirect_at_ms and max(party.unproven_redirect_at_ms, NOW_MS - 60_000),
     )
 
 

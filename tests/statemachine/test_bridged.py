@@ -126,11 +126,41 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
 def test_conversion_that_is_taken_up_after_one_that_was_given_up_has_a_repair_of_its_own():
     story = converting()
     story.is_unknown("redirect_call", "agent", story_redirect(story))
-    story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
-    story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(ConvertOverdue).expect("bridged")
+    story.fires(ConvertOverdue).expect("bridged")
     story.joins("agent").expect("converting").fires(ReadOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
+
+
+def test_leg_is_not_moved_again_while_both_talk_and_its_first_move_may_still_happen():
+    story = converting()
+    began_ms = story.now_ms
+    story.later(6_000).is_unknown("redirect_call", "agent", story_redirect(story), attempts=1)
+    story.expect("converting", "look")
+    story.reads(customer="in-progress", agent="in-progress").expect("converting").fires(ConvertOverdue)
+    why = "Twilio did not move the parties in time"
+    story.expect("bridged").expect_command("convert-1", "accepted", "failed", reason=why)
+    assert story.now_ms - began_ms == 10_000
+    story.dial_ends("completed", other_side_is_live=True).expect("converting")
+    story.joins("agent").joins("customer").expect("conferenced", "flag customer")
+
+
+def test_late_move_of_a_leg_that_was_moved_again_takes_it_out_of_the_conference_and_back_in():
+    """The same command again: its redirect works at once, and the first one acts later."""
+    story = converting()
+    story.is_unknown("redirect_call", "agent", story_redirect(story), attempts=1).fires(ConvertOverdue)
+    story.expect("bridged").convert("again").expect("converting", "move agent")
+    story.succeeds("redirect_call", "agent", story_redirect(story)).dial_ends("completed")
+    story.joins("agent").joins("customer").expect("conferenced", "flag customer").confirms("customer")
+    story.later(20_000).leaves("agent", status="in-progress", reason="participant_updated_via_api")
+    story.expect("conferenced", "look").later(500).joins("agent").expect("conferenced")
+    assert "lone" not in story.session.timers
+
+
+def test_leg_whose_move_was_repeated_may_leave_the_conference_without_ending_it():
+    story = converting()
+    story.succeeds("redirect_call", "agent", story_redirect(story), attempts=2).dial_ends("completed")
+    story.joins("agent").joins("customer").expect("conferenced", "flag customer")
 
 
 def test_redirect_without_an_answer_after_both_joined_leads_to_a_read():

@@ -38,16 +38,10 @@ def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
     assert story.session.end_reason == "customer-left"
 
 
-def moved_again():
-    """The customer of an outbound call was redirected twice: the first redirect had an unknown outcome."""
-    story = outbound().transfer("blind")
-    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).expect("transferring", "look")
-    return story.reads(agent="in-progress", customer="in-progress").expect("transferring", "move customer")
-
-
-def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking():
+def test_move_of_unknown_outcome_that_has_not_happened_leaves_the_two_talking():
+    """It may still happen. After a second move, it would take the customer out of the conference."""
     why = "Twilio did not move the parties in time"
-    story = moved_again()
+    story = outbound().transfer("blind")
     story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).expect("transferring", "look")
     story.reads(agent="in-progress", customer="in-progress").expect("bridged", phase="connected").expect_timers("calls")
     story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))

@@ -385,3 +385,17 @@ async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorH
     system.calls.reads["a"].append(DENIED)
 
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
+
+
+@pytest.mark.parametrize(
+    "reads, outcome", [([ELSEWHERE] * 2, EffectUnknown), ([ELSEWHERE, IN_CONFERENCE], EffectSucceeded)]
+)
+async def test_redirect_that_twilio_leaves_unanswered_is_not_repeated(reads: list[Any], outcome: type[object]) -> None:
+    """It may still happen: after a second one, it would take the leg out of the conference."""
+    system = ExecutorHarness(retries={**RETRIES, RedirectCall: RetryPolicy(deadline_s=8, request_timeout_s=0.001)})
+    system.hold_answer("a")
+    system.calls.reads["a"].extend(reads)
+
+    assert isinstance(await system.run(redirect("a")), outcome)
+
+    assert system.calls.asked.count("a") == 1

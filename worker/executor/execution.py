@@ -16,6 +16,7 @@ from conferral.runtime.errors import (
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
+    RequestTimeoutError,
 )
 from conferral.statemachine.effects import (
     CallEffect,
@@ -143,6 +144,8 @@ class Execution:
         self._failed_attempts: dict[str, int] = {}
         #: Whether a request may have taken effect.
         self._may_have_happened = False
+        #: Whether Twilio left a request without an answer, and may still act on it.
+        self._may_happen_late = False
         #: Whether a request was sent that Twilio did not refuse.
         self._has_been_sent = False
         #: The latest time at which the unverified request could have left, monotonic seconds.
@@ -255,7 +258,7 @@ class Execution:
                 with send_guard(lambda: self.context.held.may_send(self.job.partition)):
                     return await request
         except TimeoutError:
-            raise OutcomeUnknownError from None
+            raise RequestTimeoutError from None
 
     async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
         """Return an outcome instead of sending, or None; mark what is sent once."""
@@ -343,6 +346,9 @@ class Execution:
                 return failed(self.job.effect, ProviderGoneError())
             case Verdict.NOT_HAPPENED if call_sid := await _find_call(effect, found.possible_calls, context.outbox):
                 return await self._succeeded_with_call(call_sid)
+            case Verdict.NOT_HAPPENED if self._may_happen_late and isinstance(effect, RedirectCall):
+                # Once a second one has worked, the first would take the leg out of the conference.
+                return unknown(effect)
             case Verdict.NOT_HAPPENED:
                 # No list need show a leg that is alone in a conference.
                 self._may_have_happened = isinstance(effect, RedirectCall)
@@ -361,6 +367,7 @@ class Execution:
         wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
         if not is_verifying:
             self._last_error = error
+            self._may_happen_late |= isinstance(error, RequestTimeoutError)
             if wait_s is not None:
                 _count_failed_attempt(self._failed_attempts, error)
             if isinstance(error, OutcomeUnknownError):
