@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from io import StringIO
+from itertools import islice
 from typing import Any, Literal
 
 from conferral.outcomes.outcome import OutcomeRecord
@@ -78,7 +79,7 @@ class ReportCsv:
             "landed_on": self._address(last.landed_on),
             "agents": self._addresses(agent["address"] or "unknown" for agent in agents),
             **self._rung(sessions),
-            "answer_s": next(answers, None),
+            "answer_s": _sum(islice(answers, 1)),
             "talk_s": _sum(agent["talk_s"] for agent in agents),
             **{name: _sum(getattr(one, name) for one in sessions) for name in _CALL_S},
         }

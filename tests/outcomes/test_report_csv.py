@@ -52,8 +52,8 @@ def test_the_visits_of_a_call_to_a_number_are_one_row_whose_times_count_from_the
     shared = {"number": NUMBER, "customer": CUSTOMER}
     agents = '[{"address": "client:bob", "talk_s": 20.5, "holds": 0}]'
     later = {
-        "started_at": to_iso(AT_MS - 10_000),
-        "answer_s": "3",
+        "started_at": to_iso(AT_MS - 9_877),
+        "answer_s": "3.1",
         "agents": agents,
         "reason": "agent-left",
         "held_s": "2",
@@ -72,7 +72,7 @@ def test_the_visits_of_a_call_to_a_number_are_one_row_whose_times_count_from_the
     ]  # fmt: skip
     call = rows[0]
     assert (call["started_at"], call["ended_at"]) == ("2027-01-15T07:58:40+00:00", "2027-01-15T08:00:00+00:00")
-    assert (call["answer_s"], call["talk_s"], call["held_s"], call["alone_s"]) == ("73.0", "20.5", "3.5", "")
+    assert (call["answer_s"], call["talk_s"], call["held_s"], call["alone_s"]) == ("73.223", "20.5", "3.5", "")
     assert (call["reason"], call["agents"], call["rung"], call["not_answered"]) == ("agent-left", BOB, BOB, BOB)
 
 
