@@ -112,3 +112,15 @@ def test_caller_whom_a_lost_command_has_moved_waits_for_it():
     story.expect("conferenced", "flag customer").transfer("blind", ALICE).expect(
         "transferring", "hold customer", phase="blind"
     )
+
+
+def test_phone_that_answers_during_a_conversion_is_kept_for_its_command():
+    story = lost(Scenario().answered().convert()).call("target", "ringing").expect("converting")
+    story.gate("target").expect("converting")
+    (lost_dial,) = story.session.lost_dials
+    assert (lost_dial.call_sid, lost_dial.is_answered) == (story.legs["target"].call_sid, True)
+
+
+def test_gate_of_an_unknown_dial_during_a_conversion_is_only_logged():
+    story = lost(Scenario().answered().convert()).later(60_000).gate("target").expect("converting", "look")
+    assert story.session.lost_dials == ()
