@@ -169,7 +169,7 @@ class NoRedisStore(WebhookStore):
 
     publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
     claim_gate = exceeds_call_limit = uncount_call = keep_canary_callback = _refuse
-    take_digits = has_desk = redis_error = warnings = close = _refuse
+    take_digits = redis_error = warnings = close = _refuse
 
     def restarted_recently(self) -> bool:
         """Return False; there is no Redis to ask."""

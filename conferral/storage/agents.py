@@ -72,14 +72,8 @@ class Agents:
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
         (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
-        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
-
-    async def has_desk(self, identity: str) -> bool:
-        """Whether an agent has a desk, ready or away."""
-        clock = scripts.identify_server.command([self._keys.agents], [])
-        (_, _, now_ms), stored = await run_or_raise(self._client, clock, ("HGET", self._keys.agents, identity))
         # A time in the future was left when the clock was set back.
-        return any(abs(int(now_ms) - one.renewed_ms) < LIFETIME_MS for one in _readable([(b"", stored or b"")]))
+        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
 
 
 def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:

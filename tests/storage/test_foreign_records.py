@@ -94,7 +94,6 @@ async def test_agent_that_another_program_wrote_is_removed_and_others_stay(clien
     agents = Agents(client, keys)
     await agents.renew("alice", "Alice", "d1", is_ready=True, is_busy=False)
     await client.hset(keys.agents, "eve", value)
-    assert not await agents.has_desk("eve")
     assert [one.identity for one in await agents.read((await agents.list())[0].renewed_ms)] == ["alice"]
     assert not await client.hexists(keys.agents, "eve")
     await client.hset(keys.agents, "alice", value)
