@@ -16,6 +16,10 @@ NUMBERS_MAX = 256
 SEEN_MAX = 128
 
 
+#: For how long a dialed party, or one of a number's agents, is asked to press 1, seconds.
+CONFIRM_FOR_S, AGENTS_CONFIRM_FOR_S = 20, 12
+
+
 class DialOptions(BaseRecord, frozen=True):
     """How to dial a party, as the command requests."""
 
@@ -23,6 +27,8 @@ class DialOptions(BaseRecord, frozen=True):
     brief: Hidden[str] = ""
     #: Whether the dialed party must press 1.
     confirm: bool = False
+    #: For how long it is asked; 0 for the default.
+    confirm_for_s: int = 0
     #: 0 for `CONFERRAL_RING_TIMEOUT`.
     timeout_s: int = 0
     #: DTMF sent after the answer.

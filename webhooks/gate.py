@@ -21,7 +21,7 @@ from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
-from conferral.telephony.twiml import RETRY_AFTER_S
+from conferral.telephony.twiml import QUESTIONS, RETRY_AFTER_S
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -32,9 +32,7 @@ from conferral.webhooks.responses import (
     twiml_response,
 )
 
-#: How often a call is asked, count: a gate's `question` is 1 after the answer, 2 and 3 after a prompt for a key.
-QUESTIONS_MAX = 3
-_ACCEPT_DIGIT = "1"
+_ACCEPT_DIGIT, _DECLINE_DIGIT = "1", "2"
 
 
 class GateRoute(StrEnum):
@@ -74,9 +72,9 @@ def _joins_conference(view: Session, name: str) -> bool:
 
 def decide_by_key(*, question: int, pressed: str) -> GateDecision | None:
     """Decide by the key alone; return None to prompt for one."""
-    if question > 1 and pressed:
+    if question > 1 and pressed in (_ACCEPT_DIGIT, _DECLINE_DIGIT):
         return GateDecision.ACCEPTED if pressed == _ACCEPT_DIGIT else GateDecision.REJECTED
-    return GateDecision.NO_CONFIRMATION if question >= QUESTIONS_MAX else None
+    return GateDecision.NO_CONFIRMATION if question > QUESTIONS else None
 
 
 def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
@@ -203,7 +201,8 @@ class GateRoutes(Routes):
             return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
-            return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
+            confirm_for_s = _dialed_party(gate, view).options.confirm_for_s
+            return "asked", self._documents.ask_for_key(gate, confirm_for_s, **_briefing(gate, view))
         # Redis may have lost the dial; a worker then commits it again.
         may_be_lost = self._store.restarted_recently() and (view is None or view.state != State.ENDED)
         if decision is GateDecision.TOO_LATE and may_be_lost:
@@ -235,12 +234,12 @@ class GateRoutes(Routes):
             view = None
         brief = view.options.brief if view and gate.question == 1 and not gate.briefed else ""
         decision = decide_by_key(question=gate.question, pressed=pressed)
-        if decision is None and gate.question == 1 and not gate.confirm:
+        if decision is None and gate.question == 1 and not gate.confirm_for_s:
             if brief:
                 return "briefed", self._documents.gate_brief(gate, brief=brief)
             decision = GateDecision.ACCEPTED
         if decision is None:
-            return "asked", self._documents.ask_for_key(gate, brief=brief)
+            return "asked", self._documents.ask_for_key(gate, gate.confirm_for_s, brief=brief)
         event = gate_decided(form, gate, decision)
         try:
             await self._store.publish(event, call_sid=event.call_sid)

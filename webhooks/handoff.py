@@ -19,7 +19,7 @@ from aiohttp import web
 from conferral.commands import field_values
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions, is_url, split_places
+from conferral.statemachine.parts import CONFIRM_FOR_S, DEFAULT_OPTIONS, DialOptions, is_url, split_places
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.telephony.addresses import (
     AddressError,
@@ -48,7 +48,8 @@ _BACK = "back"
 _NOT_POSSIBLE = frozenset({Place.RECALL})
 _STRICT: Mapping[str, field_values.Value] = {
     "mode": field_values.CALL_MODE, "confirm": field_values.FLAG, "amd": field_values.FLAG,
-    "timeout": field_values.RING_TIME, "ref": field_values.REF, "to": field_values.DESTINATION,
+    "timeout": field_values.RING_TIME, "confirm_for": field_values.CONFIRM_TIME,
+    "ref": field_values.REF, "to": field_values.DESTINATION,
     "fallback": field_values.FALLBACK, "back": field_values.URL,
 }  # fmt: skip
 _OPTIONS = (*_STRICT, "brief", "params")
@@ -101,6 +102,7 @@ class HandoffParser:
         options = DialOptions(
             brief=found.get("brief", ""),
             confirm=found.get("confirm", False),
+            confirm_for_s=found.get("confirm_for", 0),
             timeout_s=found.get("timeout", 0),
             params=found.get("params", ""),
             amd=found.get("amd", False),
@@ -204,12 +206,17 @@ class HandoffRoutes(Routes):
         options, number = split_request_number(query)
         requested = self._parser.parse(call_sid, options, data)
         inbound = self._routing.inbound(form)
+        asked, of_number = requested.options, inbound.options
         inbound = replace(
             inbound,
             agents=(requested.to,) if requested.to else inbound.agents,
             mode=requested.mode,
             fallback=requested.fallback or inbound.fallback,
-            options=replace(requested.options, confirm=requested.options.confirm or inbound.options.confirm),
+            options=replace(
+                asked,
+                confirm=asked.confirm or of_number.confirm,
+                confirm_for_s=asked.confirm_for_s or (CONFIRM_FOR_S if requested.to else of_number.confirm_for_s),
+            ),
         )
         log.info("handoff_received", call_sid=call_sid)
         return await self._voice.receive(

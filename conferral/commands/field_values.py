@@ -10,6 +10,8 @@ from unicodedata import category
 from urllib.parse import parse_qsl, quote, urlencode
 
 from conferral.runtime.limits import (
+    CONFIRM_TIME_MAX_S,
+    CONFIRM_TIME_MIN_S,
     IDENTITY_MAX,
     NO_TEXT,
     NOT_IN_XML,
@@ -129,13 +131,21 @@ def _parse_flag(value: object) -> bool:
     return value == "true"
 
 
-def _parse_ring_time(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
-        value = int(value)
-    # JSON has one number type: 30.0 equals 30.
-    if value not in range(RING_TIME_MIN_S, RING_TIME_MAX_S + 1):
-        raise ValueError(f"must be whole seconds, {RING_TIME_MIN_S} to {RING_TIME_MAX_S}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
+def _seconds(min_s: int, max_s: int, pattern: str) -> Value:
+    """Return whole seconds within limits; the pattern is that of their text."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
+            value = int(value)
+        # JSON has one number type: 30.0 equals 30.
+        if value not in range(min_s, max_s + 1):
+            raise ValueError(f"must be whole seconds, {min_s} to {max_s}")
+        return int(value)  # type: ignore[call-overload, no-any-return]
+
+    schema = {
+        "anyOf": [{"type": "integer", "minimum": min_s, "maximum": max_s}, {"type": "string", "pattern": pattern}]
+    }
+    return Value(parse=parse, schema=schema, form="seconds", metavar="SECONDS")
 
 
 def _check_visible(text: str, rule: str) -> str:
@@ -205,14 +215,9 @@ FLAG = Value(
     schema={"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]},
     form="flag",
 )
-RING_TIME = Value(
-    parse=_parse_ring_time,
-    # In digits, with zeros in front up to three digits.
-    schema={"anyOf": [{"type": "integer", "minimum": RING_TIME_MIN_S, "maximum": RING_TIME_MAX_S},
-                      {"type": "string", "pattern": r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"}]},
-    form="seconds",
-    metavar="SECONDS",
-)  # fmt: skip
+# In digits, with zeros in front up to three digits.
+RING_TIME = _seconds(RING_TIME_MIN_S, RING_TIME_MAX_S, r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$")
+CONFIRM_TIME = _seconds(CONFIRM_TIME_MIN_S, CONFIRM_TIME_MAX_S, r"^(0{0,2}9|0?[1-5][0-9]|0?60)$")
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
 #: Source: Twilio docs, TwiML `<Play>`, `digits`, with the same characters. The limit is ours.

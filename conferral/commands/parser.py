@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from conferral.commands import field_values as values
-from conferral.runtime.limits import RING_TIME_MAX_S, RING_TIME_MIN_S
+from conferral.runtime.limits import CONFIRM_TIME_MAX_S, CONFIRM_TIME_MIN_S, RING_TIME_MAX_S, RING_TIME_MIN_S
 from conferral.runtime.text import join_words
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import (
@@ -35,6 +35,7 @@ from conferral.statemachine.events.commands import (
     Supervise,
     Transfer,
 )
+from conferral.statemachine.parts import CONFIRM_FOR_S
 
 _REF = (values.REF, "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
 #: Of each class's own fields: the valid values, and a summary.
@@ -46,7 +47,11 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     },
     DialCommand: {
         "brief": (values.SPOKEN, "message spoken to the dialed party before they join"),
-        "confirm": (values.FLAG, "the dialed party must press 1, so voicemail can't take the call"),
+        "confirm": (values.FLAG, "the dialed party must press 1, so voicemail can't take the call; 2 declines"),
+        "confirm_for_s": (
+            values.CONFIRM_TIME,
+            f"seconds to ask three times, {CONFIRM_TIME_MIN_S} to {CONFIRM_TIME_MAX_S}; {CONFIRM_FOR_S} by default",
+        ),
         "timeout_s": (
             values.RING_TIME,
             f"seconds to ring, {RING_TIME_MIN_S} to {RING_TIME_MAX_S}; CONFERRAL_RING_TIMEOUT by default",
@@ -132,7 +137,7 @@ class CommandField(NamedTuple):
 
 
 #: Attributes whose field has another name.
-_FIELD_NAMES = {"session_id": "session", "token": "id", "timeout_s": "timeout"}
+_FIELD_NAMES = {"session_id": "session", "token": "id", "timeout_s": "timeout", "confirm_for_s": "confirm_for"}
 
 
 def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
@@ -206,7 +211,7 @@ class ParsedCommand:
 def parse(fields: Mapping[str, Any]) -> ParsedCommand:
     """Check a command's fields, text or JSON; raise BadCommandError.
 
-    In JSON, `confirm` may be a boolean and `timeout` a number. Empty text counts as absent.
+    In JSON, `confirm` may be a boolean, `timeout` and `confirm_for` a number. Empty text counts as absent.
     """
     command = _type_of(fields)
     session, *others = fields_of(command)

@@ -5,6 +5,8 @@ Formats are parts of regular expressions.
 
 #: Seconds. Source: Twilio docs, Call resource, `Timeout` (600 at most).
 RING_TIME_MIN_S, RING_TIME_MAX_S = 5, 600
+#: Seconds for which a dialed party is asked to press 1.
+CONFIRM_TIME_MIN_S, CONFIRM_TIME_MAX_S = 9, 60
 #: In characters: of an announcement, and of where a caller continues.
 URL_MAX = 2_000
 #: In characters: about half a minute of speech.

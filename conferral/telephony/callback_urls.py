@@ -177,16 +177,17 @@ class Gate(UrlFields):
 
     session_id: str = field(metadata=_SESSION)
     dial: str = field(metadata=_DIAL)
-    #: 1: the call was just answered; 2 and 3: the first and the second `<Gather>` have ended.
-    question: int = field(default=1, metadata=_query("question", "[1-3]", int))
+    #: 1: the call was just answered; 2 to 4: the first, second, or third `<Gather>` has ended.
+    question: int = field(default=1, metadata=_query("question", "[1-4]", int))
     #: Requests for this document so far, from 1 to 9; counts up while Redis is unavailable.
     request_number: int = field(default=1, metadata=_REQUEST)
     #: The key in the first of those requests (later ones lack it): a digit, `other`, or empty for none.
     key: str = field(default="", metadata=_query("key", _KEY))
     #: Whether a previous document has already played the briefing.
     briefed: bool = field(default=False, metadata=_query("briefed", "1", bool))
-    #: Bridge only: whether the agent must press a key, for when the session is unknown or shows an earlier agent.
-    confirm: bool = field(default=False, metadata=_query("confirm", "1", bool))
+    #: Bridge only: for how long the agent is asked for a key, seconds, for when the session is unknown or shows an
+    #: earlier agent; 0 for never.
+    confirm_for_s: int = field(default=0, metadata=_query("confirm", "[1-9][0-9]?", int))
     #: Whether a machine answered: later requests may lack AnsweredBy.
     by_machine: bool = field(default=False, metadata=_query("machine", "1", bool))
 
@@ -197,11 +198,11 @@ class Gate(UrlFields):
 
     def next_question(self) -> "Gate":
         """Return the gate for this document's `<Gather>` action."""
-        return Gate(self.session_id, self.dial, self.question + 1, confirm=self.confirm)
+        return Gate(self.session_id, self.dial, self.question + 1, confirm_for_s=self.confirm_for_s)
 
     def after_brief(self) -> "Gate":
         """Return the gate for the `<Redirect>` after the briefing."""
-        return Gate(self.session_id, self.dial, self.question, briefed=True, confirm=self.confirm)
+        return Gate(self.session_id, self.dial, self.question, briefed=True, confirm_for_s=self.confirm_for_s)
 
     def next_request(self, key: str) -> "Gate":
         """Return the fields to ask again with this key, as Redis did not answer."""

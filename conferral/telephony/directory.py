@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.limits import NUMBER, URL_MAX
+from conferral.runtime.limits import CONFIRM_TIME_MAX_S, CONFIRM_TIME_MIN_S, NUMBER, URL_MAX
 from conferral.runtime.redaction import redact
 from conferral.runtime.setting_values import spoken_greeting
 from conferral.runtime.settings import ServiceSettings
@@ -161,6 +161,8 @@ class DirectoryEntry(Table):
     hangup_on_star: bool = False
     fallback: Annotated[str, BeforeValidator(_inbound_fallback)] = Field("", repr=False)
     confirm: bool = False
+    #: Seconds.
+    confirm_for: int = Field(0, ge=CONFIRM_TIME_MIN_S, le=CONFIRM_TIME_MAX_S)
 
 
 _Name = Annotated[str, AfterValidator(_valid_name)]
@@ -340,7 +342,9 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRo
         record=entry.record or default.attributes.record,
         time_limit_s=entry.time_limit,
         after_url=entry.after,
-        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after", "fallback", "confirm"}),
+        **entry.model_dump(
+            exclude={"agents", "mode", "record", "time_limit", "after", "fallback", "confirm", "confirm_for"}
+        ),
     )
     mode = SessionMode(entry.mode) if entry.mode else None
     return InboundRoute(
@@ -348,5 +352,5 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRo
         mode,
         attributes,
         entry.fallback or default.fallback,
-        DialOptions(confirm=entry.confirm),
+        DialOptions(confirm=entry.confirm, confirm_for_s=entry.confirm_for),
     )

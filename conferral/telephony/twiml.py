@@ -11,7 +11,13 @@ from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import RedirectCall
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
+from conferral.statemachine.parts import (
+    AGENTS_CONFIRM_FOR_S,
+    DEFAULT_ATTRIBUTES,
+    DEFAULT_OPTIONS,
+    ConferenceAttributes,
+    DialOptions,
+)
 from conferral.statemachine.session import AGENT, CUSTOMER, bridge_dial
 from conferral.telephony.addresses import Address, AddressKind, address_with_params
 from conferral.telephony.callback_urls import (
@@ -32,8 +38,10 @@ CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 #: Invalid in XML even if escaped; an operator's text may have them. Source: W3C, XML 1.0, section 2.2.
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: How long the gate waits for a key after its prompt, seconds: time to reach the keypad, and a short silence.
-_KEY_TIMEOUT_S = 3
+#: How often the gate asks a call for a key, count.
+QUESTIONS = 3
+#: How long the gate's question takes to say.
+_SAY_S_PER_CHARACTER = 0.07
 #: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
 #: How long the canary's number rings, which keys it presses (`w` is 0.5 s), and how long it then stays, seconds.
@@ -86,19 +94,24 @@ class TwimlBuilder:
         response.redirect(self._urls.of(gate.after_brief()), method="POST")
         return str(response)
 
-    def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing to the dialed party, and ask for a key (DTMF)."""
+    def ask_for_key(self, gate: Gate, confirm_for_s: int, *, brief: str = "", recall_reason: str = "") -> str:
+        """Play the briefing to the dialed party, and ask for a key (DTMF).
+
+        After the briefing, all questions together last `confirm_for_s`.
+        """
+        question = sentence_in(Phrase.PRESS_ONE, self._language)
+        pauses_s = int(confirm_for_s - QUESTIONS * len(question) * _SAY_S_PER_CHARACTER)
         response = VoiceResponse()
         gather = response.gather(
             action=self._urls.of(gate.next_question()),
             method="POST",
             num_digits=1,
-            timeout=_KEY_TIMEOUT_S,
+            timeout=max(1, (pauses_s + gate.question - 1) // QUESTIONS),  # adds up to all pauses
             finish_on_key="",  # every key counts, including `#`
             action_on_empty_result=True,
         )
         self._brief(gather, brief, recall_reason)
-        self._say(gather, sentence_in(Phrase.PRESS_ONE, self._language))
+        self._say(gather, question)
         return str(response)
 
     def retry(self, next_request: DialAction | Gate, pause_s: int = RETRY_AFTER_S) -> str:
@@ -241,7 +254,8 @@ class TwimlBuilder:
             session_id, AGENT, agent_number=agent_number, without_redis=without_redis, only_agent=only_agent
         )
         confirm = options.confirm and agent.kind is AddressKind.NUMBER
-        gate = Gate(session_id, bridge_dial(agent_number), confirm=confirm)
+        confirm_for_s = (options.confirm_for_s or AGENTS_CONFIRM_FOR_S) if confirm else 0
+        gate = Gate(session_id, bridge_dial(agent_number), confirm_for_s=confirm_for_s)
         gate_url = self._urls.of(gate) if confirm or options.brief else ""
         _add_callee(dial, agent, self._urls.of(callback), gate_url=gate_url, params=options.params)
         return str(response)

@@ -118,7 +118,7 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
         parties.note_call_over(draft, child.name, event)
     elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
         # In its gate, a call is live, too; the event of the gate's decision may be lost.
-        decides_ms = child.answered_at_ms + draft.policy.gate_timeout_ms
+        decides_ms = child.answered_at_ms + dials.gate_ms(draft, child)
         if guards.passes_bridge_gate(child) and draft.now_ms < (decides_ms if child.answered_at_ms else math.inf):
             dials.note_bridge_gate(draft, child, seen.call_sid)
         else:

@@ -8,7 +8,7 @@ from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, Event
 from conferral.statemachine.legs import apply
-from conferral.statemachine.parts import DialOptions, LostDial
+from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
@@ -119,7 +119,14 @@ def note_lost_dial(draft: Draft, event: events.CallProgressed | events.GateReach
 def agent_options(draft: Draft, address: str) -> DialOptions:
     """Return how to dial an agent: phones press a key, and take no data."""
     options, is_phone = draft.session.options, address.startswith("+")
-    return replace(options, confirm=options.confirm and is_phone, params="" if is_phone else options.params)
+    is_asked = is_phone and (options.confirm or draft.policy.confirm_phones)
+    default_s = AGENTS_CONFIRM_FOR_S if draft.session.customer_is_parent else CONFIRM_FOR_S
+    return replace(
+        options,
+        confirm=options.confirm and is_phone,
+        confirm_for_s=(options.confirm_for_s or default_s) if is_asked else 0,
+        params="" if is_phone else options.params,
+    )
 
 
 def dial_options(event: events.DialCommand) -> DialOptions:
@@ -129,9 +136,11 @@ def dial_options(event: events.DialCommand) -> DialOptions:
 
 def options_for(draft: Draft, to: str, options: DialOptions) -> DialOptions:
     """Return the options for a destination, with the settings' defaults."""
+    confirm = options.confirm or (draft.policy.confirm_phones and to.startswith("+"))
     return replace(
         options,
-        confirm=options.confirm or (draft.policy.confirm_phones and to.startswith("+")),
+        confirm=confirm,
+        confirm_for_s=(options.confirm_for_s or CONFIRM_FOR_S) if confirm else 0,
         timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
         amd=options.amd and not to.startswith("client:"),
         caller_id=_caller_id(draft, to, options),
@@ -304,7 +313,7 @@ def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
         draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
         draft.change_party(agent, answered_at_ms=draft.now_ms)
     apply(draft, agent, call_sid=call_sid, status=status)
-    draft.set_timer(events.CallsOverdue, draft.policy.gate_timeout_ms + _briefing_ms(agent))
+    draft.set_timer(events.CallsOverdue, gate_ms(draft, agent))
 
 
 def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
@@ -383,8 +392,12 @@ def _await_child(draft: Draft) -> None:
 
 def may_still_join(draft: Draft, party: Party) -> bool:
     """Whether a party answered so recently that it may be joining."""
-    gate_ms = draft.policy.gate_timeout_ms + (_briefing_ms(party) if party.is_gated else 0)
-    return party.answered and draft.now_ms - party.answered_at_ms < gate_ms
+    return party.answered and draft.now_ms - party.answered_at_ms < gate_ms(draft, party)
+
+
+def gate_ms(draft: Draft, party: Party) -> int:
+    """Return how long a party that answered may take until it joins."""
+    return draft.policy.gate_timeout_ms + _briefing_ms(party) + 1000 * party.options.confirm_for_s
 
 
 def _briefing_ms(party: Party) -> int:

@@ -36,6 +36,7 @@ class DialCommand(Command, frozen=True, kw_only=True):
 
     brief: str = ""
     confirm: bool = False
+    confirm_for_s: int = 0
     timeout_s: int = 0
     digits: str = ""
     caller_id: Hidden[str] = ""

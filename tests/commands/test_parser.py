@@ -66,6 +66,9 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     assert parse({"type": "transfer", "session": "s", **VALID["transfer"], "ref": text})
 
 
+DIAL_OPTIONS = "brief, confirm, confirm_for, timeout, digits, caller_id, amd, params"
+
+
 @each("fields, words", [
     ({"type": "dance", "session": "s"}, f"unknown type 'dance'; one of: {NAMES}"),
     ({"type": CUSTOMER, "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
@@ -76,7 +79,7 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({"type": "end", "session": "s", CUSTOMER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
-     "it takes session, to, mode, fallback, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
+     f"it takes session, to, mode, fallback, ref, {DIAL_OPTIONS}, and id")),
     ({**TRANSFER, "session": ""}, "transfer: missing field \"session\" (a session's id or a call SID)"),
     ({**TRANSFER, "to": ""}, 'transfer: missing field "to" (address to dial)'),
     ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult, or blind)'),
@@ -116,7 +119,7 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({**CALL, "session": "-rf"}, "session must not begin with -"),
     ({**CALL, "to": CUSTOMER},
      ("call has no field 'to'; "
-     "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
+     f"it takes session, agent, customer, mode, ref, {DIAL_OPTIONS}, and id")),
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
@@ -127,7 +130,7 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
      ("add has no field 'mode'; "
-     "it takes session, to, party, muted, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
+     f"it takes session, to, party, muted, {DIAL_OPTIONS}, and id")),
     *(({**ADD, "id": name}, "id must be 1 to 64 letters, digits, _, or -") for name in ("a b", *KEY_CHARACTERS)),
     *(({**CALL, "session": name}, "session must be 1 to 64 letters, digits, _, or -") for name in KEY_CHARACTERS),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
@@ -155,6 +158,8 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     *(({**ADD, "confirm": confirm}, "confirm must be true or false") for confirm in (1, 0, None, "yes", [], {})),
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
       for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
+    *(({**ADD, "confirm_for": seconds}, "confirm_for must be whole seconds, 9 to 60")
+      for seconds in (8, 61, "8", "61", "9s", 9.5, True, None)),
     *(({**named, "session": "s"}, f"missing field \"type\" (the command); one of: {NAMES}")
       for named in ({}, {"type": ""})),
     ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
@@ -165,11 +170,13 @@ def test_invalid_command_is_explained(fields, words):
 
 def test_transfer_is_taken_with_all_its_options():
     fields = {"to": f"{CUSTOMER}, client:bob", "mode": "consult", "brief": "Überweisung 👋", "confirm": "true"}
-    parsed = parse({**TRANSFER, **fields, "timeout": "20", "digits": "ww12#", "ref": "r" * 64, "id": "c1"})
+    parsed = parse(
+        {**TRANSFER, **fields, "timeout": "20", "confirm_for": 45, "digits": "ww12#", "ref": "r" * 64, "id": "c1"}
+    )
     assert (parsed.event_type, parsed.session) == (Transfer, "s")
     assert parsed.event("s", "c1", 5) == Transfer(
         session_id="s", token="c1", occurred_at_ms=5, to=f"{CUSTOMER},client:bob", mode="consult",
-        brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#", ref="r" * 64,
+        brief="Überweisung 👋", confirm=True, confirm_for_s=45, timeout_s=20, digits="ww12#", ref="r" * 64,
     )  # fmt: skip
 
 

@@ -65,10 +65,11 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
 
 @pytest.mark.parametrize("mode, script, reason, last_words", [
     ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
-    ("warm",  presses("", "#"), "rejected",        Phrase.DECLINED),
+    ("warm",  presses("#", "2"), "rejected",       Phrase.DECLINED),
+    ("warm",  presses("7", "#", "*"), "no-confirmation", Phrase.NO_KEY),
     ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
     ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),
-], ids=["another key", "another key when asked again", "no key", "voicemail"])  # fmt: skip
+], ids=["2", "2 when asked again", "other keys", "no key", "voicemail"])  # fmt: skip
 async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, script, reason, last_words):
     system.sandbox.phone(TARGET).script_in_turn(script)
     customer, agent = await system.converted()
@@ -76,6 +77,8 @@ async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, 
     target = await system.dialed(TARGET)
     await system.sandbox.wait_until(lambda: target.status == "completed")
     assert system.listening.whats(target)[-1] == said(last_words)
+    if reason == "no-confirmation":
+        assert system.listening.whats(target).count(said(Phrase.PRESS_ONE)) == 3
     for other in (customer, agent):
         assert system.listening.never_heard(target, other)
         assert system.listening.never_heard(other, target)
@@ -83,6 +86,14 @@ async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, 
         await goes_on_and_ends(system, customer, agent)
     else:  # the agent is rung again
         await system.ended_by_command(customer.sid)
+
+
+@pytest.mark.parametrize("keys", [("", "", "1"), ("5", "#", "1")])
+async def test_target_that_accepts_when_asked_for_the_third_time_is_connected(system, keys):
+    system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
+    customer, agent = await system.converted()
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @IN_REAL_TIME

@@ -68,10 +68,10 @@ async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, scrip
 
 @pytest.mark.parametrize("script, reason, shown", [
     (presses("2"),     "agent-rejected",        "You have declined the call. Goodbye."),
-    (presses("", "#"), "agent-rejected",        "You have declined the call. Goodbye."),
-    (answers(),        "agent-no-confirmation", "No key was pressed. Goodbye."),
-    (voicemail(),      "agent-no-confirmation", "No key was pressed. Goodbye."),
-], ids=["another-key", "another-key-later", "no-key", "voicemail"])  # fmt: skip
+    (presses("", "2"), "agent-rejected",        "You have declined the call. Goodbye."),
+    (answers(),        "agent-no-confirmation", "You have not pressed 1. Goodbye."),
+    (voicemail(),      "agent-no-confirmation", "You have not pressed 1. Goodbye."),
+], ids=["2", "2-later", "no-key", "voicemail"])  # fmt: skip
 async def test_agent_not_pressing_one_is_hung_up_and_customer_is_not_called(quick, script, reason, shown):
     quick.agent_phone.script_in_turn(script)
     await quick.failed(reason, "call", "", **PAIR, confirm="true")

@@ -126,7 +126,14 @@ async def test_redis_cli_examples_work_as_written(system):
 
 # ---- what is published -----------------------------------------------------------------------------------------------
 
-DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": NUMBER}
+DIAL = {
+    "brief": "Ada, about an invoice",
+    "confirm": "true",
+    "confirm_for": "30",
+    "timeout": "20",
+    "digits": "1w2",
+    "caller_id": NUMBER,
+}
 DIAL |= {"params": "name=Ada%20L.&id=7", "amd": "true"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
@@ -184,6 +191,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "party": ("", "Two words", DESK),
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
+    "confirm_for": ("8", "61", "soon"),
     "amd": ("maybe",),
     "muted": ("maybe",),
     "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),

@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import ConvertOverdue, DialOverdue, LoneOverdue, ReadOverdue
+from conferral.statemachine.parts import CONFIRM_FOR_S
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -116,10 +117,10 @@ def test_join_of_a_conference_that_was_left_comes_late():
     story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS)
 
 
-@pytest.mark.parametrize("brief", ["", "x" * 100])
-def test_live_call_has_a_minute_in_the_gate_and_the_time_of_the_briefing(brief):
-    story = dialing("warm", brief=brief, confirm=True).gate("target")
-    gate_ms = 60_000 + 100 * len(brief)
+@pytest.mark.parametrize("brief, confirm_for_s", [("", 0), ("x" * 100, 0), ("", 60)])
+def test_live_call_has_a_minute_in_the_gate_and_the_time_of_briefing_and_questions(brief, confirm_for_s):
+    story = dialing("warm", brief=brief, confirm=True, confirm_for_s=confirm_for_s).gate("target")
+    gate_ms = 60_000 + 100 * len(brief) + 1_000 * (confirm_for_s or CONFIRM_FOR_S)
     for _read in range(2):
         story.fires(DialOverdue).expect("transferring", "look").reads(target="in-progress").expect("transferring")
     answered_at_ms = story.session.parties["target"].answered_at_ms

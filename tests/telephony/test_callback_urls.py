@@ -47,8 +47,8 @@ def actions(draw):
 def gates(draw):
     waited = draw(st.integers(1, 9))
     key = draw(st.sampled_from(["", "0", "1", "9", "other"])) if waited > 1 else ""
-    asked, briefed = draw(st.integers(1, 3)), draw(st.booleans())
-    confirm, by_machine = draw(st.booleans()), draw(st.booleans())
+    asked, briefed = draw(st.integers(1, 4)), draw(st.booleans())
+    confirm, by_machine = draw(st.sampled_from([0, 9, 60])), draw(st.booleans())
     return Gate(draw(IDS), draw(IDS), asked, waited, key, briefed, confirm, by_machine)
 
 
@@ -143,7 +143,7 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         (DialAction.parse, "session=a&party=customer&dial=bridge&agent=100&v=1", "agent"),
         (DialAction.parse, "session=a&session=b&party=customer&dial=bridge&v=1", "query"),
         (CallCallback.parse, "session=a&party=agent&dial={d}&v=1", "dial"),
-        (Gate.parse, "session=a&dial=d&question=4&v=1", "question"),
+        (Gate.parse, "session=a&dial=d&question=5&v=1", "question"),
         (Gate.parse, "session=a&dial=d&request=0&v=1", "request"),
         (Gate.parse, "session=a&dial=d&key=12&v=1", "key"),
         (Gate.parse, "session=a&dial=d&briefed=0&v=1", "briefed"),

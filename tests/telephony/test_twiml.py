@@ -244,7 +244,7 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
 def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recall_reason, said):
     words = {"brief": brief, "recall_reason": recall_reason}
     join = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-3", conference="CF1", **words))
-    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, **words))
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, 20, **words))
     alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, **words))
 
     assert [verb.tag for verb in alone] == ["Say"] * len(said) + ["Redirect"]
@@ -255,16 +255,30 @@ def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, r
 
 
 def test_gate_takes_one_key_and_is_also_notified_of_none():
-    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE))
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, 20))
 
     assert gather.attrib | {"action": ""} == {
-        "action": "", "method": "POST", "numDigits": "1", "timeout": "3", "finishOnKey": "",
+        "action": "", "method": "POST", "numDigits": "1", "timeout": "4", "finishOnKey": "",
         "actionOnEmptyResult": "true",
     }  # fmt: skip
 
 
+@each("language, confirm_for_s, pauses_s", [
+    ("en", 9, [1, 1, 1]), ("en", 12, [2, 2, 2]), ("en", 20, [4, 5, 5]), ("en", 60, [18, 18, 18]),
+    ("de", 20, [3, 3, 4]), ("de", 9, [1, 1, 1]),
+])  # fmt: skip
+def test_three_questions_fill_the_time_to_confirm(language, confirm_for_s, pauses_s):
+    documents = TwimlBuilder(CallbackUrls("https://calls.example.com"), language=language, voice=None)
+    gate, found = GATE, []
+    for _ in pauses_s:
+        (gather,) = ET.fromstring(documents.ask_for_key(gate, confirm_for_s))
+        found.append(int(gather.attrib["timeout"]))
+        gate = gate.next_question()
+    assert found == pauses_s
+
+
 def test_words_that_no_document_could_hold_do_not_break_it():
-    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, brief="Smith & <Sons>\x00\x0b\ud800"))
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, 20, brief="Smith & <Sons>\x00\x0b\ud800"))
 
     assert gather[0].text == "Smith & <Sons>   "
 

@@ -15,6 +15,11 @@ def said(document):
     return " ".join(say.text for say in ET.fromstring(document).iter("Say"))
 
 
+def key_timeout_s(document):
+    """For how long a `<Gather>` waits for a key after its question."""
+    return int(ET.fromstring(document).find("Gather").get("timeout"))
+
+
 def dial_of(document):
     return ET.fromstring(document).find("Dial")
 

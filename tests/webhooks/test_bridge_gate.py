@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.parts import DialOptions
 from tests.support.people import AGENT_PHONE
-from tests.webhooks.documents import dial_of, follow, next_url, said, verbs
+from tests.webhooks.documents import dial_of, follow, key_timeout_s, next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, answered, events_of, pressed, target
 from tests.webhooks.webhook_helpers import AGENT, PUBLIC_URL, facts, fields, post
 
@@ -45,6 +45,23 @@ async def test_a_phone_presses_a_key_though_the_session_shows_no_phone(client, w
 
     _, document = await post(client, question, pressed("1", CallSid=AGENT))
     assert (verbs(document), events_of(webhook_store)) == ([], ["accepted"])
+
+
+@pytest.mark.parametrize("line, timeouts_s", [("", [2, 2, 2]), ("confirm_for = 60", [18, 18, 18])])
+async def test_the_question_is_asked_three_times_in_the_numbers_time(
+    open_client, write_directory, webhook_store, line, timeouts_s
+):
+    directory = write_directory(f"{DIRECTORY}{line}\n")
+    client = await open_client(**directory, CONFERRAL_ALLOWED_DESTINATIONS="US,client:")
+    url, found = await gate_of_phone(client, webhook_store), []
+    keys = iter(["", "5", "#"])
+    _, document = await post(client, url, answered(CallSid=AGENT))
+    while verbs(document) == ["Gather"]:
+        found.append(key_timeout_s(document))
+        _, document = await post(client, next_url(document, "Gather", "action"), pressed(next(keys), CallSid=AGENT))
+
+    assert found == timeouts_s
+    assert (verbs(document), events_of(webhook_store)) == (["Say", "Hangup"], ["no-confirmation"])
 
 
 @pytest.mark.parametrize("known", ["known", "unknown", "away"])

@@ -10,7 +10,7 @@ from conferral.statemachine.events import GateDecided, GateReached
 from conferral.statemachine.parts import DialOptions
 from conferral.webhooks.gate import decide_by_key, route_of
 from tests.support.each import each
-from tests.webhooks.documents import action_of, conference_of, next_url, said, verbs
+from tests.webhooks.documents import action_of, conference_of, key_timeout_s, next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, pressed, target
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
 
@@ -48,6 +48,12 @@ async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, 
     assert {event.call_sid for event in webhook_store.events} == {TARGET}
     _, document = await post(client, at(2), pressed("1"))
     assert verbs(document) == ["Dial"]
+
+
+async def test_a_party_is_asked_for_as_long_as_its_dial_says(client, webhook_store):
+    webhook_store.facts = facts("transferring", target=target(options=DialOptions(confirm=True, confirm_for_s=60)))
+    _, document = await post(client, GATE, answered())
+    assert key_timeout_s(document) == 18
 
 
 async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(client, webhook_store):
@@ -96,10 +102,11 @@ def test_party_that_has_accepted_goes_where_the_session_needs_it(state, party, k
 
 
 @each("question, key, decision", [
-    (1, "1", None), (1, "", None), (2, "1", "accepted"), (2, "2", "rejected"), (2, "", None), (3, "1", "accepted"),
-    (3, "", "no-confirmation"),
+    (1, "1", None), (1, "", None), (2, "1", "accepted"), (2, "2", "rejected"), (2, "", None), (2, "#", None),
+    (3, "1", "accepted"), (3, "2", "rejected"), (3, "", None), (4, "1", "accepted"), (4, "2", "rejected"),
+    (4, "", "no-confirmation"), (4, "3", "no-confirmation"), (4, "other", "no-confirmation"),
 ])  # fmt: skip
-def test_key_decides_once_it_was_asked_for_and_silence_after_two_questions(question, key, decision):
+def test_1_and_2_decide_once_they_were_asked_for_and_all_else_after_three_questions(question, key, decision):
     assert decide_by_key(question=question, pressed=key) == decision
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import SettingsError
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.parts import CONFIRM_FOR_S, DialOptions
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import load_directory
 from conferral.webhooks.handoff import Handoff, HandoffParser
@@ -50,11 +50,26 @@ async def test_options_in_the_url(client, webhook_store):
     query = f"to=client:bob&brief=Order+7&confirm=true&timeout=20&params=id%3D7&ref=T-1&back={MENU}&amd=true"
     event = await received(client, webhook_store, query)
     assert (event.agent_address, event.ref, event.fallback) == ("client:bob", "T-1", MENU)
-    assert event.options == DialOptions(brief="Order 7", confirm=True, timeout_s=20, params="id=7", amd=True)
+    assert event.options == DialOptions(
+        brief="Order 7", confirm=True, confirm_for_s=CONFIRM_FOR_S, timeout_s=20, params="id=7", amd=True
+    )
 
 
 async def test_longest_data_is_read(client, webhook_store):
     assert (await received(client, webhook_store, "", '{"ref": "T-1"}'.ljust(65_536))).ref == "T-1"
+
+
+@each("query, data, confirm_for_s", [
+    ("confirm=true", {}, 0), ("confirm=true&confirm_for=30", {}, 30), ("", {"confirm_for": 45}, 45),
+    ("confirm_for=9", {"confirm_for": "60"}, 9), ("confirm_for=8", {"confirm_for": 61}, 0), ("to=client:bob", {}, 20),
+    ("to=client:bob&confirm_for=15", {}, 15),
+])  # fmt: skip
+async def test_a_destination_is_asked_for_as_long_as_the_hand_off_says(
+    client, webhook_store, query, data, confirm_for_s
+):
+    """Without a destination, the number's own time is the default."""
+    webhook_store.events.clear()
+    assert (await received(client, webhook_store, query, data)).options.confirm_for_s == confirm_for_s
 
 
 async def test_options_in_the_data_and_the_urls_win(client, webhook_store):

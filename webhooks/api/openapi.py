@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from conferral.commands.field_values import FLAG, RING_TIME, SENDER
+from conferral.commands.field_values import CONFIRM_TIME, FLAG, RING_TIME, SENDER
 from conferral.commands.parser import optional_schema, schema_of
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
@@ -32,7 +32,11 @@ ALL_ROUTES = (*ROUTES, *PRESENCE_ROUTES, *DESK_ROUTES)
 VERSION = "1"
 _REF = "#/components/schemas/"
 #: Values that several commands share, as components: generators then give them one name.
-_SHARED: dict[str, dict[str, Any]] = {"Flag": optional_schema(FLAG), "RingTime": optional_schema(RING_TIME)}
+_SHARED: dict[str, dict[str, Any]] = {
+    "ConfirmTime": optional_schema(CONFIRM_TIME),
+    "Flag": optional_schema(FLAG),
+    "RingTime": optional_schema(RING_TIME),
+}
 #: Words that are never sent, by the name of the enum.
 _UNSENT: dict[str, set[str]] = {"Phase": {Phase.NONE}, "TransferMode": {TransferMode.INBOUND}}
 _BY = "who sends the command, without /; the session's log shows it after the token's name"
