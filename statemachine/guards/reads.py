@@ -126,8 +126,12 @@ def added_party_was_found(draft: Draft, event: events.Add) -> bool:
 
 
 def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party: Party) -> bool:
-    # A late join does not say which address was dialed.
-    return party.was_found and (not party.address or party.address in event.to.split(","))
+    if not party.was_found:
+        return False
+    if party.address:
+        return party.address in event.to.split(",")
+    # A late join does not say which address was dialed. What was published later has not led to it.
+    return event.occurred_at_ms <= party.dialed_at_ms
 
 
 def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:

@@ -10,6 +10,7 @@ from conferral.statemachine.events import (
     ParticipantFound,
     ReadOverdue,
     Retrieve,
+    Transfer,
 )
 from conferral.statemachine.record import replace
 from tests.statemachine.call_legs import Leg
@@ -248,6 +249,13 @@ def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_complet
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
     story.complete().expect("conferenced").expect_command("complete-1", "done")
     story.transfer("warm", CAROL, command_id="transfer-2").expect("transferring", "unflag agent")
+
+
+def test_transfer_that_is_published_after_a_loss_dials():
+    """No fact says which address the agent has, so only the time tells that the command did not lead there."""
+    story = shows(guests_rolled_back(), "customer", "target", target="in-progress").later(1_000)
+    story.command(Transfer, "transfer-1", to=CAROL, mode="warm", occurred_at_ms=story.now_ms)
+    story.expect("transferring", "unflag agent")
 
 
 def test_retrieval_whose_party_talks_to_the_customer_already_is_done():
