@@ -420,3 +420,22 @@ async def test_guide_whose_certificate_is_not_valid_is_named(tls: ssl.SSLContext
             async with client_of(f"{scheme}://localhost:{a.port}/{path}") as client:
                 with pytest.raises(StoreUnreachableError, match=f"{words}: TLS failed"):
                     await ask(client, "GET", "{c}:0")
+
+
+async def test_connection_whose_answers_were_not_read_is_not_used_again():
+    """An answer that can't be parsed leaves the next one, which may arrive later, for another command."""
+    connections = 0
+
+    class Counting(ScriptedServer):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            await super().serve(reader, writer)
+
+    server = Counting(SET=OK, INFO=b":1\r\n", WAIT=SILENCE, GET=b"+value\r\n")
+    async with serving(server), client_of(f"redis://127.0.0.1:{server.port}") as client:
+        client.replication.is_expected = True
+        with pytest.raises(StoreUnreachableError):
+            await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        assert await ask(client, "GET", "a") == b"value"
+    assert connections == 2

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,70 +19,22 @@ from conferral.storage.connection.primary import Primary
 from conferral.storage.connection.url import Topology
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import report_command
-from tests.support.ports import HOST, free_port
-from tests.support.redis_node import Node, until
-from tests.support.tcp_relay import Relay
+from tests.support.ports import HOST
+from tests.support.redis_node import until
+from tests.support.replicated_redis import ReplicatedServers, started
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
 
 
-class Servers:
-    """A primary, and a replica behind a relay."""
-
-    def __init__(self, program: Path, folder: Path, relay: Relay, primary: Node) -> None:
-        self.primary, self.relay = primary, relay
-        self.replica = Node(program, folder, free_port(), ["--replicaof", HOST, relay.port])
-
-    async def attach(self) -> None:
-        """Starts the replica, and waits until it follows."""
-        await asyncio.to_thread(self.replica.start)
-        await asyncio.to_thread(until, self.follows, "the replica follows")
-
-    def follows(self) -> bool:
-        return any(value.get("state") == "online" for value in self._info().values() if isinstance(value, dict))
-
-    def lag(self) -> None:
-        """Holds back what the primary sends to the replica."""
-        self.relay.fall_silent()
-
-    def catch_up(self) -> None:
-        self.relay.fall_silent(lambda _source: False)
-
-    def waits(self) -> int:
-        """How often WAIT was run on the primary."""
-        with self.primary.client() as client:
-            return int(client.info("commandstats").get("cmdstat_wait", {}).get("calls", 0))
-
-    def offset(self) -> int:
-        return int(self._info()["master_repl_offset"])
-
-    def _info(self) -> dict[str, Any]:
-        with self.primary.client() as client:
-            return dict(client.info("replication"))
-
-
-@asynccontextmanager
-async def started(program: Path, folder: Path, *options: object) -> AsyncIterator[Servers]:
-    primary = Node(program, folder, free_port(), options)
-    primary.start()
-    async with Relay(primary.port) as relay:
-        servers = Servers(program, folder, relay, primary)
-        try:
-            yield servers
-        finally:
-            servers.replica.kill()
-            primary.kill()
-
-
 @pytest.fixture
-async def servers(redis_program: Path, tmp_path: Path) -> AsyncIterator[Servers]:
+async def servers(redis_program: Path, tmp_path: Path) -> AsyncIterator[ReplicatedServers]:
     async with started(redis_program, tmp_path) as one:
         yield one
 
 
 @asynccontextmanager
-async def client_of(servers: Servers, primary: Primary | None = None) -> AsyncIterator[Client]:
+async def client_of(servers: ReplicatedServers, primary: Primary | None = None) -> AsyncIterator[Client]:
     client = make_client(f"redis://{HOST}:{servers.primary.port}", primary)
     try:
         yield client
@@ -91,12 +42,12 @@ async def client_of(servers: Servers, primary: Primary | None = None) -> AsyncIt
         await client.aclose()
 
 
-async def has(servers: Servers, key: str) -> None:
+async def has(servers: ReplicatedServers, key: str) -> None:
     """Waits until the primary has a key."""
     await asyncio.to_thread(until, lambda: bool(servers.primary.ask("EXISTS", key)), f"{key} is there")
 
 
-async def test_write_is_answered_once_a_replica_has_it(servers: Servers) -> None:
+async def test_write_is_answered_once_a_replica_has_it(servers: ReplicatedServers) -> None:
     await servers.attach()
     async with client_of(servers) as client:
         await run_or_raise(client, ("SET", "first", 1), is_durable=True)  # now it knows of the replica
@@ -111,7 +62,9 @@ async def test_write_is_answered_once_a_replica_has_it(servers: Servers) -> None
         assert servers.replica.ask("GET", "late") == "1"
 
 
-async def test_result_is_unknown_while_the_replica_lags(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_result_is_unknown_while_the_replica_lags(
+    servers: ReplicatedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(redis_classes, "WAIT_MAX_S", 0.3)
     await servers.attach()
     async with client_of(servers) as client:
@@ -123,7 +76,7 @@ async def test_result_is_unknown_while_the_replica_lags(servers: Servers, monkey
         await client.execute_durably([("SET", "late", 1)])
 
 
-async def test_lone_server_is_never_waited_for(servers: Servers) -> None:
+async def test_lone_server_is_never_waited_for(servers: ReplicatedServers) -> None:
     async with client_of(servers) as client:
         assert await client.execute_durably([("SET", "a", 1), ("GET", "a")]) == [True, b"1"]
         assert servers.waits() == 0
@@ -133,7 +86,7 @@ async def test_lone_server_is_never_waited_for(servers: Servers) -> None:
         assert servers.waits() == 1
 
 
-async def test_write_counts_without_the_only_replica_and_is_counted(servers: Servers) -> None:
+async def test_write_counts_without_the_only_replica_and_is_counted(servers: ReplicatedServers) -> None:
     await servers.attach()
     unreplicated = []
     async with client_of(servers) as client:
@@ -143,6 +96,24 @@ async def test_write_counts_without_the_only_replica_and_is_counted(servers: Ser
         await asyncio.to_thread(until, lambda: not servers.follows(), "the replica has gone")
         await client.execute_durably([("SET", "a", 2)])
         assert unreplicated == [1]
+
+
+async def test_replica_that_has_just_connected_is_waited_for(servers: ReplicatedServers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("SET", "a", 1)])
+        servers.replica.kill()
+        await asyncio.to_thread(until, lambda: not servers.follows(), "the replica has gone")
+        await client.execute_durably([("SET", "a", 2)])
+        assert not client.replication.must_wait
+        await servers.attach()
+        servers.lag()
+        writing = asyncio.ensure_future(client.execute_durably([("SET", "late", 1)]))
+        await has(servers, "late")
+        assert not writing.done()
+        servers.catch_up()
+        await writing
+        assert servers.replica.ask("GET", "late") == "1"
 
 
 async def test_write_does_not_count_if_redis_refuses_writes_without_a_replica(
@@ -162,7 +133,7 @@ async def test_write_does_not_count_if_redis_refuses_writes_without_a_replica(
                 await written
 
 
-async def test_sentinels_and_clusters_are_waited_for_before_a_replica_is_known(servers: Servers) -> None:
+async def test_sentinels_and_clusters_are_waited_for_before_a_replica_is_known(servers: ReplicatedServers) -> None:
     async def find() -> tuple[str, int]:
         return HOST, servers.primary.port
 
@@ -176,7 +147,7 @@ async def test_sentinels_and_clusters_are_waited_for_before_a_replica_is_known(s
         assert unreplicated == [1, 1]
 
 
-async def test_service_without_wait_counts_as_one_server(servers: Servers) -> None:
+async def test_service_without_wait_counts_as_one_server_until_it_has_it(servers: ReplicatedServers) -> None:
     await servers.attach()
     servers.primary.ask("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-wait")
     client = make_client(f"redis://app:pw@{HOST}:{servers.primary.port}")
@@ -184,11 +155,15 @@ async def test_service_without_wait_counts_as_one_server(servers: Servers) -> No
         assert await client.execute_durably([("SET", "a", 1)]) == [True]
         assert client.replication.lacks_wait
         assert not client.replication.must_wait
+        servers.primary.ask("ACL", "SETUSER", "app", "+wait")
+        await client.connection_pool.disconnect()
+        await client.execute_durably([("SET", "a", 2)])
+        assert servers.waits() == 1
     finally:
         await client.aclose()
 
 
-async def test_refusal_is_a_value_and_is_not_waited_for(servers: Servers) -> None:
+async def test_refusal_is_a_value_and_is_not_waited_for(servers: ReplicatedServers) -> None:
     await servers.attach()
     async with client_of(servers) as client:
         await client.execute_durably([("SET", "a", 1)])
@@ -198,7 +173,7 @@ async def test_refusal_is_a_value_and_is_not_waited_for(servers: Servers) -> Non
         servers.catch_up()
 
 
-async def test_script_that_redis_has_forgotten_is_sent_again_and_waited_for(servers: Servers) -> None:
+async def test_script_that_redis_has_forgotten_is_sent_again_and_waited_for(servers: ReplicatedServers) -> None:
     await servers.attach()
     async with client_of(servers) as client:
         await run_or_raise(client, ("SET", "a", 1), is_durable=True)
@@ -213,7 +188,7 @@ async def test_script_that_redis_has_forgotten_is_sent_again_and_waited_for(serv
         assert servers.replica.ask("HGET", KEYS.command("C1"), "status") == "done"
 
 
-async def test_command_is_published_once_a_replica_has_it(servers: Servers) -> None:
+async def test_command_is_published_once_a_replica_has_it(servers: ReplicatedServers) -> None:
     await servers.attach()
     async with client_of(servers) as client:
         await run_or_raise(client, ("SET", "a", 1), is_durable=True)
@@ -225,12 +200,15 @@ async def test_command_is_published_once_a_replica_has_it(servers: Servers) -> N
         assert await publishing
 
 
-async def test_repetitions_write_something_to_wait_for(servers: Servers) -> None:
+async def test_repetitions_write_something_to_wait_for(servers: ReplicatedServers) -> None:
     """From Redis 7.2 on, WAIT waits for the last write of its connection, not for what it has read."""
     await servers.attach()
 
     async def visit(client: Client) -> None:
         await run_or_raise(client, CallIndex(KEYS).claim_visit("CA1", "", "CA1"))
+
+    async def visit_of_another(client: Client) -> None:
+        await run_or_raise(client, CallIndex(KEYS).claim_visit("CA1", "", "CA1-2"))
 
     async def report(client: Client) -> None:
         await report_command(client, KEYS, "CA1", CommandReport("C1", CommandStatus.DONE, ""))
@@ -247,14 +225,14 @@ async def test_repetitions_write_something_to_wait_for(servers: Servers) -> None
 
     async with client_of(servers) as client:
         await client.hset(KEYS.outbox(1), "E1", b'{"kind":"x"}')
-        for repeated in (visit, report, claim, gate, mark):
+        for repeated in (visit, visit_of_another, report, claim, gate, mark):
             await repeated(client)
             before = servers.offset()
             await repeated(client)
             assert servers.offset() > before, repeated.__name__
 
 
-async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: Servers) -> None:
+async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: ReplicatedServers) -> None:
     await servers.attach()
     async with client_of(servers) as client:
         await run_or_raise(client, ("SET", "a", 1), is_durable=True)

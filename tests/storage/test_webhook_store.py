@@ -158,6 +158,22 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
     assert (await publisher.publish_and_read(ringing())).parties == session.parties
 
 
+async def test_session_is_read_before_the_event_is_written(single, keys, clock):
+    """So what waits for the write waits for what was read, too."""
+    sent: list[bytes] = []
+
+    async def note(request: bytes) -> None:
+        sent.append(request)
+
+    async with Relay(single.socket) as relay:
+        relay.on_request = note
+        client = make_client(relay.url)
+        await WebhookStore(client, keys, clock).publish_and_read(ringing())
+        await client.aclose()
+    everything = b"".join(sent)
+    assert 0 <= everything.index(b"HGETALL") < everything.index(b"XADD")
+
+
 async def test_session_that_can_not_be_decoded_is_read_as_far_as_possible(publisher, client, keys):
     await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.agent.status": "left", "version": "x"})
     found = await publisher.read(SESSION)

@@ -4,6 +4,8 @@
         client = make_client(relay.url)
         relay.cut_reply(b"XADD")             # the next reply to an XADD never comes back, and the connection is cut
         relay.fall_silent()                  # connections stay open, nothing passes any more
+        relay.reply_delay_s = 0.08           # what the server sends arrives later
+        relay.cut()                          # all connections break; what was held back never arrives
         relay.lead_to(other.socket)          # new connections lead elsewhere
 
 Requests are distinguished by bytes that they contain. Works between unix sockets and between TCP ports alike.
@@ -65,6 +67,7 @@ class Relay:
         cut_off: Replies that were cut off (count).
         on_request: Waited for with every request before it is passed on.
         on_cut: Called when a reply was cut off, before its client notices.
+        reply_delay_s: For how long what the server sends is held back, seconds; what it sends meanwhile, after that.
     """
 
     def __init__(self, server: Address) -> None:
@@ -78,6 +81,7 @@ class Relay:
         self.requests = self.cut_off = 0
         self.on_request: Callable[[bytes], Awaitable[None]] | None = None
         self.on_cut: Callable[[], None] = lambda: None
+        self.reply_delay_s = 0.0
 
     async def __aenter__(self) -> Self:
         if isinstance(self._server, Path):
@@ -89,8 +93,7 @@ class Relay:
 
     async def __aexit__(self, *_exc: object) -> None:
         self._listener.close()
-        for link in self._links:
-            link.cut()
+        self.cut()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._folder.cleanup()
@@ -125,6 +128,11 @@ class Relay:
         self._is_silent_to = to
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def cut(self) -> None:
+        """Breaks all connections; what is held back is lost."""
+        for link in self._links:
+            link.cut()
 
     def lead_to(self, server: Address) -> None:
         """New connections lead to another server of the same kind; those that there are stay."""
@@ -183,6 +191,8 @@ class Relay:
 
     async def _back(self, link: _Link, from_server: asyncio.StreamReader) -> None:
         while data := await from_server.read(1 << 16):
+            if self.reply_delay_s:
+                await asyncio.sleep(self.reply_delay_s)  # a delay: the network's
             await self._may_pass(link)
             if link.is_cut:
                 self.cut_off += 1

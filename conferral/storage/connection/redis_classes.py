@@ -134,7 +134,8 @@ class ErrorMappingRedis(redis_asyncio.Redis):
         with as_connection_error():
             connection = await self.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             try:
-                return await self._write(connection, self.replication, commands)
+                with as_connection_error(connection):  # after an unexpected error, answers may be unread
+                    return await self._write(connection, self.replication, commands)
             finally:
                 await self.connection_pool.release(connection)
 

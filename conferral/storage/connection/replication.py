@@ -16,8 +16,8 @@ from conferral.runtime.log import LogRateLimit
 
 log = structlog.get_logger()
 
-#: How often Redis is asked for its replicas, seconds, and while it lacks one that is expected.
-ASK_EVERY_S, ASK_WITHOUT_REPLICA_EVERY_S = 5.0, 1.0
+#: How often Redis is asked for its replicas, seconds.
+ASK_EVERY_S = 5.0
 #: How long one WAIT waits, milliseconds. It is repeated.
 WAIT_MS = 200
 #: After how long without a replica that has the write its result counts as unknown, seconds.
@@ -58,14 +58,16 @@ class Replication:
 
     @property
     def must_ask(self) -> bool:
-        """Whether Redis is to be asked for its replicas again."""
-        is_alone = self.is_expected and self.replicas == 0
-        every_s = ASK_WITHOUT_REPLICA_EVERY_S if is_alone else ASK_EVERY_S
-        return asyncio.get_running_loop().time() - self._asked_at_s >= every_s
+        """Whether Redis is to be asked for its replicas again.
+
+        With each write while it lacks one that is expected: one that has just connected may still lag.
+        """
+        is_alone = self.is_expected and self.replicas == 0 and not self.lacks_wait
+        return is_alone or asyncio.get_running_loop().time() - self._asked_at_s >= ASK_EVERY_S
 
     def expire(self) -> None:
         """Ask Redis again with the next write: it may be another server."""
-        self._asked_at_s = float("-inf")
+        self._asked_at_s, self.lacks_wait = float("-inf"), False
 
     def note(self, info: object) -> None:
         """Note what Redis answers to `INFO replication`; a refusal tells nothing."""

@@ -11,7 +11,9 @@
   Why a script: two requests at the same moment open the same session.
 ]]
 local newest = redis.call('GET', KEYS[1])
-if newest == ARGV[2] then redis.call('EXPIRE', KEYS[1], ARGV[3]) end  -- WAIT waits for a write
-if newest and newest ~= ARGV[1] then return newest end
+if newest and newest ~= ARGV[1] then
+  redis.call('SET', KEYS[1], newest, 'KEEPTTL')  -- WAIT waits for a write
+  return newest
+end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return ARGV[2]

@@ -124,10 +124,13 @@ class WebhookStore:
         return bool(reason)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
-        """Publish an event; return its session, None if Redis does not know it."""
+        """Publish an event; return its session, None if Redis does not know it.
+
+        The read comes before the write, so that a replica has what it read, too.
+        """
         read = ("HGETALL", self._keys.session(event.session_id))
-        answers = await self._queue.run(*self.write_commands(event, call_sid), read, is_durable=True)
-        return _session_of(answers[-1])
+        found, *_ = await self._queue.run(read, *self.write_commands(event, call_sid), is_durable=True)
+        return _session_of(found)
 
     async def read(self, session_id: str) -> Session | None:
         """Return the current session; None if Redis does not know it."""
