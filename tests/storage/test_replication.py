@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.clock import SystemClock
@@ -131,6 +132,35 @@ async def test_write_does_not_count_if_redis_refuses_writes_without_a_replica(
             servers.catch_up()
             with pytest.raises((RedisConnectionError, RedisTimeoutError)):
                 await written
+
+
+async def test_refused_write_is_not_counted_as_one_without_a_replica(redis_program: Path, tmp_path: Path) -> None:
+    unreplicated = []
+    async with started(redis_program, tmp_path, "--min-replicas-to-write", 1) as servers, client_of(servers) as client:
+        client.replication.is_expected = True
+        client.replication.on_unreplicated = lambda: unreplicated.append(1)
+        with pytest.raises(RedisConnectionError):
+            await client.execute_durably([("SET", "a", 1), ("GET", "a")])  # now it knows that there is no replica
+        refusal, found = await client.execute_durably([("SET", "a", 1), ("GET", "a")])
+        assert (type(refusal), found) == (ResponseError, None)
+        assert unreplicated == []
+
+
+@pytest.mark.parametrize("command", ["REPLICAOF", "CLIENT"])
+async def test_result_is_unknown_if_the_wait_is_broken_off(servers: ReplicatedServers, command: str) -> None:
+    """The primary becomes a replica, or an operator unblocks its clients."""
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("SET", "a", 1)])
+        name = int(await client.client_id())
+        unblocking = ("REPLICAOF", HOST, "1") if command == "REPLICAOF" else ("CLIENT", "UNBLOCK", str(name), "ERROR")
+        servers.lag()
+        writing = asyncio.ensure_future(client.execute_durably([("SET", "late", 1)]))
+        await has(servers, "late")
+        await asyncio.to_thread(until, lambda: servers.primary.ask(*unblocking) in ("OK", True, 1), "it is unblocked")
+        with pytest.raises(RedisConnectionError):
+            await writing
+        servers.catch_up()
 
 
 async def test_sentinels_and_clusters_are_waited_for_before_a_replica_is_known(servers: ReplicatedServers) -> None:

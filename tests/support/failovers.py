@@ -27,6 +27,15 @@ async def hang(servers: Servers, lasts_s: float) -> None:
     await asyncio.to_thread(servers.wait_until_replaced, former)
 
 
+async def lag(servers: Servers, lasts_s: float) -> None:
+    """Kills it after a replica has lagged for so long; the replica that takes over may be that one."""
+    former = servers.primary()
+    servers.lag()
+    await asyncio.sleep(lasts_s)  # a delay: how long it lags
+    servers.kill_while_it_lags()
+    await asyncio.to_thread(servers.wait_until_replaced, former)
+
+
 async def hand_over(servers: ClusterServers) -> None:
     """Lets it hand over to its replica, as before maintenance."""
     await asyncio.to_thread(servers.fail_over, servers.primary())

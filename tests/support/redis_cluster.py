@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.ports import HOST, is_free, own_ports
-from tests.support.redis_node import Node, NodeGroup, until
+from tests.support.redis_node import Node, NodeGroup, bound_to, until
+from tests.support.split_network import SplitNetwork
 
 #: `CONFERRAL_PREFIX` for a cluster: the braces keep all keys in one slot.
 PREFIX = "{conferral}"
@@ -27,10 +28,15 @@ _BUS_OFFSET = 10_000
 
 
 class ClusterNode(Node):
-    """A node of a cluster."""
+    """A node of a cluster, which connects to others from an address of loopback of its own.
 
-    def __init__(self, program: Path, folder: Path, port: int, timeout_ms: int) -> None:
-        self.timeout_ms = timeout_ms
+    Args:
+        announced_port: Where others reach it; by default where it listens.
+    """
+
+    def __init__(self, program: Path, folder: Path, port: int, timeout_ms: int, *, announced_port: int = 0) -> None:
+        self.timeout_ms, self.announced_port = timeout_ms, announced_port or port
+        self.source = f"127.1.{port // 256}.{port % 256}"
         options = [
             # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
             "--appendonly", "yes", "--appendfsync", "no",
@@ -38,6 +44,9 @@ class ClusterNode(Node):
             "--cluster-require-full-coverage", "no",
             # A replica that was cut off for longer may be promoted too: there is only one for each primary.
             "--cluster-replica-validity-factor", 0,
+            "--cluster-announce-ip", HOST, "--cluster-announce-port", self.announced_port,
+            "--cluster-announce-bus-port", port + _BUS_OFFSET,
+            *bound_to(program, self.source), "--bind", self.source, HOST,
         ]  # fmt: skip
         super().__init__(program, folder, port, options)
 
@@ -49,15 +58,20 @@ class ClusterNode(Node):
 class ClusterServers(NodeGroup):
     """Three primaries and three replicas of one program."""
 
-    def __init__(self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
+    def __init__(
+        self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS, network: SplitNetwork | None = None
+    ) -> None:
         super().__init__("cluster")
-        self.program = program
-        self.nodes = [ClusterNode(program, self.folder, port, node_timeout_ms) for port in free_cluster_ports(6)]
+        self.program, self.network = program, network
+        self.nodes = []
+        for port in free_cluster_ports(6):
+            announced = port if network is None else network.relay_to(HOST, port)
+            self.nodes.append(ClusterNode(program, self.folder, port, node_timeout_ms, announced_port=announced))
 
     @property
     def url(self) -> str:
         """Names all nodes."""
-        return f"redis://{','.join(f'{HOST}:{node.port}' for node in self.nodes)}/?cluster=true"
+        return f"redis://{','.join(f'{HOST}:{node.announced_port}' for node in self.nodes)}/?cluster=true"
 
     def all_nodes(self) -> list[ClusterNode]:
         return self.nodes
@@ -95,8 +109,25 @@ class ClusterServers(NodeGroup):
 
     def replica_of(self, primary: Node) -> ClusterNode:
         """The replica that would follow a primary."""
-        (found,) = [node for node in self.up() if node is not primary and _primary_port(node) == primary.port]
+        (found,) = [node for node in self.up() if node is not primary and self._primary_of(node) is primary]
         return found
+
+    def _primary_of(self, node: ClusterNode) -> ClusterNode | None:
+        role = node.ask("ROLE")
+        return self.at(int(role[2])) if role[0] == "slave" else None
+
+    def lag(self) -> None:
+        """Holds back what the primary sends to its replica, until the primary has died."""
+        assert self.network is not None
+        primary = self.primary()
+        self.network.hold_back(primary.announced_port, self.replica_of(primary).source)
+
+    def kill_while_it_lags(self) -> None:
+        """Kills the primary; what was held back is lost."""
+        assert self.network is not None
+        primary = self.primary()
+        primary.kill()
+        self.network.cut(primary.announced_port)
 
     def primary(self) -> ClusterNode:
         """The node that has all keys of an installation with `PREFIX`."""
@@ -145,7 +176,7 @@ class ClusterServers(NodeGroup):
         self.wait_until_whole()
 
     def at(self, port: int) -> ClusterNode:
-        return next(node for node in self.nodes if node.port == port)
+        return next(node for node in self.nodes if node.announced_port == port)
 
 
 def _command_line(program: Path) -> Path:
@@ -162,11 +193,6 @@ def _is_well(node: ClusterNode) -> bool:
     role = node.ask("ROLE")
     is_linked = role[0] == "master" or role[3] == "connected"
     return info["cluster_state"] == "ok" and known == 6 and info["cluster_slots_ok"] == "16384" and is_linked
-
-
-def _primary_port(node: ClusterNode) -> int:
-    role = node.ask("ROLE")
-    return int(role[2]) if role[0] == "slave" else 0
 
 
 def free_cluster_ports(count: int) -> list[int]:

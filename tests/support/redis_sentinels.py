@@ -17,6 +17,8 @@ MIN_REPLICAS, MAX_LAG_S = 1, 2
 DOWN_AFTER_MS = 1_000
 #: How long a Sentinel waits for a failover that it has begun, milliseconds; twice as long, until it begins another.
 FAILOVER_TIMEOUT_MS = 3_000
+#: Addresses of loopback for replicas that a network tells apart.
+OWN_HOSTS = ["127.0.0.31", "127.0.0.32"]
 
 
 class Sentinel(Node):
@@ -49,7 +51,8 @@ class SentinelServers(NodeGroup):
     Args:
         program: Which redis-server.
         down_after_ms: See `DOWN_AFTER_MS`.
-        network: What all of them are reached through; by default directly.
+        network: What all of them are reached through; by default directly. Then each replica has an address of its own.
+        replicas: How many.
         apart: An address of loopback for the first primary and the last Sentinel, which the network can cut off.
     """
 
@@ -59,6 +62,7 @@ class SentinelServers(NodeGroup):
         *,
         down_after_ms: int = DOWN_AFTER_MS,
         network: SplitNetwork | None = None,
+        replicas: int = 2,
         apart: str = HOST,
     ) -> None:
         super().__init__("sentinels")
@@ -66,7 +70,8 @@ class SentinelServers(NodeGroup):
         self.network = network
         self._ports: dict[int, int] = {}
         self.first = self._server(apart)
-        self.servers = [self.first, self._server(HOST, self.first), self._server(HOST, self.first)]
+        hosts = OWN_HOSTS[:replicas] if network else [HOST] * replicas
+        self.servers = [self.first, *(self._server(host, self.first) for host in hosts)]
         self.sentinels = self._made_sentinels([HOST, HOST, apart], down_after_ms)
 
     def _server(self, host: str, primary: Node | None = None) -> Node:
@@ -106,6 +111,20 @@ class SentinelServers(NodeGroup):
     def port_of(self, node: Node) -> int:
         """Where others reach a server: its own port, or its relay's."""
         return self._ports.get(node.port, node.port)
+
+    def lag(self) -> None:
+        """Holds back what the primary sends to one of its replicas, until the primary has died."""
+        assert self.network is not None
+        primary = self.primary()
+        lagging = next(server for server in self.servers if server is not primary)
+        self.network.hold_back(self.port_of(primary), lagging.host)
+
+    def kill_while_it_lags(self) -> None:
+        """Kills the primary; what was held back is lost."""
+        assert self.network is not None
+        primary = self.primary()
+        primary.kill()
+        self.network.cut(self.port_of(primary))
 
     def at(self, port: int) -> Node:
         """The server that others reach there."""

@@ -4,13 +4,15 @@
         port = network.relay_to("127.0.0.2", 7000)   # all clients of that server connect to this port
         network.cut_off("127.0.0.2")                 # connections stay open, and nothing passes between two sides
         network.heal()                               # what was held back arrives
+        network.hold_back(port, "127.0.0.3")         # nothing passes between that server and that address
+        network.cut(port)                            # connections to that server break; what was held back is lost
 
 Who a client is, its source address says: Redis binds to one by a setting, a process of ours by `tests.support.at_host`.
 """
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -52,6 +54,18 @@ class SplitNetwork:
     def heal(self) -> None:
         """Everyone reaches everyone again."""
         self.cut_off()
+
+    def hold_back(self, port: int, *sources: str) -> None:
+        """From now on, the server behind a port and clients at some addresses don't reach each other."""
+        self._run(self._on_relay(port, lambda relay: relay.fall_silent(lambda source: source in sources)))
+
+    def cut(self, port: int) -> None:
+        """Breaks all connections to the server behind a port; then nothing to it is held back any more."""
+        self._run(self._on_relay(port, Relay.cut))
+        self.hold_back(port)
+
+    async def _on_relay(self, port: int, act: Callable[[Relay], None]) -> None:
+        act(next(relay for relay, _ in self._relays if relay.port == port))
 
     async def _apply(self) -> None:
         for relay, host in self._relays:

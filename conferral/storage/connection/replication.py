@@ -85,8 +85,11 @@ class Replication:
         return self.lacks_wait
 
     def count_unreplicated(self) -> None:
-        """Count a write that no replica has, and say so once a minute."""
-        if not self.is_expected or self.lacks_wait:
+        """Count a write that no replica has, and say so once a minute.
+
+        Redis has taken none while it refuses them.
+        """
+        if not self.is_expected or self.lacks_wait or self.refuses_writes:
             return
         self.on_unreplicated()
         if count := self._log_limit.count("unreplicated", LOG_EVERY_S):
