@@ -29,6 +29,7 @@ NAMES = (
     "latency",
     "ingest",
     "redis_cpu",
+    "replica",
     "silence",
     "transfer",
     "memory",
