@@ -189,11 +189,6 @@ class Voicemail(BaseRecord, frozen=True):
     recording_sid: str = ""
     #: Twilio keeps none.
     is_absent: bool = False
-    #: SIDs of the recordings that have begun, in this visit and in earlier ones.
-    begun_sid: str = ""
-    earlier_sids: tuple[str, ...] = ()
-    #: Someone took the customer out of it, or our document failed: a message does not end the session.
-    is_left: bool = False
 
 
 class Recording(BaseRecord, frozen=True):

@@ -436,7 +436,7 @@ class Session(BaseRecord, frozen=True):
     @property
     def is_in_voicemail(self) -> bool:
         """Whether the customer is in the voicemail, or on the way."""
-        return self.voicemail is not None and not (self.voicemail.is_over or self.voicemail.is_left)
+        return self.phase is Phase.VOICEMAIL
 
     @property
     def transfer_stage(self) -> str:

@@ -199,8 +199,7 @@ def is_ringing_caller(session: Session, party: Party) -> bool:
 
 def is_in_voicemail(session: Session, party: Party) -> bool:
     """Whether this is a customer in the voicemail, or on the way."""
-    is_there = session.phase == Phase.VOICEMAIL or session.is_in_voicemail
-    return party.name == CUSTOMER and party.is_connected and is_there
+    return party.name == CUSTOMER and party.is_connected and session.is_in_voicemail
 
 
 def _voicemail_note(session: Session) -> str:

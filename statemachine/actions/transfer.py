@@ -4,7 +4,7 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
-from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
+from conferral.statemachine.actions.bridge import fail_waiting_commands
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
 from conferral.statemachine.actions.loss import ring_lost_agent
 from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
@@ -109,16 +109,7 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
 
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
-    """Unhold the customer, and others whom the agent who left held.
-
-    A customer in the voicemail is brought to the party that retrieves the call.
-    """
-    if draft.session.is_in_voicemail:
-        _begin_voicemail(draft, is_left=True)
-        draft.change(repair_attempted=False)
-        draft.change_party(draft.session.customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
-        redirect_leg(draft, draft.session.customer)
-        return
+    """Unhold the customer, and others whom the agent who left held."""
     for party in draft.session.parties.values():
         if party.name != AGENT:
             want_unhold(draft, party.name)
@@ -289,8 +280,6 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     """Dial the party that retrieves the call."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
-    if draft.session.is_in_voicemail:  # a later recall is for this agent, not for one who fails to retrieve the call
-        draft.change(parked_by=draft.session.parked_by or draft.session.agent.address)
     parties.number_former_party(draft, AGENT)
     options, reservation = dial_options(event), dial_reservation(event.command_id)
     dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)
@@ -317,7 +306,7 @@ def begin_park_fallback(draft: Draft, _event: Event) -> None:
     reports.fail_transfer(draft, EndReason.PARK_TIMEOUT)
 
 
-# ---- an inbound call's fallback, and the voicemail: in, message, and out --------------------------------------------
+# ---- an inbound call's fallback, and the voicemail -------------------------------------------------------------------
 
 
 #: Why no one took a call for which there is no agent.
@@ -354,14 +343,7 @@ def move_to_voicemail(draft: Draft, _event: Event) -> None:
         if party.name != CUSTOMER:
             hang_up_party(draft, party)
     effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
-    _begin_voicemail(draft, move_effect_id=effect_id, conference_sid=draft.session.conference_sid)
-
-
-def _begin_voicemail(draft: Draft, **fields: Any) -> None:
-    """Begin a visit, or what follows it; earlier messages don't end it."""
-    before = draft.session.voicemail or Voicemail()
-    earlier_sids = (*before.earlier_sids, *filter(None, (before.begun_sid,)))
-    draft.change(voicemail=Voicemail(earlier_sids=earlier_sids, **fields))
+    draft.change(voicemail=Voicemail(move_effect_id=effect_id, conference_sid=draft.session.conference_sid))
 
 
 def _change_voicemail(draft: Draft, **changes: Any) -> None:
@@ -389,7 +371,7 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
-    _begin_voicemail(draft, is_left=True)
+    draft.change(voicemail=None)
     code = event.code_text if isinstance(event, events.EffectFailed) else ""
     reports.fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed", code)
     if isinstance(event, events.EffectFailed):
@@ -398,9 +380,8 @@ def give_up_voicemail(draft: Draft, event: Event) -> None:
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
     """Record that the message begins or is over; report it if it is kept."""
-    before = draft.session.voicemail or Voicemail(is_left=True)
+    before = draft.session.voicemail or Voicemail()
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
-    is_earlier = event.recording_sid in before.earlier_sids
     if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
         reports.add_conclusion(
             draft,
@@ -411,17 +392,14 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
             duration_s=event.duration_s,
             started_at_ms=max(0, draft.now_ms - 1000 * event.duration_s),
         )
-        after = replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid)
-        draft.change(voicemail=before if is_earlier else after)
-    elif is_earlier:
-        draft.ignore(Outcome.STALE, "of an earlier message")
-    elif status == RecordingStatus.IN_PROGRESS:
         sid = event.recording_sid
-        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False, begun_sid=sid))
+        draft.change(voicemail=replace(before, is_recording=True, is_over=True, recording_sid=sid))
+    elif status == RecordingStatus.IN_PROGRESS:
+        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False))
     elif status == RecordingStatus.ABSENT:
         draft.change(voicemail=replace(before, is_recording=True, is_over=True, is_absent=True))
     elif status == RecordingStatus.PROCESSING and event.recording_sid != before.recording_sid:
-        draft.change(voicemail=replace(before, is_recording=True, is_over=True, begun_sid=event.recording_sid))
+        draft.change(voicemail=replace(before, is_recording=True, is_over=True))
     else:
         draft.ignore(Outcome.STALE, "the message is known, or there is none")
 
@@ -432,21 +410,3 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
     end_session(draft, EndReason.VOICEMAIL if voicemail.is_recording else reason_of_leaving(customer))
     if not (voicemail.recording_sid or voicemail.is_absent):  # the callback that says so may be lost
         draft.emit(FindMessage, party=CUSTOMER, call_sid=customer.call_sid)
-
-
-# ---- out of the voicemail -------------------------------------------------------------------------------------------
-
-
-def await_customer(draft: Draft, _event: Event) -> None:
-    """Wait for the customer to arrive: the party that took the call hung up."""
-    draft.change_transfer(unreached=unreached_reason(draft))
-    reports.fail_transfer(draft, draft.transfer.unreached, unreached_code(draft))
-    draft.change(phase=Phase.FALLBACK)
-    draft.change_party(draft.session.customer, wait_audio=WaitAudio.MUSIC)
-
-
-def stay_in_voicemail(draft: Draft, _event: Event) -> None:
-    """Let the customer stay in the voicemail: no one took the call."""
-    reports.fail_transfer(draft, unreached_reason(draft), unreached_code(draft))
-    reports.record_transfer(draft, "failed", Place.VOICEMAIL)
-    draft.change(phase=Phase.VOICEMAIL)

@@ -116,7 +116,7 @@ def _note_found(draft: Draft, name: str) -> None:
 
 
 def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:
-    if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs; or what follows the voicemail
+    if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs
         before = draft.session.transfer
         return draft.policy.fallback if before is None else ",".join(before.places_left)
     return event.fallback or draft.policy.fallback

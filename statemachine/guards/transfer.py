@@ -131,11 +131,6 @@ def customer_is_unattended(draft: Draft, event: Event) -> bool:
     return is_alone and (session.phase is Phase.RECALL or session.agent.is_gone)
 
 
-def parked_call_is_unattended(draft: Draft, event: Event) -> bool:
-    """Whether no one retrieved a call that someone had parked."""
-    return bool(draft.session.parked_until_ms) and customer_is_unattended(draft, event)
-
-
 def next_place(draft: Draft) -> str:
     """Return the next place of the fallback; `end` after the last one."""
     transfer = draft.transfer
@@ -417,13 +412,6 @@ def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
     return draft.session.is_in_voicemail
 
 
-def customer_is_outside(draft: Draft, event: events.ConferenceEnded) -> bool:
-    """Whether the customer is in the voicemail, or on the way there or back."""
-    session = draft.session
-    comes_back = session.voicemail is not None and session.voicemail.is_left and session.phase is Phase.RETRIEVE
-    return customer_is_in_voicemail(draft, event) or (comes_back and not session.customer.in_conference)
-
-
 def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
     """Whether the customer may still be in the conference."""
     voicemail = draft.session.voicemail
@@ -438,7 +426,7 @@ def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
 def voicemail_is_over(draft: Draft, event: Event) -> bool:
     """Whether the customer has left a message, or hung up in the voicemail."""
     voicemail = draft.session.voicemail
-    if voicemail is None or voicemail.is_left:
+    if voicemail is None:
         return False
     left_message = voicemail.is_recording and has_left_voicemail(draft, event)
     return voicemail.is_over or draft.session.customer.is_gone or left_message
@@ -450,7 +438,7 @@ def has_left_voicemail(draft: Draft, event: Event) -> bool:
     Twilio then requests the fallback URL, which joins the customer.
     """
     session, voicemail = draft.session, draft.session.voicemail
-    if voicemail is None or voicemail.is_left or is_moving_to_voicemail(draft, event):
+    if voicemail is None or is_moving_to_voicemail(draft, event):
         return False
     return session.customer.in_conference and session.conference_sid != voicemail.conference_sid
 
@@ -466,8 +454,3 @@ def voicemail_can_be_repeated(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the customer is in the conference, and was to be moved once."""
     voicemail = draft.session.voicemail
     return shows_customer_not_in_voicemail(draft, event) and voicemail is not None and not voicemail.was_repeated
-
-
-def voicemail_was_not_retrieved(draft: Draft, event: Event) -> bool:
-    """Whether no one took the customer out of the voicemail."""
-    return draft.session.is_in_voicemail and customer_is_unattended(draft, event)

@@ -9,7 +9,7 @@ from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if not command.opens_session)
-NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
+NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command is not on.End)
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
 #: Commands about one party who is in the conference.
 ABOUT_ONE = (*HOLDS_OR_MUTES, on.Press)
@@ -36,8 +36,6 @@ COMMANDS: tuple[Row, ...] = (
     Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
-    Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
-    Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
     # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
     Row(TOGETHER,               WITH_AGENT,    on.Transfer,                         when.blind_target_was_found,     S.COMPLETING,           (do.take_over_transfer, do.unhold_all)),

@@ -106,7 +106,7 @@ CONFERENCE: tuple[Row, ...] = (
     # ConferenceStarted, ConferenceEnded
     Row(V|C|T,     ANY,     on.ConferenceStarted,  when.is_another_conference,                   STAY,              do.log_only),
     Row(V|C|T,     ANY,     on.ConferenceEnded,    when.is_another_conference,                   STAY,              do.note_former_conference),
-    Row(T,         ANY,     on.ConferenceEnded,    when.customer_is_outside,                     STAY,              do.leave_conference),
+    Row(T,         ANY,     on.ConferenceEnded,    when.customer_is_in_voicemail,                STAY,              do.leave_conference),
     Row(V|C|T,     ANY,     on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
     Row(V,         ANY,     on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
     Row(PREPARING, ANY,     on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),

@@ -36,8 +36,6 @@ BEFORE_DIAL = (O.CALLING, O.ARRIVING)
 BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.DIALING)
 #: Agent and target talk or are about to; no one has been released.
 TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING)
-#: The customer may be in the voicemail: someone may be dialed to take them out of it.
-IN_VOICEMAIL = (S.LEAVING_MESSAGE, S.DIALING)
 #: The customer goes back to the agent.
 RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
 #: The agent had left before the dial.
@@ -145,7 +143,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # Redis lost the end of a park, or the start of a transfer.
     Row(C,            PARKED,     on.Automatic, when.parked_call_was_retrieved,    STAY,                   (do.unhold_all, do.settle_conference)),
     Row(C,            CONNECTED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
-    Row(IN_VOICEMAIL, ANY,        on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            VOICEMAIL,  on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
     Row(T,            VOICEMAIL,  on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
     Row(T,            ANY,        on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
@@ -176,9 +174,7 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # The customer has no one to talk to, and no one is being dialed.
     Row(RETURNING,    ANY,        on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,            RETRIEVE,   on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
-    Row(T,            RETRIEVE,   on.Automatic, when.parked_call_is_unattended,    C,                      do.return_to_park),
-    Row(T,            RETRIEVE,   on.Automatic, when.customer_is_unattended,       S.MOVING_CUSTOMER,      do.await_customer),
+    Row(T,            RETRIEVE,   on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
     Row(T,            ANY,        on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.

@@ -5,10 +5,10 @@ from urllib.parse import urlencode
 import pytest
 
 from offhook.model.behavior import Behavior
-from tests.flows.flow_helpers import CAROL, SECOND, TARGET, talking
+from tests.flows.flow_helpers import CAROL
 from tests.flows.test_fallbacks import GREETING, SORRY, WORDS, until_tone
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, rings
+from tests.support.phones import busy, rings
 
 pytestmark = pytest.mark.redis
 #: What is lost is found again soon.
@@ -149,7 +149,7 @@ async def test_a_message_is_reported_although_redis_was_away(durable_redis, outa
 # ---- callers who hang up ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["joining", "ringing", "greeting", "message", "retrieved"])
+@pytest.mark.parametrize("place", ["joining", "ringing", "greeting", "message"])
 @pytest.mark.system(
     **QUICK,
     CONFERRAL_INBOUND_FALLBACK=f"{CAROL},voicemail",
@@ -169,49 +169,5 @@ async def test_a_caller_may_hang_up_anywhere(system, place):
         await system.until(customer.sid, phase="voicemail")
         if place != "greeting":
             await until_tone(system, customer)
-        if place == "retrieved":
-            customer.speak()  # until the end
-            system.sandbox.phone(TARGET).script_in_turn(rings())
-            await system.begins("retrieve", customer.sid, to=TARGET)
-            await system.dialed(TARGET)
-    reason = "voicemail" if place in ("message", "retrieved") else "customer-left"
+    reason = "voicemail" if place == "message" else "customer-left"
     await system.ended_by_hang_up(customer, customer.sid, reason)
-
-
-async def taken_out(system: LocalSystem, fallback: str):
-    """A caller in the voicemail whom Carol takes out of it; Twilio is slow to move the caller."""
-    talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    await system.failed("busy", "transfer", talk.session, to=TARGET, mode="blind", fallback=fallback)
-    await until_tone(system, talk.customer)
-    talk.customer.speak()  # until the end
-    system.sandbox.phone(CAROL).script_in_turn(answers())
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", latency_s=0.3)
-    await system.begins("retrieve", talk.session, to=CAROL)
-    await system.until(talk.session, **{"party.agent.in_conference": "true"})
-    return talk
-
-
-@pytest.mark.system(**QUICK)
-async def test_a_customer_hangs_up_as_someone_takes_the_call_out_of_the_voicemail(system):
-    talk = await taken_out(system, "voicemail")
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-
-
-@pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{SECOND}"])
-@pytest.mark.system(**QUICK)
-async def test_the_party_that_takes_the_call_out_of_the_voicemail_hangs_up_at_once(system, fallback):
-    """No one has parked the call: what follows the voicemail comes next. The conference to join is over by then."""
-    not_live = frozenset({13236})
-    system.answered_by(SECOND)
-    talk = await taken_out(system, fallback)
-    (await system.dialed(CAROL)).hang_up()
-    if fallback == "voicemail":
-        await system.everyone_is_gone(talk.session, "transfer-failed", debugger=not_live)
-        assert system.sounds(talk.customer)[-1] == SORRY
-    else:
-        await system.until_talk(talk.customer, await system.dialed(SECOND))
-        talk.customer.hang_up()
-        await system.everyone_is_gone(talk.session, "customer-left", debugger=not_live)
-    modes = [one["mode"] for one in await system.outcomes() if one["kind"] == "transfer"]
-    assert modes == ["blind", "retrieve"]

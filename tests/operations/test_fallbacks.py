@@ -15,7 +15,7 @@ from tests.statemachine import test_lost_agents as lost_agents
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import CAROL, Scenario
 from tests.statemachine.test_bridge_gate import asked
-from tests.statemachine.test_fallbacks import in_voicemail, message, retrieving, unanswered, unreached
+from tests.statemachine.test_fallbacks import in_voicemail, message, unanswered, unreached
 from tests.support.each import each
 from tests.support.sample_logs import recorded, stored
 
@@ -89,7 +89,6 @@ def test_a_caller_in_the_voicemail_is_neither_alone_nor_waiting() -> None:
     assert session_summary.activity_line(speaking, addresses=False) == "customer is leaving a message"
     assert [one.text for one in session_summary.audibility(stored(story))] == ["customer is in the voicemail"]
     assert session_summary.held_call(stored(story)) is None
-    assert session_summary.held_call(stored(retrieving())) is None
 
 
 def test_a_caller_in_the_voicemail_is_waited_for() -> None:
@@ -100,7 +99,7 @@ def test_a_caller_in_the_voicemail_is_waited_for() -> None:
         "the customer to leave a message or hang up",
         "Conferral asks Twilio whether the message is over",
     ]
-    assert [one.command for one in suggested_commands(stored(story))] == ["retrieve", "end"]
+    assert [one.command for one in suggested_commands(stored(story))] == ["end"]
 
 
 def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None:

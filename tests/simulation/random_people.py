@@ -226,9 +226,7 @@ def _blind(chance: Random) -> list[Fields]:
 
 
 def _unanswered(chance: Random) -> list[Fields]:
-    # Now and then someone takes a caller out of the voicemail.
-    transfer = {"to": AWAY, "mode": "blind", "fallback": fallback(chance)}
-    return _steps(("transfer", transfer), *([("retrieve", _one(chance))] if chance.random() < 0.6 else []))
+    return _steps(("transfer", {"to": AWAY, "mode": "blind", "fallback": fallback(chance)}))
 
 
 def _park(chance: Random) -> list[Fields]:

@@ -4,13 +4,12 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove, Retrieve
+from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.record import replace
 from tests.statemachine.conference_scenarios import called, waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 from tests.support.people import AGENT_PHONE
 
 MENU = "https://app.example.com/menu"
@@ -178,81 +177,10 @@ def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone
 
 
 def test_message_in_a_voicemail_that_redis_lost_is_reported_and_ends_no_transfer():
-    story = message(blind_from_bridge().placed("target"), "in-progress").expect("transferring", phase="blind")
-    message(story, "completed", 3).expect("transferring", phase="blind")
-    assert messages(story) == [(MESSAGE, 3)]
-
-
-def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet():
-    """If the move fails, its next place follows."""
-    story = unreached("voicemail").command(Retrieve, "retrieve-1", to=BOB)
-    story.expect_refused("retrieve-1", "the customer is on the way to the voicemail", allowed=("end",))
-    effect_id = story.session.voicemail.move_effect_id
-    story.is_unknown("redirect_to_voicemail", "customer", effect_id).command(Retrieve, "retrieve-2", to=BOB)
-    story.expect_refused("retrieve-2", "the customer is on the way to the voicemail", allowed=("end",))
-    message(story, "in-progress").command(Retrieve, "retrieve-3", to=BOB)
-    story.expect("transferring", "dial agent to the gate", phase="retrieve")
-
-
-# ---- out of the voicemail ------------------------------------------------------------------------------------------
-
-
-def retrieving(fallback: str = "voicemail") -> Scenario:
-    story = message(in_voicemail(unreached(fallback)), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
-    return story.expect("transferring", "dial agent to the gate", phase="retrieve")
-
-
-def confirmed(story: Scenario, *names: str) -> Scenario:
-    """Twilio has applied what was asked for in the conference of the party that took the call."""
-    for name in names:
-        story.does(name)
-        story.changes(name, conference=OTHER_CONFERENCE)
-    return story
-
-
-def test_a_message_that_was_cut_short_ends_no_later_transfer():
-    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
-    message(story.joins("customer", conference=OTHER_CONFERENCE), "completed", 3).expect("conferenced")
-    confirmed(story, "customer", "agent").transfer("warm", CAROL, command_id="transfer-2")
-    confirmed(story, "agent").expect("transferring", "dial target", phase="warm")
-
-
-def test_a_customer_who_came_back_from_the_voicemail_was_not_moved_away_when_they_hang_up():
-    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
-    confirmed(
-        story.joins("customer", conference=OTHER_CONFERENCE).expect("conferenced", "flag customer", "flag agent"),
-        "customer",
-        "agent",
-    )
-    reason = "participant-with-end-conference-on-exit-left"
-    story.conference_ends(conference=OTHER_CONFERENCE, reason=reason, by="customer")
-    story.expect("ended", reason="customer-left")
-
-
-def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
-    story = retrieving().placed("agent").call("agent", "no-answer").expect("transferring", phase="voicemail")
-    story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
-    message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
-    assert [one.kind for one in story.conclusions] == ["transfer", "transfer", "voicemail", "session"]
-
-
-def test_a_recall_after_a_failed_retrieval_from_the_voicemail_is_for_the_agent_who_handed_over():
-    story = retrieving("voicemail,recall")
-    handed_over = story.session.parked_by
-    story.answers("agent").joins("agent", conference=OTHER_CONFERENCE).expect("transferring", "move customer")
-    story.leaves("agent", conference=OTHER_CONFERENCE).call("agent", "completed")
-    story.joins("customer", conference=NEW_CONFERENCE, starts=False)
-    assert story.session.agent.address == handed_over != BOB
-
-
-def test_a_late_callback_of_the_first_message_does_not_end_a_second_visit():
-    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
-    story.joins("customer", conference=OTHER_CONFERENCE)
-    second = replace(story.session, voicemail=replace(story.session.voicemail, is_left=False))
-    story.session = second
-    message(story, "completed", 3)
-    assert messages(story) == [(MESSAGE, 3)]
-    assert story.session.is_in_voicemail
+    for begin, state in ((lambda: blind_from_bridge().placed("target"), "transferring"), (conferenced, "conferenced")):
+        story = message(begin(), "in-progress").expect(state)
+        message(story, "completed", 3).expect(state)
+        assert messages(story) == [(MESSAGE, 3)]
 
 
 # ---- an inbound call that no agent takes ---------------------------------------------------------------------------

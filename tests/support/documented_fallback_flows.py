@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.documented_flow import BOTH, ENDLESS, NEW, THREE, TWO, Drawn, Flow
+from tests.support.documented_flow import BOTH, ENDLESS, THREE, TWO, Drawn, Flow
 from tests.support.local_system import AGENT
 from tests.support.people import AGENT_PHONE, BOB, CAROL
 
@@ -43,15 +43,6 @@ async def voicemail(flow: Flow) -> None:
     await flow.leaves_message()
 
 
-async def voicemail_retrieve(flow: Flow) -> None:
-    await flow.customer_calls()
-    await flow.comes_to_the_tone(AGENT)
-    flow.speaks_for_long()
-    await flow.recorder.skip("Customer leaves a message", frozenset({"Customer"}))
-    await flow.command("retrieve", {"Customer": "nothing"}, [BOB], to=BOB)
-    await flow.answers(BOB, **NEW)
-
-
 VOICEMAIL = {"CONFERRAL_INBOUND_FALLBACK": "voicemail"}
 FALLBACK_FLOWS: dict[str, Drawn] = {
     "handoff": Drawn(handoff, TWO, speed=5),
@@ -67,5 +58,4 @@ FALLBACK_FLOWS: dict[str, Drawn] = {
     ),
     "fallback-chain": Drawn(fallback_chain, FOUR, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": f"{CAROL},recall"}),
     "voicemail": Drawn(voicemail, TWO, speed=5, settings=VOICEMAIL),
-    "voicemail-retrieve": Drawn(voicemail_retrieve, THREE, speed=2, settings=VOICEMAIL),
 }

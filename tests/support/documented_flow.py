@@ -91,10 +91,6 @@ class Flow:
 
         await self.recorder.scene("Customer->>Twilio: leaves a message, then is silent", speak, has_ended)
 
-    def speaks_for_long(self) -> None:
-        """The customer's message goes on for longer than a flow takes."""
-        self._leg(CUSTOMER).speak("Please call me back. " * 80)
-
     async def _until_recording(self, act: str, do: Callable[[], None]) -> None:
         async def acts() -> None:
             do()
