@@ -31,7 +31,7 @@ DESTINATION_SESSIONS_MAX = 500
 SUGGESTED_MAX = 20
 #: Of someone on a call. Who may be free is offered first.
 ON_A_CALL = "on a call"
-_ORDER = (AgentStatus.READY, "", ON_A_CALL, AgentStatus.AWAY)
+_ORDER = (AgentStatus.READY, "", ON_A_CALL, AgentStatus.BUSY, AgentStatus.AWAY)
 #: Addresses that can be typed as a destination, without a comma, which separates several.
 _TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
 
@@ -84,7 +84,7 @@ class SessionFeed(SessionFollower[CachedSession]):
     def known_destinations(self, besides: Collection[str], desks: Iterable[Agent], *, full: bool) -> list[Destination]:
         """Return what forms suggest: directory names, and addresses that answered.
 
-        Both without those of the addresses `besides`; those who are ready come first, and those on a call last.
+        Both without those of the addresses `besides`; those who may be free come first.
         """
         some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
         named = self._directory()

@@ -66,6 +66,7 @@ async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(consol
     consult(redis)
     dialing = Attempt("target", "client:grace", "d2", 1, result="no-answer")
     returned = Attempt("target-1", "client:heidi", "d3", 1, answered_at_ms=2, result="answered")
+    odd = Attempt("target-2", "client:judy", "d4", 1, answered_at_ms=2, result="answered")
     commit(redis, Session("CA" + "7" * 32, parties={
         "customer": Party("customer", "customer-1", address="client:caller"),
         "agent": Party("agent", "agent-1", address="client:carol", status=PartyStatus.CONNECTED),
@@ -73,8 +74,10 @@ async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(consol
         "target": Party("target", "target-1", address="+14155550177", answered=True),
         "odd": Party("odd", "odd-1", address="client:\u202eevil", answered=True),
         "two": Party("two", "two-1", address="client:erin,client:frank", answered=True),
-    }, attempts=(dialing, returned)))  # fmt: skip
-    put_desk(redis, "heidi", "Heidi", "ready", renewed_ms=redis.time()[0] * 1000, keys=KEYS)
+    }, attempts=(dialing, returned, odd)))  # fmt: skip
+    # No process of ours stores `busy`.
+    for identity, status in (("heidi", "ready"), ("judy", "busy")):
+        put_desk(redis, identity, identity.title(), status, renewed_ms=redis.time()[0] * 1000, keys=KEYS)
     page = await Page.open(console, SESSION)
 
     shown = await page.next("session", lambda message: message["destinations"])
@@ -82,6 +85,7 @@ async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(consol
     assert shown["destinations"] == [
         {"to": "client:heidi", "name": "heidi", "status": "ready"},
         {"to": "client:carol", "name": "carol", "status": "on a call"},
+        {"to": "client:judy", "name": "judy", "status": "busy"},
     ]
 
 
