@@ -67,7 +67,7 @@ def signed_bytes(body: bytes) -> bytes:
 
 
 def _unescaped(text: bytes) -> bytes:
-    # Quoted-printable has another escape character. The standard library's `unquote_to_bytes` takes up to 10 ms.
+    # Quoted-printable has another escape character. The standard library's `unquote_to_bytes` needs 10 ms.
     return a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
@@ -160,7 +160,7 @@ VOICE_BODY_BYTES_MAX = 256 * 1024
 FIELDS_MAX = 128
 #: Above either, a body is large.
 USUAL_BODY_BYTES, USUAL_FIELDS = 8 * 1024, 64
-#: Turns of the event loop before each large body, count. To verify one takes up to 5 ms, and the loop accepts one
+#: Turns of the event loop before each large body, count. To verify one needs 5 ms at most, and the loop accepts one
 #: connection in each turn: callers are accepted and answered meanwhile.
 TURNS_BEFORE_LARGE_BODY = 16
 #: Read timeout, seconds. A body that trickles in is not Twilio's.

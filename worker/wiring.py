@@ -12,6 +12,7 @@ from conferral.outcomes.receiver import OutcomeReceiver
 from conferral.outcomes.sender import OutcomeSender
 from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
+from conferral.runtime.log import unreplicated_writes
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
@@ -92,7 +93,7 @@ class WorkerParts:
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
         receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
         primary = primary_of(url, settings.prefix)
-        primary.replication.on_unreplicated = metrics.unreplicated_writes.inc
+        primary.replication.on_unreplicated = unreplicated_writes(metrics)
         client = environment.redis(url, primary, max_connections=256)
         reserved = environment.redis(url, primary, max_connections=2 * partitions + 32)
         blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)

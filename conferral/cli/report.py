@@ -25,7 +25,7 @@ def report(
     Examples:
       conferral report
       conferral report --since yesterday --until today
-      conferral report --since 7d --csv calls > week.csv
+      conferral report --since 7d --csv calls >week.csv
       conferral report --json | jq '.rung[] | select(.not_answered > 0)'
 
     The default period is today. Calls and transfers count when they end. Everything comes from the outcomes in Redis,

@@ -11,7 +11,7 @@ from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
-from conferral.runtime.log import count_outages, log_unreachable
+from conferral.runtime.log import count_outages, log_unreachable, unreplicated_writes
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.runtime.web.guard import raise_file_limit
@@ -88,7 +88,7 @@ async def run_webhooks(
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
     url, primary = settings.redis_url, find_primary(settings)
-    primary.replication.on_unreplicated = metrics.unreplicated_writes.inc
+    primary.replication.on_unreplicated = unreplicated_writes(metrics)
     client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)

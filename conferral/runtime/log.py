@@ -119,14 +119,14 @@ class LogRateLimit:
         """Count an occurrence; return the count to log, 0 within `every_s`."""
         now_s = self._now_s()
         if kind not in self._logged_at_s and len(self._logged_at_s) >= self._kinds_max:
-            kind = self._make_room(kind, now_s - every_s)
+            kind = self._forget_old_kinds(kind, now_s - every_s)
         self._unlogged[kind] += 1
         if now_s - self._logged_at_s.get(kind, -math.inf) < every_s:
             return 0
         self._logged_at_s[kind] = now_s
         return self._unlogged.pop(kind)
 
-    def _make_room(self, kind: Hashable, since_s: float) -> Hashable:
+    def _forget_old_kinds(self, kind: Hashable, since_s: float) -> Hashable:
         """Forget the kinds logged before a time; return None without room."""
         self._logged_at_s = {one: at_s for one, at_s in self._logged_at_s.items() if at_s > since_s}
         self._unlogged = Counter({one: count for one, count in self._unlogged.items() if one in self._logged_at_s})
@@ -250,6 +250,18 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     # What names a key is another error than an outage, which everything meets.
     if count := failures.limit.count("store" if isinstance(error, StoreUnreachableError) else reason, LOG_EVERY_S):
         log.warning("store_unreachable", reason=reason, count=count, **fields)
+
+
+def unreplicated_writes(metrics: "Metrics") -> Callable[[], None]:
+    """Return what counts a write that no replica has; it logs once a minute."""
+    limit = LogRateLimit(lambda: asyncio.get_running_loop().time())
+
+    def note() -> None:
+        metrics.unreplicated_writes.inc()
+        if count := limit.count("unreplicated", LOG_EVERY_S):
+            log.warning("writes_unreplicated", count=count)
+
+    return note
 
 
 def forbidden_state() -> str:

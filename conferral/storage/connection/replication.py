@@ -10,12 +10,6 @@ import asyncio
 import re
 from collections.abc import Callable
 
-import structlog
-
-from conferral.runtime.log import LogRateLimit
-
-log = structlog.get_logger()
-
 #: How often Redis is asked for its replicas, seconds.
 ASK_EVERY_S = 5.0
 #: How long one WAIT waits, milliseconds. It is repeated.
@@ -24,7 +18,6 @@ WAIT_MS = 200
 WAIT_MAX_S = 2.0
 ASK = ("INFO", "replication")
 WAIT = ("WAIT", 1, WAIT_MS)
-LOG_EVERY_S = 60.0
 
 #: A replica, as redis-py names it; one that is still being copied can't confirm anything.
 _REPLICA = re.compile(r"slave\d+")
@@ -47,7 +40,6 @@ class Replication:
         #: Called for each write that counts although no replica has it, where one is expected.
         self.on_unreplicated: Callable[[], None] = lambda: None
         self._asked_at_s = float("-inf")
-        self._log_limit = LogRateLimit(lambda: asyncio.get_running_loop().time())
 
     @property
     def must_wait(self) -> bool:
@@ -85,12 +77,9 @@ class Replication:
         return self.lacks_wait
 
     def count_unreplicated(self) -> None:
-        """Count a write that no replica has, and say so once a minute.
+        """Count a write that no replica has, unless none is expected.
 
         Redis has taken none while it refuses them.
         """
-        if not self.is_expected or self.lacks_wait or self.refuses_writes:
-            return
-        self.on_unreplicated()
-        if count := self._log_limit.count("unreplicated", LOG_EVERY_S):
-            log.warning("writes_unreplicated", count=count)
+        if self.is_expected and not (self.lacks_wait or self.refuses_writes):
+            self.on_unreplicated()
