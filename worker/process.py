@@ -21,6 +21,7 @@ from conferral.runtime.web.server import Lines, SharedResult, monitoring_handler
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
@@ -85,9 +86,7 @@ class Worker:
         self.schema = self._core.schema
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         account_sid = settings.account_sid
-        self._config = config.AgreedConfig(
-            self._core.client, settings.prefix, settings.partitions, account_sid, self.schema
-        )
+        self._config = AgreedConfig(self._core.client, settings.prefix, settings.partitions, account_sid, self.schema)
         #: Why the worker has not started; empty once it has.
         self._start_problem = "redis: not reached yet"
 

@@ -16,6 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.runtime.web.guard import raise_file_limit
 from conferral.storage import config
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, make_client
@@ -135,7 +136,7 @@ async def _ensure_config(
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))
-    agreed = config.AgreedConfig(client, settings.prefix, settings.partitions, settings.account_sid, schema)
+    agreed = AgreedConfig(client, settings.prefix, settings.partitions, settings.account_sid, schema)
     is_first = True
     while not stop.is_set():
         try:

@@ -11,14 +11,10 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
-import structlog
-
 from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.storage.connection.client import Client, as_store_errors, ask, raise_refusals, run_all
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
-
-log = structlog.get_logger()
 
 #: Of a number that Conferral wrote (count).
 _DIGITS_MAX = 9
@@ -97,44 +93,6 @@ async def ensure(
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
     return found_version
-
-
-class AgreedConfig:
-    """The configuration in Redis, which a process compares with its settings."""
-
-    def __init__(self, client: Client, prefix: str, partitions: int, account_sid: str, schema: SchemaVersion) -> None:
-        self._client = client
-        self._prefix, self._partitions, self._account_sid = prefix, partitions, account_sid
-        self._schema = schema
-        self._has_agreed = False
-
-    async def ensure(self) -> None:
-        """Compare; raise SettingsError only until both have agreed once.
-
-        Someone may write anything there. A running process must neither end nor be idle because of it.
-        """
-        schema, problem = self._schema, ""
-        try:
-            found = await ensure(
-                self._client,
-                self._prefix,
-                self._partitions,
-                account_sid=self._account_sid,
-                schema_version=schema.writes_at,
-            )
-        except SettingsError as error:
-            if not self._has_agreed:
-                raise
-            problem = str(error)
-        else:
-            if self._has_agreed and found > schema.supported:
-                problem = f"{config_key(self._prefix)}: {newer_schema(found, schema.supported)}"
-            else:
-                schema.written = found
-                self._has_agreed = not schema.is_too_new
-        if problem != schema.contradiction and problem:
-            log.error("config_contradicted", reason=problem)
-        schema.contradiction = problem
 
 
 def account_digest(account_sid: str) -> str:

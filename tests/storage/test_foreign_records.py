@@ -7,6 +7,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.storage import config
 from conferral.storage import coordinator as leases
 from conferral.storage.agents import Agents
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.coordinator import Tick, send_tick
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
@@ -121,8 +122,8 @@ async def test_process_that_another_program_wrote_blocks_no_registration(client,
 async def test_running_process_keeps_its_settings_and_only_a_start_refuses(client, keys, field, value):
     schema = config.SchemaVersion()
 
-    def made(schema: config.SchemaVersion) -> config.AgreedConfig:
-        return config.AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
+    def made(schema: config.SchemaVersion) -> AgreedConfig:
+        return AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
 
     running = made(schema)
     await running.ensure()
@@ -142,7 +143,7 @@ async def test_running_process_keeps_its_settings_and_only_a_start_refuses(clien
 
 async def test_schema_version_of_another_program_idles_no_running_process(client, keys):
     schema = config.SchemaVersion()
-    running = config.AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
+    running = AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
     await running.ensure()
     await client.hset(keys.config, "schema", 99)
     with capture_logs() as lines:
