@@ -118,4 +118,5 @@ FAULTS: dict[int, Fault] = {
     61: Fault("stream ids go back after a failover", "every entry is decided, none is skipped"),
     62: Fault("a former owner wakes with a read open", "no entry is skipped or overtaken", WORLDS),
     63: Fault("a redirect takes effect late, up to 30 s", "no second one is sent meanwhile; the two talk on"),
+    64: Fault("an unhold that was given up takes effect in a consult", "no one is overheard, or held again at once"),
 }

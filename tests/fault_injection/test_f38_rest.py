@@ -10,7 +10,7 @@ from offhook import CallHandle
 from offhook.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.support.local_system import FAST
 from tests.support.people import BOB, EVE
 
@@ -159,3 +159,46 @@ async def test_fault_63_redirect_that_takes_effect_late_leaves_the_two_talking(s
 
     assert [one.status for one in outcomes] == ["done", "done", "done", "failed", "failed"]
     await all_hang_up(system)
+
+
+#: After how long Twilio carries out a request with `Hold=false`: before the consult may begin, or during it, seconds.
+EARLY_S, LATE_S = 5.0, 16.0
+
+
+@pytest.mark.soak
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=120, policy={name: getattr(Policy(), name) for name in FAST})
+async def test_fault_64_unhold_that_takes_effect_late_lets_no_one_overhear_a_consult(system: FaultSystem) -> None:
+    """Later than a consult waits for it, the hold is set again before a sweep, though no callback says so."""
+    system.answered_by(TARGET, SECOND, CAROL)
+    talks = await many_talk(system, 3)
+    cases = list(zip((TARGET, SECOND, CAROL), (EARLY_S, LATE_S, LATE_S), talks, strict=True))
+    for _, late_s, (customer, _) in cases:
+        path = f"/Conferences/*/Participants/{customer.sid}"
+        system.sandbox.faults.next_rest("POST", path, latency_s=late_s, EndConferenceOnExit="true")
+        await system.done("convert", customer.sid)
+    await system.eventually(system.sandbox.faults.pending_faults, "the requests are sent", equals=[])
+    commands = [await system.begins("transfer", customer.sid, to=to, mode="consult") for to, _, (customer, _) in cases]
+    silent = cases[-1][2][0]
+    system.sandbox.faults.lose_callbacks("participant-unhold", CallSid=silent.sid)
+
+    for command, (to, late_s, (customer, agent)) in zip(commands, cases, strict=True):
+        assert (await system.outcome_of(command)).status == "done"
+        target = await system.dialed(to)
+        await system.until_hears(target, [agent])
+        assert applied_unhold(system, customer) == (late_s == EARLY_S)
+    for to, late_s, (customer, agent) in cases:
+        target = await system.dialed(to)
+        await system.eventually(lambda one=customer: applied_unhold(system, one), "the unhold", 30.0)
+        await system.eventually(lambda one=customer: system.listening.hears(one), "the music", 30.0, equals="music")
+        await system.until_hears(target, [agent])
+        if late_s == EARLY_S:
+            assert system.listening.never_heard(customer, target)
+            assert system.listening.never_heard(target, customer)
+    assert not system.sandbox.faults.pending_faults()
+    await all_hang_up(system)
+
+
+def applied_unhold(system: FaultSystem, customer: CallHandle) -> bool:
+    """Whether Twilio has carried out the first request that takes the customer off hold."""
+    requests = system.sandbox.request_log.requests("POST", f"/Participants/{customer.sid}")
+    return next(entry.applied for entry in requests if entry.get("EndConferenceOnExit") == "true")

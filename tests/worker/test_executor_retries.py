@@ -23,6 +23,7 @@ from conferral.statemachine.effects import (
     RedirectToVoicemail,
 )
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.record import replace
 from conferral.worker.executor.job import AT_MOST_ONCE, HANG_UP_RETRY, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import (
@@ -216,6 +217,45 @@ async def test_update_that_a_later_one_replaced_is_not_repeated(effect: Effect) 
     outcome = await retried.run_and_change(effect, lambda: retried.records.replaced.add("a"))
     assert isinstance(outcome, EffectUnknown)
     assert retried.calls.asked == ["a"]
+
+
+UNHOLDS = [update("a", update=name) for name in ("unhold", "set-end-on-exit", "clear-end-on-exit")]
+
+
+@each("effect", UNHOLDS)
+async def test_unhold_that_was_replaced_before_it_was_sent_is_dropped(effect: Effect) -> None:
+    """It would undo the hold that replaced it."""
+    system = ExecutorHarness()
+    system.records.replaced.add("a")
+    outcome = await system.run(effect)
+    assert not isinstance(outcome, EffectSucceeded)
+    assert not outcome.may_unhold_later, "Twilio has not got it"
+    assert system.calls.asked == []
+
+
+@each("effect", [update("a"), *(replace(one, keeps_hold=True) for one in UNHOLDS[1:])])
+async def test_update_without_an_unhold_that_was_replaced_before_it_was_sent_does_no_harm(effect: Effect) -> None:
+    system = ExecutorHarness()
+    system.records.replaced.add("a")
+    assert isinstance(await system.run(effect), EffectSucceeded)
+
+
+@each("effect", UNHOLDS)
+async def test_unhold_without_an_answer_may_happen_later_whatever_comes_of_its_repetition(effect: Effect) -> None:
+    for script in ([UNKNOWN, None], [UNKNOWN, REFUSED], [UNKNOWN] * 60):
+        system = ExecutorHarness()
+        system.calls.script["a"].extend(script)
+        assert (await system.run(effect)).may_unhold_later
+
+    replaced = ExecutorHarness()
+    replaced.calls.script["a"].append(UNKNOWN)
+    outcome = await replaced.run_and_change(effect, lambda: replaced.records.replaced.add("a"))
+    assert (outcome.may_unhold_later, replaced.calls.asked) == (True, ["a"])
+
+    for script in ([], [REFUSED], [BUSY, None]):
+        answered = ExecutorHarness()
+        answered.calls.script["a"].extend(script)
+        assert not (await answered.run(effect)).may_unhold_later
 
 
 async def test_redirect_is_not_repeated_once_the_session_has_moved_on() -> None:
