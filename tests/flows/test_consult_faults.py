@@ -3,7 +3,7 @@
 import pytest
 
 from tests.flows.flow_helpers import TARGET
-from tests.flows.three_party_call import held, three, two
+from tests.flows.three_party_call import dials, held, three, two
 
 #: Twilio is asked early for what it has not confirmed, and given up early.
 HASTY = {"confirm_ms": 100, "read_pause_ms": 100, "hold_timeout_ms": 400}
@@ -52,3 +52,22 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
     assert "hold customer" not in trio.asked()
     await trio.expect_heard(customer="agent")
     await trio.ended_by_hang_up("customer", "customer-left")
+
+
+@pytest.mark.parametrize("fallback", [
+    pytest.param(name, marks=pytest.mark.system(policy=HASTY, CONFERRAL_TRANSFER_FALLBACK=name))
+    for name in ("recall", "voicemail")
+])  # fmt: skip
+async def test_customer_whose_agent_is_gone_as_the_consult_fails_lands_in_the_fallback(system, fallback):
+    """The target declines, and the agent hangs up before Twilio has taken the customer off hold."""
+    trio = await dials(await two(system, "conferenced"), "consult")
+    path = f"/Conferences/*/Participants/{trio['customer'].sid}"
+    system.sandbox.faults.next_rest("POST", path, latency_s=0.5, Hold="false")
+    trio["target"].reject()
+    await system.eventually(system.sandbox.faults.pending_faults, "the unhold is on its way", equals=[])
+    trio["agent"].hang_up()
+    outcome = await system.outcome_of(trio.transfer_id)
+    assert (outcome.status, outcome.reason) == ("failed", "rejected")
+    await trio.until(phase=fallback, transfer_status="failed")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    await system.ended_by_command(trio.id)
