@@ -50,7 +50,6 @@ MEANINGS = {
     "event_decided": "An event left its session's state as it was; `outcome` and `reason` say how it was processed.",
     "event_loop_error": "The event loop reported an error of a connection; only that connection is affected.",
     "event_unexpected": "An event that does not fit its session, such as one of another call, was ignored.",
-    "events_dropped": "Events that have no effect were dropped under load; `count` of them since the last line.",
     "gate_answered": "A called party answered and got TwiML at the gate; `outcome` says which.",
     "hold_limit_reached": "A hold reached `CONFERRAL_HOLD_LIMIT` and was ended; `command` is `hold` or `consult`.",
     "lease_acquired": "This worker has become a partition's owner.",

@@ -266,11 +266,6 @@ class Metrics:
         self.webhook_store_errors = self._counter(
             "conferral_webhook_store_errors_total", "Responses while Redis was unreachable, by route", ["route"]
         )
-        self.events_dropped = self._counter(
-            "conferral_events_shed_total",
-            "Events that have no effect and were shed under load, by reason (waiting, backlog)",
-            ["reason"],
-        )
         self.api_refusals = self._counter(
             "conferral_api_refusals_total",
             "Requests that the control API refused, by the error's type (unauthorized, forbidden, too-many...)",

@@ -360,11 +360,6 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "in two channels",
         "false",
     )
-    speaker_events: bool = setting(
-        "CONFERRAL_SPEAKER_EVENTS",
-        "whether Twilio reports who starts and stops speaking, by a callback each, shown in the log",
-        False,
-    )
     language: str = setting(
         "CONFERRAL_LANGUAGE",
         "language of all speech",

@@ -36,7 +36,13 @@ from conferral.telephony.callback_urls import (
     wait_audio_named,
 )
 from conferral.telephony.twilio_requests import text_of
-from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, conference_attributes
+from conferral.telephony.twiml import (
+    CALL_EVENTS,
+    CONFERENCE_EVENTS,
+    RECORDING_EVENTS,
+    TwimlBuilder,
+    conference_attributes,
+)
 
 log = structlog.get_logger()
 
@@ -102,7 +108,7 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
         **conference_attributes(effect.attributes, urls.recording(session_id), by_rest=True),
         "conference_status_callback": urls.conference(session_id),
         "conference_status_callback_method": "POST",
-        "conference_status_callback_event": list(setup.twiml.conference_events),
+        "conference_status_callback_event": list(CONFERENCE_EVENTS),
     }
 
 

@@ -63,7 +63,6 @@ class TwimlBuilder:
         *,
         language: str,
         voice: str | None,
-        with_speaker_events: bool = False,
         voicemail_greeting: str | None = None,
         voicemail_limit_s: int = 120,
     ) -> None:
@@ -72,8 +71,6 @@ class TwimlBuilder:
         self._voicemail_limit_s = voicemail_limit_s
         self._language = language
         self._voice = voice
-        #: Events requested of every conference, however a leg joins it.
-        self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
@@ -82,7 +79,6 @@ class TwimlBuilder:
             CallbackUrls(settings.public_url),
             language=settings.language,
             voice=settings.voice,
-            with_speaker_events=settings.speaker_events,
             voicemail_greeting=settings.voicemail_greeting,
             voicemail_limit_s=settings.voicemail_limit_s,
         )
@@ -339,7 +335,7 @@ class TwimlBuilder:
             **wait_attributes,
             **conference_attributes(attributes, self._urls.recording(session_id), by_rest=False),
             status_callback=self._urls.conference(session_id),
-            status_callback_event=" ".join(self.conference_events),
+            status_callback_event=" ".join(CONFERENCE_EVENTS),
             status_callback_method="POST",
         )
         return str(response)
@@ -401,10 +397,9 @@ def _customer_options(party: str, attributes: ConferenceAttributes) -> dict[str,
 
 
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
-#: Events requested of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
+#: Events requested of every conference, however a leg joins it.
+#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
 CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
-#: Speech start and end: two callbacks each time.
-SPEAKER_EVENT = "speaker"
 #: Events requested of every recording. Source: Twilio docs, Recordings resource, `RecordingStatusCallbackEvent`.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET
 from tests.support.foreign_calls import send_odd_callback
 from tests.support.local_system import LocalSystem
 
@@ -31,31 +30,6 @@ def subscribed(system: LocalSystem) -> set[str]:
     words = {frozenset(order.subscription.events) for order in orders if order.subscription is not None}
     assert len(words) == 1, words
     return set(words.pop())
-
-
-@pytest.mark.parametrize("asked_for", [False, True])
-async def test_speaker_events_are_logged_only_if_enabled_and_decide_nothing(redis_server, asked_for):
-    settings = {"CONFERRAL_SPEAKER_EVENTS": "true"} if asked_for else {}
-    async with LocalSystem(redis_server.url, **settings) as system:
-        system.answered_by(TARGET)
-        customer, agent = await system.converted()
-        await system.done("add", customer.sid, to=TARGET, party="dora")
-        assert ("speaker" in subscribed(system)) == asked_for
-        customer.speak()
-        customer.fall_silent()
-        agent.speak()
-        await system.sandbox.wait_until_idle()
-        if asked_for:
-            noted = await log_entries(system, customer.sid, "conference_event_ignored", 3)
-            assert [json.loads(entry["details"]) for entry in noted] == [
-                {"party": "customer", "kind": "participant-speech-start"},
-                {"party": "customer", "kind": "participant-speech-stop"},
-                {"party": "agent", "kind": "participant-speech-start"},
-            ]
-        await system.until_hears(customer, [agent, await system.dialed(TARGET)])
-        await system.ended_by_command(customer.sid)
-        noted = [entry for entry in await system.log(customer.sid) if entry["event"] == "conference_event_ignored"]
-        assert len(noted) == (3 if asked_for else 0)
 
 
 async def test_every_event_of_a_whole_conference_is_understood_and_shown(system):

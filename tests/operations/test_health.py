@@ -109,14 +109,13 @@ def test_figures_are_those_of_the_metrics():
         metrics.rest_requests.labels("hang_up_call", status).observe(0.1)
     metrics.effects.labels("hang_up_call", "failed").inc()
     metrics.effects.labels("hang_up_call", "succeeded").inc()
-    metrics.events_dropped.labels("waiting").inc()
     metrics.lone_conferences_cleaned.inc()
     for number in range(15):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
     reported = stats_of(metrics)
     assert replace(reported, failures={}) == ProcessStats(
         events=3, commits=2, requests=3, rate_limited=1, given_up=1, callbacks_accepted=2, callbacks_refused=2,
-        callbacks_shed=1, lone_ended=1,
+        lone_ended=1,
     )  # fmt: skip
     assert list(reported.failures) == [str(20_000 + number) for number in range(14, 4, -1)]
 

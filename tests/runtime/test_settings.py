@@ -86,7 +86,6 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_SWEEP_INTERVAL", "0"),
     ("CONFERRAL_SWEEP_INTERVAL", "3601"),
     ("CONFERRAL_RECORD", "yes"),
-    ("CONFERRAL_SPEAKER_EVENTS", "sometimes"),
     ("CONFERRAL_GREETING", "a" * 501),
     ("CONFERRAL_GREETING", "one\ntwo"),
     ("CONFERRAL_GREETING", "  "),

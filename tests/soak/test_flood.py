@@ -1,4 +1,4 @@
-"""Webhooks at several times what Redis takes: answers in time, memory flat, what has no effect left out first."""
+"""Webhooks at several times what Redis takes: answers in time, memory flat."""
 
 import asyncio
 import re
@@ -98,9 +98,7 @@ async def counted(port: int) -> dict[str, float]:
         text = await answer.text()
     found: Counter[str] = Counter()
     for line in text.splitlines():
-        if shed := re.match(r'conferral_events_shed_total\{reason="(\w+)"\} (\S+)', line):
-            found[f"shed {shed[1]}"] += float(shed[2])
-        elif unstored := re.match(r"conferral_webhook_store_errors_total\{.*\} (\S+)", line):
+        if unstored := re.match(r"conferral_webhook_store_errors_total\{.*\} (\S+)", line):
             found["without store"] += float(unstored[1])
     return dict(found)
 
@@ -156,9 +154,8 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(redis_program: Pat
     assert answers["/callbacks/call"].statuses[503] > 0, "more was sent than Redis takes"
     assert answers["/callbacks/conference"].statuses.keys() <= {204, 503}
     assert max(of.slowest_s for of in answers.values()) < TWILIO_WAITS_S
-    assert counts["shed waiting"] > 0
     assert counts["without store"] >= answers["/callbacks/call"].statuses[503]
     acknowledged = answers["/callbacks/call"].statuses[204] + answers["/callbacks/conference"].statuses[204]
-    assert stored >= acknowledged - sum(count for name, count in counts.items() if name.startswith("shed"))
+    assert stored >= acknowledged
     assert sent > 2 * stored, "several times what Redis takes"
     assert memory[-1] < 1.3 * memory[len(memory) // 4] + 10

@@ -150,7 +150,7 @@ class LocalSystem:
         self.client = make_client(self.redis_url, primary_of(self.redis_url, self.settings.prefix))
         self.metrics = Metrics()
         self._webhooks_client = make_client(self._webhooks_url, primary_of(self._webhooks_url, self.settings.prefix))
-        self.publisher = WebhookStore(self._webhooks_client, self.keys, self.clock, metrics=self.metrics)
+        self.publisher = WebhookStore(self._webhooks_client, self.keys, self.clock)
         self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)

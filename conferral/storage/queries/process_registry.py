@@ -35,7 +35,6 @@ class ProcessStats(BaseRecord, frozen=True):
     #: Callbacks that were rejected: not signed, not understood, or not stored.
     callbacks_refused: _Count = 0
     #: Events that have no effect, dropped under load.
-    callbacks_shed: _Count = 0
     events: _Count = 0
     commits: _Count = 0
     requests: _Count = 0
@@ -129,7 +128,6 @@ def stats_of(metrics: Metrics) -> ProcessStats:
     return ProcessStats(
         callbacks_accepted=sum(count for status, count in answers if status < "400"),
         callbacks_refused=sum(count for status, count in answers if status >= "400"),
-        callbacks_shed=_sum(metrics.events_dropped),
         events=_sum(metrics.events),
         commits=sum(count for labels, count in _counts(metrics.commits) if labels["result"] == "ok"),
         requests=sum(count for _, count in requests),

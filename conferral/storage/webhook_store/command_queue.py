@@ -41,11 +41,6 @@ class CommandQueue:
         self._senders: set[asyncio.Task[None]] = set()
         self._callers = 0
 
-    @property
-    def is_overloaded(self) -> bool:
-        """Whether a quarter of the space is used up."""
-        return self._callers > CALLERS_MAX // 4
-
     async def run(self, *commands: Command, is_durable: bool = False) -> list[Any]:
         """Run commands together; return their answers, see `run_all`.
 

@@ -15,8 +15,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.runtime.log import LogRateLimit, forbidden_state
-from conferral.runtime.metrics import Metrics
+from conferral.runtime.log import forbidden_state
 from conferral.statemachine.events import CallProgressed, Event
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
@@ -44,9 +43,6 @@ IDENTITY_WINDOW_MS = 60_000
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
-#: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
-BEHIND_EVENTS = 2_000
-LOG_EVERY_S = 10.0
 
 
 class GateClaim(Enum):
@@ -77,8 +73,7 @@ class NewestSession:
 class WebhookStore:
     """Where webhooks put events, and what else they need from Redis.
 
-    Within 2 s (4 s for a speaker's event, which first asks for the backlog), methods raise StoreUnreachableError, with
-    an unknown result, or StoreError if Redis refuses for good.
+    Within 2 s, methods raise StoreUnreachableError, with an unknown result, or StoreError if Redis refuses for good.
     """
 
     def __init__(
@@ -89,39 +84,17 @@ class WebhookStore:
         *,
         call_index: CallIndex | None = None,
         deadline_s: float = DEADLINE_S,
-        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._clock = clock
         self._call_index = call_index or CallIndex(keys)
-        self._metrics = metrics or Metrics()
-        self._log_limit = LogRateLimit(clock.monotonic_s)
         self.server = ServerWatch(client, keys.config, clock)
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
-        """Store an event, after indexing `call_sid`, if given, to its session.
-
-        Under load, drop an event that has no effect.
-        """
-        if not (event.ignored_because and await self._should_drop(event)):
-            await self._queue.run(*self.write_commands(event, call_sid), is_durable=True)
-
-    async def _should_drop(self, event: Event) -> bool:
-        """Whether Redis or the workers are behind; count and log it."""
-        partition = self._keys.partition_of(event.session_id)
-        reason = "waiting" if self._queue.is_overloaded else ""
-        if not reason:
-            (undecided,) = await self._queue.run(("XLEN", self._keys.events(partition)))
-            reason = "backlog" if int(undecided) > BEHIND_EVENTS else ""
-        if reason:
-            self._metrics.events_dropped.labels(reason).inc()
-            if count := self._log_limit.count(reason, LOG_EVERY_S):
-                log.warning(
-                    "events_dropped", reason=reason, count=count, session_id=event.session_id, partition=partition
-                )
-        return bool(reason)
+        """Store an event, after indexing `call_sid`, if given, to its session."""
+        await self._queue.run(*self.write_commands(event, call_sid), is_durable=True)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """Publish an event; return its session, None if Redis does not know it.
