@@ -99,7 +99,7 @@ class WorkerParts:
         blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)
         reads = redis_client.BlockingReads(blocking)
         limits = DialLimits(client, keys, settings.dials_per_session, settings.dials_per_minute)
-        index = CallIndex(keys, settings.session_ttl_s, settings.replay_window_s)
+        index = CallIndex(keys, settings.session_ttl_s)
         self._http = environment.http(settings, clock=clock, metrics=metrics)
         self.core = core = WorkerCore(
             client=client,

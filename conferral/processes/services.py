@@ -95,7 +95,7 @@ async def run_webhooks(
     api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
-    index = CallIndex(keys, settings.session_ttl_s, settings.replay_window_s)
+    index = CallIndex(keys, settings.session_ttl_s)
     publisher = WebhookStore(client, keys, clock, call_index=index)
     # Callers get an answer even without Redis: a background task compares the number of partitions with it.
     agree_with_redis = partial(_ensure_config, client, settings, schema, metrics, stop)

@@ -290,14 +290,6 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         ge=0,
         le=8,
     )
-    replay_window_s: int = setting(
-        "CONFERRAL_REPLAY_WINDOW",
-        "seconds for which the call SIDs of ended sessions are remembered, so that a captured voice request can't "
-        "open a session again",
-        604_800,
-        ge=60,
-        le=31_536_000,
-    )
     dials_per_identity: int = setting(
         "CONFERRAL_DIALS_PER_IDENTITY",
         "how many calls one browser identity may place in any 60 s, across all webhooks processes; 0 for no limit",

@@ -12,6 +12,8 @@ from conferral.storage.keys import Keys
 
 #: The longest session, with a margin, seconds.
 _SESSION_MAX_S = 3 * 86_400
+#: For how long a captured voice request must not open another session, seconds.
+REPLAY_WINDOW_S = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +21,13 @@ class CallIndex:
     """Builds the index's commands, for pipelines."""
 
     keys: Keys
-    #: How long an ended session is kept, and how long a captured voice request must not open another, seconds.
+    #: How long an ended session is kept, seconds.
     session_ttl_s: int = 86_400
-    replay_window_s: int = 604_800
 
     @property
     def ended_ttl_s(self) -> int:
         """How long a call is kept after the end of its session, seconds."""
-        return max(self.session_ttl_s, self.replay_window_s)
+        return max(self.session_ttl_s, REPLAY_WINDOW_S)
 
     @property
     def ttl_s(self) -> int:

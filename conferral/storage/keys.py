@@ -67,7 +67,7 @@ class Keys:
     gates = SessionKey("gates", "Hash: which call has which dial; which dials won or lost ring groups.")
     call = NamedKey(
         "call",
-        "String: the newest session of a call. Expires with the session, or after `CONFERRAL_REPLAY_WINDOW` if later.",
+        "String: the newest session of a call. Expires with the session, or after a week if later.",
     )
     identity = NamedKey("identity", "Sorted set: a browser identity's calls in the last minute, by digest.")
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")

@@ -90,11 +90,11 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
 READ_FROM = {
     "webhooks": (
         ("webhooks", "conferral/telephony"),
-        {"session_ttl_s", "replay_window_s", "partitions", "drain_s", "region", "edge"},
+        {"session_ttl_s", "partitions", "drain_s", "region", "edge"},
     ),
     "worker": (
         ("worker", "conferral/telephony", "conferral/outcomes"),
-        {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys", "region", "edge"},
+        {"session_ttl_s", "partitions", "webhook_keys", "region", "edge"},
     ),
     "console": (("conferral/console",), {*ConsoleSettings.model_fields}),
 }

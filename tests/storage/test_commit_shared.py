@@ -8,7 +8,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage import digits
-from conferral.storage.call_index import CallIndex
+from conferral.storage.call_index import REPLAY_WINDOW_S, CallIndex
 from conferral.storage.connection.client import run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
@@ -35,7 +35,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def store(client, keys, limits, metrics) -> CommitStore:
-    index = CallIndex(keys, 60, 60)
+    index = CallIndex(keys, 60)
     return CommitStore(client, keys, call_index=index, dial_limits=limits, outcomes_kept=100, metrics=metrics)
 
 
@@ -50,13 +50,13 @@ async def outcomes_of(client, keys) -> list[dict[str, str]]:
 
 
 async def test_one_commit_reports_publishes_and_lets_calls_expire(store, client, keys, lease):
-    await client.set(keys.call("CA1"), "CA1", ex=900)
+    await client.set(keys.call("CA1"), "CA1", ex=2 * REPLAY_WINDOW_S)
     await store.commit(0, lease, BATCH)
     reported = {b"status": b"failed", b"reason": b"busy", b"session": b"CA1", b"code": b"31486"}
     assert await client.hgetall(keys.command("c1")) == reported
     assert 86_399_000 < await client.pttl(keys.command("c1")) <= 86_400_000
     assert await outcomes_of(client, keys) == [OUTCOME]
-    assert 0 < await client.ttl(keys.call("CA1")) <= 60
+    assert 0 < await client.ttl(keys.call("CA1")) <= REPLAY_WINDOW_S
 
 
 async def test_repeated_commit_publishes_nothing_twice(store, client, keys, lease):
@@ -108,9 +108,9 @@ async def test_digits_of_a_command_that_failed_are_gone_and_are_not_kept_again(s
 
 
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store, client, keys, lease):
-    await client.set(keys.call("CA1"), "CA1-2", ex=900)
+    await client.set(keys.call("CA1"), "CA1-2", ex=2 * REPLAY_WINDOW_S)
     assert await store.commit(0, lease, Commit(calls_over={"CA1": ("CA1", "CA3")})) is CommitResult.OK
-    assert await client.ttl(keys.call("CA1")) > 60
+    assert await client.ttl(keys.call("CA1")) > REPLAY_WINDOW_S
     assert not await client.exists(keys.call("CA3"))
 
 
@@ -122,7 +122,7 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
     reports = [*BATCH.reports, *BATCH.reports, ("CA1", CommandReport("c2", DONE))]
     commit = Commit([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME], calls_over={"CA1": ("CA1", "CA2")})
-    await client.set(keys.call("CA2"), "CA1", ex=900)
+    await client.set(keys.call("CA2"), "CA1", ex=2 * REPLAY_WINDOW_S)
     with capture_logs() as lines:
         assert await store.commit(0, lease, commit) is CommitResult.OK
     assert lease.commit_number == 1
@@ -131,7 +131,7 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     assert value_of(metrics.writes_refused.labels("commit")) == 1
     assert not await client.xlen(keys.events(0))
     assert await client.hget(keys.command("c2"), "status") == b"done"
-    assert await client.ttl(keys.call("CA2")) <= 60
+    assert await client.ttl(keys.call("CA2")) <= REPLAY_WINDOW_S
 
 
 async def test_exhausted_stream_of_outcomes_is_named_and_holds_up_nothing(store, client, keys, lease):

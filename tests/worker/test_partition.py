@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from conferral.operations.dead_letters import DeadLetters
 from conferral.statemachine.events import Convert
+from conferral.storage.call_index import REPLAY_WINDOW_S
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from conferral.storage.server import server_time_ms
@@ -143,7 +144,7 @@ async def test_keys_of_an_ended_call_expire(system):
     for key in (keys.session(customer.sid), keys.log(customer.sid)):
         assert 0 < await client.ttl(key) <= system.settings.session_ttl_s, key
     for call in (customer, agent):
-        assert system.settings.session_ttl_s < await client.ttl(keys.call(call.sid)) <= system.settings.replay_window_s
+        assert system.settings.session_ttl_s < await client.ttl(keys.call(call.sid)) <= REPLAY_WINDOW_S
     assert await client.zscore(keys.ended(keys.partition_of(customer.sid)), customer.sid)
 
 
