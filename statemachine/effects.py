@@ -11,7 +11,7 @@ from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
     """Return an effect's id: deciding the same entry again gives the same one.
 
-    After a Redis rollback, Conferral thus finds what was done, instead of doing it twice. `index` counts the effects of
+    After a loss, Conferral thus finds what was done, instead of doing it twice. `index` counts the effects of
     a step; `target` is the SID acted on, or another word that distinguishes siblings.
     """
     text = "\n".join((session_id, entry_id, str(index), kind, target))

@@ -214,11 +214,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     if before.version == 0:
         draft.change(
             created_at_ms=now_ms,
-            began_at_ms=_began_at_ms(event),
             conference_name=event.conference_name or before.id,
         )
-    if before.version == 0 or isinstance(event, events.CallsRead):
-        draft.change(verified_entry_id=event.entry_id)
     if before.state is not State.ENDED and isinstance(event, events.CallsRead):
         event = with_newer_facts(before, event)
     is_decided = take_row(draft, event)
@@ -239,16 +236,6 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
-
-
-def _began_at_ms(event: Event) -> int:
-    """Return when the call of an event that opens a session began, or 0."""
-    if isinstance(event, events.Call):
-        return event.occurred_at_ms
-    if not isinstance(event, events.CallReceived | events.ClientCallReceived) or event.is_recovery:
-        return 0
-    # Twilio repeats a call's request only if it lacks the answer: no party has joined, so no one was dialed by REST.
-    return event.arrived_at_ms
 
 
 def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:

@@ -122,8 +122,6 @@ class TransferState(BaseRecord, frozen=True):
     places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
-    #: When its command was published, by Redis's clock, Unix milliseconds; 0 without one.
-    requested_at_ms: int = 0
     by: Annotated[str, about("who sent the command")] = ""
 
     @property
@@ -162,8 +160,6 @@ class PendingCommand(BaseRecord, frozen=True):
     awaits_end_on_exit: bool = False
     #: Deadline, Unix milliseconds; 0 for none.
     due_ms: int = 0
-    #: When it was published, by Redis's clock, Unix milliseconds; 0 if unknown.
-    requested_at_ms: int = 0
     #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
     #: Ids of the effects without an outcome.

@@ -229,9 +229,6 @@ class Session(BaseRecord, frozen=True):
     version: Annotated[int, about("grows by one with each decision")] = 0
     direction: str = INBOUND
     created_at_ms: int = 0
-    #: When its call began: its own request was stored, or its command published, by Redis's clock. 0 if unknown: Redis
-    #: had lost the session, or never had it.
-    began_at_ms: int = 0
     updated_at_ms: int = 0
     #: When it entered its state and phase.
     state_since_ms: int = 0
@@ -303,8 +300,6 @@ class Session(BaseRecord, frozen=True):
     #: When it was noted that Redis may have lost what the session had decided; 0 for never.
     lost_at_ms: int = 0
     lost_dials: tuple[LostDial, ...] = ()
-    #: Id of the entry that opened the session, or of its newest read: what Redis lost before is made up for.
-    verified_entry_id: str = ""
     #: Version of the session at which the newest read of this conference was requested.
     verified_version: int = 0
     #: Reads since the last conclusive one that show a lone party's conference as another (count).
@@ -473,18 +468,6 @@ class Session(BaseRecord, frozen=True):
                 return False
             return not (party.desired_hold and getattr(effect, "unholds", False))
         return any(one.update_effect_id == effect_id for one in self.parties.values())
-
-    def requested_at_ms(self, effect: Effect) -> int:
-        """Return when what led to an effect was requested; 0 if unknown.
-
-        That was by a command, or by the call itself: nothing has sent the effect before. By Redis's clock.
-        """
-        command_id = getattr(effect, "command_id", "")
-        for command in self.pending_commands:
-            if command.command_id == command_id or (effect.party and command.party == effect.party):
-                return command.requested_at_ms
-        transfer = self.running_transfer
-        return (transfer.requested_at_ms if transfer is not None else 0) or self.began_at_ms
 
     def is_former_conference(self, conference_sid: str) -> bool:
         """Whether the session has left a conference, and not come back to it."""

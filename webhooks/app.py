@@ -171,10 +171,6 @@ class NoRedisStore(WebhookStore):
     claim_gate = exceeds_call_limit = uncount_call = keep_canary_callback = _refuse
     take_digits = redis_error = warnings = close = _refuse
 
-    def restarted_recently(self) -> bool:
-        """Return False; there is no Redis to ask."""
-        return False
-
 
 class Rescue(Routes):
     """Answers a voice request whose handler failed unexpectedly.

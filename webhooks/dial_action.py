@@ -70,11 +70,9 @@ class DialActionRoutes(Routes):
         event, child = dial_ended(form, action), child_call_sid_of(form, action)
         action = replace(action, child_call_sid=child)
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
-        may_be_old = self._store.restarted_recently()
         view: Session | None = None
         # Without a status, Twilio requested the fallback URL for the action of a live call's bridge.
         is_news = bool(event.dial_call_status) or (action.dial is DialKind.BRIDGE and not event.party_is_gone)
-        to_publish = is_news and may_be_old
         try:
             async with store_deadline(action.request_number):
                 if action.without_redis and (
@@ -82,33 +80,26 @@ class DialActionRoutes(Routes):
                 ):
                     action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
-                # If Redis may have lost data, publish later, after reading Twilio.
-                if action.without_redis:
-                    to_publish = False
-                elif is_news and not may_be_old:
+                if is_news and not action.without_redis:
                     view = await self._store.publish_and_read(event, call_sid=event.call_sid)
-                else:
+                elif not action.without_redis:
                     view = await self._store.read(action.session_id)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            to_publish = False
             outcome = self._outcome(form, action, event, None)
             chosen = decide_without_redis(outcome)
             if chosen is DialActionAnswer.HANG_UP and (view := await self._read_despite(error, action)) is not None:
                 outcome = self._outcome(form, action, event, view)
-                chosen = decide(outcome, view, may_be_old=True)
+                chosen = decide(outcome, view)
         else:
             outcome = self._outcome(form, action, event, view)
-            chosen = decide(outcome, view, may_be_old=may_be_old)
+            chosen = decide(outcome, view)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
             child_status = await self._ask(self._twilio.child_status, event.call_sid, child, call_sid=event.call_sid)
             chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
-            event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
         elif chosen is DialActionAnswer.READ_CONFERENCE:
             has_started = await self._ask(self._twilio.has_started, action.conference, call_sid=event.call_sid)
             chosen = decide_by_conference(outcome, has_started=has_started)
-        if to_publish and chosen is not DialActionAnswer.WAIT:
-            await self._publish(event, route)
         log.info(
             "dial_action_answered",
             session_id=action.session_id,
@@ -144,13 +135,6 @@ class DialActionRoutes(Routes):
                 return await self._store.read(action.session_id)
         except StoreError:
             return None
-
-    async def _publish(self, event: DialEnded, route: str) -> None:
-        try:
-            async with store_timeout(SHORT_STORE_DEADLINE_S):
-                await self._store.publish(event, call_sid=event.call_sid)
-        except StoreError as error:
-            record_unstored(self._metrics, route, event, error)
 
     def _outcome(self, form: Form, action: DialAction, event: DialEnded, view: Session | None) -> DialOutcome:
         agents, number = self._agents_to_try(form, action, view), action.agent_number

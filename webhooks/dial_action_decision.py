@@ -126,7 +126,7 @@ def party_of(outcome: DialOutcome, view: Session | None) -> str:
     return named
 
 
-def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> DialActionAnswer:
+def decide(outcome: DialOutcome, view: Session | None) -> DialActionAnswer:
     """Decide by the session in Redis; `view` is None if there is none."""
     name = party_of(outcome, view)
     if outcome.event.party_is_gone or not name:
@@ -134,7 +134,7 @@ def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> D
     if view is None:
         return _decide_for_unknown_session(outcome, name)
     party = view.parties.get(name, Party("", ""))
-    if view.state == State.ENDED:  # final: no lost second can undo it
+    if view.state == State.ENDED:
         is_bridge = outcome.event.dial == DialKind.BRIDGE
         if is_bridge and view.end_reason in _UNANSWERED_REASONS and not outcome.was_answered:
             return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
@@ -146,12 +146,11 @@ def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> D
     if is_waiting(view, name) and party.wait_audio:
         return DialActionAnswer.WAIT_IN_CONFERENCE
     if view.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not view.opening:
-        # The intent to move was committed; a second that Redis lost can't undo it.
+        # The intent to move was committed.
         return DialActionAnswer.JOIN
     if not outcome.was_answered:
         return _decide_unanswered(outcome)
-    # If `may_be_old`, Redis restarted recently and may have lost the last second.
-    return DialActionAnswer.READ_CHILD_CALL if may_be_old else decide_left_alone(outcome, view, view.attributes)
+    return decide_left_alone(outcome, view, view.attributes)
 
 
 def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:

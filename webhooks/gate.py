@@ -89,17 +89,6 @@ def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -
     return by_key if must_press else GateDecision.ACCEPTED
 
 
-def _known_dial(view: Session | None, dial_id: str, call_sid: str) -> str:
-    """Return the dial by which the session knows the call.
-
-    It is another one if Redis had lost the dial, and a search for its repetition found the call.
-    """
-    if view is None or view.dialed_by(dial_id):
-        return dial_id
-    party = view.find_party(call_sid=call_sid)
-    return (party.dial_id if party is not None else "") or dial_id
-
-
 def released_dials(view: Session) -> tuple[str, ...]:
     """Return the dials whose parties have left or are leaving."""
     # A winner may hang up on the way into the conference. Another party can then take the call.
@@ -144,9 +133,6 @@ log = structlog.get_logger()
 _READ_EVERY_S = 0.1
 #: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
-#: The same for a dial that Redis may have lost, and the later pauses, seconds. The session is opened again when the
-#: caller's music ends, of which ours lasts 12 s, and dials once a read shows the caller.
-_LOST_RETRIES_MAX, _LOST_RETRY_AFTER_S = 9, 4
 
 
 class GateRoutes(Routes):
@@ -195,7 +181,6 @@ class GateRoutes(Routes):
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
         view = await self._load_view(form, gate)
-        gate = replace(gate, dial=_known_dial(view, gate.dial, call_sid_of(form)))
         if gate.by_machine:
             await self._store.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
             return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
@@ -203,13 +188,10 @@ class GateRoutes(Routes):
         if decision is None:
             confirm_for_s = _dialed_party(gate, view).options.confirm_for_s
             return "asked", self._documents.ask_for_key(gate, confirm_for_s, **_briefing(gate, view))
-        # Redis may have lost the dial; a worker then commits it again.
-        may_be_lost = self._store.restarted_recently() and (view is None or view.state != State.ENDED)
-        if decision is GateDecision.TOO_LATE and may_be_lost:
-            if gate.request_number < _RETRIES_MAX:
-                return self._retry_later(gate, pressed)
-            if gate.request_number < _LOST_RETRIES_MAX and not (view and view.dialed_by(gate.dial)):
-                return self._retry_later(gate, pressed, _LOST_RETRY_AFTER_S)
+        # After a loss, the dial may be one that its command takes over once it is decided again.
+        is_after_loss = view is not None and view.lost_at_ms > 0
+        if decision is GateDecision.TOO_LATE and is_after_loss and gate.request_number < _RETRIES_MAX:
+            return self._retry_later(gate, pressed)
         briefing = _briefing(gate, view)
         if decision is GateDecision.ACCEPTED and _dialed_party(gate, view).ring_group and any(briefing.values()):
             return "briefed", self._documents.gate_brief(gate, **briefing)
@@ -306,8 +288,8 @@ class GateRoutes(Routes):
             conference_name=view.conference_name,
         )
 
-    def _retry_later(self, gate: Gate, pressed: str, pause_s: int = RETRY_AFTER_S) -> tuple[str, str]:
-        return "waited", self._documents.retry(gate.next_request(pressed), pause_s)
+    def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
+        return "waited", self._documents.retry(gate.next_request(pressed), RETRY_AFTER_S)
 
 
 def _dialed_party(gate: Gate, view: Session | None) -> Party:

@@ -102,8 +102,6 @@ class CallbackRoutes(Routes):
 
     async def _publish(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""
-        if self._store.restarted_recently():  # Redis may have lost the index
-            self._indexed.clear()
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
             await self._store.publish(event, call_sid=call_sid if is_new else "")

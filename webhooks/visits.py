@@ -16,7 +16,7 @@ from conferral.runtime.errors import ConferralError
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT, Session
-from conferral.statemachine.states import CallStatus, Opening, Phase, SessionMode, State
+from conferral.statemachine.states import Opening, Phase, SessionMode, State
 from conferral.storage.webhook_store.store import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_received, call_sid_of
 from conferral.telephony.callback_urls import HANDOFF_PATH
@@ -47,12 +47,10 @@ class Visit:
     former_calls: tuple[str, ...] = ()
     #: Whether that session's TwiML has run: the caller came from elsewhere, and the session has not noticed yet.
     has_run: bool = False
-    #: Whether Redis has lost an earlier session of the call.
-    is_recovery: bool = False
 
     def applied_to(self, event: CallReceived) -> CallReceived:
         """Return a caller's request as this visit's."""
-        return replace(event, session_id=self.session_id, former_calls=self.former_calls, is_recovery=self.is_recovery)
+        return replace(event, session_id=self.session_id, former_calls=self.former_calls)
 
 
 class Visits(Routes):
@@ -67,7 +65,7 @@ class Visits(Routes):
         async with store_deadline():
             newest = await self._store.newest_session(call_sid)
         if newest is None:
-            return Visit(first_id or call_sid, is_recovery=await self._has_lost_session(form))
+            return Visit(first_id or call_sid)
         if not _is_over(newest, call_sid):
             has_run = newest.view is not None and _has_run(newest.view)
             return Visit(newest.session_id, request_number, has_run=has_run)
@@ -75,17 +73,6 @@ class Visits(Routes):
             raise ReplayedCallError("the call is over")
         async with store_deadline():
             return await self._claim_next(call_sid, newest)
-
-    async def _has_lost_session(self, form: Form) -> bool:
-        """Whether a call that rings, by the request, was answered before.
-
-        Then the request was captured, and Redis may have lost what its session dialed.
-        """
-        if not self._store.restarted_recently() or form.get("CallStatus") != CallStatus.RINGING:
-            return False
-        call_sid = call_sid_of(form)
-        status = await self._ask(self._twilio.status_of, call_sid, call_sid=call_sid, timeout_s=_LOOKUP_DEADLINE_S)
-        return status == CallStatus.IN_PROGRESS
 
     async def session_of(self, call_sid: str, child_call_sid: str) -> str:
         """Return the session of a call that came in without Redis.
@@ -112,7 +99,7 @@ class Visits(Routes):
         if newest is not None and _is_over(newest, call_sid):
             visit = await self._claim_next(call_sid, newest)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
-        event = replace(visit, is_recovery=True).applied_to(event)
+        event = visit.applied_to(event)
         await self._store.publish(event, call_sid=call_sid)
         log.warning("session_reopened", session_id=visit.session_id)
         return visit.session_id

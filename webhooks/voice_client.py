@@ -87,7 +87,6 @@ class ClientRoutes(Routes):
             customer_address=customer.text,
             attributes=self._routing.outbound().attributes,
             conference_name=self._conferences.make(session_id, call_sid) if is_chosen else "",
-            is_recovery=visit.is_recovery,
         )
 
     def _callee(self, form: Form) -> Address:

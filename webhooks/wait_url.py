@@ -191,7 +191,7 @@ class WaitRoutes(Routes):
             if not inbound.agents or call_of_visit(session_id) != call_sid_of(form):
                 return
             received = call_received(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
-            event = replace(received, session_id=session_id, is_recovery=True)
+            event = replace(received, session_id=session_id)
         except MalformedCallbackError:
             return  # without caller and callee there is nothing to publish
         # The music plays even if Twilio's answer can't be parsed.

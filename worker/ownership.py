@@ -253,7 +253,7 @@ class Ownership:
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
-                lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder, core.clock)
+                lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder)
             except EpochUsedError as error:
                 # Redis failed over, and has forgotten a grant.
                 self._end_epoch(number, error.epoch)

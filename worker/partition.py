@@ -19,6 +19,7 @@ from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import gather
 from conferral.runtime.log import log_unreachable
+from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -28,8 +29,7 @@ from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.partition_parts.batch import decide, discard, encode
-from conferral.worker.partition_parts.effects import OpenEffects
-from conferral.worker.partition_parts.first_reads import Events, FirstReads
+from conferral.worker.partition_parts.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition_parts.lease_check import LeaseCheck
 from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.partition_parts.session_cache import SessionCache
@@ -42,6 +42,9 @@ log = structlog.get_logger()
 
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
 BATCH_MAX = 40
+
+
+Events = list[tuple[Entry, Event]]
 
 
 class DecisionFailedError(ConferralError):
@@ -79,13 +82,12 @@ class Partition:
         self._is_after_death = is_after_death
         self._has_taken_over = self._is_deciding = False
         self._quarantine = Quarantine(number, core)
-        self._first_reads = FirstReads(number, lease, core, executor)
         self._lease_check = LeaseCheck(number, lease, core)
-        self._effects = OpenEffects(number, lease, core, executor, self._quarantine, self._first_reads)
+        self._effects = OpenEffects(number, lease, core, executor, self._quarantine)
         #: What runs next to the reads, from the takeover to the end.
         self._tasks: list[asyncio.Task[None]] = []
-        #: The last entry read; while others wait, the next read starts there.
-        self._last_read_id = "0"
+        #: After a loss: entries, not decided yet, that make live sessions read Twilio.
+        self._read_requests: set[str] = set()
 
     async def run(self) -> None:
         """Take over, then process entries until a stop or the loss of the lease."""
@@ -119,7 +121,7 @@ class Partition:
             self._lease_check.expire()
             await asyncio.sleep(REDIS_PAUSE_S)
         except StoreError as error:
-            # Another program writes under our prefix, or Redis rolled back.
+            # Another program writes under our prefix, or Redis lost writes.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             with suppress(StoreError):
                 await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
@@ -135,15 +137,27 @@ class Partition:
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
             self._core.partition_store.outbox(self.number),
-            self._first_reads.load(),
             self._cache.load_states(),
             self.timers.fire(max_timer_lengths_ms(self._core.policy())),
             # An entry may have killed the last owner.
             self._quarantine.begin(after_death=self._is_after_death, one_by_one=BATCH_MAX),
         )
+        if self.lease.is_after_loss:
+            await self._request_reads()
         await self._effects.restore(outbox)
-        self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
+        self._tasks = [asyncio.create_task(self._fire_timers())]
         self._has_taken_over = True
+
+    async def _request_reads(self) -> None:
+        """Let each live session read Twilio: Redis lacks something.
+
+        A former owner's read may have died with it, so its request does not count.
+        """
+        log.warning("session_reads_requested", partition=self.number, sessions=len(self.states))
+        token = f"{WRITES_LOST}:{self.lease.holder}"
+        events = [AccountSwept(session_id=name, token=token, finding=WRITES_LOST) for name in self.states]
+        self._read_requests.update(await self._core.partition_store.append(events))
+        self._metrics.sweep_findings.labels(WRITES_LOST).inc(len(events))
 
     async def _fire_timers(self) -> None:
         """Make due timers entries of the stream, while the lease is ours."""
@@ -155,34 +169,24 @@ class Partition:
     # ---- read --------------------------------------------------------------------------------------------------------
 
     async def _process_next(self) -> None:
-        """Process entries that waited and may be decided, or else the next ones."""
-        was_restarted = await self._lease_check.confirm_when_due(self._effects.has_all)
-        if was_restarted:
-            self.timers.fire_again()
-        count = 1 if self._quarantine.is_one_by_one else BATCH_MAX
-        waited = self._first_reads.ready(count)
-        await self._effects.start_withheld()
-        if waited:
-            await self._process(waited)
-        elif self._first_reads.is_full:
-            await asyncio.sleep(REDIS_PAUSE_S)
-        elif entries := await self._read(count):
+        """Process the next entries."""
+        await self._lease_check.confirm_when_due(is_read=not self._read_requests)
+        entries = await self._read(1 if self._quarantine.is_one_by_one else BATCH_MAX)
+        if entries:
             await self._process(entries)
-            self._last_read_id = entries[-1].entry_id  # not before: after an error, they are read again
-        elif not self._first_reads.has_waiting:
+        else:
             self._quarantine.end_one_by_one()
 
     async def _read(self, count: int) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
-        after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         # A stop ends the read that it finds, but none that begins later.
-        entries = await self._core.partition_store.read(self.number, count, after_id) if self.is_active else []
+        entries = await self._core.partition_store.read(self.number, count) if self.is_active else []
         return entries if self.is_active else []
 
     async def _process(self, entries: Sequence[Entry]) -> None:
         """Decide what may be decided now: together, or if that fails, one by one."""
         events, sessions = await self._select(entries)
-        if events:  # else all wait, or are dead letters
+        if events:  # else all are dead letters
             self._is_deciding = True
             try:
                 await self._decide_and_commit(events, sessions)
@@ -191,13 +195,13 @@ class Partition:
             finally:
                 self._is_deciding = False
         if self._quarantine.is_one_by_one:
-            await self._quarantine.end_try(entries[0].entry_id, is_settled=not self._first_reads.is_waiting(entries[0]))
+            self._quarantine.end_try()
 
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.
 
         Left out are, in this order: what has killed workers, what can't be read, and what is another partition's, as
-        dead letters; what waits until its session has read Twilio; and what a damaged session gets, as dead letters.
+        dead letters; and what a damaged session gets, as dead letters.
         """
         events: Events = []
         if self._quarantine.is_one_by_one and not await self._quarantine.begin_try(entries[0].entry_id):
@@ -214,7 +218,6 @@ class Partition:
                 events.append((entry, event))
             else:  # another program wrote it; only the session's own partition has its events in order
                 await self._dead_letter([entry], "its session belongs to another partition")
-        events = await self._first_reads.admit(events)
         sessions = await self._cache.load(event.session_id for _, event in events)
         if damaged := [entry for entry, event in events if event.session_id not in sessions]:
             await self._dead_letter(damaged, "the session's stored state is damaged")
@@ -241,8 +244,6 @@ class Partition:
         self.timers.add_due(batch.commit.timers)
         self._cache.update(change.after for change in batch.commit.sessions)
         emit_telemetry(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)
-        if outdated := self._first_reads.end_waits(decisions):
-            await self._commit(discard(outdated, CommandStatus.DONE, ""))
 
     async def _commit(self, commit: Commit) -> None:
         """Store a commit; retry under the same number while the result is unknown."""
@@ -264,8 +265,7 @@ class Partition:
                 log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
-            if self._first_reads.has_waiting:
-                self._first_reads.forget(commit.entry_ids)
+            self._read_requests.difference_update(commit.entry_ids)
             return
 
     # ---- what can't be decided ---------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class Partition:
     async def note_end(self) -> None:
         """Note in the lease key how this lease ended, once no job runs.
 
-        If it is given back: this owner has not died. If it is lost: whether Redis was rolled back.
+        If it is given back: this owner has not died. If it is lost: whether Redis lacks something.
         """
         await self._lease_check.note_end(is_lost=self.is_lost)
 

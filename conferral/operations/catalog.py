@@ -161,7 +161,7 @@ SWEEP_FINDINGS = {
     "call-live": "sweep: Twilio still lists a call, although the session has ended",
     "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
     "conference-unknown": "sweep: Twilio lists a conference of this name, of which the session does not know",
-    "rolled-back": "Redis may have lost recent writes; asking Twilio for the current state",
+    "writes-lost": "Redis may have lost recent writes; asking Twilio for the current state",
 }
 #: Named by a gate's event if its call belongs to no party.
 CALLED_PARTY = "the called party"

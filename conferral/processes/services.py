@@ -110,7 +110,6 @@ async def run_webhooks(
             stop,
             {
                 "server": serve(app, host, port, stop, metrics, drain_s=settings.drain_s),
-                "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.server.run, stop), metrics),
                 "own_numbers": run_with_restarts(stop, "own_numbers", read_own_numbers, metrics),
                 "config": run_with_restarts(stop, "config", agree_with_redis, metrics, passing=(SettingsError,)),
             },

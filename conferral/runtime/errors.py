@@ -38,7 +38,7 @@ class StoreUnaskedError(StoreError):
 class LeaseLostError(StoreError):
     """The lease has ended here: discard the partition's state and stop.
 
-    Another worker has it, Redis has rolled back, or an error ended it. The partition is then claimed again.
+    Another worker has it, Redis has lost writes, or an error ended it. The partition is then claimed again.
     """
 
 

@@ -111,11 +111,9 @@ class Metrics:
             "`expired`",
             ["outcome"],
         )
-        self.redis_changes = self._counter(
-            "conferral_redis_changes_total",
-            "Partitions whose owner found that Redis had changed: `proven` (restarted, and nothing of the partition is "
-            "lost), `unproven` (something is lost, or may be: what was sent before is verified)",
-            ["outcome"],
+        self.redis_losses = self._counter(
+            "conferral_redis_losses_total",
+            "Partitions whose owner found that Redis had lost writes: each of their live sessions reads Twilio once",
         )
         self.unreplicated_writes = self._counter(
             "conferral_redis_unreplicated_writes_total",
@@ -229,7 +227,7 @@ class Metrics:
             "conferral_sweep_findings_total",
             "Differences that sweeps found between Twilio's lists and the sessions, by kind (call-missing, "
             "conference-missing, call-answered, call-live, conference-live, conference-unknown, "
-            "bridge-unknown); also sessions that were checked because Redis was rolled back (rolled-back)",
+            "bridge-unknown); also sessions that read Twilio because Redis lost writes (writes-lost)",
             ["kind"],
         )
 

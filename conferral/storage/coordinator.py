@@ -1,18 +1,14 @@
 """The coordinator: scripts in Redis say who owns what, and who may dial.
 
 The owner of a partition then writes its epoch and name into the partition's lease key, so that a former owner can't
-commit: every commit compares it. The key also shows that Redis may have lost something: its server's run id differs
-from what the owner stored, or it has fewer commits than the owner has made.
-
-A log and a replica lose only an end. So if the server has restarted, and the owner finds its newest commit, and each
-mark and result of its effects, all of its writes are there, and it goes on as if nothing had happened.
+commit: every commit compares it. Commits and marks of dials are counted there. A log and a replica lose only an end, so
+an owner that finds fewer than it knows has lost something, and one that finds its own has not.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
@@ -29,10 +25,6 @@ DEAD_LISTED_MS = 30_000
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
 TASKS = (ROUTER, SWEEP, OUTCOMES)
-#: How long everything is verified after Redis may have lost something, seconds.
-VERIFY_S = 60.0
-#: An answer of `hold_partition-2.lua`: the server has restarted, with all commits of this owner.
-_RESTARTED = 3
 #: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
 PERMIT_RETRY_MAX_S = 1.0
 
@@ -161,7 +153,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
     )
 
 
-class RolledBackError(ConferralError):
+class WritesLostError(ConferralError):
     """Redis lacks what this owner has seen there."""
 
 
@@ -181,103 +173,59 @@ class Lease:
     holder: str
     #: That of the last commit.
     commit_number: int
+    #: How many dials and announcements were marked as sent, by all owners (count).
+    marks: int
     #: Redis's time when it was claimed, Unix milliseconds.
     claimed_at_ms: int
+    #: Id of the newest entry at the claim; later ones are of Redis as it is now.
+    newest_id: str
     #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
     last_holder: str
-    #: Until when Redis may lack what was sent before, monotonic seconds.
-    verify_until_s: float
-    #: Redis's time when a rollback was last noticed, Unix milliseconds: what was requested later is not lost.
-    rolled_back_at_ms: int = 0
-    #: Id of the newest entry when a rollback was last noticed: later ones are of Redis as it is now.
-    newest_id: str = "0-0"
+    #: Whether Redis may lack what was done before the claim.
+    is_after_loss: bool = False
+    #: Whether the key notes that, until each live session's read is in the outbox.
+    awaits_reads: bool = False
     #: Undecided entries, as last seen (count).
     waiting: int = 0
-    #: The key's `verify_until`, and when this owner last asked for the key and found the server that the key names,
-    #: monotonic seconds.
-    verify_until_ms: int = 0
-    seen_at_s: float = 0.0
-
-    def writes_may_be_lost(self, clock: Clock) -> bool:
-        """Whether Redis may lack what was sent before."""
-        return clock.monotonic_s() < self.verify_until_s
 
 
-async def claim_partition(client: Client, keys: Keys, partition: int, holder: str, clock: Clock) -> Lease:
+async def claim_partition(client: Client, keys: Keys, partition: int, holder: str) -> Lease:
     """Make `holder` the partition's owner, or raise EpochUsedError."""
-    requested_at_s = clock.monotonic_s()
-    arguments: list[scripts.Argument] = [holder, "", round(VERIFY_S * 1000), 0, "", ""]
+    arguments: list[scripts.Argument] = [holder, "", 0, 0, 0]
     answer = await scripts.hold_partition.durably(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
-    commit_number, now_ms, verify_until_ms = map(int, answer[1:4])
-    newest_id = answer[6].decode()
+    _, commit_number, marks, now_ms, last_holder, waiting, is_lost, newest_id = answer
     return Lease(
         holder,
-        commit_number,
-        claimed_at_ms=now_ms,
-        last_holder=answer[4].decode(errors="replace").partition(":")[2],
-        verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
-        # No entry from before is later, even if someone has set Redis's clock back since.
-        rolled_back_at_ms=max(verify_until_ms - round(VERIFY_S * 1000), int(newest_id.partition("-")[0])),
-        newest_id=newest_id,
-        waiting=int(answer[5]),
-        verify_until_ms=verify_until_ms,
-        seen_at_s=requested_at_s,
+        int(commit_number),
+        int(marks),
+        claimed_at_ms=int(now_ms),
+        newest_id=newest_id.decode(),
+        last_holder=last_holder.decode(errors="replace").partition(":")[2],
+        is_after_loss=bool(is_lost),
+        awaits_reads=bool(is_lost),
+        waiting=int(waiting),
     )
 
 
 async def confirm_partition(
-    client: Client, keys: Keys, partition: int, lease: Lease, *, is_release: bool = False
+    client: Client, keys: Keys, partition: int, lease: Lease, *, is_release: bool = False, is_read: bool = False
 ) -> None:
     """Compare a partition with its key.
 
-    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later owners. `is_release`:
-    note that this worker has not died of anything in the partition.
+    Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until `is_read`:
+    each live session's read is in the outbox. `is_release`: give the partition back.
     """
-    _confirmed(lease, await _confirm(client, keys, partition, lease, int(is_release), "", ""))
-
-
-async def confirm_or_resume(
-    client: Client, keys: Keys, partition: int, lease: Lease, clock: Clock, has_all: Callable[[], Awaitable[bool]]
-) -> bool:
-    """Compare a partition with its key; resume if a restart lost nothing.
-
-    Raise RolledBackError or LeaseLostError if they differ. Return whether Redis was restarted. `has_all` tells
-    whether Redis has the marks and results of all effects. Ask it only once the server has answered: what the former
-    one acknowledged has arrived by then.
-    """
-    requested_at_s = clock.monotonic_s()
-    unseen_ms = round((requested_at_s - lease.seen_at_s) * 1000)
-    answer = await _confirm(client, keys, partition, lease, 0, unseen_ms, "")
-    if is_restarted := int(answer[0]) == _RESTARTED:
-        proven = answer[1].decode() if await has_all() else ""
-        answer = await _confirm(client, keys, partition, lease, 0, unseen_ms if proven else "", proven)
-    _confirmed(lease, answer)
-    lease.seen_at_s = requested_at_s
-    return is_restarted
-
-
-def _confirmed(lease: Lease, answer: list[bytes]) -> None:
+    reads: scripts.Argument = int(is_read) if lease.awaits_reads else ""
+    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads]
+    answer = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
-    # The key may have been noted by a worker that has held the partition since, in what Redis lost.
-    if int(answer[0]) != 1 or int(answer[3]) > lease.verify_until_ms:
-        raise RolledBackError
+    if int(answer[0]) != 1:
+        raise WritesLostError
     lease.waiting = int(answer[5])
-
-
-async def _confirm(
-    client: Client, keys: Keys, partition: int, lease: Lease, is_release: int, unseen_ms: int | str, compared: str
-) -> list[bytes]:
-    verify_ms = round(VERIFY_S * 1000)
-    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, verify_ms, is_release, unseen_ms, compared]
-    return await _hold(client, keys, partition, arguments)
-
-
-async def _hold(client: Client, keys: Keys, partition: int, arguments: list[scripts.Argument]) -> list[bytes]:
-    answer: list[bytes] = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
-    return answer
+    lease.awaits_reads = lease.awaits_reads and not is_read
 
 
 def _lease_keys(keys: Keys, partition: int) -> list[str]:

@@ -206,7 +206,6 @@ def client_call_received(
     customer_address: str,
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     conference_name: str = "",
-    is_recovery: bool = False,
 ) -> ClientCallReceived:
     """Parse the request of a browser or app that calls someone.
 
@@ -221,7 +220,6 @@ def client_call_received(
         customer_address=customer_address,
         attributes=attributes,
         conference_name=conference_name,
-        is_recovery=is_recovery,
     )
 
 

@@ -100,27 +100,17 @@ class TwilioQueries:
             inside = await gather(*(participants_in(self._client, conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
-    async def find_possible_calls(self, effect: Dial, since_ms: int, until_ms: int | None) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: Dial, since_ms: int) -> tuple[str, ...]:
         """Return SIDs of calls that a dial may have placed, newest first.
 
         Ended ones; and live ones of the gate, or if the conference is known by name only: lists may lack one that has
-        not started. The dial was sent between the two times of Twilio, Unix milliseconds; None: now.
+        not started. The dial was sent after a time of Twilio, Unix milliseconds.
         """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect, since_ms)
-        if until_ms is not None:
-            latest = datetime.fromtimestamp(until_ms / 1000, UTC) + SEARCH_SLACK
-            placed = [call for call in placed if _created_at(call) <= latest]
         # Twilio's call list has no labels, so another app may have placed them.
         by_name = not (isinstance(effect, CreateParticipant) and is_conference_sid(effect.conference))
         return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
-
-    async def created_at_ms(self, call_sid: str) -> int:
-        """Return when a call was created, Unix milliseconds; 0 if unknown."""
-        with label_requests("verify"):
-            call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
-        created = datetime.min.replace(tzinfo=UTC) if call is None else _created_at(call)
-        return max(0, round(created.timestamp() * 1000))
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""

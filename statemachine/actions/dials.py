@@ -57,7 +57,7 @@ def dial(
     options = options_for(draft, to, options)
     gated = gated or options.needs_gate
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
-    # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis was rolled back.
+    # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis lost writes.
     used = {one.label for one in draft.session.parties.values() if one.is_gone and (one.call_sid or one.dial_id)}
     if f"{base}-{number}" in used:
         number += 1
@@ -227,7 +227,7 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
         return
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
-        due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
+        due_ms = 0  # an agent who talks over the bridge, and whose call SID Redis lost
     apply(draft, party, call_sid=event.call_sid, dial_check="", dial_check_at_ms=due_ms)
 
 
@@ -330,7 +330,7 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     draft.add_attempt(draft.session.child)  # no callback may have reported that it rings
     apply(draft, draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = draft.session.parent
-    # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
+    # After a loss, the call of a dialed agent may be unknown; it is still searched for.
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
     apply(draft, parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)

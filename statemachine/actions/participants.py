@@ -239,7 +239,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
         parent_call_sid=parent,
         call_sids=tuple(party.call_sid for party in others),
         unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
-        # Bridges have no conference, but after a Redis rollback the two may be in one already.
+        # Bridges have no conference, but after a loss the two may be in one already.
         conference_name=session.conference_name,
         conference_sid=session.conference_sid,
         read_version=session.version + 1,
@@ -248,12 +248,12 @@ def read_calls(draft: Draft, _event: Event) -> None:
 
 
 def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
-    """Read Twilio: the sweep found a difference, or Redis was rolled back."""
+    """Read Twilio: the sweep found a difference, or Redis lost writes."""
     party = draft.session.subject_of(event)
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
-    was_rolled_back = not (event.call_sid or event.conference_sid)
-    if was_rolled_back:
+    is_after_loss = not (event.call_sid or event.conference_sid)
+    if is_after_loss:
         draft.change(lost_at_ms=draft.now_ms)
         for one in draft.session.parties.values():
             if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:

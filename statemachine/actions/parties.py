@@ -36,7 +36,7 @@ _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})
 
 def accept_command(draft: Draft, event: events.Command, **fields: Any) -> PendingCommand:
     """Accept a command and keep it until it has an outcome."""
-    command = PendingCommand(event.command_id, event.name, requested_at_ms=event.occurred_at_ms, **fields)
+    command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(pending_commands=(*draft.session.pending_commands, command))
     return command

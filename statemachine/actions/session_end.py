@@ -407,7 +407,7 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
-    """End what the sweep found; after a rollback of Redis, search for calls."""
+    """End what the sweep found; after a loss, search for calls."""
     if event.call_sid:
         hang_up_after_end(draft, event)
     elif event.conference_sid:

@@ -81,7 +81,6 @@ def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve
         "options": DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
         "fallback": _fallback(draft, event),
         "command_id": event.command_id,
-        "requested_at_ms": event.occurred_at_ms,
         "by": event.by,
     }
 

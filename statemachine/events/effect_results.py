@@ -151,13 +151,13 @@ class CallsRead(Event, frozen=True, kw_only=True):
 
 
 class AccountSwept(Event, frozen=True, kw_only=True):
-    """A sweep or rollback suspects a difference from Twilio: a read follows."""
+    """A sweep or a loss suspects a difference from Twilio: a read follows."""
 
     logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
-    #: Such as `call-missing`; `call-live`, for an ended session; or `rolled-back`.
+    #: Such as `call-missing`; `call-live`, for an ended session; or `writes-lost`.
     finding: str
-    #: Either the call or the conference concerned; after a rollback of Redis, neither.
+    #: Either the call or the conference concerned; after a loss, neither.
     call_sid: str = ""
     conference_sid: str = ""
 

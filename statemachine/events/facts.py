@@ -52,8 +52,6 @@ class CallReceived(Event, frozen=True, kw_only=True):
     fallback: Hidden[str] = ""
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
-    #: Not the call's own first request: Redis lacked the session of a call that had been answered.
-    is_recovery: bool = False
 
 
 class ClientCallReceived(Event, frozen=True, kw_only=True):
@@ -63,8 +61,6 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
     agent_address: Hidden[str]
     customer_address: Hidden[str]
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
-    #: As `CallReceived.is_recovery`.
-    is_recovery: bool = False
 
 
 class CallProgressed(Event, frozen=True, kw_only=True):
@@ -123,8 +119,6 @@ class DialEnded(Event, frozen=True, kw_only=True):
     dial_call_status: str
     #: Of the party's own call; final if it hung up first.
     call_status: str
-    #: A read showed the other side's call live: it was moved, so this party follows it.
-    other_side_is_live: bool = False
     #: Bridge only: index of the agent that it rang, from 0.
     agent_number: int = 0
     #: The dial failed immediately with the caller's number; a phone is redialed with Conferral's number.

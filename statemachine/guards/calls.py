@@ -88,11 +88,6 @@ def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
     return event.dial != "bridge"
 
 
-def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the other side's call is live: an unknown conversion moved it."""
-    return event.other_side_is_live and not event.party_is_gone
-
-
 def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
     """Whether this end of the bridge's `<Dial>` is known or too late."""
     session = draft.session
@@ -180,27 +175,13 @@ def is_of_abandoned_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
     party = draft.session.subject_of(event)
     if party is None:
         # A later transfer may have replaced the parties that an earlier one gave up.
-        return not _may_be_lost_dial(draft, event)
+        return True
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
-
-
-def _may_be_lost_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
-    """Whether Redis may have lost the dial, with the session's beginning.
-
-    The party's own dial searches for its call before it is sent.
-    """
-    named = event.party if isinstance(event, CallProgressed) else ""
-    awaits_call = any(
-        not party.call_sid and not party.is_leaving
-        for name, party in draft.session.present.items()
-        if named in ("", name)
-    )
-    return awaits_call and not draft.session.began_at_ms
 
 
 def shows_live_leg(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> bool:
     """Whether a dialed call is live, and was not hung up at the end."""
-    # After a Redis rollback, the end may be decided before the gate's events.
+    # After a loss, the end may be decided before the gate's events.
     if isinstance(event, events.EffectSucceeded):
         is_live = bool(event.call_sid)
     elif isinstance(event, events.GateDecided):

@@ -41,7 +41,7 @@ def name_from_label(one: events.ParticipantSeen) -> str:
     return "" if _PHONE_NUMBER.search(name) else name
 
 
-# ---- guards on unknown participants in a read: a rollback, or a lost join ------------------------------------------
+# ---- guards on unknown participants in a read: a loss, or a lost join ----------------------------------------------
 
 
 _BEFORE_DIAL = frozenset({

@@ -199,7 +199,7 @@ def is_alone(draft: Draft) -> bool:
 def presence_is_uncertain(draft: Draft) -> bool:
     """Whether an event may be missing, and no read made up for it.
 
-    Callbacks get lost, and a rolled-back Redis does not know later joins. Missing numbers only trigger a read, because
+    Callbacks get lost, and after a loss, Redis does not know later joins. Missing numbers only trigger a read, because
     Twilio does not promise gapless ones.
     """
     session, newest = draft.session, draft.event

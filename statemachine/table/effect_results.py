@@ -76,7 +76,7 @@ READS: tuple[Row, ...] = (
     Row(LIVE,    ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
     # CallsRead, while bridged
-    # A rollback of Redis lost the conversion.
+    # Redis lost the conversion.
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_after_loss,    S.MOVING_CUSTOMER, (do.note_bridge_read, do.recall_lost_agent, do.apply_read)),

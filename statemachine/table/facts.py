@@ -41,7 +41,6 @@ CALLS: tuple[Row, ...] = (
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
     Row(V|C|T,      ANY, on.DialEnded,          when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
     Row(B,          ANY, on.DialEnded,          when.is_other_dial,               STAY,              do.log_only),
-    Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,        V,                 (do.begin_recovered_conversion, do.note_parent_dial_ended)),
     Row(B,          ANY, on.DialEnded,          when.dial_has_ended,              STAY,              do.ignore_late),
     Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
     Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),

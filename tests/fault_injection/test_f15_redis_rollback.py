@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.events import Transfer
 from conferral.storage import coordinator as leases
 from conferral.storage.connection.client import make_client
@@ -39,7 +38,7 @@ async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[
     """Makes one commit; returns how many bytes of the file it took, and all data without and with it."""
     client, keys = make_client(server.url), Keys("test", 4)
     partition = keys.partition_of(SESSION)
-    lease = await leases.claim_partition(client, keys, partition, "1:one", SystemClock())
+    lease = await leases.claim_partition(client, keys, partition, "1:one")
     entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
     with server.client() as other:
         before, size = everything(other), server.append_only_file.stat().st_size

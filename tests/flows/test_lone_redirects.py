@@ -19,12 +19,6 @@ LATE_S = 12.0
 pytestmark = [pytest.mark.redis]
 
 
-@pytest.fixture(autouse=True)
-def redis_has_lost_nothing(system: LocalSystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a minute after a restart of Redis, dial actions ask Twilio for the other side."""
-    monkeypatch.setattr(system.publisher, "restarted_recently", lambda: False)
-
-
 @pytest.mark.soak
 @pytest.mark.system(behavior=UNLISTED, **SWEEPS)
 @pytest.mark.parametrize("who", ["action", "customer"])

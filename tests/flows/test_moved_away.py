@@ -16,12 +16,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=INT
 SURVEY = "<Response>" + '<Play loop="1000">https://survey.example/questions.mp3</Play>' + "</Response>"
 
 
-@pytest.fixture(autouse=True)
-def redis_has_lost_nothing(system: LocalSystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a minute after a restart of Redis, a child that goes on counts as moved by a conversion that Redis lost."""
-    monkeypatch.setattr(system.publisher, "restarted_recently", lambda: False)
-
-
 def move(call: CallHandle) -> None:
     """What another program of the account does; from then on the call is that program's."""
     call.move(twiml=SURVEY)

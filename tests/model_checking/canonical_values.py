@@ -31,7 +31,6 @@ VERSION, FRESH, VERIFIED, OLD = 10, 5, 3, 1
 MOMENTS: dict[type, tuple[str, ...]] = {
     Session: (
         "created_at_ms",
-        "began_at_ms",
         "updated_at_ms",
         "ended_at_ms",
         "parked_until_ms",
@@ -55,8 +54,8 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "repair_moved_at_ms",
         "unproven_redirect_at_ms",
     ),
-    PendingCommand: ("due_ms", "requested_at_ms"),
-    TransferState: ("started_at_ms", "requested_at_ms"),
+    PendingCommand: ("due_ms",),
+    TransferState: ("started_at_ms",),
     Attempt: ("started_at_ms", "answered_at_ms", "ended_at_ms"),
     FindCall: ("since_ms",),
 }

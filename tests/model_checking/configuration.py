@@ -136,8 +136,9 @@ class Place(NamedTuple):
     differs_since_ms: int = 0
     #: An earlier moment to which Redis is going to be rolled back; None for none.
     copy: Copy | None = None
-    #: Whether it was: what is decided from now on may have been decided and sent before.
+    #: Whether it was, and how many entries of the stream are from before: what they lead to may have been sent (count).
     was_rolled_back: bool = False
+    old_entries: int = 0
 
 
 class ModelInputs:

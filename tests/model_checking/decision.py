@@ -30,8 +30,13 @@ class BrokenLawError(Exception):
         self.reason = reason
 
 
-def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool = False) -> tuple[Place, Outcome]:
-    """The place after an event was decided, which is on no list of the place any more."""
+def decided(
+    system: ModelInputs, place: Place, event: Event, *, was_taken: bool = False, is_old: bool = False
+) -> tuple[Place, Outcome]:
+    """The place after an event was decided, which is on no list of the place any more.
+
+    An old one may have been decided before, in what Redis has lost.
+    """
     orders = [system.orders[number] for number in (*place.line, *place.asides)]
     used = frozenset(
         (
@@ -51,7 +56,7 @@ def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool 
         targets = {effect.target for effect in decision.effects if effect.is_ending}
         line, asides = _after_the_end(line, asides, targets)
     for effect in decision.effects:
-        order = new(effect, may_be_sent=place.was_rolled_back)
+        order = new(effect, may_be_sent=is_old, ahead=len(stream))
         if order.stands_in_line:
             line.append(order._replace(to_be_asked=order.to_be_asked or bool(line)))
         else:

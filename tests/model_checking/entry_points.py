@@ -75,8 +75,6 @@ class _WebhookStore:
         self.facts: Session | None = None
         self.gates: dict[str, str] = {}
         self.published: list[Event] = []
-        #: Whether Redis was restarted a moment ago.
-        self.was_restarted = False
         #: Whether the call has opened a session before, which has ended.
         self.comes_back = False
         #: The agents with a desk.
@@ -135,9 +133,6 @@ class _WebhookStore:
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         pass
-
-    def restarted_recently(self) -> bool:
-        return self.was_restarted
 
 
 def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> DirectoryFile:
@@ -247,8 +242,6 @@ class ServicePath:
         facts: Session | None,
         gates: Gates,
         visit: Visit | None,
-        *,
-        was_restarted: bool = False,
     ) -> Served:
         """What a request of Twilio's is answered.
 
@@ -257,9 +250,7 @@ class ServicePath:
             facts: The session as it stands in Redis; None when no one knows it.
             gates: Who has passed its gate.
             visit: Twilio, should it be asked.
-            was_restarted: Whether Redis was restarted a moment ago.
         """
-        self._webhook_store.was_restarted = was_restarted
         self._webhook_store.facts, self._webhook_store.gates, self._webhook_store.published = facts, dict(gates), []
         self._lookup.was_asked = False
         answer = self._run(self._doors.ask(fetch.url, fetch.params), visit)
@@ -284,6 +275,5 @@ class ServicePath:
             self.calls,
             elapsed_s=since_s,
             search_from_ms=committed_at_ms,
-            search_until_ms=None,
         )
         return self._run(verifying, visit)

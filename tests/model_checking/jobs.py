@@ -14,6 +14,7 @@ from conferral.statemachine.effects import (
     HangUpCall,
     ReadCalls,
     RedirectCall,
+    RedirectToVoicemail,
     StartRecording,
     UpdateParticipant,
     effect_id,
@@ -21,7 +22,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import RecordingStatus
+from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
@@ -161,14 +162,23 @@ def after_lost_answer(order: Job, ahead: int) -> Job:
     return order._replace(maybe_done=True)
 
 
-def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
+def new(effect: Effect, *, may_be_sent: bool = False, ahead: int = 0) -> Job:
     """An order that was just committed; after a rollback, it may have been sent before."""
     order = Job(effect, committed_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
+    if may_be_sent and _is_dropped_after_loss(order):
+        return answered(order, unknown(effect), ahead)
     if may_be_sent and isinstance(effect, VERIFIABLE):
         return order._replace(stage=JobState.VERIFYING, since_ms=NOW_MS, maybe_done=True, to_be_asked=True)
     if may_be_sent and isinstance(effect, UpdateParticipant | ChangeRecording):
         return order._replace(maybe_done=True)
     return order
+
+
+def _is_dropped_after_loss(order: Job) -> bool:
+    """Whether it can't be verified, and must not happen late."""
+    if isinstance(order.effect, UpdateParticipant):
+        return order.effect.update in UNHOLDING_UPDATES
+    return order.is_never_repeated and not isinstance(order.effect, RedirectToVoicemail)
 
 
 def after_verification(order: Job, found: Verification, session: Session, ahead: int) -> Job:
@@ -198,11 +208,13 @@ def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
     return standing.call_sid or next((one for one in found.possible_calls if one not in standing.known_calls), "")
 
 
-def taken_over(order: Job, *, was_marked: bool = False) -> Job:
+def taken_over(order: Job, *, was_marked: bool = False, is_after_loss: bool = False) -> Job:
     """The order as the next owner finds it in the outbox, once the lease of who died has run out."""
     found = Job(order.effect, to_be_asked=True, committed_at_ms=order.committed_at_ms)
+    if is_after_loss and _is_dropped_after_loss(order):
+        return answered(found, unknown(order.effect), 0)
     if order.is_never_repeated:
-        may_be_sent = was_marked or order.maybe_done or order.stage is JobState.ANSWERED
+        may_be_sent = is_after_loss or was_marked or order.maybe_done or order.stage is JobState.ANSWERED
         return answered(found, unknown(order.effect), 0) if may_be_sent else found
     if isinstance(order.effect, VERIFIABLE):
         return found._replace(stage=JobState.VERIFYING, since_ms=NOW_MS + TAKE_OVER_MS, maybe_done=True)

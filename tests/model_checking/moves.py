@@ -18,7 +18,7 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
 from conferral.worker.executor.job import failed, unknown
-from conferral.worker.partition_parts.first_reads import ROLLED_BACK
+from conferral.worker.partition_parts.effects import WRITES_LOST
 from offhook.model.messages import (
     CallbackRequest,
     Input,
@@ -208,7 +208,7 @@ class Moves:
             return found
         _, served = system.exchanges.visit(
             place.exchange,
-            lambda visit: system.way.serve(fields, facts, place.gates, visit, was_restarted=place.was_rolled_back),
+            lambda visit: system.way.serve(fields, facts, place.gates, visit),
         )
         system.served[(*key, place.exchange) if served.asked_twilio else key] = served
         return served
@@ -234,7 +234,8 @@ class Moves:
 
     def _head_decided(self, place: Place) -> Place:
         after, event, was_taken = head_taken(self.system, place)
-        return decided(self.system, after, event, was_taken=was_taken)[0]
+        after = after._replace(old_entries=max(0, place.old_entries - 1))
+        return decided(self.system, after, event, was_taken=was_taken, is_old=place.old_entries > 0)[0]
 
     def _timer_fired(self, place: Place, timer: str) -> Place:
         session = self.system.sessions.known[place.session]
@@ -433,11 +434,15 @@ class Moves:
         )
 
     def _found(
-        self, numbers: tuple[int, ...], marked: Job | None = None, *, is_mark_lost: bool = False
+        self, numbers: tuple[int, ...], marked: Job | None = None, *, is_after_loss: bool = False
     ) -> tuple[int, ...]:
         """Orders as the next owner finds them in the outbox; where marks may be lost, each counts as marked."""
         orders = [self.system.orders[number] for number in numbers]
-        kept = [taken_over(one, was_marked=is_mark_lost or one is marked) for one in orders if not one.is_dropped]
+        kept = [
+            taken_over(one, was_marked=one is marked, is_after_loss=is_after_loss)
+            for one in orders
+            if not one.is_dropped
+        ]
         return tuple([self.system.orders.number_of(one) for one in kept])
 
     # ---- the rollback of Redis ---------------------------------------------------------------------------------------
@@ -466,14 +471,14 @@ class Moves:
         assert copy is not None
         session = system.sessions.rolled_back(copy.session, place.session)
         system.idle.follows(place.session, session)
-        check = AccountSwept(session_id=system.session_id, finding=ROLLED_BACK)
+        check = AccountSwept(session_id=system.session_id, finding=WRITES_LOST)
         ahead = len(copy.stream)
         checks = CallbackInTransit(system.events.number_of(check), ahead)
         letters = (*(letter._replace(ahead=ahead) for letter in place.letters), checks)
         return place._replace(
             session=session,
-            line=self._found(copy.line, is_mark_lost=True),
-            asides=tuple(sorted(self._found(copy.asides, is_mark_lost=True))),
+            line=self._found(copy.line, is_after_loss=True),
+            asides=tuple(sorted(self._found(copy.asides, is_after_loss=True))),
             stream=copy.stream,
             taken=copy.taken,
             gates=copy.gates,
@@ -482,6 +487,7 @@ class Moves:
             down_until_ms=NOW_MS + TAKE_OVER_MS,
             copy=None,
             was_rolled_back=True,
+            old_entries=len(copy.stream),
         )
 
     # ---- callbacks ---------------------------------------------------------------------------------------------------

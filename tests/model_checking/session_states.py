@@ -229,7 +229,6 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
         transfer = replace(
             transfer,
             started_at_ms=merely(transfer.started_at_ms),
-            requested_at_ms=merely(transfer.requested_at_ms),
             attempts=attempts,
         )
     return replace(
@@ -237,7 +236,6 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
         version=VERSION if session.version else 0,
         verified_version=VERIFIED,
         created_at_ms=merely(session.created_at_ms),
-        began_at_ms=merely(session.began_at_ms),
         ended_at_ms=merely(session.ended_at_ms),
         # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
         updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
@@ -256,10 +254,7 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
             name: replace(_normal_party(party, counts_holds), known_version=_known(session, party, read_version))
             for name, party in session.parties.items()
         },
-        pending_commands=tuple(
-            replace(one, due_ms=_due(one.due_ms), requested_at_ms=merely(one.requested_at_ms))
-            for one in session.pending_commands
-        ),
+        pending_commands=tuple(replace(one, due_ms=_due(one.due_ms)) for one in session.pending_commands),
         transfer=transfer,
         attempts=(),
         seen=SeenEvents(),

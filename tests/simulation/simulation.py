@@ -198,7 +198,6 @@ class Simulation:
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
         lookup = TwilioQueries(rest_client(self.settings, http), self.settings.number)
         doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))
-        process.start(publisher.server.run(asyncio.Event()))
         self.webhooks.append((process, doors))
 
     async def _ask_webhooks(self, url: str, params: Params) -> Answered:

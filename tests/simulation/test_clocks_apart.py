@@ -29,7 +29,7 @@ def script_of(address: str) -> PhoneScript:
 
 async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, str, int]:
     """How often one transfer dials Bob, the command's outcome, and the stale callbacks (counts)."""
-    plan = Plan(seed=5, **CALM | {"workers": 1, "webhooks": 1, "partitions": 1, "rest_latency_s": (0.02, 0.1)})
+    plan = Plan(seed=6, **CALM | {"workers": 1, "webhooks": 1, "partitions": 1, "rest_latency_s": (0.02, 0.1)})
     world = Simulation(loop, plan, wrong)
     world.twilio.script_of = script_of
     world.start_webhooks()

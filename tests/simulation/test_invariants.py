@@ -136,6 +136,6 @@ def test_timer_of_reads_is_set_while_something_is_unsettled(timers: bytes, is_wr
 
 
 def test_each_death_of_an_owner_beyond_two_excuses_two_seconds() -> None:
-    log = [entry(at_s, "account_swept") | {b"details": b'{"finding":"rolled-back"}'} for at_s in range(1, 7)]
+    log = [entry(at_s, "account_swept") | {b"details": b'{"finding":"writes-lost"}'} for at_s in range(1, 7)]
     assert excused_s(log, 0.0, 2.0) == 0.0
     assert excused_s([*log, entry(4, "account_swept")], 2.0, 5.0) == 4.0

@@ -192,7 +192,6 @@ class Scenario:
         call_status: str = "in-progress",
         dial: str = "bridge",
         party: str = "customer",
-        other_side_is_live: bool = False,
         code: int = 0,
         **given: Any,
     ) -> "Scenario":
@@ -204,7 +203,6 @@ class Scenario:
             dial=dial,
             dial_call_status=status,
             call_status=call_status,
-            other_side_is_live=other_side_is_live,
             code=code,
         )
         return self.take(event)

@@ -101,17 +101,6 @@ def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
     story.succeeds("redirect_call", "agent", redirect).joins("agent").joins("customer").expect("conferenced", *FLAGS)
 
 
-def test_lost_conversion_continues_when_twilio_reports_the_agent_live():
-    story = (
-        Scenario()
-        .answered()
-        .dial_ends("completed", other_side_is_live=True)
-        .expect("converting")
-        .expect_timers("convert")
-    )
-    story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
-
-
 def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story = converting().fires(ReadOverdue).expect("converting", "look").later(500)
     story.succeeds("redirect_call", "agent", story_redirect(story)).later(1_000)

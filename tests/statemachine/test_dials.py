@@ -61,7 +61,7 @@ def test_phone_of_the_last_transfer_is_hung_up_when_its_call_is_known():
 def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
     """Two targets ring, of which Redis has forgotten all callbacks: the calls are unknown, and one target answers."""
     begin = blind_from_bridge if mode == "blind" else partial(dialing, mode)
-    story = as_conference(begin(BOB, CAROL)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
+    story = as_conference(begin(BOB, CAROL)).sweep_finds("writes-lost", conference="").expect("transferring", "look")
     names = ("target-1", "target-2") if is_reported_before else ("target-1",)
     for name in names:
         story.unknown_outcome(name)
@@ -100,7 +100,7 @@ def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decisio
 def test_check_after_a_rollback_searches_for_an_unknown_dial_of_an_ended_session(mode):
     """Redis has lost the gate's event, too: nothing else names the call."""
     story = called(mode=mode).unknown_outcome("agent").end()
-    story = as_conference(story).sweep_finds("rolled-back", conference="").expect("ended", "find agent")
+    story = as_conference(story).sweep_finds("writes-lost", conference="").expect("ended", "find agent")
     assert story.last.effects[0].dial_id == story.legs["agent"].dial
     story.found("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
@@ -197,22 +197,3 @@ def test_call_that_is_refused_too_is_not_placed_again():
     story = waiting(**TWO).refused("agent", code=16099).expect("conferenced", "dial agent to the gate")
     story.refused("agent", code=16099).expect("conferenced", "dial agent")
     assert story.last.effects[0].to == BOB
-
-
-@pytest.mark.parametrize("is_recovery, effects", [(True, []), (False, ["hang up a call"])])
-@pytest.mark.parametrize("shows", ["rings", "gate"])
-def test_call_of_a_dial_that_redis_may_have_lost_is_left_to_the_search(is_recovery, effects, shows):
-    """The session was opened again, and knows neither that dial nor another call of the agent."""
-    story = waiting(is_recovery=is_recovery)
-    story.legs["agent"].dial = "lost"
-    if shows == "rings":
-        story.call("agent", "ringing")
-    else:
-        story.gate("agent")
-    story.expect("conferenced", *effects, phase="ringing")
-
-
-@pytest.mark.parametrize("is_recovery", [True, False])
-def test_beginning_of_a_call_is_known_unless_its_session_was_lost(is_recovery):
-    story = waiting(is_recovery=is_recovery)
-    assert bool(story.session.began_at_ms) is not is_recovery

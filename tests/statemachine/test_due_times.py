@@ -52,7 +52,7 @@ def searched(story: Scenario) -> Scenario:
 
 
 def rolled_back(story: Scenario, *, after_ms: int) -> Scenario:
-    return as_conference(story.later(after_ms)).sweep_finds("rolled-back", conference="")
+    return as_conference(story.later(after_ms)).sweep_finds("writes-lost", conference="")
 
 
 def redirected(story: Scenario) -> Scenario:
@@ -78,8 +78,8 @@ def at_gate(**options: object) -> Scenario:
     (lambda: Scenario().answered().call("agent", "completed"), "calls", 2_000),
     (lambda: Scenario().answered().convert(), "convert", 10_000),
     (lambda: Scenario().answered().convert(), "read", 5_000),
-    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "read", 30_000),
-    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference="").is_unknown("read_calls"), "read",
+    (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference=""), "read", 30_000),
+    (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference="").is_unknown("read_calls"), "read",
      4_000),
     (lambda: rolled_back(conferenced().transfer("warm"), after_ms=1_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),

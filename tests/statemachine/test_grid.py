@@ -100,7 +100,7 @@ class History:
     def dial_ends(self) -> None:
         self.story.dial_ends(
             self.draw(STATUSES), call_status=self.draw(STATUSES), party=self.leg(),
-            dial=self.draw(st.sampled_from(["bridge", "conference"])), other_side_is_live=self.draw(st.booleans()),
+            dial=self.draw(st.sampled_from(["bridge", "conference"])),
             agent_number=self.draw(st.integers(min_value=0, max_value=2)), duration_s=self.draw(DURATIONS_S),
         )  # fmt: skip
 

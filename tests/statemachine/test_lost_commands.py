@@ -14,7 +14,7 @@ BOTH = ("customer", "agent")
 
 def lost(begin: Scenario) -> ConferenceScenario:
     """The session has read Twilio after a loss that was noted; `target` rings, of whose dial it knows nothing."""
-    story = as_conference(begin).sweep_finds("rolled-back", conference="")
+    story = as_conference(begin).sweep_finds("writes-lost", conference="")
     story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-2", dial="lost", is_gated=True)
     return story
 

@@ -181,7 +181,7 @@ def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how
 
 def test_what_is_concluded_after_a_loss_has_an_id_that_names_the_former_one():
     """Before it, the same transfer was perhaps reported as recalled, and now it fails."""
-    story = as_conference(blind_from_bridge().placed("target")).sweep_finds("rolled-back", conference="")
+    story = as_conference(blind_from_bridge().placed("target")).sweep_finds("writes-lost", conference="")
     lost_at_ms = story.now_ms
     story.later(5_000).call("customer", "completed").expect("ended", "end room", "hang up target")
     assert [one.id for one in story.conclusions] == [

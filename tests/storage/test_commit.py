@@ -62,7 +62,7 @@ def partition(keys) -> int:
 
 @pytest.fixture
 async def lease(client, keys, partition, clock):
-    return await leases.claim_partition(client, keys, partition, "1:one", clock)
+    return await leases.claim_partition(client, keys, partition, "1:one")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_repeated_commit_is_answered_already_and_changes_nothing(store, cl
 
 async def test_former_owners_commit_changes_nothing(store, client, keys, partition, lease, clock):
     ids = await add(client, keys, partition)
-    other = await leases.claim_partition(client, keys, partition, "2:two", clock)
+    other = await leases.claim_partition(client, keys, partition, "2:two")
     before = await everything(client, keys)
     with pytest.raises(LeaseLostError):
         await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened()]))

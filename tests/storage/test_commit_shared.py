@@ -41,7 +41,7 @@ def store(client, keys, limits, metrics) -> CommitStore:
 
 @pytest.fixture
 async def lease(client, keys, clock):
-    return await leases.claim_partition(client, keys, 0, "1:one", clock)
+    return await leases.claim_partition(client, keys, 0, "1:one")
 
 
 async def outcomes_of(client, keys) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ async def test_repeated_commit_publishes_nothing_twice(store, client, keys, leas
 
 
 async def test_former_owner_reports_and_publishes_nothing(store, client, keys, lease, clock):
-    await leases.claim_partition(client, keys, 0, "2:two", clock)
+    await leases.claim_partition(client, keys, 0, "2:two")
     with pytest.raises(LeaseLostError):
         await store.commit(0, lease, BATCH)
     assert not await client.exists(keys.command("c1"), keys.outcomes)

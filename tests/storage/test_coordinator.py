@@ -7,14 +7,12 @@ import pytest
 from conferral.storage import coordinator as leases
 from conferral.storage.coordinator import (
     TASKS,
-    VERIFY_S,
     EpochUsedError,
-    Lease,
     OtherWorker,
     Owner,
-    RolledBackError,
     Tick,
     Wants,
+    WritesLostError,
     read_owners,
     send_tick,
 )
@@ -22,7 +20,6 @@ from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import full
-from tests.worker.executor_harness import FakeTime
 
 KEYS = Keys("test", 8)
 
@@ -145,8 +142,8 @@ P = 1
 
 
 async def test_owner_claims_with_a_higher_epoch_only(client, keys, clock):
-    lease = await leases.claim_partition(client, keys, P, "3:one", clock)
-    assert (lease.holder, lease.commit_number, lease.last_holder, lease.writes_may_be_lost(clock)) == (
+    lease = await leases.claim_partition(client, keys, P, "3:one")
+    assert (lease.holder, lease.commit_number, lease.last_holder, lease.is_after_loss) == (
         "3:one",
         0,
         "",
@@ -155,236 +152,101 @@ async def test_owner_claims_with_a_higher_epoch_only(client, keys, clock):
     assert await client.hget(keys.lease(P), "holder") == b"3:one"
     for holder in ("3:two", "2:two"):
         with pytest.raises(EpochUsedError) as refused:
-            await leases.claim_partition(client, keys, P, holder, clock)
+            await leases.claim_partition(client, keys, P, holder)
         assert refused.value.epoch == 3
-    assert (await leases.claim_partition(client, keys, P, "3:one", clock)).holder == "3:one", "its answer was lost"
-    after = await leases.claim_partition(client, keys, P, "10:two", clock)
+    assert (await leases.claim_partition(client, keys, P, "3:one")).holder == "3:one", "its answer was lost"
+    after = await leases.claim_partition(client, keys, P, "10:two")
     assert after.last_holder == "one", "it may have died"
 
 
 async def test_next_owner_learns_that_the_last_one_gave_it_back(client, keys, clock):
-    first = await leases.claim_partition(client, keys, P, "1:one", clock)
+    first = await leases.claim_partition(client, keys, P, "1:one")
     await client.hset(keys.lease(P), "commit", 5)
     first.commit_number = 5
     await client.xadd(keys.events(P), {"type": "x"})
     await leases.confirm_partition(client, keys, P, first, is_release=True)
     assert first.waiting == 1
-    second = await leases.claim_partition(client, keys, P, "2:two", clock)
+    second = await leases.claim_partition(client, keys, P, "2:two")
     assert (second.commit_number, second.last_holder, second.waiting) == (5, "", 1)
-    assert (await leases.claim_partition(client, keys, P, "3:three", clock)).last_holder == "two"
+    assert (await leases.claim_partition(client, keys, P, "3:three")).last_holder == "two"
 
 
-async def test_fewer_commits_than_were_made_are_a_rollback(client, keys, clock):
-    lease = await leases.claim_partition(client, keys, P, "1:one", clock)
-    await client.hset(keys.lease(P), "commit", 5)
-    lease.commit_number = 5
-    await leases.confirm_partition(client, keys, P, lease)
-    await client.hset(keys.lease(P), "commit", 4)
-    with pytest.raises(RolledBackError):
-        await leases.confirm_partition(client, keys, P, lease)
-    again = await leases.claim_partition(client, keys, P, "2:one", clock)
-    assert (again.commit_number, again.writes_may_be_lost(clock)) == (4, True)
+async def is_lost(client: object, keys: Keys, holder: str) -> bool:
+    """Whether a claim finds that Redis lacks something."""
+    return (await leases.claim_partition(client, keys, P, holder)).is_after_loss
+
+
+@pytest.mark.parametrize("field", ["commit", "marks"])
+async def test_fewer_commits_or_marks_than_the_owner_knows_are_a_loss(client, keys, field):
     await client.delete(keys.lease(P))
-    with pytest.raises(RolledBackError):
-        await leases.confirm_partition(client, keys, P, again)
-    assert (await leases.claim_partition(client, keys, P, "2:two", clock)).writes_may_be_lost(clock), "the key notes it"
-
-
-async def test_key_of_an_earlier_owner_is_a_rollback(client, keys, clock):
-    lease = await leases.claim_partition(client, keys, P, "7:one", clock)
-    await client.hset(keys.lease(P), "holder", "6:two")
-    with pytest.raises(RolledBackError):
+    lease = await leases.claim_partition(client, keys, P, "1:one")
+    await client.hset(keys.lease(P), field, 5)
+    lease.commit_number, lease.marks = (5, 0) if field == "commit" else (0, 5)
+    await leases.confirm_partition(client, keys, P, lease)
+    await client.hset(keys.lease(P), field, 4)
+    with pytest.raises(WritesLostError):
         await leases.confirm_partition(client, keys, P, lease)
-    assert (await leases.claim_partition(client, keys, P, "8:three", clock)).writes_may_be_lost(clock)
+    assert await is_lost(client, keys, "2:two")
 
 
-async def test_all_owners_verify_for_one_minute_after_another_server(client, keys, clock):
-    """What came after the rollback was noticed is new for each of them, such as the answer of a read."""
-    first = await leases.claim_partition(client, keys, P, "1:one", clock)
-    assert first.newest_id == "0-0"
-    before = await client.xadd(keys.events(P), {"type": "t"})
+async def test_key_of_an_earlier_owner_is_a_loss(client, keys):
+    lease = await leases.claim_partition(client, keys, P, "7:one")
+    await client.hset(keys.lease(P), "holder", "6:zero")
+    with pytest.raises(WritesLostError):
+        await leases.confirm_partition(client, keys, P, lease)
+    assert await is_lost(client, keys, "8:three")
+
+
+async def test_loss_is_noted_until_each_live_session_reads(client, keys):
+    """A claimer that dies forgets nothing."""
+    lease = await leases.claim_partition(client, keys, P, "1:one")
+    await client.hset(keys.lease(P), "commit", 4)
+    lease.commit_number = 5
+    with pytest.raises(WritesLostError):
+        await leases.confirm_partition(client, keys, P, lease)
+    await leases.claim_partition(client, keys, P, "2:two")
+    third = await leases.claim_partition(client, keys, P, "3:three")
+    assert third.is_after_loss
+    await leases.confirm_partition(client, keys, P, third)
+    await leases.confirm_partition(client, keys, P, third, is_read=True)
+    assert await client.hget(keys.lease(P), "lost") is None
+    await leases.confirm_partition(client, keys, P, third, is_read=True)
+    assert not await is_lost(client, keys, "4:four")
+
+
+async def test_owner_claims_again_if_another_had_the_partition_in_what_was_lost(client, keys):
+    lease = await leases.claim_partition(client, keys, P, "1:one")
+    before = await client.hgetall(keys.lease(P))
+    other = await leases.claim_partition(client, keys, P, "2:two")
+    await client.delete(keys.lease(P))
+    await client.hset(keys.lease(P), mapping=before)
+    await leases.confirm_partition(client, keys, P, lease, is_read=True)
+    with pytest.raises(WritesLostError):
+        await leases.confirm_partition(client, keys, P, other)
+    with pytest.raises(WritesLostError):
+        await leases.confirm_partition(client, keys, P, lease, is_read=True)
+    assert await is_lost(client, keys, "3:one")
+
+
+async def test_another_server_is_a_loss_only_for_who_follows_a_dead_owner(client, keys):
+    first = await leases.claim_partition(client, keys, P, "1:one")
     await client.hset(keys.lease(P), "server", "another")
-    with pytest.raises(RolledBackError):
-        await leases.confirm_partition(client, keys, P, first)
-    second = await leases.claim_partition(client, keys, P, "2:one", clock)
-    assert VERIFY_S - 5 < second.verify_until_s - clock.monotonic_s() <= VERIFY_S
-    await client.xadd(keys.events(P), {"type": "t"})
-    third = await leases.claim_partition(client, keys, P, "3:two", clock)
-    assert third.verify_until_s == pytest.approx(second.verify_until_s, abs=1.0)
-    assert third.rolled_back_at_ms == second.rolled_back_at_ms == pytest.approx(second.claimed_at_ms, abs=5_000)
-    assert second.newest_id == third.newest_id == before.decode()
-
-
-async def test_verification_ends_although_the_clock_was_set_back(keys, clock):
-    times_ms = [10**12]
-    server = MemoryServer(lambda: times_ms[0])
-    client = server.client()
-    await leases.claim_partition(client, keys, P, "1:one", clock)
-    await client.xadd(keys.events(P), {"type": "t"})
+    await leases.confirm_partition(client, keys, P, first)  # its own writes are there
+    assert not await is_lost(client, keys, "2:two"), "the owner has compared it"
     await client.hset(keys.lease(P), "server", "another")
-    await leases.claim_partition(client, keys, P, "2:one", clock)
-    times_ms[0] -= 3_600_000
-    lease = await leases.claim_partition(client, keys, P, "3:one", clock)
-    assert lease.verify_until_s - clock.monotonic_s() <= VERIFY_S
-    assert lease.rolled_back_at_ms == 10**12, "no entry that Redis had is newer"
+    assert await is_lost(client, keys, "3:three")
 
 
-async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys, clock):
+async def test_owner_that_gave_the_partition_back_has_lost_nothing(client, keys):
+    first = await leases.claim_partition(client, keys, P, "1:one")
+    await leases.confirm_partition(client, keys, P, first, is_release=True)
+    await client.hset(keys.lease(P), "server", "another")
+    assert not await is_lost(client, keys, "2:two")
+
+
+async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys):
     client = MemoryServer(lambda: 10**12).client()
-    lease = await leases.claim_partition(client, keys, P, "1:one", clock)
+    lease = await leases.claim_partition(client, keys, P, "1:one")
     await client.hset(keys.lease(P), "server", "")
     await leases.confirm_partition(client, keys, P, lease)
-    assert not (await leases.claim_partition(client, keys, P, "2:two", clock)).writes_may_be_lost(clock)
-
-
-# ---- a restart that lost nothing -------------------------------------------------------------------------------------
-
-
-class Restarted:
-    """A server in memory that has restarted since its partition's owner saw it."""
-
-    def __init__(self) -> None:
-        self.time = FakeTime()
-        self.server = MemoryServer(self.time.now_ms)
-        self.client = self.server.client()
-        self.compared = 0
-
-    async def claim(self) -> Lease:
-        """The owner has a partition, commits, and sees the server for the last time a second before it ends."""
-        lease = await leases.claim_partition(self.client, KEYS, P, "1:one", self.time)
-        await self.client.hset(KEYS.lease(P), "commit", 5)
-        lease.commit_number = 5
-        self.passes(100.0)
-        assert not await self.confirm(lease)
-        self.passes(1.0)
-        return lease
-
-    def restart(self, *, away_s: float = 3.0) -> None:
-        self.server.stop()
-        self.passes(away_s)
-        self.server.start()
-
-    def passes(self, time_s: float) -> None:
-        self.time.s += time_s
-
-    async def confirm(self, lease: Lease, *, has_all: bool = True) -> bool:
-        async def compare() -> bool:
-            self.compared += 1
-            return has_all
-
-        return await leases.confirm_or_resume(self.client, KEYS, P, lease, self.time, compare)
-
-    async def is_verified(self, lease: Lease) -> bool:
-        """Whether the owner takes it for a rollback, and all later ones do."""
-        with pytest.raises(RolledBackError):
-            await self.confirm(lease)
-        return (await leases.claim_partition(self.client, KEYS, P, "2:two", self.time)).writes_may_be_lost(self.time)
-
-
-@pytest.mark.parametrize("loads_s", [0.0, 30.0])
-async def test_owner_goes_on_after_a_restart_that_lost_nothing(loads_s: float) -> None:
-    system = Restarted()
-    lease = await system.claim()
-    system.restart()
-    system.passes(loads_s)
-    assert await system.confirm(lease)
-    assert system.compared == 1
-    assert (lease.holder, lease.writes_may_be_lost(system.time)) == ("1:one", False)
-    assert await system.client.hget(KEYS.lease(P), "holder") == b"1:one"
-    assert not await system.confirm(lease)
-    later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
-    assert not later.writes_may_be_lost(system.time), "the owner has proven it for all later ones"
-
-
-async def test_successor_verifies_after_a_restart() -> None:
-    """It can't know what the last owner has had acknowledged."""
-    system = Restarted()
-    await system.claim()
-    system.restart()
-    later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
-    assert later.writes_may_be_lost(system.time)
-
-
-async def test_restart_without_the_newest_commit_is_a_rollback() -> None:
-    system = Restarted()
-    lease = await system.claim()
-    lease.commit_number += 1
-    system.restart()
-    assert await system.is_verified(lease)
-    assert not system.compared
-
-
-async def test_restart_without_a_mark_or_a_result_is_a_rollback() -> None:
-    system = Restarted()
-    lease = await system.claim()
-    system.restart()
-    with pytest.raises(RolledBackError):
-        await system.confirm(lease, has_all=False)
-    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).writes_may_be_lost(system.time)
-
-
-async def test_replica_in_the_place_of_the_primary_is_a_rollback() -> None:
-    """It has run before the primary ended, which may go on behind it, with another owner."""
-    system = Restarted()
-    lease = await system.claim()
-    system.restart(away_s=0.0)
-    system.server.started_ms -= 5_000
-    assert await system.is_verified(lease)
-    assert not system.compared
-
-
-async def test_verification_goes_on_after_a_restart_that_lost_nothing() -> None:
-    system = Restarted()
-    lease = await system.claim()
-    lease.commit_number += 1
-    system.restart()
-    assert await system.is_verified(lease)
-    second = await leases.claim_partition(system.client, KEYS, P, "3:two", system.time)
-    system.passes(VERIFY_S - 10)
-    assert not await system.confirm(second)
-    system.restart()
-    assert await system.confirm(second)
-    assert second.writes_may_be_lost(system.time)
-    system.passes(10)
-    assert not second.writes_may_be_lost(system.time)
-
-
-async def test_restart_while_the_owner_compares_is_a_rollback() -> None:
-    system = Restarted()
-    lease = await system.claim()
-    system.restart()
-
-    async def compare() -> bool:
-        system.restart()
-        return True
-
-    with pytest.raises(RolledBackError):
-        await leases.confirm_or_resume(system.client, KEYS, P, lease, system.time, compare)
-    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).writes_may_be_lost(system.time)
-
-
-async def test_owner_verifies_if_another_has_had_the_partition_in_what_was_lost() -> None:
-    system = Restarted()
-    lease = await system.claim()
-    before = system.server.db.snapshot()
-    other = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
-    system.server.db.roll_back(before)
-    system.restart()
-    assert await system.confirm(lease)
-    with pytest.raises(RolledBackError):
-        await leases.confirm_partition(system.client, KEYS, P, other)
-    with pytest.raises(RolledBackError):
-        await system.confirm(lease)
-    assert (await leases.claim_partition(system.client, KEYS, P, "3:one", system.time)).writes_may_be_lost(system.time)
-
-
-async def test_restart_of_a_real_server_is_no_rollback(client, keys, clock):
-    async def has_all() -> bool:
-        return True
-
-    info = await client.info("server")
-    lease = await leases.claim_partition(client, keys, P, "1:one", clock)
-    await client.hset(keys.lease(P), "server", "another")
-    lease.seen_at_s = clock.monotonic_s() - info["uptime_in_seconds"] - 1
-    assert await leases.confirm_or_resume(client, keys, P, lease, clock, has_all)
-    assert await client.hget(keys.lease(P), "server") == info["run_id"].encode()
+    assert not await is_lost(client, keys, "2:two")

@@ -30,7 +30,7 @@ def permit(client, keys) -> Permit:
 
 @pytest.fixture
 async def lease(client, keys, clock) -> Lease:
-    return await leases.claim_partition(client, keys, PARTITION, "1:one", clock)
+    return await leases.claim_partition(client, keys, PARTITION, "1:one")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, coordinator, scripts
 from conferral.storage.call_index import CallIndex
@@ -267,7 +266,7 @@ async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: Repl
     async with client_of(servers) as client:
         await run_or_raise(client, ("SET", "a", 1), is_durable=True)
         servers.lag()
-        claiming = asyncio.ensure_future(coordinator.claim_partition(client, KEYS, 1, "3:worker", SystemClock()))
+        claiming = asyncio.ensure_future(coordinator.claim_partition(client, KEYS, 1, "3:worker"))
         await has(servers, KEYS.lease(1))
         assert not claiming.done()
         servers.catch_up()

@@ -14,7 +14,7 @@ P = 2
 
 @pytest.fixture
 async def lease(client, keys, clock):
-    return await leases.claim_partition(client, keys, P, "1:one", clock)
+    return await leases.claim_partition(client, keys, P, "1:one")
 
 
 async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):

@@ -189,7 +189,6 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
         assert await publisher.claim_gate(SESSION, "d1", "CA2") is GateClaim.OURS
         assert not await publisher.exceeds_call_limit("client:alice", "CA2", 1)
         assert relay.cut_off >= 2
-        assert publisher.restarted_recently()
         await publisher.close()
         await client.aclose()
 

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from tests.support.dials import assert_one_dial_an_intent
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
@@ -156,8 +155,6 @@ async def draw(redis_url: str, name: str) -> str:
         system = await stack.enter_async_context(
             LocalSystem(redis_url, speed=drawn.speed, behavior=drawn.behavior, policy=policy, **options)
         )
-        # The server of the tests may have started less than a minute ago, and then the webhooks ask Twilio first.
-        stack.enter_context(patch.object(system.publisher, "restarted_recently", return_value=False))
         for address in drawn.people:
             system.sandbox.phone(address).script_in_turn(rings())
         recorder = SequenceRecorder(system, dict(drawn.people))

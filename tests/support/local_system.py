@@ -159,7 +159,6 @@ class LocalSystem:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
-        self._watch = asyncio.create_task(self.publisher.server.run(self._stop_webhooks))
         self.sandbox.add_number(
             NUMBER,
             voice_url=f"{self.public_url}/voice/inbound",
@@ -186,7 +185,6 @@ class LocalSystem:
         # Before the webhooks: what the sandbox still delivers would meet a server that is closing.
         await self.sandbox.stop()
         self._stop_webhooks.set()
-        await self._watch
         await self._runner.cleanup()
         await self.publisher.close()
         await self._http.close()

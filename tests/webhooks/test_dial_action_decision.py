@@ -84,7 +84,7 @@ def agent(**known):
     ],
 )  # fmt: skip
 def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
-    assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
+    assert decide(outcome(dial, status, attempt=attempt), facts(state)) is expected
 
 
 @each(
@@ -99,7 +99,7 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
 )  # fmt: skip
 def test_caller_waits_for_an_agent_with_a_desk_whose_leg_was_lost(status, phase, changes, expected):
     given = facts("bridged", phase=phase, customer=customer(), agent=agent(**{"has_desk": True, **changes}))
-    assert decide(outcome(status=status), given, may_be_old=False) is expected
+    assert decide(outcome(status=status), given) is expected
     assert decide_by_child("completed", outcome(status=status), given, NOWHERE) is expected
 
 
@@ -119,19 +119,18 @@ def test_only_a_customer_is_made_to_wait(direction, state, phase, party, dial, e
     name = party.label.rpartition("-")[0]
     given = facts(state, direction=direction, phase=phase, **{name: party})
 
-    assert decide(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
+    assert decide(outcome(dial, sid=party.call_sid, party=name), given) is expected
 
 
 @each("state", State)
 @each("dial", DialKind)
 @each("status", ["completed", "busy", ""])
 @each("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
-@each("old", [True, False])
 @each("attributes", [NOWHERE, SURVEY])
-def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old, attributes):
+def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, attributes):
     given = facts(state, attributes=attributes, customer=customer(is_leaving=True, wait_audio=wait_audio))
 
-    assert decide(outcome(dial, status, more=True), given, may_be_old=old) is HANG_UP
+    assert decide(outcome(dial, status, more=True), given) is HANG_UP
 
 
 @each("state", State)
@@ -141,7 +140,7 @@ def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, w
 def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, dial, status, call):
     gone = outcome(dial, status, call=call, more=True)
 
-    assert decide(gone, facts(state), may_be_old=True) is HANG_UP
+    assert decide(gone, facts(state)) is HANG_UP
     assert decide_without_redis(gone) is HANG_UP
 
 
@@ -150,7 +149,7 @@ def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, d
 def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
     stranger = outcome(dial, "busy", sid="CA" + "9" * 32, more=True)
 
-    assert decide(stranger, facts(state), may_be_old=False) is HANG_UP
+    assert decide(stranger, facts(state)) is HANG_UP
 
 
 @each(
@@ -161,7 +160,7 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         (None,             BRIDGE, "busy",      WAIT),     # it may have a fallback
         (None,             BRIDGE, "canceled",  UNREACHABLE),  # never answered, so never moved
         (None,             CONF,   "answered",  WAIT),     # it may not have been decided upon yet
-        ("bridged",        BRIDGE, "completed", ASK),
+        ("bridged",        BRIDGE, "completed", HANG_UP),
         ("bridged",        BRIDGE, "busy",      BUSY),
         ("converting",     BRIDGE, "completed", JOIN),     # the intent was committed: not to be forgotten
         ("converting",     CONF,   "answered",  BY_NAME),
@@ -169,23 +168,23 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         ("conferenced",    CONF,   "answered",  HANG_UP),
         ("transferring",   BRIDGE, "completed", JOIN),
         ("transferring",   CONF,   "answered",  IN_ANOTHER),
-        ("ended",          BRIDGE, "completed", HANG_UP),  # final, however old
-        ("of-tomorrow",    BRIDGE, "completed", ASK),
+        ("ended",          BRIDGE, "completed", HANG_UP),
+        ("of-tomorrow",    BRIDGE, "completed", HANG_UP),
     ],
 )  # fmt: skip
-def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, status, expected):
+def test_twilio_is_queried_only_when_the_session_is_unknown(known, dial, status, expected):
     given = facts(known) if known else None
 
-    assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
+    assert decide(outcome(dial, status), given) is expected
 
 
 @each("status, expected", [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE)])
 def test_an_unknown_session_is_awaited_for_its_fallback_only_so_long(status, expected):
     for asked in range(1, 6):
-        assert decide(outcome(BRIDGE, status, asked=asked), None, may_be_old=False) is WAIT
-    assert decide(outcome(BRIDGE, status, asked=6), None, may_be_old=False) is expected
-    assert decide(outcome(BRIDGE, status, party="agent", sid=AGENT), None, may_be_old=False) is expected
-    assert decide(outcome(BRIDGE, status, more=True), None, may_be_old=False) is NEXT
+        assert decide(outcome(BRIDGE, status, asked=asked), None) is WAIT
+    assert decide(outcome(BRIDGE, status, asked=6), None) is expected
+    assert decide(outcome(BRIDGE, status, party="agent", sid=AGENT), None) is expected
+    assert decide(outcome(BRIDGE, status, more=True), None) is NEXT
 
 
 @each("opening, direction, party, attempt, expected", [
@@ -197,7 +196,7 @@ def test_who_waits_from_the_start_goes_on_once_with_twilios_music(opening, direc
     given = facts("conferenced", opening=opening, direction=direction)
 
     left = outcome(CONF, sid=CALLER if party == "customer" else AGENT, party=party, attempt=attempt)
-    assert decide(left, given, may_be_old=False) is expected
+    assert decide(left, given) is expected
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------
@@ -234,7 +233,7 @@ def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, kn
 def test_repeated_action_still_says_why_no_one_answered_if_that_ended_the_session(reason, dial, status, expected):
     given = facts("ended", end_reason=EndReason(reason))
 
-    assert decide(outcome(dial, status, asked=2), given, may_be_old=False) is expected
+    assert decide(outcome(dial, status, asked=2), given) is expected
 
 
 @each("state, reason, dial, status, attempt, expected", [
@@ -246,7 +245,7 @@ def test_repeated_action_still_says_why_no_one_answered_if_that_ended_the_sessio
 def test_only_a_customer_left_alone_after_talking_continues_elsewhere(state, reason, dial, status, attempt, expected):
     given = facts(state, end_reason=EndReason(reason) if reason else None, attributes=SURVEY)
 
-    assert decide(outcome(dial, status, attempt=attempt), given, may_be_old=False) is expected
-    assert decide(outcome(dial, status, sid=AGENT, attempt=attempt), given, may_be_old=False) is HANG_UP
+    assert decide(outcome(dial, status, attempt=attempt), given) is expected
+    assert decide(outcome(dial, status, sid=AGENT, attempt=attempt), given) is HANG_UP
     given = replace(given, attributes=NOWHERE)
-    assert decide(outcome(dial, status, attempt=attempt), given, may_be_old=False) is HANG_UP
+    assert decide(outcome(dial, status, attempt=attempt), given) is HANG_UP

@@ -1,8 +1,5 @@
 """The gate over HTTP: what is stored, in which order, and what the call hears."""
 
-import re
-from unittest.mock import AsyncMock
-
 import pytest
 
 from conferral.runtime.errors import StoreError
@@ -10,7 +7,7 @@ from conferral.statemachine.events import GateDecided, GateReached
 from conferral.statemachine.parts import DialOptions
 from conferral.webhooks.gate import decide_by_key, route_of
 from tests.support.each import each
-from tests.webhooks.documents import action_of, conference_of, key_timeout_s, next_url, said, verbs
+from tests.webhooks.documents import action_of, conference_of, key_timeout_s, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, pressed, target
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
 
@@ -56,16 +53,6 @@ async def test_a_party_is_asked_for_as_long_as_its_dial_says(client, webhook_sto
     assert key_timeout_s(document) == 18
 
 
-async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(client, webhook_store):
-    """Its URL has the dial that Redis lost; the session knows the call by the dial that was not sent again."""
-    webhook_store.facts = facts("transferring", target=target(dial_id=OTHER_DIAL, call_sid=TARGET))
-
-    _, document = await post(client, GATE, answered())
-
-    assert verbs(document) == ["Dial"]
-    assert [event.dial for event in webhook_store.events] == [DIAL, OTHER_DIAL]
-
-
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -108,31 +95,6 @@ def test_party_that_has_accepted_goes_where_the_session_needs_it(state, party, k
 ])  # fmt: skip
 def test_1_and_2_decide_once_they_were_asked_for_and_all_else_after_three_questions(question, key, decision):
     assert decide_by_key(question=question, pressed=key) == decision
-
-
-async def test_gate_waits_for_a_dial_redis_may_have_lost(client, webhook_store):
-    webhook_store.old, webhook_store.facts = True, facts("transferring")
-
-    _, document = await post(client, GATE, answered())
-    assert verbs(document) == ["Pause", "Redirect"]
-    assert events_of(webhook_store) == ["gate_reached"]
-
-    webhook_store.facts = facts("transferring", target=target())
-    _, document = await post(client, next_url(document, "Redirect"), answered())
-    assert verbs(document) == ["Dial"]
-
-
-@pytest.mark.parametrize(
-    ("known", "waits_s"), [(facts("transferring"), 26), (None, 26), (facts("conferenced", target=target()), 2)]
-)
-async def test_gate_waits_for_a_lost_dial_until_the_session_is_opened_again(client, webhook_store, known, waits_s):
-    """It opens when the caller's music ends."""
-    webhook_store.old, webhook_store.facts, webhook_store.read = True, known, AsyncMock(return_value=known)
-    url, waited_s = GATE, 0
-    while verbs(document := (await post(client, url, answered()))[1]) == ["Pause", "Redirect"]:
-        waited_s += int(re.search(r'length="(\d+)"', document)[1])
-        url = next_url(document, "Redirect")
-    assert (verbs(document), waited_s) == (["Say", "Hangup"], waits_s)
 
 
 # ---- the agent of a call -----------------------------------------------------------------------------------------

@@ -77,14 +77,6 @@ async def test_callback_that_cannot_be_stored_is_requested_again(client, webhook
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
-async def test_after_a_restart_of_redis_the_index_is_written_again(client, webhook_store):
-    await post(client, AGENT_CALL, fields("agent_is_called"))
-    webhook_store.old = True
-    await post(client, AGENT_CALL, fields("agent_rings"))
-
-    assert webhook_store.indexed == [(AGENT, CALLER)] * 2
-
-
 async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, webhook_store):
     webhook_store.away = True
     await post(client, AGENT_CALL, fields("agent_is_called"))

@@ -54,31 +54,6 @@ async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_i
 
 
 @pytest.mark.parametrize(
-    ("restarted", "status", "call_status", "is_lost"),
-    [
-        (True, "in-progress", "ringing", True),
-        (True, "ringing", "ringing", False),
-        (True, None, "ringing", False),
-        (True, "in-progress", "in-progress", False),
-        (False, "in-progress", "ringing", False),
-    ],
-)
-@pytest.mark.parametrize(
-    ("route", "moment"), [("/voice/conference", "call_arrives"), ("/voice/client", "browser_calls_somebody")]
-)
-async def test_after_a_restart_of_redis_a_first_request_of_an_answered_call_is_a_captured_one(
-    client, webhook_store, child_lookup, route, moment, restarted, status, call_status, is_lost
-):
-    """Then the beginning of the call is unknown: the session that Redis lost may have dialed."""
-    webhook_store.old, child_lookup.status = restarted, status
-    await post(client, route, fields(moment, CallStatus=call_status))
-
-    (event,) = webhook_store.events
-    assert event.is_recovery is is_lost
-    assert len(child_lookup.asked) == (restarted and call_status == "ringing")
-
-
-@pytest.mark.parametrize(
     ("session", "repeats"),
     [
         (facts("bridged", phase="ringing", agent=a_party()), True),

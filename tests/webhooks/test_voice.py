@@ -112,18 +112,6 @@ async def test_when_redis_is_back_the_second_question_is_answered_from_it(client
     assert child_lookup.asked == []
 
 
-async def test_after_a_restart_of_redis_the_dial_action_asks_twilio_before_it_publishes(
-    client, webhook_store, child_lookup
-):
-    webhook_store.old, webhook_store.facts, child_lookup.status = True, facts("bridged"), "in-progress"
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert conference_of(document).text == CONFERENCE
-    assert child_lookup.asked == [AGENT]
-    assert [event.other_side_is_live for event in webhook_store.events] == [True]
-
-
 @pytest.mark.parametrize("error", [ProviderUnreachableError, TimeoutError])
 async def test_caller_is_hung_up_when_twilio_cannot_be_asked_either(client, webhook_store, child_lookup, lines, error):
     child_lookup.error = error

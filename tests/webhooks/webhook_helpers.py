@@ -112,7 +112,6 @@ class FakeWebhookStore:
         self.error = StoreUnreachableError
         self.hangs = False
         self.warning_lines: list[str] = []
-        self.old = False
         #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
         #: Calls counted, by who has placed them.
@@ -184,9 +183,6 @@ class FakeWebhookStore:
 
     async def uncount_call(self, identity, call_sid):
         self.counted[identity].discard(call_sid)
-
-    def restarted_recently(self):
-        return self.old
 
     async def redis_error(self):
         if self.hangs:

@@ -63,8 +63,6 @@ RINGING = RedirectSeen(call_status="ringing", in_conference=False)
 START_MS = 1_000_000
 #: Twilio's clock shows so much more than the partition's.
 TWILIO_AHEAD_MS = 7_200_000
-#: When the session's first call was created, by Twilio.
-FIRST_CALL_MS = START_MS + TWILIO_AHEAD_MS - 60_000
 UNWANTED = DialStatus(is_wanted=False)
 
 
@@ -156,7 +154,6 @@ class FakeCalls:
         self.gone_calls: tuple[str, ...] = ()
         #: Since when it was asked for them, Unix milliseconds.
         self.gone_since_ms: list[int] = []
-        self.gone_until_ms: list[int | None] = []
         self.asked: list[str] = []
         self.at_once = 0
         self.at_once_max = 0
@@ -188,14 +185,9 @@ class FakeCalls:
     async def find_dial(self, effect: CreateParticipant) -> str:
         return await self._verify(effect)
 
-    async def find_possible_calls(self, effect: Dial, since_ms: int, until_ms: int | None) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: Dial, since_ms: int) -> tuple[str, ...]:
         self.gone_since_ms.append(since_ms)
-        self.gone_until_ms.append(until_ms)
         return self.gone_calls
-
-    async def created_at_ms(self, call_sid: str) -> int:
-        self.asked.append(f"look {call_sid}")
-        return FIRST_CALL_MS
 
     async def find_recording(self, effect: StartRecording) -> str:
         return await self._verify(effect)

@@ -8,13 +8,11 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectUnknown
-from conferral.worker.executor.outbox import DialStatus
+from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
-    FIRST_CALL_MS,
     START_MS,
-    TWILIO_AHEAD_MS,
     UNKNOWN,
     ExecutorHarness,
     announcement,
@@ -44,28 +42,6 @@ async def test_effect_is_marked_before_it_is_sent(effect: Effect) -> None:
     assert await system.run(effect) == SENT[effect.kind]
 
     assert asked == [["mark e"], ["mark e", "e"], ["mark e", "e", "e"]]
-
-
-@each_kind
-async def test_effect_counts_as_marked_once_redis_has_acknowledged_it(
-    monkeypatch: pytest.MonkeyPatch, effect: Effect
-) -> None:
-    marks: list[dict[str, bool]] = []
-
-    async def checkpoint(_point: str, _effect: Effect) -> None:
-        marks.append(system.executor.marks(0))
-
-    system = ExecutorHarness(checkpoint=checkpoint)
-    mark_sent = system.records.mark_sent
-
-    async def mark(effect: Effect, sent_at_ms: int) -> bool:
-        marks.append(system.executor.marks(0))
-        return await mark_sent(effect, sent_at_ms)
-
-    monkeypatch.setattr(system.records, "mark_sent", mark)
-    await system.run(effect)
-    assert marks == [{"e": False}, {"e": True}, {"e": True}]
-    assert (system.executor.marks(1), system.executor.marks(0)) == ({}, {})
 
 
 @each_kind
@@ -120,6 +96,7 @@ async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, ef
     (DIAL, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000}),
     (DIAL, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000, "mark_may_be_lost": True}),
     (ANNOUNCEMENT, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000}),
+    (DIAL, {"sent_until_ms": START_MS, "mark_may_be_lost": True}),
     (ANNOUNCEMENT, {"sent_until_ms": START_MS, "mark_may_be_lost": True}),
     (DIAL, {}),
     (ANNOUNCEMENT, {}),
@@ -136,37 +113,15 @@ async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
     assert system.counts == (0, 0, 1, 0)
 
 
-LOST: dict[str, Any] = {"sent_until_ms": START_MS, "mark_may_be_lost": True}
-
-
-@pytest.mark.parametrize("found", [True, False])
-@pytest.mark.parametrize("known, since_ms", [
-    ({"sent_since_ms": 0}, FIRST_CALL_MS),
-    ({"sent_since_ms": START_MS - 9_000}, START_MS - 9_000 + TWILIO_AHEAD_MS),
-    ({}, START_MS + TWILIO_AHEAD_MS),
-], ids=["opened-again", "requested", "restored"])  # fmt: skip
-async def test_dial_of_a_lost_history_is_found_or_sent(
-    system: ExecutorHarness, known: dict[str, Any], since_ms: int, found: bool
-) -> None:
-    system.calls.gone_calls = ("CA7",) if found else ()
-    system.records.standings["e"] = DialStatus(is_wanted=True, first_call="CA1")
-
-    assert await system.run(DIAL, **LOST, **known) == succeeded(DIAL, "CA7" if found else "CA-e")
-
-    assert (system.calls.gone_since_ms, system.calls.gone_until_ms) == ([since_ms], [START_MS + TWILIO_AHEAD_MS])
-    assert system.calls.asked.count("e") == (not found)
-
-
-async def test_dial_of_a_lost_history_is_unknown_if_twilio_can_not_say(system: ExecutorHarness) -> None:
-    system = ExecutorHarness(fetch_twilio_now_ms=_raises)
-
-    assert isinstance(await system.run(DIAL, **LOST), EffectUnknown)
-
-    assert "e" not in system.calls.asked
-
-
-async def _raises() -> int:
-    raise AWAY
+@each("update_, is_sent", [
+    ("unhold", False), ("clear-end-on-exit", False), ("set-end-on-exit", False), ("hold", True), ("mute", True),
+])  # fmt: skip
+async def test_only_an_update_that_can_be_late_is_sent_after_a_loss(update_: str, is_sent: bool) -> None:
+    """A late unhold would let a consult be overheard; a read decides whether it is still wanted."""
+    system = ExecutorHarness()
+    outcome = await system.run(update("e", update=update_), sent_until_ms=START_MS, mark_may_be_lost=True)
+    assert isinstance(outcome, EffectUnknown) is not is_sent
+    assert system.calls.asked == (["e"] if is_sent else [])
 
 
 @each_kind

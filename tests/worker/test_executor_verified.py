@@ -155,7 +155,6 @@ async def test_verdict_on_a_redirect(
         calls,
         elapsed_s=elapsed_s,
         search_from_ms=START_MS,
-        search_until_ms=None,
     )
 
     assert found == Verification(expected)

@@ -99,7 +99,7 @@ class Desk:
 @pytest.fixture
 async def desk(any_redis: AnyServer) -> AsyncIterator[Desk]:
     client = client_of(any_redis)
-    lease = await leases.claim_partition(client, Keys("test", 1), 0, "1:one", SystemClock())
+    lease = await leases.claim_partition(client, Keys("test", 1), 0, "1:one")
     yield Desk(client, Held(lease))
     await client.aclose()
 

@@ -20,7 +20,6 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.coordinator import VERIFY_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
@@ -91,26 +90,6 @@ async def test_effects_in_flight_at_three_deaths_are_dead_lettered_and_reported(
     assert found[b"killer"][b"dead_reason"] == KILLER_REASON.encode()
     assert found[b"killer"][b"session"] == b"s2"
     assert effect_codec.decode(found[b"killer"][b"effect"]) == OutboxEntry(killer, 1)
-
-
-@of_team
-async def test_effect_that_was_withheld_before_each_of_three_deaths_is_dead_lettered(team: WorkerCluster) -> None:
-    """Each time, Redis may lack something: the effect is withheld, and started when the time for that is over."""
-    session_id = call(1).session_id
-    await append_events(team.client, team.keys, [call(1)])
-    await team.leave(await lives(team, Deadly()))
-    await put(team, hang_up("killer", session_id))
-    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(4)]
-    for work in works:
-        await team.client.hset(team.keys.lease(0), "server", "0" * 40)  # Redis came back as another server
-        member = await lives(team, work)
-        assert (member.process.is_dead, "killer" in work.taken) == (False, False)
-        assert bool(await letters(team)) is (work is works[3])
-        work.die = partial(team.loop.call_soon, member.kill)  # between two of its callbacks
-        await team.passes(VERIFY_S)
-        assert member.process.is_dead is (work is not works[3])
-    assert [letter[b"dead_entry"] for letter in await letters(team)] == [b"killer"]
-    assert "killer" not in works[3].taken
 
 
 @of_team
@@ -190,8 +169,8 @@ async def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
 ) -> None:
     read, batch = PartitionStore.read, list[Entry]()
 
-    async def remembered(store: PartitionStore, partition: int, count: int, after_id: str) -> list[Entry]:
-        batch[:] = await read(store, partition, count, after_id)
+    async def remembered(store: PartitionStore, partition: int, count: int) -> list[Entry]:
+        batch[:] = await read(store, partition, count)
         return [*batch]
 
     monkeypatch.setattr(PartitionStore, "read", remembered)

@@ -13,15 +13,16 @@ of_one = in_virtual_time_with("team, member", partial(cluster_of_one, partitions
 
 @of_one
 async def test_takeover_that_is_repeated_leaves_no_task_behind(team: WorkerCluster, member: ClusterMember) -> None:
-    """Redis comes back as another server, breaks off in the middle of the takeover, and takes no commit."""
-    await team.client.sadd(team.keys.live(0), "s1")
+    """Redis has lost a commit, breaks off in the middle of the takeover, and takes no commit."""
+    await publish(team, received("s1"))
+    await team.passes(1.0)
     refusals = {"fire_timers": 2, "commit_batch": 1_000}
 
     def refuse(name: str) -> Fault | None:
         refusals[name] = refusals.get(name, 0) - 1
         return Fault.UNREACHABLE if refusals[name] >= 0 else None
 
-    team.fail_over()
+    await team.client.hset(team.keys.lease(0), "lost", "1")
     team.server.fault = refuse
     await team.passes(6.0)
     events = team.keys.events(0)
@@ -45,38 +46,26 @@ async def publish(team: WorkerCluster, *events: Event) -> None:
 
 
 @of_one
-async def test_entries_keep_their_order_though_a_load_fails_while_another_session_waits(
+async def test_a_loss_is_noted_until_each_live_session_is_about_to_read(
     team: WorkerCluster, member: ClusterMember
 ) -> None:
-    """Redis failed over; one session waits for its read of Twilio, which does not answer."""
-    await publish(team, received("s1"))
-    await team.passes(1.0)
-    team.fail_over()
-    await team.passes(6.0)
-    failures = [Fault.UNREACHABLE]
-    team.server.fault = lambda name: failures.pop() if failures and name == "HGETALL" else None
-    await publish(team, Complete(session_id="s1"), received("s2"))
-    await team.passes(0.1)
-    await publish(team, Complete(session_id="s2"))
-    await team.passes(3.0)
-    log = await team.client.xrange(team.keys.log("s2"))
-    assert not failures
-    assert [fields[b"event"] for _, fields in log] == [b"call_received", b"complete"]
-    assert member.ownership.partitions[0].sessions.keys() == {"s1", "s2"}
-
-
-@of_one
-async def test_entry_that_waits_counts_no_death_of_this_worker(team: WorkerCluster, member: ClusterMember) -> None:
+    """A claimer that dies before its first commit forgets nothing, and no entry waits for a read."""
     await publish(team, received("s1"))
     await team.passes(1.0)
     team.kill(member)
-    team.server.stop()
-    team.server.start()
+    await team.client.hset(team.keys.lease(0), "lost", "1")
+    team.server.fault = lambda name: Fault.UNREACHABLE if name == "commit_batch" else None
+    second = team.join()
+    await team.passes(8.0)
+    team.kill(second)
+    assert await team.client.hget(team.keys.lease(0), "lost") == b"1"
+    team.server.fault = lambda _name: None
     await publish(team, Complete(session_id="s1"))
     team.join()
     await team.passes(8.0)
-    assert [fields[b"type"] for _, fields in await team.client.xrange(team.keys.events(0))] == [b"complete"]
-    assert await team.client.hgetall(team.keys.suspects(0)) == {}
+    log = [fields[b"event"] for _, fields in await team.client.xrange(team.keys.log("s1"))]
+    assert log == [b"call_received", b"account_swept", b"complete", b"account_swept"], "each claim asks for reads"
+    assert not await team.client.hexists(team.keys.lease(0), "lost")
 
 
 @of_one

@@ -44,8 +44,6 @@ class Work:
     """Stands in for the executor: what is under way at Twilio for a partition."""
 
     busy_partitions: set[int] = field(default_factory=set)
-    #: Effects that run, by id: whether Redis has acknowledged their mark.
-    running: dict[str, bool] = field(default_factory=dict)
     #: How long giving a partition back may wait for it, seconds.
     drains_s: set[float] = field(default_factory=set)
     drained: list[int] = field(default_factory=list)
@@ -57,9 +55,6 @@ class Work:
 
     def leave_partition(self, partition: int) -> None:
         self.left.append(partition)
-
-    def marks(self, _partition: int) -> dict[str, bool]:
-        return self.running
 
     def submit(self, _job: object) -> None:
         """Twilio does not answer."""
@@ -157,12 +152,6 @@ class WorkerCluster:
     def set_clock(self, by_s: float) -> None:
         """Someone sets Redis's clock."""
         self.server_set_ms += round(by_s * 1000)
-
-    def fail_over(self) -> None:
-        """A replica that has everything takes the server's place."""
-        self.server.stop()
-        self.server.start()
-        self.server.started_ms -= 60_000
 
     def assert_all_work(self) -> None:
         """Nothing of a worker alive has ended by itself."""

@@ -29,7 +29,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
 )
 from conferral.statemachine.events import DIAL_LIMIT, CallsRead, EffectFailed, EffectSucceeded
-from conferral.statemachine.states import RecordingStatus
+from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import send_guard
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
@@ -152,8 +152,6 @@ class Execution:
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
         self._sent_at_ms = job.sent_at_ms
-        #: Whether the outbox has it.
-        self.is_marked = job.sent_at_ms is not None
 
     @property
     def has_begun(self) -> bool:
@@ -180,7 +178,7 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
-        if job.sent_until_ms is not None and (not self._is_at_most_once or job.may_be_found):
+        if job.sent_until_ms is not None and not self._is_at_most_once:
             ago_ms = max(0, context.core.store_clock.now_ms() - job.sent_until_ms)
             self._mark_unknown(context.core.clock.monotonic_s() - ago_ms / 1000)
         outcome = await self._run()
@@ -195,7 +193,7 @@ class Execution:
 
     async def _run(self) -> JobOutcome:
         """Send, verify, and retry; never repeat what can't be verified."""
-        if self.must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost and not self.job.may_be_found):
+        if self.must_not_be_sent:
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
@@ -298,7 +296,6 @@ class Execution:
             self._sent_at_ms = await self.context.fetch_twilio_now_ms()
             if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
                 return unknown(effect)
-            self.is_marked = True
         # Redis may have been slow, and the lease may be another worker's.
         await self._require_lease()
         return None
@@ -317,6 +314,8 @@ class Execution:
     @property
     def must_not_be_sent(self) -> bool:
         """Whether it may have been sent, and can't be verified."""
+        if self.job.mark_may_be_lost:
+            return self._is_at_most_once or _unholds(self.job.effect)
         return self._is_at_most_once and self._sent_at_ms is not None
 
     def _mark_unknown(self, since_s: float) -> None:
@@ -402,8 +401,8 @@ class Execution:
     def fail_internally(self, reason: str) -> JobOutcome:
         """Return the outcome after an unexpected error: unknown or failed."""
         self.state, self.internal_error = ExecutionState.FINISHED, reason
-        effect, is_marked = self.job.effect, self.must_not_be_sent
-        is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
+        effect = self.job.effect
+        is_unknown = self._has_been_sent or self._may_have_happened or self.must_not_be_sent
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
@@ -427,17 +426,14 @@ class Execution:
 
 async def _verify(job: Job, context: ExecutionContext, *, sent_at_ms: int | None, elapsed_s: float) -> Verification:
     """Ask Twilio whether a request took effect: ours, or a lost one."""
-    since_ms, until_ms = sent_at_ms or 0, None
-    if sent_at_ms is None and isinstance(job.effect, Dial):  # its mark may be lost since a rollback
-        until_ms = None if job.sent_until_ms is None else await context.in_twilio_time(job.sent_until_ms)
-        status = await context.outbox.dial_status(job.effect)
-        if job.sent_since_ms == 0 and status.first_call:
-            since_ms = await context.twilio.created_at_ms(status.first_call)
-        else:
-            since_ms = await context.in_twilio_time(job.sent_since_ms or job.committed_at_ms)
-    return await verify(
-        job.effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=since_ms, search_until_ms=until_ms
-    )
+    if sent_at_ms is None and isinstance(job.effect, Dial):
+        sent_at_ms = await context.in_twilio_time(job.committed_at_ms)
+    return await verify(job.effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=sent_at_ms or 0)
+
+
+def _unholds(effect: Effect) -> bool:
+    """Whether it takes a party off hold; late, a consult would be overheard."""
+    return isinstance(effect, UpdateParticipant) and effect.update in UNHOLDING_UPDATES
 
 
 def _outcome_of(effect: Effect, result: object) -> JobOutcome:

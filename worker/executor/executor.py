@@ -57,15 +57,6 @@ class Executor:
         """Partitions with jobs, except for dials that wait for permits."""
         return {one.job.partition for one in self.executions if one.state is not ExecutionState.PACED}
 
-    def marks(self, partition: int) -> dict[str, bool]:
-        """Return whether Redis has marked the effects that run, by their ids."""
-        found: dict[str, bool] = {}
-        for one in self.executions:
-            if one.job.partition == partition:
-                name = one.job.effect.effect_id
-                found[name] = one.is_marked or found.get(name, False)
-        return found
-
     def submit(self, job: Job) -> None:
         """Start or queue a job; once `drain` runs, leave it to the next owner."""
         effect = job.effect

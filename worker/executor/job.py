@@ -110,15 +110,12 @@ class Job:
     partition: int
     committed_at_ms: int
     command_published_at_ms: int | None = None
-    #: Until when another worker may have sent it, or this one before a rollback of Redis, Unix milliseconds: it is
+    #: Until when another worker may have sent it, or this one before a loss of Redis, Unix milliseconds: it is
     #: verified first. None: no one has.
     sent_until_ms: int | None = None
-    #: The earliest that any history could have sent it, Unix milliseconds; None: its commit; 0: since its call began,
-    #: which Twilio knows. For searches of calls.
-    sent_since_ms: int | None = None
     #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
-    #: Redis rolled back, so the mark may have been lost.
+    #: Redis may have lost that it was sent.
     mark_may_be_lost: bool = False
     #: A read that no one waits for yet.
     is_background: bool = False
@@ -139,11 +136,6 @@ class Job:
         If a read expired before, it would be emitted again, behind all others.
         """
         return isinstance(self.effect, effects.ReadCalls)
-
-    @property
-    def may_be_found(self) -> bool:
-        """Whether it is a gated dial that only a lost history may have sent."""
-        return isinstance(self.effect, CreateCall) and self.mark_may_be_lost and self.sent_at_ms is None
 
 
 def log_fields(effect: Effect) -> dict[str, Any]:

@@ -36,8 +36,6 @@ class DialStatus:
     call_sid: str = ""
     #: Calls of its parties, now or before.
     known_calls: frozenset[str] = field(default=frozenset(), compare=False)
-    #: The first that it knows: usually the customer's. Empty without one.
-    first_call: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, session: Session, dial_id: str) -> "DialStatus":
@@ -48,8 +46,7 @@ class DialStatus:
         party = session.parties.get(session.dialed_by(dial_id))
         if party is None:
             return cls(is_wanted=False, known_calls=known)
-        first_call = next((one.call_sid for one in session.parties.values() if one.call_sid), "")
-        return cls(not party.is_gone and not party.is_leaving, party.call_sid, known, first_call)
+        return cls(not party.is_gone and not party.is_leaving, party.call_sid, known)
 
 
 @dataclass(eq=False)

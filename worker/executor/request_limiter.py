@@ -56,7 +56,7 @@ class Priority(IntEnum):
     CHANGE = 1
     #: A read that someone waits for: a session's own, or the search for a dial.
     READ = 2
-    #: One that no one waits for: after a rollback of Redis, each live session makes one.
+    #: One that no one waits for: after a loss of Redis, each live session makes one.
     BACKGROUND_READ = 3
 
 

@@ -39,8 +39,8 @@ class Verification:
     possible_calls: tuple[str, ...] = ()
 
 
-#: A gated dial only before its first request: it has no label, so a later call to the address may be another's.
-VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.CreateCall, effects.StartRecording)
+#: Not a gated dial: it has no label, so a later call to the address may be another's.
+VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.StartRecording)
 
 
 async def verify(
@@ -49,28 +49,25 @@ async def verify(
     *,
     elapsed_s: float,
     search_from_ms: int,
-    search_until_ms: int | None,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
     Args:
         elapsed_s: Since the request could last have been sent.
         search_from_ms: When a dial could first have been sent, Unix milliseconds of Twilio's time.
-        search_until_ms: When it could last have been sent; None: until now.
     """
     match effect:
         case effects.RedirectCall():
             return Verification(_redirect_verdict(await twilio.check_redirect(effect), elapsed_s))
-        case effects.CreateParticipant() | effects.CreateCall():
-            call_sid = await twilio.find_dial(effect) if isinstance(effect, effects.CreateParticipant) else ""
-            if call_sid:
+        case effects.CreateParticipant():
+            if call_sid := await twilio.find_dial(effect):
                 return Verification(Verdict.HAPPENED, call_sid)
             if _verdict_if_absent(elapsed_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(
                 Verdict.NOT_HAPPENED,
-                possible_calls=await twilio.find_possible_calls(effect, search_from_ms, search_until_ms),
+                possible_calls=await twilio.find_possible_calls(effect, search_from_ms),
             )
         case effects.StartRecording():
             recording_sid = await twilio.find_recording(effect)

@@ -1,18 +1,16 @@
 """Compares a partition with its key: whether it is still this worker's."""
 
-from collections.abc import Awaitable, Callable
-
 import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
-from conferral.storage.coordinator import Lease, RolledBackError
+from conferral.storage.coordinator import Lease, WritesLostError
 from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()
 
-#: How often the lease is compared with its key, seconds: the key alone shows a rollback.
+#: How often the lease is compared with its key, seconds: the key alone shows a loss.
 CONFIRM_EVERY_S = 1.5
 
 
@@ -35,39 +33,32 @@ class LeaseCheck:
         """Whether it was confirmed since Redis may have been replaced."""
         return self._confirmed_at_s >= self._core.confirm_from_s
 
-    async def confirm_when_due(self, has_all: Callable[[], Awaitable[bool]]) -> bool:
+    async def confirm_when_due(self, *, is_read: bool) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
-        Only the key shows that Redis lacks something. Return whether Redis has been restarted, and lost nothing of this
-        owner; then `has_all` has said that the effects are there.
+        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox.
         """
         core = self._core
         now_s = core.clock.monotonic_s()
         must_confirm = not self.is_confirmed and now_s >= core.confirm_from_s
         if now_s - self._confirmed_at_s < CONFIRM_EVERY_S and not must_confirm:
-            return False
+            return
         try:
-            is_restarted = await coordinator.confirm_or_resume(
-                core.reserved, core.keys, self._partition, self._lease, core.clock, has_all
-            )
-        except RolledBackError:
-            core.metrics.redis_changes.labels("unproven").inc()
-            log.error("redis_rollback_detected", partition=self._partition, holder=self._lease.holder)
-            raise LeaseLostError("Redis may lack something") from None
-        if is_restarted:
-            core.metrics.redis_changes.labels("proven").inc()
-            log.info("redis_restart_detected", partition=self._partition, holder=self._lease.holder)
+            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, is_read=is_read)
+        except WritesLostError:
+            core.metrics.redis_losses.inc()
+            log.error("redis_loss_detected", partition=self._partition, holder=self._lease.holder)
+            raise LeaseLostError("Redis lacks something") from None
         self._confirmed_at_s = now_s
-        return is_restarted
 
     async def note_end(self, *, is_lost: bool) -> None:
-        """Note in the key what ended the lease: a loss, a rollback, or no death."""
+        """Note in the key what ended the lease: a loss of writes, or no death."""
         core, lease = self._core, self._lease
         try:
             await coordinator.confirm_partition(
                 core.reserved, core.keys, self._partition, lease, is_release=not is_lost
             )
-        except (LeaseLostError, RolledBackError):
+        except (LeaseLostError, WritesLostError):
             return
         except StoreError as error:  # the next owner verifies more than it must
             log_unreachable(error, partition=self._partition)

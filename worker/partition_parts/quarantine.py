@@ -69,12 +69,9 @@ class Quarantine:
         await self.begin_tries([entry_id])
         return True
 
-    async def end_try(self, entry_id: str, *, is_settled: bool) -> None:
-        """End an entry's try; if it waits, unsettled, take its count back."""
-        if is_settled:
-            self._one_by_one_left -= 1
-        else:
-            await self._save({entry_id: self._deaths.get(entry_id, 0)})
+    def end_try(self) -> None:
+        """End an entry's try."""
+        self._one_by_one_left -= 1
 
     def end_one_by_one(self) -> None:
         """Decide entries together again."""

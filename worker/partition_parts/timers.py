@@ -90,10 +90,6 @@ class PartitionTimers:
         # The script's answer misses timers that were committed after the script ran.
         self._next_ms = min(math.inf if next_due_ms is None else next_due_ms, self._set_while_firing_ms)
 
-    def fire_again(self) -> None:
-        """Fire now: timers that have fired may be back after a restart of Redis."""
-        self._set_due(0)
-
     def add_due(self, timers: Mapping[str, int | None]) -> None:
         """Add a commit's timers: when each is due, Unix milliseconds, or None."""
         self._set_due(min((due_ms for due_ms in timers.values() if due_ms is not None), default=math.inf))

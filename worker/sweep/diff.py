@@ -258,7 +258,6 @@ class UnknownBridge(NamedTuple):
             called_number=self.route.called_number,
             other_agents=self.route.agents[number + 1 :],
             attributes=self.route.attributes,
-            is_recovery=True,
         )
         progressed = CallProgressed(
             session_id=session_id,

@@ -1,6 +1,6 @@
 """Recovery of sessions that Redis has lost while their calls continue.
 
-After a rollback, callbacks may name an unknown session. Twilio signed them, and they carry our URL. So the worker
+After a loss, callbacks may name an unknown session. Twilio signed them, and they carry our URL. So the worker
 searches for the session's conference and adopts it, long before a sweep would.
 """
 

@@ -92,7 +92,7 @@ class CommitConflictError(StoreError):
 
 
 class CommitOutOfOrderError(StoreError):
-    """A Redis rollback lowered the commit number; discard what is in memory."""
+    """A loss lowered the commit number; discard what is in memory."""
 
 
 class CommitStore:

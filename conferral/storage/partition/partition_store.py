@@ -107,10 +107,10 @@ class PartitionStore:
         self._keys = keys
         self._call_index = call_index
 
-    async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
-        """Return the oldest entries after an id; wait about 2 s for the first."""
+    async def read(self, partition: int, count: int) -> list[Entry]:
+        """Return the oldest entries; wait about 2 s for the first."""
         with as_store_errors():
-            entries = await self._reads.read(self._keys.events(partition), count, after_id)
+            entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
     def stop_reading(self, partition: int) -> None:
@@ -127,9 +127,9 @@ class PartitionStore:
         answers = await run_each(self._client, [("HGET", self._keys.session(name), field) for name in names])
         return {name: (raw or b"").decode(errors="replace") for name, raw in zip(names, answers, strict=True)}
 
-    async def append(self, events: Sequence[Event]) -> None:
-        """Append the worker's own events to their sessions' streams."""
-        await append_events(self._client, self._keys, events)
+    async def append(self, events: Sequence[Event]) -> list[str]:
+        """Append the worker's own events to their sessions' streams; see there."""
+        return await append_events(self._client, self._keys, events)
 
     async def fire_timers(self, partition: int, lease: Lease, now_ms: int, longest_ms: Mapping[str, int]) -> int | None:
         """Move due timers onto the stream, or raise LeaseLostError.
@@ -155,7 +155,9 @@ class PartitionStore:
         """Mark an effect right before it is sent, with Twilio's time."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         arguments: list[scripts.Argument] = [lease.holder, effect_id, sent_at_ms]
-        return MarkResult(int(await scripts.mark_sent.durably(self._client, keys, arguments)))
+        result, marks = await scripts.mark_sent.durably(self._client, keys, arguments)
+        lease.marks = max(lease.marks, int(marks))
+        return MarkResult(int(result))
 
     async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
         """Add an effect that no event caused; keep an entry that exists."""
@@ -224,17 +226,20 @@ DEAD_LETTERS_MAX = 10_000
 DEAD_LETTERED = "dead-lettered: "
 
 
-async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> None:
+async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> list[str]:
     """Append a worker's own events to their sessions' streams, in order.
 
-    After an error, any of them may be stored; those with a token or a sequence are safe to repeat.
+    Return the entries' ids. After an error, any may be stored; those with a token or a sequence are safe to repeat.
     """
     appends = [
         ("XADD", keys.events(keys.partition_of(event.session_id)), "*", *_parts(event_codec.encode(event)))
         for event in events
     ]
+    entry_ids: list[str] = []
     for start in range(0, len(appends), CHUNK):
-        await run_or_raise(client, *appends[start : start + CHUNK])
+        answers = await run_or_raise(client, *appends[start : start + CHUNK])
+        entry_ids += [answer.decode() for answer in answers]
+    return entry_ids
 
 
 def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:

@@ -5,7 +5,7 @@ After a broken connection, commands are retried within their deadline, so they m
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -33,10 +33,9 @@ class _Caller(NamedTuple):
 class CommandQueue:
     """Runs commands in shared pipelines, each caller's within a deadline."""
 
-    def __init__(self, client: Client, deadline_s: float, on_unreachable: Callable[[], None]) -> None:
+    def __init__(self, client: Client, deadline_s: float) -> None:
         self._client = client
         self._deadline_s = deadline_s
-        self._on_unreachable = on_unreachable
         self._waiting: deque[_Caller] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._callers = 0
@@ -58,7 +57,6 @@ class CommandQueue:
                 except StoreUnreachableError as error:
                     if not is_transient(error.__cause__):
                         raise
-                    self._on_unreachable()
                     if loop.time() + RETRY_AFTER_S >= deadline_s:
                         raise
                 await asyncio.sleep(RETRY_AFTER_S)

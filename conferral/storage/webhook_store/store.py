@@ -31,11 +31,10 @@ from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
 from conferral.storage.webhook_store.command_queue import DEADLINE_S, CommandQueue
-from conferral.storage.webhook_store.server_watch import ServerWatch
 
 log = structlog.get_logger()
 
-#: Connections to Redis, count: for pipelines, `ServerWatch`, the configuration, and health checks.
+#: Connections to Redis, count: for pipelines, the configuration, and health checks.
 CONNECTIONS_MAX = 16
 #: Of `CONFERRAL_DIALS_PER_IDENTITY`, milliseconds.
 IDENTITY_WINDOW_MS = 60_000
@@ -89,8 +88,7 @@ class WebhookStore:
         self._keys = keys
         self._clock = clock
         self._call_index = call_index or CallIndex(keys)
-        self.server = ServerWatch(client, keys.config, clock)
-        self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
+        self._queue = CommandQueue(client, deadline_s)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Store an event, after indexing `call_sid`, if given, to its session."""
@@ -172,10 +170,6 @@ class WebhookStore:
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
         await self._queue.run(("ZREM", self.identity_key(identity), call_sid))
-
-    def restarted_recently(self) -> bool:
-        """Whether Redis restarted within a minute, so data may be stale."""
-        return self.server.has_changed_recently()
 
     async def redis_error(self) -> str:
         """Return why Redis refuses writes, for operators; empty if it doesn't."""

@@ -187,6 +187,14 @@ def hash_set_absent(db: Keyspace, argv: list[bytes]) -> Reply:
     return 1
 
 
+@command("HINCRBY", grows=True)
+def hash_increment(db: Keyspace, argv: list[bytes]) -> Reply:
+    record = _hash_to_write(db, argv[1])
+    grown = int(record.get(argv[2], b"0")) + int(argv[3])
+    record[argv[2]] = b"%d" % grown
+    return grown
+
+
 @command("HDEL", writes=True)
 def hash_delete(db: Keyspace, argv: list[bytes]) -> Reply:
     found = db.hash(argv[1])

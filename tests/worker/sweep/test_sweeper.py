@@ -157,7 +157,7 @@ async def test_differences_count_unless_a_partition_is_far_behind(
     first, second, third, *_ = (name for name in (f"s{n}" for n in range(40)) if sea.keys.partition_of(name) == 1)
     await sea.store(sea.session(first, "CA1"), sea.session(second, "CA2", "CA3", conference="CF2"))
     sea.account.account = AccountSnapshot(calls={"CA2", "CA3"})
-    waiting = event_codec.encode(AccountSwept(session_id=third, finding="rolled-back"))
+    waiting = event_codec.encode(AccountSwept(session_id=third, finding="writes-lost"))
     await sea.client.xadd(sea.keys.events(1), waiting, id=f"{sea.store_clock.now_ms() - lag_ms}-0")
 
     with capture_logs() as lines:
