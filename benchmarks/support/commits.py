@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from benchmarks.support.calls import call_sids
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import Client, make_client
@@ -37,7 +36,7 @@ async def _durations_s(count: int, *urls: str) -> list[list[float]]:
     """Return the commits' durations for each server, in seconds."""
     clients = [make_client(url) for url in urls]
     stores = [commit_store_of(client, _KEYS) for client in clients]
-    leases = [await claim_partition(client, _KEYS, 0, f"{time.time_ns()}:worker", SystemClock()) for client in clients]
+    leases = [await claim_partition(client, _KEYS, 0, f"{time.time_ns()}:worker") for client in clients]
     found: list[list[float]] = [[] for _ in urls]
     for number in range(count + _WARM_UP):
         for client, store, lease, durations in zip(clients, stores, leases, found, strict=True):

@@ -13,9 +13,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import Event
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
-from conferral.storage.partition.partition_store import Entry
 from conferral.worker import partition
-from conferral.worker.partition_parts.first_reads import FirstReads
 from offhook import CallHandle
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.phones import answers, presses
@@ -155,7 +153,7 @@ def key_of(one: Event) -> str:
 def noting(system: FaultSystem) -> Iterator[Acknowledged]:
     """Within it, acknowledged and decided events are noted; call it in a running system."""
     found = Acknowledged()
-    store, decide, end_waits = system.publisher, partition.decide, FirstReads.end_waits
+    store, decide = system.publisher, partition.decide
     publish, publish_and_read = store.publish, store.publish_and_read
 
     async def publish_and_note(one: Event, *, call_sid: str = "") -> None:
@@ -168,23 +166,18 @@ def noting(system: FaultSystem) -> Iterator[Acknowledged]:
         found.events[key_of(one)] = one
         return read
 
-    def end_and_note(reads: FirstReads, decisions: Any) -> list[Entry]:
-        outdated = end_waits(reads, decisions)
-        found.unchanging |= {key_of(entry.event()) for entry in outdated}
-        return outdated
-
     def decide_and_note(*given: Any) -> Any:
         decisions, timed_ids = decide(*given)
         found.unchanging |= {key_of(one.event) for one in decisions if not one.is_stored}
         return decisions, timed_ids
 
     store.publish, store.publish_and_read = publish_and_note, read_and_note  # type: ignore[method-assign]
-    partition.decide, FirstReads.end_waits = decide_and_note, end_and_note
+    partition.decide = decide_and_note
     try:
         yield found
     finally:
         store.publish, store.publish_and_read = publish, publish_and_read  # type: ignore[method-assign]
-        partition.decide, FirstReads.end_waits = decide, end_waits
+        partition.decide = decide
 
 
 async def logged_events(system: FaultSystem) -> dict[str, list[dict[str, str]]]:

@@ -70,7 +70,7 @@ async def test_accepted_command_is_there(installation: Installation) -> None:
 
 async def test_marked_dial_is_marked(installation: Installation) -> None:
     client = installation.client
-    lease = await coordinator.claim_partition(client, KEYS, 0, "3:worker", SystemClock())
+    lease = await coordinator.claim_partition(client, KEYS, 0, "3:worker")
     await client.hset(KEYS.outbox(0), "E1", b'{"kind":"x"}')
     assert await partition_store_of(client, KEYS).mark_sent(0, lease, "E1", 1_000) is MarkResult.MARKED
     await installation.fail_over()

@@ -58,7 +58,7 @@ async def test_tick_of_a_worker_that_another_program_wrote_far_ahead_stops_it_no
 
 @pytest.mark.parametrize("due", ["-inf", "+inf"])
 async def test_timer_without_a_time_is_removed_and_others_fire(access, client, keys, clock, due):
-    lease = await leases.claim_partition(client, keys, 0, "1:one", clock)
+    lease = await leases.claim_partition(client, keys, 0, "1:one")
     await client.zadd(keys.timers(0), {"lone|s0": due, "lone|s1": 1, b"\xff": 2})
     with capture_logs() as lines:
         assert await access.fire_timers(0, lease, 1_000, {"lone": 5}) is None
