@@ -15,8 +15,6 @@ from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
     KEY_DESCRIPTION,
     KEY_HEADER,
-    LAST_ID_DESCRIPTION,
-    LAST_ID_HEADER,
     PATH_PARAMETERS,
     ErrorType,
 )
@@ -86,8 +84,6 @@ def _section(route: Route, rows: list[tuple[str, str, str]], shared: list[tuple[
 def _parameters(route: Route) -> list[tuple[str, str, str]]:
     rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
     rows += [(f"`{one.name}`", f"{one.description}; {one.requirement}", "query") for one in route.query]
-    if route.resumes:
-        rows.append((f"`{LAST_ID_HEADER}`", LAST_ID_DESCRIPTION, "header"))
     if route.accepts_idempotency_key:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if isinstance(route.body, type):

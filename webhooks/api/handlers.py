@@ -37,7 +37,7 @@ from conferral.telephony.addresses import restore_plus
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
 from conferral.webhooks.api.models import IssuedToken
-from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id, last_event_id_of, wants_stream
+from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id, wants_stream
 from conferral.webhooks.api.streams import EventStreams
 
 #: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
@@ -162,16 +162,9 @@ class Handlers:
             raise unknown_session(request)
         return response(200, session.public())
 
-    async def show_log(self, request: ApiRequest) -> web.StreamResponse:
+    async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""
         session_id = await self._session_id(request)
-        if wants_stream(request.http):
-            _refuse_pages(request)
-            last_id = last_event_id_of(request.http)
-            unknown = unknown_session(request)
-            return await self._streams.send_log(
-                request.http, request.token, request.must_end, session_id, last_id, unknown
-            )
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.

@@ -19,8 +19,6 @@ from conferral.webhooks.api.parameters import (
     KEY_DESCRIPTION,
     KEY_HEADER,
     KEY_SCHEMA,
-    LAST_ID_DESCRIPTION,
-    LAST_ID_HEADER,
     PATH_PARAMETERS,
     ErrorType,
     Parameter,
@@ -94,11 +92,6 @@ def _operation(route: Route) -> dict[str, Any]:
         {"name": one.name, "in": "query", "description": one.description, "schema": _schema_of(one)}
         for one in route.query
     ]
-    if route.resumes:
-        schema = {"type": "string"}
-        parameters.append(
-            {"name": LAST_ID_HEADER, "in": "header", "description": LAST_ID_DESCRIPTION, "schema": schema}
-        )
     if route.accepts_idempotency_key:
         parameters.append({"name": KEY_HEADER, "in": "header", "description": KEY_DESCRIPTION, "schema": KEY_SCHEMA})
     if parameters:
@@ -141,8 +134,6 @@ def _responses(route: Route) -> dict[str, Any]:
         if route.is_stream:
             found["200"]["content"] = {}
         found["200"]["content"][EVENT_STREAM] = {"schema": {"type": "string", "description": route.events}}
-    if "204" in found:
-        del found["204"]["content"]
     for status in dict.fromkeys(STATUS[kind] for kind in route.error_types):
         found[str(status)] = _response(ResponseSpec(models.ErrorAnswer, _STATUS_DESCRIPTIONS[status]))
         if status == STATUS[ErrorType.UNAUTHORIZED]:

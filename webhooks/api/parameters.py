@@ -150,22 +150,12 @@ SESSION = Parameter(
     "",
 )
 EVENT_STREAM = "text/event-stream"
-LAST_ID_HEADER = "Last-Event-ID"
-LAST_ID_DESCRIPTION = "of an event stream: the id of the last event that you have; the stream goes on after it"
 
 
 def wants_stream(request: web.Request) -> bool:
     """Whether a request accepts events rather than JSON."""
     accepted = ",".join(request.headers.getall(hdrs.ACCEPT, [])).lower().split(",")
     return request.method == hdrs.METH_GET and any(one.partition(";")[0].strip() == EVENT_STREAM for one in accepted)
-
-
-def last_event_id_of(request: web.Request) -> str:
-    """Return the Last-Event-ID, empty without one, or raise RequestError."""
-    last_id = request.headers.get(LAST_ID_HEADER, "")
-    if last_id and not LOG_CURSOR.fullmatch(last_id):
-        raise RequestError(ErrorType.INVALID, f"{LAST_ID_HEADER} must be the id of an event of this stream")
-    return last_id
 
 
 def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:

@@ -61,8 +61,6 @@ class Route:
     permission: Permission | None = Permission.READ
     #: What the route sends as events if asked for an event stream; empty if it can't.
     events: str = ""
-    #: Whether a stream resumes after the Last-Event-ID.
-    resumes: bool = False
     #: Whether it takes a desk token, and no other.
     is_for_desks: bool = False
 
@@ -143,15 +141,9 @@ ROUTES = (
         "/sessions/{session}/log",
         "show_log",
         "Show one session's log",
-        "Every event with its decision and effects, oldest first. As an event stream: every entry up to the session's "
-        "end; the first event is `gap` if entries after the Last-Event-ID have been trimmed.",
-        {
-            200: ResponseSpec(models.LogPage, "Part of the log"),
-            204: ResponseSpec(None, "Only for an event stream: the session has ended, and you have its whole log"),
-        },
+        "Every event with its decision and effects, oldest first.",
+        {200: ResponseSpec(models.LogPage, "Part of the log")},
         query=(LIMIT, CURSOR),
-        events="Events without a name, each with an entry as in the JSON, and its id; without `limit` and `cursor`",
-        resumes=True,
         more_error_types=(ErrorType.UNKNOWN,),
     ),
     Route(

@@ -1,4 +1,4 @@
-"""Event streams: all live sessions, or one session's log, as they change.
+"""Event streams: all live sessions, as they change.
 
 All streams of a process share one follower, so its reads do not grow with their number; desks have theirs from it, too
 (`webhooks.desk`). Source: HTML Living Standard, section 9.2, Server-sent events.
@@ -22,7 +22,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
-from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token, Tokens
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
@@ -39,21 +39,17 @@ COMMENT_EVERY_S = 15.0
 _UNCONFIRMED_MS = 30_000
 #: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
 GONE_CHECK_EVERY_S = 1.0
-#: How long the log of an ended session must not grow before its stream closes, seconds: Twilio still reports the legs.
-SETTLE_S = 1.0
 #: Proxies must not collect events. Source: nginx docs, proxy_buffering.
 _HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
 
-def encode_event(kind: str, data: object, entry_id: str = "") -> bytes:
-    """Return one event; the default kind is empty."""
-    head = (f"event: {kind}\n" if kind else "") + (f"id: {entry_id}\n" if entry_id else "")
-    return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"
+def encode_event(kind: str, data: object) -> bytes:
+    """Return one event."""
+    return f"event: {kind}\n".encode() + b"data: " + orjson.dumps(data) + b"\n\n"
 
 
 #: An event without data would not reach the page.
 READY = encode_event("ready", {})
-_GAP = encode_event("gap", {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,7 @@ class Followed(FollowedSession):
 
 
 class Reader:
-    """A stream's other end.
+    """A stream's other end: it gets each change, or is dropped if it is too slow.
 
     `owner` is whose streams are counted together; `must_end`, whether the client has left, or lost its token.
     """
@@ -85,6 +81,9 @@ class Reader:
         self._must_end = must_end
         self._is_over = self._is_stalled = False
         self._sent_s = asyncio.get_running_loop().time()
+        self._waiting: list[bytes] = []
+        self._behind_bytes = 0
+        self._is_finished = False
 
     async def start(self) -> None:
         """Send the head of the response."""
@@ -130,16 +129,6 @@ class Reader:
         if self.is_gone:
             raise ConnectionResetError
 
-
-class ChangesReader(Reader):
-    """Gets each change that it wants, or is dropped if it is too slow."""
-
-    def __init__(self, request: web.Request, owner: str, must_end: Callable[[], bool]) -> None:
-        super().__init__(request, owner, must_end)
-        self._waiting: list[bytes] = []
-        self._behind_bytes = 0
-        self._is_finished = False
-
     def push(self, event: bytes) -> bool:
         """Send soon; return whether the reader is too far behind."""
         self._waiting.append(event)
@@ -168,7 +157,7 @@ class ChangesReader(Reader):
                 await self.wait()
 
 
-class _SessionsReader(ChangesReader):
+class _SessionsReader(Reader):
     """Gets each change of the sessions that it wants."""
 
     def __init__(
@@ -296,54 +285,6 @@ class EventStreams(SessionFollower[Followed]):
                 await reader.send(b"".join(one.event for one in wanted[start : start + AT_ONCE]))
             await reader.send(READY)
             await reader.run()
-        return reader.response
-
-    async def send_log(
-        self,
-        request: web.Request,
-        token: Token,
-        must_end: Callable[[], bool],
-        session_id: str,
-        last_id: str,
-        unknown: RequestError,
-    ) -> web.StreamResponse:
-        """Send a session's log after an entry, and its growth up to its end.
-
-        Raise `unknown` if there is neither, or StoreError.
-        """
-        reader, read = Reader(request, token.name, must_end), self._redis.limiter
-        is_over = False
-        with self._opened(reader):
-            reads = await self._redis.reader()
-            while True:
-                followed = self.live.get(session_id)
-                # The session first: once it has ended, the log is complete.
-                session = followed.session if followed else await read(reads.read_session(session_id))
-                page = await read(reads.read_log(session_id, limit=AT_ONCE, cursor=last_id))
-                if not reader.response.prepared:
-                    if not session.is_known and not page.items:
-                        raise unknown
-                    if last_id and not page.items and not session.is_live:
-                        return web.Response(status=204, headers=NO_STORE)  # an EventSource stops
-                    has_gap = bool(last_id) and await read(reads.is_trimmed_after(reads.keys.log(session_id), last_id))
-                    await reader.start()
-                    if has_gap:
-                        await reader.send(_GAP)
-                if page.items:
-                    await reader.send(b"".join(encode_event("", one.public(), one.id) for one in page.items))
-                    last_id = page.items[-1].id
-                if page.cursor:
-                    continue
-                if not session.is_live:
-                    if is_over and not page.items:
-                        break
-                    is_over = True
-                    await asyncio.sleep(SETTLE_S)
-                    continue
-                await reader.wait()
-                # Each entry belongs to a new version. A session that isn't followed has just begun, or is over.
-                while followed and followed is self.live.get(session_id):
-                    await reader.wait()
         return reader.response
 
     async def wait_for_poll(self) -> None:

@@ -26,7 +26,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.command_stream import read_outcome
 from conferral.webhooks.api import desk_models
-from conferral.webhooks.api.streams import READY, ChangesReader, EventStreams, Followed, OpenStreams, encode_event
+from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, Reader, encode_event
 from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
 from conferral.webhooks.desk.tokens import DeskToken
 
@@ -45,7 +45,7 @@ IDLE_S = 60.0
 ENTRIES_FIRST = 50
 
 
-class DeskReader(ChangesReader):
+class DeskReader(Reader):
     """One desk's stream."""
 
     def __init__(self, request: web.Request, token: DeskToken, desk: str, must_end: Callable[[], bool]) -> None:

@@ -63,7 +63,7 @@ OPERATIONS = """
 call: header:Idempotency-Key body! -> 202:SessionAccepted 400 401 403 408 409 413 422 429 503
 list_sessions: query:state query:party query:ref query:limit query:cursor -> 200:SessionPage, 401 403 422 429 503
 show_session: path:session! -> 200:Session 401 403 404 422 429 503
-show_log: path:session! query:limit query:cursor header:Last-Event-ID -> 200:LogPage, 204: 401 403 404 422 429 503
+show_log: path:session! query:limit query:cursor -> 200:LogPage 401 403 404 422 429 503
 submit_command: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \
 400 401 403 404 408 409 413 422 429 503
 show_command: path:command! -> 200:CommandOutcome 401 403 404 422 429 503

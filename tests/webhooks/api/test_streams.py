@@ -1,4 +1,4 @@
-"""Event streams: what they send, where they resume, and what a reader that stops reading costs."""
+"""Event streams: what they send, and what a reader that stops reading costs."""
 
 import asyncio
 import gc
@@ -66,9 +66,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def opened(api, path, last_id=None):
-    headers = EVENTS | ({"Last-Event-ID": last_id} if last_id else {})
-    async with api.get(path, headers=headers) as response:
+async def opened(api, path):
+    async with api.get(path, headers=EVENTS) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream"), await response.text()
         yield Stream(response)
 
@@ -150,101 +149,11 @@ async def test_stream_of_ended_sessions_sends_only_ends(api, store):
         assert (await stream.next())[1]["state"] == "ended"
 
 
-# ---- one session's log ---------------------------------------------------------------------------------------------
-
-
-async def test_log_stream_sends_every_entry_and_closes_after_the_end(api, store):
-    ids = await commit(store, session(), *map(happened, range(120)))
-    path = f"/sessions/{CALLER}/log"
-    async with opened(api, path) as stream:
-        first = [await stream.next() for _ in range(120)]
-        assert [event[2] for event in first] == ids
-        assert {event[0] for event in first} == {"message"}
-        assert first[0][1] == (await ask(api, "GET", f"{path}?limit=1"))[1]["entries"][0]
-
-        ids += await commit(store, conferenced(session()), happened(121))
-        assert (await stream.next())[2] == ids[-1]
-        ids += await commit(store, ended(session()), happened(122, after="ended"))
-        assert (await stream.next())[2] == ids[-1]
-        ids += await commit(store, ended(session()), happened(123, after="ended"))  # such as a callback of the last leg
-        assert await stream.rest() == ids[-1:]
-
-    async with opened(api, path, ids[-3]) as stream:
-        assert await stream.rest() == ids[-2:]
-    async with api.get(path, headers=EVENTS | {"Last-Event-ID": ids[-1]}) as response:
-        assert (response.status, await response.read()) == (204, b"")
-
-
-async def test_log_stream_of_a_session_that_no_poll_saw_live_closes_after_its_end(api, store):
-    ids = await commit(store, session(), happened(0))
-    await store.srem(KEYS.live(KEYS.partition_of(CALLER)), CALLER)  # it begins and ends between two polls
-    async with opened(api, f"/sessions/{CALLER}/log") as stream:
-        assert (await stream.next())[2] == ids[0]
-        ids += await commit(store, ended(session(), 1), happened(1, after="ended"))
-        assert await stream.rest() == ids[1:]
-
-
-async def test_log_stream_of_a_session_that_redis_has_lost_closes(api, store):
-    ids = await commit(store, session(), happened(0))
-    async with opened(api, f"/sessions/{CALLER}/log") as stream:
-        assert (await stream.next())[2] == ids[0]
-        await store.flushdb()
-        assert await stream.rest() == []
-
-
-async def test_readers_of_a_log_that_grows_get_each_entry_once_wherever_they_begin(api, store, chance):
-    ids = await commit(store, session(), happened(0))
-    heard = []
-
-    async def read(last_id=None):
-        """Reads some, breaks off, and resumes until the answer is 204, as an EventSource on a bad connection."""
-        got = []
-        while True:
-            headers = EVENTS | ({"Last-Event-ID": last_id} if last_id else {})
-            async with api.get(f"/sessions/{CALLER}/log", headers=headers) as response:
-                if response.status == 204:
-                    heard.append(got)
-                    return
-                for _ in range(chance.randint(1, 40)):
-                    if (event := await Stream(response).next()) is not None:
-                        got.append(event[2])
-                        last_id = event[2]
-
-    readers = [asyncio.create_task(read()) for _ in range(8)]
-    for number in range(1, 60):
-        await asyncio.sleep(chance.random() * 0.03)  # a delay: entries come at any moment of a poll
-        ids += await commit(store, conferenced(session()), *(happened(number) for _ in range(chance.randint(1, 5))))
-    ids += await commit(store, ended(session()), happened(99, after="ended"))
-    async with asyncio.timeout(PATIENCE_S):
-        await asyncio.gather(*readers)
-
-    assert heard == [ids] * 8
-
-
-async def test_resumed_stream_begins_with_a_gap_if_entries_were_trimmed(api, store):
-    ids = await commit(store, session(), *map(happened, range(6)))
-    await store.xtrim(KEYS.log(CALLER), maxlen=3, approximate=False)
-    path = f"/sessions/{CALLER}/log"
-
-    async with opened(api, path, ids[0]) as stream:
-        assert await stream.next() == ("gap", {}, None)
-        assert (await stream.next())[2] == ids[3]
-    for last_id in (ids[3], None):
-        async with opened(api, path, last_id) as stream:
-            assert (await stream.next())[0] == "message"
-
-
-async def test_unknown_sessions_and_wrong_requests_are_refused_as_without_a_stream(api, store):
+async def test_wrong_requests_are_refused_as_without_a_stream(api, store):
     await put(store, session())
-    for path, last_id, expected in [
-        ("/sessions/nothing/log", "", (404, "unknown")),
-        (f"/sessions/{CALLER}/log", "last", (422, "invalid")),
-        (f"/sessions/{CALLER}/log?limit=5", "", (422, "invalid")),
-        ("/sessions?cursor=live-a", "", (422, "invalid")),
-        ("/sessions?party=alice", "", (422, "invalid")),
-    ]:
-        status, body = await ask(api, "GET", path, headers=EVENTS | {"Last-Event-ID": last_id})
-        assert (status, body["error"]["type"]) == expected
+    for query in ("cursor=live-a", "party=alice"):
+        status, body = await ask(api, "GET", f"/sessions?{query}", headers=EVENTS)
+        assert (status, body["error"]["type"]) == (422, "invalid")
     async with api.head("/sessions", headers=EVENTS) as response:
         assert response.content_type == "application/json"
     status, body = await ask(api, "GET", "/sessions", headers=EVENTS | {"Authorization": "Bearer wrong"})
@@ -255,7 +164,8 @@ async def test_quiet_stream_gets_comments(api, store, monkeypatch):
     monkeypatch.setattr(streams, "COMMENT_EVERY_S", 0.05)
     monkeypatch.setattr(streams, "GONE_CHECK_EVERY_S", 0.05)
     await put(store, session())
-    async with opened(api, f"/sessions/{CALLER}/log") as stream:
+    async with opened(api, "/sessions") as stream:
+        await stream.until("ready")
         assert [await stream.next() for _ in range(2)] == [("comment", None, None)] * 2
 
 
@@ -300,7 +210,7 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
     await put(store, session())
     async with opened(api, "/sessions") as stream:
         await stream.until("ready")
-        async with api.get(f"/sessions/{CALLER}/log", headers=EVENTS) as response:
+        async with api.get("/sessions", headers=EVENTS) as response:
             assert (response.status, (await response.json())["error"]["type"]) == (503, "too-many-streams")
             assert int(response.headers["Retry-After"]) > 0
         assert metrics.registry.get_sample_value("conferral_streams_refused_total") == 1
@@ -315,11 +225,11 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
 
 async def test_process_shutdown_ends_streams(api, store):
     await put(store, session())
-    async with opened(api, "/sessions") as stream, opened(api, f"/sessions/{CALLER}/log") as log:
+    async with opened(api, "/sessions") as stream:
         await stream.until("ready")
         await api.server.app.shutdown()
         async with asyncio.timeout(PATIENCE_S):
-            assert (await stream.rest(), await log.rest()) == ([], [])
+            assert await stream.rest() == []
 
 
 async def test_nothing_is_kept_of_readers_that_have_left_even_if_no_call_changes(api, metrics):
@@ -368,7 +278,7 @@ async def test_without_redis_a_stream_is_refused_and_an_open_one_goes_on_afterwa
             server.kill()
 
             async def is_refused():
-                status, body = await ask(api, "GET", f"/sessions/{CALLER}/log", headers=EVENTS)
+                status, body = await ask(api, "GET", "/sessions", headers=EVENTS)
                 return (status, body["error"]["type"]) == (503, "store")
 
             await eventually(is_refused)
