@@ -30,15 +30,10 @@ class Redis:
         self.durable: list[bool] = []
         #: How many are under way, and were at most.
         self.running = self.running_most = 0
-        #: How often it was found unreachable.
-        self.unreachable = 0
         self.queue = self.make()
 
     def make(self) -> CommandQueue:
-        return CommandQueue(object(), 2.0, self.note)
-
-    def note(self) -> None:
-        self.unreachable += 1
+        return CommandQueue(object(), 2.0)
 
     async def run(self, _client: object, given: Sequence[Any], *, is_durable: bool) -> Answers:
         commands = list(given)
@@ -161,7 +156,6 @@ async def test_silent_redis_costs_each_caller_the_deadline(redis) -> None:
         with pytest.raises(StoreUnreachableError, match="did not answer in time"):
             await task
         assert now_s() == pytest.approx(ended_s)
-    assert redis.unreachable == 2
     with pytest.raises(StoreUnreachableError):
         await redis.start()
     assert now_s() == pytest.approx(4.5)
@@ -179,7 +173,6 @@ async def test_broken_connection_and_passing_refusal_are_waited_out(redis) -> No
     redis.answer = answer
     assert await asyncio.gather(redis.start(), redis.start()) == [["good"], ["later"]]
     assert redis.sent == [(0.0, 2), (0.05, 2), (0.1, 1)]
-    assert redis.unreachable == 3, "each caller notes it"
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
@@ -204,7 +197,7 @@ async def test_refusal_for_good_concerns_its_own_command(redis) -> None:
     assert good == ["good"]
     assert isinstance(refused, StoreError)
     assert not isinstance(refused, StoreUnreachableError)
-    assert (len(redis.sent), redis.unreachable) == (1, 0)
+    assert len(redis.sent) == 1
 
 
 @story
