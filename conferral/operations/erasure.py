@@ -25,7 +25,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, as_store_errors, read_stream, run_each
+from conferral.storage.connection.client import CHUNK, as_store_errors, read_stream, run_each, run_or_raise
 from conferral.storage.queries.dead_letters import DeadLetterStore
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -212,7 +212,10 @@ class SessionErasure:
         )
 
     async def erase(self, plan: ErasurePlan) -> None:
-        """Erase a plan, also repeatedly; raise ErasureRefused if it is outdated."""
+        """Erase a plan, also repeatedly; raise ErasureRefused if it is outdated.
+
+        A failover does not bring back what was erased.
+        """
         keys, session_id = self._keys, plan.session_id
         partition = keys.partition_of(session_id)
         partition_keys = [
@@ -233,6 +236,8 @@ class SessionErasure:
             ],
         )
         await run_each(self._client, [("DEL", keys.call(call_sid)) for call_sid in plan.calls])
+        # WAIT waits for this write, and so for all before it.
+        await run_or_raise(self._client, ("SET", keys.probe, 0), is_durable=True)
         log.info("session_forgotten", session_id=session_id, count=sum(plan.counts.values()))
 
     async def _require_erasable(self, plan: ErasurePlan) -> None:

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from conferral.operations.erasure import SessionErasure
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.record import replace
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.storage import command_stream, coordinator
+from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import Client, make_client, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import MarkResult
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.webhook_store.store import GateClaim, WebhookStore
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.replicated_redis import ReplicatedServers, started
@@ -83,3 +88,14 @@ async def test_ring_group_belongs_to_the_phone_that_got_it(installation: Install
     await installation.fail_over()
     assert await installation.webhooks.claim_gate(SESSION, "D2", "CA3", "group") is GateClaim.LOST
     assert await installation.webhooks.claim_gate(SESSION, "D1", "CA2", "group") is GateClaim.OURS
+
+
+async def test_erased_session_stays_erased(installation: Installation) -> None:
+    client = installation.client
+    ended = Session(SESSION, version=1, state=State.ENDED, ended_at_ms=1)
+    await client.hset(KEYS.session(SESSION), mapping=session_codec.encode(ended))
+    await run_or_raise(client, ("SET", "second", 1), is_durable=True)
+    erasure = SessionErasure(SessionReader(client, KEYS))
+    await erasure.erase(await erasure.find(SESSION))
+    await installation.fail_over()
+    assert not await client.exists(KEYS.session(SESSION))
