@@ -116,7 +116,7 @@ async def event(call: FailoverCall) -> None:
     call.moment.set()
 
     async def has_ended() -> bool:
-        return (await call.system.session(call.customer.sid))["state"] == "ended"
+        return (await call.system.session(call.customer.sid)).get("state") == "ended"
 
     await call.system.eventually(has_ended, f"{call.name} has ended")
 
