@@ -60,6 +60,14 @@ class FailoverCall:
         self.outcomes[command_id] = found
         return found
 
+    async def ends(self) -> None:
+        """Waits until the session has ended."""
+
+        async def has_ended() -> bool:
+            return (await self.system.session(self.customer.sid)).get("state") == "ended"
+
+        await self.system.eventually(has_ended, f"{self.name} has ended")
+
 
 async def persistently(act: Callable[[], Awaitable[Any]]) -> Any:
     """Acts until Redis can be reached."""
@@ -75,6 +83,7 @@ async def conversion(call: FailoverCall) -> None:
 
 async def command(call: FailoverCall) -> None:
     await call.gives("hold", is_moment=True, party="customer")
+    await call.gives("unhold", party="customer")
 
 
 async def consult(call: FailoverCall) -> None:
@@ -114,11 +123,7 @@ async def event(call: FailoverCall) -> None:
     """Twilio says that the agent has hung up."""
     call.agent.hang_up()
     call.moment.set()
-
-    async def has_ended() -> bool:
-        return (await call.system.session(call.customer.sid)).get("state") == "ended"
-
-    await call.system.eventually(has_ended, f"{call.name} has ended")
+    await call.ends()
 
 
 MOMENTS = {one.__name__: one for one in (conversion, consult, gated_dial, outcome, event, command)}

@@ -57,6 +57,8 @@ async def calls_survive(system: FaultSystem, servers: Servers, number: int, chan
     for call in calls:
         if not call.customer.record.is_final:
             call.customer.hang_up()
+    for call in calls:
+        await call.ends()
     return calls
 
 
