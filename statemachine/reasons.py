@@ -21,6 +21,16 @@ REMOVED_BY_END = "moderator_ended_conference"
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, MOVED_OUT, REMOVED_BY_END})
 #: Why a consult failed, or a party was taken off hold: `CONFERRAL_HOLD_LIMIT`.
 HOLD_LIMIT = "hold-limit"
+#: Why a dialed party did not take part, in attempts and in a transfer's reason.
+DIAL_REASONS = frozenset({
+    "busy", "no-answer", "rejected", "failed", "refused", "unknown", "no-confirmation", "answering-machine", "hung-up",
+    "left", "too-late", "taken", "cancelled", "dial-limit", "not-configured",
+})  # fmt: skip
+#: A transfer's other reasons.
+TRANSFER_REASONS = frozenset({
+    "agent-left", "target-left", "customer-left", "command", "hold-failed", HOLD_LIMIT, "recording-failed",
+    "end-flag-unconfirmed", "park-timeout",
+})  # fmt: skip
 #: Reported as one.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
 #: Reported as one: ReasonParticipantLeft, or ReasonConferenceEnded if only that was reported.

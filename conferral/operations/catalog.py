@@ -25,6 +25,18 @@ NOT_REACHED = {
 }
 #: Why a command was refused, or a transfer or a dial failed.
 LIMITS = {"hold-limit": "hold limit reached", "dial-limit": "limit of dials reached"}
+#: Why a dialed party did not take part.
+DIAL_FAILURES = NOT_REACHED | {
+    "refused": "Twilio refused the address of {who}",
+    "unknown": "it is unknown whether {who} was dialed",
+    "hung-up": "{who} hung up",
+    "left": "{who} left",
+    "too-late": "{who} answered too late",
+    "taken": "someone else took the call",
+    "cancelled": "{who} was no longer needed",
+    "dial-limit": LIMITS["dial-limit"],
+    "not-configured": "no agent is configured",
+}
 #: Why a `<Dial>` failed or a request was refused. Source: Twilio docs, Error and Warning Dictionary.
 TWILIO_ERRORS = {
     "10004": "the account has as many calls as it may have",
@@ -46,7 +58,7 @@ TWILIO_ERRORS = {
     "21219": "a trial account calls verified numbers only",
 }
 #: Why a party was never reached.
-UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "canceled", "dial-limit", "not-configured"})
+UNREACHED = frozenset({*DIAL_FAILURES, "canceled"}) - {"hung-up", "left"}
 #: Statuses of a call, as they change.
 CALL_STATUSES = NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
@@ -67,8 +79,18 @@ SUPERSEDED = "superseded by "
 HUNG_UP = "hung up"
 #: Why a party is gone, if the word itself does not say it.
 LEFT_REASONS = {
+    "busy": "busy",
+    "no-answer": "no answer",
     "rejected": "declined",
-    **dict.fromkeys(("completed", "answered", "in-progress", "participant_hung_up"), HUNG_UP),
+    "failed": "failed",
+    "no-confirmation": "no confirmation",
+    "answering-machine": "answering machine",
+    "refused": "Twilio refused the address",
+    "unknown": "unknown whether it was dialed",
+    "too-late": "answered too late",
+    "left": "left",
+    "not-configured": "not configured",
+    **dict.fromkeys(("completed", "answered", "in-progress", "participant_hung_up", "hung-up"), HUNG_UP),
     "released": "disconnected by Conferral",
     "redirected-away": "continues with your app",
     "not-ours": "continues outside this session",
@@ -103,10 +125,13 @@ BAD_ENDS = frozenset(
      EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
 )  # fmt: skip
 #: Why a transfer failed.
-TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACHED.items()} | {
-    "hung-up": "target hung up",
-    "customer-left": END_REASONS["customer-left"],
+TRANSFER_FAILURES = {word: text.format(who="target") for word, text in DIAL_FAILURES.items()} | {
+    **dict.fromkeys(("cancelled", "command"), "an operator canceled it"),
+    "target-left": "target hung up",
+    **{word: END_REASONS[word] for word in ("agent-left", "customer-left", "park-timeout")},
     **LIMITS,
+    "hold-failed": "Twilio did not confirm the hold",
+    "recording-failed": "Twilio did not pause the recording",
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
 #: What a failed transfer is followed by: the customer is attended to.
@@ -248,7 +273,7 @@ def transfer_failure(reason: str, code: str = "") -> str:
     found = [with_notes(TRANSFER_FAILURES.get(first, first), twilio_error_note(code))]
     for place in places:  # such as `recall busy`
         name, _, why = place.partition(" ")
-        known = NOT_REACHED.get(why)
+        known = DIAL_FAILURES.get(why)
         who = "the agent" if name == "recall" else f"the {name}"
         found.append(known.format(who=who) if known else TRANSFER_FAILURES.get(place, place))
     return ", ".join(dict.fromkeys(found))  # who was rung twice is named once
