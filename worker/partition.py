@@ -142,22 +142,29 @@ class Partition:
             # An entry may have killed the last owner.
             self._quarantine.begin(after_death=self._is_after_death, one_by_one=BATCH_MAX),
         )
-        if self.lease.is_after_loss:
-            await self._request_reads()
         await self._effects.restore(outbox)
+        if self.lease.is_after_loss:
+            await self._note_loss()
         self._tasks = [asyncio.create_task(self._fire_timers())]
         self._has_taken_over = True
 
-    async def _request_reads(self) -> None:
-        """Let each live session read Twilio: Redis lacks something.
+    async def _note_loss(self) -> None:
+        """Let each live session note that Redis lacks something, and read Twilio.
 
-        A former owner's read may have died with it, so its request does not count.
+        Before it decides older entries: a call of a dial that it doesn't know would count as abandoned. A former owner's
+        read may have died with it, so its request does not count.
         """
         log.warning("session_reads_requested", partition=self.number, sessions=len(self.states))
         token = f"{WRITES_LOST}:{self.lease.holder}"
         events = [AccountSwept(session_id=name, token=token, finding=WRITES_LOST) for name in self.states]
-        self._read_requests.update(await self._core.partition_store.append(events))
+        entries = await self._core.partition_store.append(events)
+        self._read_requests.update(entry.entry_id for entry in entries)
         self._metrics.sweep_findings.labels(WRITES_LOST).inc(len(events))
+        for start in range(0, len(entries), BATCH_MAX):
+            found = [(entry, entry.event()) for entry in entries[start : start + BATCH_MAX]]
+            sessions = await self._cache.load(event.session_id for _, event in found)
+            # What a damaged session gets is read again, and becomes a dead letter.
+            await self._decide([one for one in found if one[1].session_id in sessions], sessions)
 
     async def _fire_timers(self) -> None:
         """Make due timers entries of the stream, while the lease is ours."""
@@ -184,18 +191,22 @@ class Partition:
         return entries if self.is_active else []
 
     async def _process(self, entries: Sequence[Entry]) -> None:
-        """Decide what may be decided now: together, or if that fails, one by one."""
-        events, sessions = await self._select(entries)
-        if events:  # else all are dead letters
-            self._is_deciding = True
-            try:
-                await self._decide_and_commit(events, sessions)
-            except (CommitConflictError, DecisionFailedError):
-                await self._decide_each(events)
-            finally:
-                self._is_deciding = False
+        """Decide what may be decided now."""
+        await self._decide(*await self._select(entries))
         if self._quarantine.is_one_by_one:
             self._quarantine.end_try()
+
+    async def _decide(self, events: Events, sessions: Mapping[str, Session]) -> None:
+        """Decide events together, or if that fails, one by one."""
+        if not events:  # all are dead letters
+            return
+        self._is_deciding = True
+        try:
+            await self._decide_and_commit(events, sessions)
+        except (CommitConflictError, DecisionFailedError):
+            await self._decide_each(events)
+        finally:
+            self._is_deciding = False
 
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.

@@ -127,7 +127,7 @@ class PartitionStore:
         answers = await run_each(self._client, [("HGET", self._keys.session(name), field) for name in names])
         return {name: (raw or b"").decode(errors="replace") for name, raw in zip(names, answers, strict=True)}
 
-    async def append(self, events: Sequence[Event]) -> list[str]:
+    async def append(self, events: Sequence[Event]) -> list[Entry]:
         """Append the worker's own events to their sessions' streams; see there."""
         return await append_events(self._client, self._keys, events)
 
@@ -226,20 +226,20 @@ DEAD_LETTERS_MAX = 10_000
 DEAD_LETTERED = "dead-lettered: "
 
 
-async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> list[str]:
+async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> list[Entry]:
     """Append a worker's own events to their sessions' streams, in order.
 
-    Return the entries' ids. After an error, any may be stored; those with a token or a sequence are safe to repeat.
+    Return the entries. After an error, any may be stored; those with a token or a sequence are safe to repeat.
     """
-    appends = [
-        ("XADD", keys.events(keys.partition_of(event.session_id)), "*", *_parts(event_codec.encode(event)))
-        for event in events
-    ]
-    entry_ids: list[str] = []
+    stored = [(keys.events(keys.partition_of(event.session_id)), event_codec.encode(event)) for event in events]
+    appends = [("XADD", stream, "*", *_parts(fields)) for stream, fields in stored]
+    answers: list[bytes] = []
     for start in range(0, len(appends), CHUNK):
-        answers = await run_or_raise(client, *appends[start : start + CHUNK])
-        entry_ids += [answer.decode() for answer in answers]
-    return entry_ids
+        answers += await run_or_raise(client, *appends[start : start + CHUNK])
+    return [
+        Entry(entry_id.decode(), {name.encode(): value.encode() for name, value in fields.items()})
+        for entry_id, (_, fields) in zip(answers, stored, strict=True)
+    ]
 
 
 def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
