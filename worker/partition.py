@@ -151,7 +151,7 @@ class Partition:
     async def _note_loss(self) -> None:
         """Let each live session note that Redis lacks something, and read Twilio.
 
-        Before it decides older entries: a call of a dial that it doesn't know would count as abandoned. A former owner's
+        It comes before older entries: a call of a dial that no session knows would count as abandoned. A former owner's
         read may have died with it, so its request does not count.
         """
         log.warning("session_reads_requested", partition=self.number, sessions=len(self.states))

@@ -91,10 +91,7 @@ class TwimlBuilder:
         return str(response)
 
     def ask_for_key(self, gate: Gate, confirm_for_s: int, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing to the dialed party, and ask for a key (DTMF).
-
-        After the briefing, all questions together last `confirm_for_s`.
-        """
+        """Play the briefing; ask for a key (DTMF), in all for `confirm_for_s`."""
         question = sentence_in(Phrase.PRESS_ONE, self._language)
         pauses_s = int(confirm_for_s - QUESTIONS * len(question) * _SAY_S_PER_CHARACTER)
         response = VoiceResponse()

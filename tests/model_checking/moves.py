@@ -7,7 +7,6 @@ from functools import partial
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.events import (
     TIMERS,
-    AccountSwept,
     CallProgressed,
     Command,
     ConferenceStarted,
@@ -18,7 +17,6 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
 from conferral.worker.executor.job import failed, unknown
-from conferral.worker.partition_parts.effects import WRITES_LOST
 from offhook.model.messages import (
     CallbackRequest,
     Input,
@@ -30,7 +28,7 @@ from offhook.model.messages import (
 )
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
-from tests.model_checking.configuration import CallbackInTransit, Copy, ModelInputs, Move, Place
+from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
 from tests.model_checking.decision import BrokenLawError, decided, head_taken, with_letters, without_idle
 from tests.model_checking.entry_points import Served
 from tests.model_checking.invariants import check, check_holds, noted
@@ -46,8 +44,8 @@ from tests.model_checking.jobs import (
     outcome_of,
     settled_before,
     stray,
-    taken_over,
 )
+from tests.model_checking.takeovers import copied, found_again, rolled_back
 from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg
 
 TIMER = {timer.timer: timer for timer in TIMERS}
@@ -61,8 +59,6 @@ _PHONES: dict[str, Callable[[str], Input]] = {
 SLOW_MS = 5_000
 #: What may go wrong, each against the same count of faults.
 FAULTS = ("lose", "double", "unknown", "late", "expire", "crash", "slow", "rollback")
-#: How many changes of the session a rollback may lose (count).
-LOST_MAX = 4
 
 
 #: The forms that an error in the product, or in this model, may take.
@@ -428,67 +424,24 @@ class Moves:
     def _crashed(self, place: Place, marked: Job | None = None) -> Place:
         """The worker dies. Its successor finds the outbox when the lease has run out."""
         return _spent(place)._replace(
-            line=self._found(place.line, marked),
-            asides=tuple(sorted(self._found(place.asides, marked))),
+            line=found_again(self.system, place.line, marked),
+            asides=tuple(sorted(found_again(self.system, place.asides, marked))),
             down_until_ms=NOW_MS + TAKE_OVER_MS,
         )
-
-    def _found(
-        self, numbers: tuple[int, ...], marked: Job | None = None, *, is_after_loss: bool = False
-    ) -> tuple[int, ...]:
-        """Orders as the next owner finds them in the outbox; where marks may be lost, each counts as marked."""
-        orders = [self.system.orders[number] for number in numbers]
-        kept = [
-            taken_over(one, was_marked=one is marked, is_after_loss=is_after_loss)
-            for one in orders
-            if not one.is_dropped
-        ]
-        return tuple([self.system.orders.number_of(one) for one in kept])
 
     # ---- the rollback of Redis ---------------------------------------------------------------------------------------
 
     def _rollbacks(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
         """Redis is rolled back: first comes the moment from which on everything is lost, then the rollback."""
         if place.copy is not None:
-            yield Move("rollback"), lambda: self._rolled_back(place)
+            yield Move("rollback"), lambda: rolled_back(self.system, place)
         elif self._may_be_rolled_back(place):
-            yield Move("copy"), lambda: self._copied(place)
+            yield Move("copy"), lambda: copied(_spent(place))
 
     def _may_be_rolled_back(self, place: Place) -> bool:
         """Whether what follows may be lost; a session that is lost as a whole is the sweep's to find."""
         is_known = self.system.sessions.known[place.session].version > 0
         return place.left.faults > 0 and "rollback" in self._faults and not place.down_until_ms and is_known
-
-    def _copied(self, place: Place) -> Place:
-        copy = Copy(
-            place.session, place.line, place.asides, place.stream, place.taken, place.gates, place.reported, LOST_MAX
-        )
-        return _spent(place)._replace(copy=copy)
-
-    def _rolled_back(self, place: Place) -> Place:
-        """Another worker holds the partition with what Redis still has; the check of the session comes soon."""
-        system, copy = self.system, place.copy
-        assert copy is not None
-        session = system.sessions.rolled_back(copy.session, place.session)
-        system.idle.follows(place.session, session)
-        check = AccountSwept(session_id=system.session_id, finding=WRITES_LOST)
-        ahead = len(copy.stream)
-        checks = CallbackInTransit(system.events.number_of(check), ahead)
-        letters = (*(letter._replace(ahead=ahead) for letter in place.letters), checks)
-        return place._replace(
-            session=session,
-            line=self._found(copy.line, is_after_loss=True),
-            asides=tuple(sorted(self._found(copy.asides, is_after_loss=True))),
-            stream=copy.stream,
-            taken=copy.taken,
-            gates=copy.gates,
-            reported=copy.reported,
-            letters=tuple(sorted(letters)),
-            down_until_ms=NOW_MS + TAKE_OVER_MS,
-            copy=None,
-            was_rolled_back=True,
-            old_entries=len(copy.stream),
-        )
 
     # ---- callbacks ---------------------------------------------------------------------------------------------------
 

@@ -252,7 +252,7 @@ def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_complet
 
 
 def test_transfer_that_is_published_after_a_loss_dials():
-    """No fact says which address the agent has, so only the time tells that the command did not lead there."""
+    """No fact says which address the agent has, so only the time shows that the command did not lead there."""
     story = shows(guests_rolled_back(), "customer", "target", target="in-progress").later(1_000)
     story.command(Transfer, "transfer-1", to=CAROL, mode="warm", occurred_at_ms=story.now_ms)
     story.expect("transferring", "unflag agent")

@@ -17,7 +17,7 @@ MIN_REPLICAS, MAX_LAG_S = 1, 2
 DOWN_AFTER_MS = 1_000
 #: How long a Sentinel waits for a failover that it has begun, milliseconds; twice as long, until it begins another.
 FAILOVER_TIMEOUT_MS = 3_000
-#: Addresses of loopback for replicas that a network tells apart.
+#: Addresses of loopback for replicas that a network distinguishes.
 OWN_HOSTS = ["127.0.0.31", "127.0.0.32"]
 
 

@@ -68,7 +68,7 @@ class Followed(FollowedSession):
 
 
 class Reader:
-    """A stream's other end: it gets each change, or is dropped if it is too slow.
+    """A stream's other end: gets each change, or is dropped if too slow.
 
     `owner` is whose streams are counted together; `must_end`, whether the client has left, or lost its token.
     """

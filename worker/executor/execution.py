@@ -133,6 +133,8 @@ class Execution:
         #: How long a dial waited for its permit, milliseconds.
         self.dial_wait_ms = 0
         self.context = context
+        #: Whether it must not be repeated once it may have been sent.
+        self._is_at_most_once = isinstance(job.effect, AT_MOST_ONCE)
         self._policy = HANG_UP_RETRY if job.effect.is_ending else context.retries[type(job.effect)]
         #: Monotonic seconds; set once it runs.
         self._deadline_s = math.inf
@@ -305,11 +307,6 @@ class Execution:
         if not await self.context.held.wait_to_send(self.job.partition):
             raise LeaseLostError
         self._lease_wait_s += self.context.core.clock.monotonic_s() - asked_at_s
-
-    @property
-    def _is_at_most_once(self) -> bool:
-        """Whether it must not be repeated once it may have been sent."""
-        return isinstance(self.job.effect, AT_MOST_ONCE)
 
     @property
     def must_not_be_sent(self) -> bool:
