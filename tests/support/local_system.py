@@ -396,10 +396,8 @@ class LocalSystem:
         lines = [repr(call) for call in self.sandbox.live_calls()]
         lines.append(f"commands: {await self.client.xlen(self.keys.commands)}")
         for partition in range(self.keys.partitions):
-            events = await self.client.xlen(self.keys.events(partition))
             effects = await self.client.hkeys(self.keys.outbox(partition))
-            timers = await self.client.zrange(self.keys.timers(partition), 0, -1)
-            lines.append(f"partition {partition}: {events} events, effects {effects}, timers {timers}")
+            lines.append(f"{await self.client.xlen(self.keys.events(partition))} events, effects {effects}")
             live = await self.client.smembers(self.keys.live(partition))
             ended = await self.client.zrange(self.keys.ended(partition), 0, -1)
             for name in sorted({*live, *ended}):
