@@ -100,16 +100,16 @@ class TwilioQueries:
             inside = await gather(*(participants_in(self._client, conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
-    async def find_possible_calls(self, effect: Dial, since_ms: int) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         """Return SIDs of calls that a dial may have placed, newest first.
 
-        Ended ones; and live ones of the gate, or if the conference is known by name only: lists may lack one that has
-        not started. The dial was sent after a time of Twilio, Unix milliseconds.
+        Ended ones; and live ones if the conference is known by name only: lists may lack one that has not started. The
+        dial was sent after a time of Twilio, Unix milliseconds.
         """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect, since_ms)
         # Twilio's call list has no labels, so another app may have placed them.
-        by_name = not (isinstance(effect, CreateParticipant) and is_conference_sid(effect.conference))
+        by_name = not is_conference_sid(effect.conference)
         return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
 
     async def find_recording(self, effect: StartRecording) -> str:

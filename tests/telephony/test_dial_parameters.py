@@ -250,19 +250,8 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
     calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
 
     dial = replace(PARTICIPANT, conference=conference)
-    assert await calls.find_possible_calls(dial, EIGHT_O_CLOCK_MS, None) == found
+    assert await calls.find_possible_calls(dial, EIGHT_O_CLOCK_MS) == found
     assert http.requests == [("GET Calls", {"To": TARGET, "From": NUMBER, "PageSize": 50})]
-    assert await calls.find_possible_calls(dial, EIGHT_O_CLOCK_MS, EIGHT_O_CLOCK_MS - 60_000) == ()
-
-
-async def test_live_calls_that_may_belong_to_a_gated_dial_are_listed() -> None:
-    calls, _ = calls_with({"GET Calls": page("calls", placed("CA1"), placed("CA2") | {"status": "busy"})}, SETUP)
-    assert await calls.find_possible_calls(CALL, EIGHT_O_CLOCK_MS, None) == ("CA1", "CA2")
-
-
-async def test_when_a_call_was_created_is_read() -> None:
-    calls, _ = calls_with({"GET Calls/CA1": placed("CA1")}, SETUP)
-    assert await calls.created_at_ms("CA1") == EIGHT_O_CLOCK_MS
 
 
 # ---- participants and sentences ----------------------------------------------------------------------------------
