@@ -21,7 +21,7 @@ from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
-from conferral.telephony.twiml import QUESTIONS, RETRY_AFTER_S
+from conferral.telephony.twiml import QUESTIONS
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -289,7 +289,7 @@ class GateRoutes(Routes):
         )
 
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
-        return "waited", self._documents.retry(gate.next_request(pressed), RETRY_AFTER_S)
+        return "waited", self._documents.retry(gate.next_request(pressed))
 
 
 def _dialed_party(gate: Gate, view: Session | None) -> Party:

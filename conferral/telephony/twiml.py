@@ -107,9 +107,9 @@ class TwimlBuilder:
         self._say(gather, question)
         return str(response)
 
-    def retry(self, next_request: DialAction | Gate, pause_s: int = RETRY_AFTER_S) -> str:
+    def retry(self, next_request: DialAction | Gate) -> str:
         """Pause, then request the same document again."""
-        return _pause_then_request(self._urls.of(next_request), pause_s)
+        return _pause_then_request(self._urls.of(next_request))
 
     def retry_voice_url(self, path: str, request_number: int, query: str = "") -> str:
         """Pause, then request a voice URL again."""
@@ -378,9 +378,9 @@ def _add_callee(dial: Dial, address: Address, callback_url: str, *, gate_url: st
             noun.parameter(name=name, value=value)
 
 
-def _pause_then_request(url: str, pause_s: int = RETRY_AFTER_S) -> str:
+def _pause_then_request(url: str) -> str:
     response = VoiceResponse()
-    response.pause(length=pause_s)
+    response.pause(length=RETRY_AFTER_S)
     response.redirect(url, method="POST")
     return str(response)
 
