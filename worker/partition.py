@@ -162,9 +162,7 @@ class Partition:
         self._metrics.sweep_findings.labels(WRITES_LOST).inc(len(events))
         for start in range(0, len(entries), BATCH_MAX):
             found = [(entry, entry.event()) for entry in entries[start : start + BATCH_MAX]]
-            sessions = await self._cache.load(event.session_id for _, event in found)
-            # What a damaged session gets is read again, and becomes a dead letter.
-            await self._decide([one for one in found if one[1].session_id in sessions], sessions)
+            await self._decide(*await self._load(found))
 
     async def _fire_timers(self) -> None:
         """Make due timers entries of the stream, while the lease is ours."""
@@ -211,8 +209,8 @@ class Partition:
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.
 
-        Left out are, in this order: what has killed workers, what can't be read, and what is another partition's, as
-        dead letters; and what a damaged session gets, as dead letters.
+        The others become dead letters, in this order: what has killed workers, what can't be read, what is another
+        partition's, and what a session gets that can't be read.
         """
         events: Events = []
         if self._quarantine.is_one_by_one and not await self._quarantine.begin_try(entries[0].entry_id):
@@ -229,10 +227,14 @@ class Partition:
                 events.append((entry, event))
             else:  # another program wrote it; only the session's own partition has its events in order
                 await self._dead_letter([entry], "its session belongs to another partition")
+        return await self._load(events)
+
+    async def _load(self, events: Events) -> tuple[Events, dict[str, Session]]:
+        """Return events with their sessions; dead-letter those of a damaged one."""
         sessions = await self._cache.load(event.session_id for _, event in events)
         if damaged := [entry for entry, event in events if event.session_id not in sessions]:
             await self._dead_letter(damaged, "the session's stored state is damaged")
-        return [(entry, event) for entry, event in events if event.session_id in sessions], sessions
+        return [one for one in events if one[1].session_id in sessions], sessions
 
     # ---- decide, commit, start effects -------------------------------------------------------------------------------
 
@@ -285,8 +287,10 @@ class Partition:
         """Decide events alone; dead-letter those that fail again."""
         self._cache.forget(event.session_id for _, event in events)
         for entry, event in events:
+            found, sessions = await self._load([(entry, event)])
             try:
-                await self._decide_and_commit([(entry, event)], await self._cache.load([event.session_id]))
+                if found:
+                    await self._decide_and_commit(found, sessions)
                 continue
             except CommitConflictError:
                 reason = "the session can't be committed"
