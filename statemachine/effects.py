@@ -79,8 +79,6 @@ class Dial(Effect, frozen=True, kw_only=True):
     caller_id: Hidden[str] = ""
     #: Allows showing the inbound caller's number, which it contains.
     call_token: Hidden[str] = ""
-    #: A party is waiting for this dial, which takes precedence in the rate limiter.
-    is_urgent: bool = True
     #: Twilio signed the address for a party that called in, so it is dialed as it is.
     is_signed_address: bool = False
     #: Custom parameters of a client, SIP headers without their `X-`: `name=value&…`, URL-encoded.

@@ -22,7 +22,7 @@ from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
 from conferral.storage.connection import client as redis_client
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.connection.url import Topology
-from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
+from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -47,7 +47,6 @@ from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.request_limiter import AcquirePermit
 from conferral.worker.held_partitions import LIFETIME_MAX_S, HeldPartitions
 from conferral.worker.ownership import Ownership
 from conferral.worker.partition import Partition
@@ -211,14 +210,7 @@ class WorkerParts:
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
         )
-        acquire_permit: AcquirePermit | None = None
-        if per_second := self._settings.calls_per_second:
-
-            async def acquire_permit(urgent: bool) -> float:
-                name = f"{core.name}:{'urgent' if urgent else 'patient'}"
-                return await acquire_dial_permit(core.client, core.keys, name, per_second, urgent=urgent)
-
-        return Executor(context, acquire_permit)
+        return Executor(context)
 
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:

@@ -235,13 +235,6 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         ge=0,
         le=1_000_000,
     )
-    calls_per_second: float = setting(
-        "CONFERRAL_CALLS_PER_SECOND",
-        "dials by REST per second across all workers, waiting callers first; 0 leaves the pace to Twilio's queue",
-        0,
-        ge=0,
-        allow_inf_nan=False,
-    )
     confirm: Literal["asked", "phones"] = setting(
         "CONFERRAL_CONFIRM",
         "`asked`: only where a command says `confirm`; `phones`: every phone number dialed by REST must press 1",

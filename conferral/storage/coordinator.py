@@ -25,8 +25,6 @@ DEAD_LISTED_MS = 30_000
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
 TASKS = (ROUTER, SWEEP, OUTCOMES)
-#: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
-PERMIT_RETRY_MAX_S = 1.0
 
 
 class Wants(Enum):
@@ -230,13 +228,3 @@ async def confirm_partition(
 
 def _lease_keys(keys: Keys, partition: int) -> list[str]:
     return [keys.lease(partition), keys.events(partition)]
-
-
-async def acquire_dial_permit(client: Client, keys: Keys, name: str, per_second: float, *, urgent: bool) -> float:
-    """Request a permit to place a call, from the rate limit of all workers.
-
-    Return 0.0 if granted, else the seconds to wait before asking again. Urgent dials go first: callers wait.
-    """
-    arguments: list[scripts.Argument] = [name, per_second, int(urgent), round(PERMIT_RETRY_MAX_S * 1000)]
-    is_granted, wait_ms = await scripts.acquire_dial_permit(client, [keys.dial_rate], arguments)
-    return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000

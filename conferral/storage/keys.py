@@ -70,7 +70,6 @@ class Keys:
         "String: the newest session of a call. Expires with the session, or after a week if later.",
     )
     identity = NamedKey("identity", "Sorted set: a browser identity's calls in the last minute, by digest.")
-    dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
     dials = PrefixKey("dials", "Sorted set: dials by REST of the last minute, also reserved ones, by time in ms.")
     call_dials = NamedKey("dials", "Sorted set: those of one call's sessions. Expires a day after the last one.")
     commands = PrefixKey("commands", "Stream to which commands are published.")

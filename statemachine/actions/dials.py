@@ -176,10 +176,6 @@ def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
         "party": party.name, "to": party.address,
         "timeout_s": party.options.timeout_s, "caller_id": party.options.caller_id, "params": party.options.params,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
-        # A caller waits for it.
-        "is_urgent": party.is_target or party.name == CUSTOMER or (
-            party.name == AGENT and bool(draft.session.customer.call_sid)
-        ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
         "reservation": reservation,
     }  # fmt: skip

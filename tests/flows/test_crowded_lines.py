@@ -16,27 +16,22 @@ pytestmark = pytest.mark.redis
 STRAY = "CA" + "9" * 32
 
 
-@pytest.mark.system(CONFERRAL_CALLS_PER_SECOND=0.01)
-async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(system) -> None:
-    """The turn would come in a minute; no one is dialed then either."""
+async def test_cancelled_consult_whose_dial_waits_for_a_retry_gives_the_customer_back_at_once(system) -> None:
+    """Twilio would take the dial in half a minute; no one is dialed then either."""
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=429, retry_after_s=30)
     talk = await talking(system, conferenced=True)
-    seconds, _ = await system.client.time()
-    next_turn = str((seconds + 60) * 1_000_000)
-    await system.client.hset(system.keys.dial_rate, "next", next_turn)
     await system.begins("transfer", talk.session, to=TARGET, mode="consult")
-    outbox = system.keys.outbox(system.keys.partition_of(talk.session))
 
     async def dial_waits() -> bool:
-        return any(b"create_participant" in effect for effect in await system.client.hvals(outbox))
+        return bool(system.sandbox.request_log.requests("POST", "/Participants.json"))
 
-    await system.eventually(dial_waits, "the dial waits for its turn")
+    await system.eventually(dial_waits, "the dial waits for its retry")
     began_s = time.monotonic()
     await system.begins("cancel", talk.session)
 
     await goes_on_and_ends(system, talk.customer, talk.agent)
     assert time.monotonic() - began_s < 5
     assert system.dials_to(TARGET) == 0
-    assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
 
 
 @pytest.mark.system(behavior=Behavior(early_media_counts_as_join=True))

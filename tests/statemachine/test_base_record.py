@@ -78,7 +78,7 @@ UNUSUAL = {
     "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound",
     "Recording.wanted": "in-progress",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
-    "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
+    "RedirectCall.attempt": 1, "CallReceived.mode": "bridge", "Call.mode": "bridge",
     "CallReceived.direction": "inbound",
     "ParticipantJoined.start_on_enter": True, "ParticipantSeen.start_on_enter": True,
 }  # fmt: skip

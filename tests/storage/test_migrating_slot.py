@@ -70,10 +70,6 @@ BATCH = {
 
 #: For each script one run that writes, and those that empty a key.
 CASES = [
-    Case("acquire_dial_permit", [KEYS.dial_rate], ["one", 1, 0, 1_000], [("HSET", KEYS.dial_rate, "next", 5)]),
-    Case("acquire_dial_permit", [KEYS.dial_rate], ["one", 1, 0, 1_000],
-         [("HSET", KEYS.dial_rate, "one", f"1 5 {LATER_MS}")]),
-    Case("acquire_dial_permit", [KEYS.dial_rate], ["one", 1, 0, 1_000], [("HSET", KEYS.dial_rate, "two", "1 5 6")]),
     Case("answer_tick", OWNERS, tick(1), [("HSET", KEYS.owners, "0", OWNER, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(1, dead="two=7"), [("HSET", KEYS.owners, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(8, wants="leave"), [("HSET", KEYS.owners, "worker:one", OTHER), LISTED]),

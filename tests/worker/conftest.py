@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer
-from tests.worker.executor_harness import ExecutorHarness, Paced
+from tests.worker.executor_harness import ExecutorHarness
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -25,11 +25,3 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     system = ExecutorHarness()
     yield system
     assert system.executor.executions == []
-
-
-@pytest.fixture
-async def paced() -> AsyncIterator[Paced]:
-    """An executor whose dials wait for their turn, with nothing left to do at the end of the test."""
-    paced = Paced()
-    yield paced
-    assert paced.executor.executions == []

@@ -16,7 +16,6 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
-    StoreUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
@@ -83,10 +82,8 @@ CUSTOMER: dict[str, Any] = {"party": "customer", "call_sid": "CA1"}
 redirect = maker(RedirectCall, party="agent", call_sid="CA2", conference="S1", label="agent-1")
 hang_up = maker(HangUpCall, party="agent", call_sid="CA2")
 read = maker(ReadCalls, parent_call_sid="CA1", read_version=3)
-straight = maker(
-    CreateParticipant, **TARGET, timeout_s=30, conference="CF1", label="target-2", early_media=False, is_urgent=True
-)
-gated = maker(CreateCall, **TARGET, timeout_s=30, is_urgent=True)
+straight = maker(CreateParticipant, **TARGET, timeout_s=30, conference="CF1", label="target-2", early_media=False)
+gated = maker(CreateCall, **TARGET, timeout_s=30)
 find = maker(FindCall, **TARGET, dial_id="d", since_ms=START_MS)
 update = maker(UpdateParticipant, **CUSTOMER, conference_sid="CF1", update="hold")
 say = maker(SayAndHangUp, **CUSTOMER)
@@ -291,7 +288,7 @@ def in_flight(executor: Executor) -> int:
 
 
 def waiting(executor: Executor) -> int:
-    """Jobs behind another one of their session, and dials without a permit (count)."""
+    """Jobs behind another one of their session (count)."""
     return len(executor.executions) - in_flight(executor)
 
 
@@ -316,7 +313,6 @@ class ExecutorHarness:
         self.owned_count = 1
         for name in more.keys() & {"wait_to_send", "may_send"}:
             setattr(self, name, more.pop(name))
-        acquire_permit = more.pop("acquire_permit", None)
         clock, store_clock = more.pop("clock", self.time), more.pop("store_clock", self.time)
         context = ExecutionContext(
             **{
@@ -330,7 +326,7 @@ class ExecutorHarness:
             }
             | more
         )
-        self.executor = Executor(context, acquire_permit)
+        self.executor = Executor(context)
         #: Jobs that the executor was given (count).
         self.submitted = 0
         self._submit_job, self.executor.submit = self.executor.submit, self._count_job  # type: ignore[method-assign]
@@ -406,41 +402,6 @@ class ExecutorHarness:
         """Jobs left without an outcome (count)."""
         left = in_flight(self.executor) + waiting(self.executor)
         return self.submitted + self.records.follow_ups - len(self.outcomes) - left
-
-
-class Paced(ExecutorHarness):
-    """Grants a configured number of permits to dial; time stands still until the next tick."""
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(acquire_permit=self.ask, **more)
-        self.time.gate = asyncio.Event()
-        self.permits = 0
-        #: Whether a caller waited, each time that a permit was asked for.
-        self.permits_asked: list[bool] = []
-        #: How often Redis is away from now on.
-        self.broken = 0
-
-    async def ask(self, urgent: bool) -> float:
-        self.permits_asked.append(urgent)
-        if self.broken:
-            self.broken -= 1
-            raise StoreUnreachableError("Redis can't be reached")
-        if not self.permits:
-            return 0.5
-        self.permits -= 1
-        return 0.0
-
-    async def give(self, count: int = 1) -> None:
-        """Permits are there at the next tick."""
-        self.permits = count
-        await self.tick()
-
-    async def tick(self) -> None:
-        await self.settle()
-        before, self.time.gate = self.time.gate, asyncio.Event()
-        assert before is not None
-        before.set()
-        await self.settle()
 
 
 def same_retries(deadline_s: float, request_timeout_s: float) -> dict[type[Effect], RetryPolicy]:

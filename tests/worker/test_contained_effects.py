@@ -216,20 +216,6 @@ async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: typ
     assert system.records.tried["x"] == (1, ("unexpected OverflowError",))
 
 
-async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
-    async def turn(_urgent: bool) -> float:
-        raise KeyError("turn")
-
-    system = ExecutorHarness(acquire_permit=turn)
-    with capture_logs():
-        system.submit(gated("x"))
-        await system.settle()
-    (outcome,) = system.outcomes
-    assert isinstance(outcome, EffectFailed)
-    assert outcome.reason == "unexpected KeyError"
-    assert system.calls.asked == []
-
-
 async def test_outcome_that_can_never_be_written_stays_in_the_outbox_and_stops_no_one_else() -> None:
     system = ExecutorHarness()
     finish = system.records.finish

@@ -24,7 +24,6 @@ from tests.worker.executor_harness import (
     UNWANTED,
     ExecutorHarness,
     FakeCalls,
-    Paced,
     both_ways,
     find,
     gated,
@@ -175,24 +174,6 @@ async def test_unwanted_dial_fails_at_once_although_no_request_may_leave(
 
 @both_ways
 @unwanted
-async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, dial: Dial, changed: Session) -> None:
-    paced.submit(dial)
-    paced.submit(straight("other", "S2"))
-    await paced.settle()
-
-    review(paced, changed, session("S2", "other"))
-    await paced.settle()
-
-    assert waiting(paced.executor) == 1
-    assert (paced.calls.asked, paced.finished) == ([], ["d"])
-    assert isinstance(paced.outcomes[0], EffectFailed)
-    assert paced.dropped == 0
-    await paced.give()
-    assert paced.calls.asked == ["other"]
-
-
-@both_ways
-@unwanted
 async def test_unwanted_dial_fails_before_its_queue_has_moved(
     system: ExecutorHarness, dial: Dial, changed: Session
 ) -> None:
@@ -211,15 +192,19 @@ async def test_unwanted_dial_fails_before_its_queue_has_moved(
     assert system.calls.asked == ["u", "v"]
 
 
-async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
+async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(system: ExecutorHarness) -> None:
+    answer = system.hold_answer("u")
+    system.submit(update("u"))
+    system.submit(straight("d"))
+    await system.settle()
 
-    review(paced, LEAVING)
-    paced.executor.cancel_session("S1")
-    await paced.settle()
+    review(system, LEAVING)
+    system.executor.cancel_session("S1")
+    await system.settle()
+    answer.set()
+    await system.settle()
 
-    assert (paced.calls.asked, paced.finished, paced.dropped) == ([], [], 1)
+    assert (system.calls.asked, system.finished, system.dropped) == (["u"], ["u"], 1)
 
 
 # ---- Redis keeps someone waiting ------------------------------------------------------------------------------------

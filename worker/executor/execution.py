@@ -107,8 +107,6 @@ class ExecutionContext:
 class ExecutionState(Enum):
     """Progress of an execution: whether its job can still be dropped."""
 
-    #: A dial waits for its permit: nothing of its session waits behind it.
-    PACED = "paced"
     #: Another change of its session comes first.
     QUEUED = "queued"
     #: No request in flight.
@@ -130,8 +128,6 @@ class Execution:
         self.is_cancelled = is_cancelled
         #: Unexpected error that ends the execution; empty without one.
         self.internal_error = ""
-        #: How long a dial waited for its permit, milliseconds.
-        self.dial_wait_ms = 0
         self.context = context
         #: Whether it must not be repeated once it may have been sent.
         self._is_at_most_once = isinstance(job.effect, AT_MOST_ONCE)
@@ -158,7 +154,7 @@ class Execution:
     @property
     def has_begun(self) -> bool:
         """Whether it has had its turn."""
-        return self.state not in (ExecutionState.PACED, ExecutionState.QUEUED)
+        return self.state is not ExecutionState.QUEUED
 
     @property
     def is_unsent(self) -> bool:
@@ -417,8 +413,7 @@ class Execution:
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # another session dialed the same address
-        # The wait for a permit counts as queue time, like Twilio's own queue.
-        return succeeded(effect, call_sid, queue_ms + self.dial_wait_ms)
+        return succeeded(effect, call_sid, queue_ms)
 
 
 async def _verify(job: Job, context: ExecutionContext, *, sent_at_ms: int | None, elapsed_s: float) -> Verification:

@@ -16,10 +16,9 @@ from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
-from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
+from conferral.worker.executor.execution import Execution, ExecutionContext
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
 from conferral.worker.executor.outbox import DialStatus
-from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
 
 log = structlog.get_logger()
 
@@ -36,15 +35,13 @@ class Executor:
     loses nothing. `limiter` must observe every answer from Twilio.
     """
 
-    def __init__(self, context: ExecutionContext, acquire_permit: AcquirePermit | None = None) -> None:
-        """Create it; without `acquire_permit`, Twilio's queue sets the pace."""
+    def __init__(self, context: ExecutionContext) -> None:
         self.context = context
         self.limiter = context.limiter
         #: By session, oldest first, with their tasks: the event loop holds only weak references to these.
         self._tasks: dict[str, dict[Execution, asyncio.Task[None]]] = {}
         #: By session: held by the change that runs. A lock serves those that wait in order.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._pace = None if acquire_permit is None else DialPace(acquire_permit, context.sleep)
         self._stopped = False
 
     @property
@@ -54,8 +51,8 @@ class Executor:
 
     @property
     def busy_partitions(self) -> set[int]:
-        """Partitions with jobs, except for dials that wait for permits."""
-        return {one.job.partition for one in self.executions if one.state is not ExecutionState.PACED}
+        """Partitions with jobs."""
+        return {one.job.partition for one in self.executions}
 
     def submit(self, job: Job) -> None:
         """Start or queue a job; once `drain` runs, leave it to the next owner."""
@@ -104,8 +101,6 @@ class Executor:
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
-        for session_id in [*self._tasks]:
-            self._cancel(session_id, lambda one: one.state is ExecutionState.PACED)
         await self.drain_partition(None, timeout_s)
         self.limiter.close()
 
@@ -139,9 +134,7 @@ class Executor:
 
     def _start(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
         job, loop = execution.job, asyncio.get_running_loop()
-        is_paced = isinstance(job.effect, Dial) and not execution.must_not_be_sent and not execution.is_cancelled
-        pace = self._pace if is_paced else None
-        task = loop.create_task(self._execute(execution, pace, turn), name=f"effect-{job.effect.effect_id}")
+        task = loop.create_task(self._execute(execution, turn), name=f"effect-{job.effect.effect_id}")
         self._tasks.setdefault(job.effect.session_id, {})[execution] = task
         task.add_done_callback(lambda _: self._on_done(execution))
 
@@ -154,20 +147,13 @@ class Executor:
             context = {"message": "carrying out an effect failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
-    async def _execute(
-        self, execution: Execution, pace: DialPace | None, turn: AbstractAsyncContextManager[object]
-    ) -> None:
+    async def _execute(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
         """Run a job, and record its outcome; that of an unexpected error, too."""
-        effect, clock = execution.job.effect, execution.context.core.clock
+        effect = execution.job.effect
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
         with suppress(*_LEFT), tracing.span(f"perform {effect.kind}", about, parent=parent):
             with _contained(execution) as boundary:
-                if pace is not None:  # outside the session's queue
-                    execution.state, since_s = ExecutionState.PACED, clock.monotonic_s()
-                    await pace.wait(urgent=isinstance(effect, Dial) and effect.is_urgent)
-                    execution.state = ExecutionState.QUEUED
-                    execution.dial_wait_ms = round((clock.monotonic_s() - since_s) * 1000)
                 async with turn:
                     await self._record(execution, await execution.run())
             if boundary.unexpected is not None:

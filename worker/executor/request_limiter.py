@@ -1,17 +1,16 @@
-"""Limits of requests: how many a worker may have in flight; pace of dials.
+"""Limits of requests: how many a worker may have in flight.
 
 All workers share one budget, by the partitions that each owns. A 429 takes 15% of a worker's share; each round of
 successes adds a little (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio is
 unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have a
-slot of their own, and keep retrying. Changes go before reads, and reads that someone waits for before the others. If
-there is a pace of dials (CPS), all workers share its permits.
+slot of their own, and keep retrying. Changes go before reads, and reads that someone waits for before the others.
 """
 
 import asyncio
 import math
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum, StrEnum
 from functools import partial
@@ -19,12 +18,8 @@ from functools import partial
 import structlog
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.error_boundary import retry_unreachable
-from conferral.runtime.errors import StoreError
-from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.core import REDIS_PAUSE_S
 
 log = structlog.get_logger()
 
@@ -44,8 +39,6 @@ KEPT_AFTER_429 = 0.85
 ADDED_PER_ROUND = 1 / 16
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
-#: Asks for a dial permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
-AcquirePermit = Callable[[bool], Awaitable[float]]
 
 
 class Priority(IntEnum):
@@ -264,23 +257,3 @@ class RequestLimiter:
             log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
         self._reason = reason
         self._paused_until_s = self._clock.monotonic_s() + pause_s
-
-
-class DialPace:
-    """Paces dials: each waits for a permit, first those that a caller awaits.
-
-    Redis decides whose turn it is. Of each kind, one dial of this worker asks; the others wait in order.
-    """
-
-    def __init__(self, acquire_permit: AcquirePermit, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._acquire_permit = acquire_permit
-        self._sleep = sleep
-        self._turns = {is_urgent: asyncio.Lock() for is_urgent in (True, False)}
-
-    async def wait(self, *, urgent: bool) -> None:
-        """Wait for a permit."""
-        ask = partial(self._acquire_permit, urgent)
-        log_error = partial(log_unreachable, task="dial_rate")
-        async with self._turns[urgent]:
-            while wait_s := await retry_unreachable(ask, REDIS_PAUSE_S, errors=StoreError, on_error=log_error):
-                await self._sleep(wait_s)
