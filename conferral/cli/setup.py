@@ -11,7 +11,7 @@ from conferral.cli.options import AsJson, Yes, require_number
 from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
-    from conferral.account_setup import Plan
+    from conferral.cli.account_setup import Plan
 
 
 def _check_numbers(given: list[str] | None) -> list[str] | None:
@@ -51,7 +51,7 @@ def setup(
     settings = load_settings()
     import asyncio
 
-    from conferral.account_setup import apply, make_plan, opened  # slow, so a wrong setting is shown first
+    from conferral.cli.account_setup import apply, make_plan, opened  # slow, so a wrong setting is shown first
     from conferral.runtime import log
     from conferral.telephony.directory import load_directory
 
