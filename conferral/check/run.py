@@ -12,10 +12,10 @@ from conferral.check.failover import check_failover
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
-from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.configured import find_primary, redis_address
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
 

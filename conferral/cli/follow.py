@@ -14,13 +14,14 @@ from conferral.operations import catalog
 from conferral.operations.change_feed import POLL_INTERVAL_S, ChangeFeed
 from conferral.operations.session_search import find_session
 from conferral.operations.timeline import build_timeline
-from conferral.redis_connection import open_redis, redis_address
+from conferral.redis_connection import open_redis
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.connection.configured import redis_address
 
 BACK_OFF_MAX_S = 5.0
 

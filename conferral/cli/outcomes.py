@@ -52,9 +52,9 @@ async def _list(
     """Print the outcomes since `start`; with `follow`, then new ones."""
     from conferral.cli.follow import poll_until_stopped
     from conferral.outcomes.outcome import OutcomeRecord, outcome_data
-    from conferral.redis_connection import redis_address
     from conferral.runtime.settings import StoreSettings, load
     from conferral.storage.connection.client import CHUNK
+    from conferral.storage.connection.configured import redis_address
     from conferral.storage.queries.session_reader import last_id_before
 
     after = last_id_before(round(start.timestamp() * 1000))

@@ -16,7 +16,6 @@ from conferral.operations.errors import CommandFailed, CommandPending, CommandRe
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_search import all_sessions
 from conferral.outcomes.outcome import OutcomeRecord
-from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
@@ -28,6 +27,7 @@ from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client
+from conferral.storage.connection.configured import find_primary, redis_address
 from conferral.storage.queries.session_reader import SessionReader
 
 

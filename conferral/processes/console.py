@@ -20,13 +20,13 @@ from conferral.processes.common import (
     require_free_port,
     warn_of_weak_token,
 )
-from conferral.redis_connection import find_primary
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
 from conferral.storage.connection.client import make_client
+from conferral.storage.connection.configured import find_primary
 from conferral.telephony.directory import read_destinations
 from conferral.telephony.token_file import TokenFile
 

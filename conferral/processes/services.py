@@ -6,7 +6,6 @@ from functools import partial
 from importlib.metadata import version
 
 from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
-from conferral.redis_connection import find_primary
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts
@@ -20,6 +19,7 @@ from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.configured import find_primary
 from conferral.storage.keys import Keys
 from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from conferral.redis_connection import find_primary
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.connection.client import make_client
+from conferral.storage.connection.configured import find_primary
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.connection.url import RedisUrl
 from tests.support.each import each
