@@ -13,15 +13,17 @@ from typing import Annotated
 import typer
 
 from conferral import output
+from conferral.canary.cli import canary
+from conferral.check.cli import check
 from conferral.cli import commands, dead, outcomes
-from conferral.cli.canary import canary
-from conferral.cli.maintenance import api_token, check, forget, upgrade
+from conferral.cli.maintenance import api_token, forget, upgrade
 from conferral.cli.options import App
-from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.report import report
 from conferral.cli.sessions import explain, replay, sessions, show
 from conferral.cli.setup import setup
+from conferral.demo.cli import demo
 from conferral.operations.errors import CommandNotDoneError
+from conferral.processes.cli import console, sandbox, webhooks, worker
 from conferral.runtime import tracing
 from conferral.runtime.errors import ConferralError, SettingsError
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -10,6 +11,7 @@ from conferral.runtime.limits import NUMBER
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 
 if TYPE_CHECKING:
+    from conferral.runtime.settings import ServiceSettings
     from conferral.statemachine.session import Session
     from conferral.storage.queries.session_reader import SessionReader
 
@@ -43,6 +45,20 @@ def require_no_options(context: typer.Context) -> None:
         raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
 
 
+def load_settings() -> "ServiceSettings":
+    """Load the settings; if there is no `.env`, say how to create one."""
+    from conferral.runtime.errors import SettingsError
+    from conferral.runtime.settings import ServiceSettings, load
+
+    try:
+        return load(ServiceSettings)
+    except SettingsError as error:
+        if Path(".env").exists() or not all(": missing; " in problem for problem in error.problems):
+            raise
+        begin = ".env: not found in this folder; create one with `cp .env.example .env` in the repository"
+        raise SettingsError((*error.problems, begin)) from None
+
+
 def choices(*allowed: str) -> Callable[[str], list[str]]:
     """Return a completer for these words."""
 
@@ -50,13 +66,6 @@ def choices(*allowed: str) -> Callable[[str], list[str]]:
         return [word for word in allowed if word.startswith(incomplete)]
 
     return completed
-
-
-def complete_stories(incomplete: str) -> list[str]:
-    """Complete the names of the demo's stories."""
-    from conferral.demo.stories import STORIES
-
-    return choices(*STORIES)(incomplete)
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:

@@ -5,8 +5,8 @@ import sys
 import pytest
 import typer
 
-from conferral.cli.processes import sandbox
 from conferral.main import app, main
+from conferral.processes.cli import sandbox
 from offhook.command_line import make_parser
 
 

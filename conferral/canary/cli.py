@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conferral import output
-from conferral.cli.maintenance import load_settings
-from conferral.cli.options import AsJson, Yes, require_number
+from conferral.cli.options import AsJson, Yes, load_settings, require_number
 from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:

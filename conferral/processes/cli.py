@@ -1,11 +1,10 @@
-"""The commands that start processes."""
+"""The commands that start one process."""
 
 from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from conferral.cli.options import complete_stories
 from conferral.operations.errors import CommandNotDoneError
 
 CommandLine = Annotated[
@@ -90,7 +89,7 @@ def sandbox(
     TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's
     own, TWILIO_API_URL must be the sandbox's own URL: it never signs with the token of a real account.
     """
-    _require_sandbox()
+    require_sandbox()
     from conferral.processes.sandbox import run_sandbox
 
     raise typer.Exit(run_sandbox(port=port, host=host, allow_host=allow_host, strict=strict))
@@ -142,49 +141,7 @@ def console(
     raise typer.Exit(run_console(host, port, options))
 
 
-def demo(
-    story: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Play this story instead of the tour; see above.", autocompletion=complete_stories
-        ),
-    ] = None,
-    exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,
-    pace: Annotated[
-        float,
-        typer.Option(metavar="FACTOR", help="Speed-up factor for pauses and ringing.", min=0.1, max=100),
-    ] = 1,
-) -> None:
-    """Try Conferral on this machine: no Twilio account needed.
-
-    \b
-    Examples:
-      conferral demo
-      conferral demo --story blind
-      conferral demo --story several --exit
-      conferral demo --story supervise
-
-    The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
-    When a blind transfer fails, the agent is called back. Stories: warm, blind, outbound, several, hold, park,
-    supervise, handoff, voicemail, killed.
-
-    Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console. The
-    local Twilio is the package offhook, which conferral[sandbox] installs.
-    Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.
-    """
-    _require_sandbox()
-    try:
-        from conferral.demo.runner import DemoOptions, run
-        from conferral.demo.stories import STORIES, TOUR
-
-        if story is not None and story not in STORIES:
-            raise typer.BadParameter(f"unknown story; one of: {', '.join(STORIES)}", param_hint="--story")
-        run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
-    except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
-        return
-
-
-def _require_sandbox() -> None:
+def require_sandbox() -> None:
     """Raise CommandNotDoneError without the package of the local Twilio."""
     if find_spec("offhook") is None:
         raise CommandNotDoneError(
