@@ -12,10 +12,9 @@ from typing import Annotated
 
 import typer
 
-from conferral import output
 from conferral.canary.cli import canary
 from conferral.check.cli import check
-from conferral.cli import commands, dead, outcomes
+from conferral.cli import commands, dead, outcomes, output
 from conferral.cli.maintenance import api_token, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.report import report

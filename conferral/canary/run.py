@@ -12,9 +12,9 @@ from conferral.canary.calls import OwnCalls
 from conferral.canary.findings import FAIL, FlowReport, worst
 from conferral.canary.flows import Flows
 from conferral.canary.numbers import CanaryNumbers, find_problems
+from conferral.cli.redis_connection import open_redis
 from conferral.client.client import Client
 from conferral.operations.errors import CommandNotDoneError
-from conferral.redis_connection import open_redis
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.settings import ServiceSettings

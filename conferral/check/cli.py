@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import AsJson, load_settings, require_number
 
 

@@ -1,1 +1,5 @@
-"""The CLI commands. Functions import heavy modules when they need them."""
+"""The command line: its output, and commands that read Redis or Twilio.
+
+The commands that start a process, the demo, the checks, or the canary are in the `cli.py` of that package.
+Functions import heavy modules when they need them.
+"""

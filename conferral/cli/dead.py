@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import App, AsJson, Full, Yes, require_no_options
 from conferral.cli.outcomes import resend_undelivered
 from conferral.operations.errors import CommandNotDoneError
@@ -236,8 +236,8 @@ def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:
 
 
 def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    from conferral.cli.redis_connection import run_query
     from conferral.operations.dead_letters import DeadLetters
-    from conferral.redis_connection import run_query
 
     return run_query(lambda reader: act(DeadLetters(reader.client, reader.keys)))
 

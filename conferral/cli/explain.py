@@ -4,15 +4,15 @@ import re
 
 import typer
 
-from conferral import output
+from conferral.cli import output
+from conferral.cli.command_line import own_command
+from conferral.cli.redis_connection import run_query
 from conferral.cli.session_tables import print_fields, print_parties, read_history
-from conferral.command_line import own_command
 from conferral.operations import catalog, explanation, replay, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure, Wait
 from conferral.operations.json_values import to_json_object, to_json_value
 from conferral.operations.replay import SessionHistory
-from conferral.redis_connection import run_query
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import parse_time_ms
 from conferral.storage.queries.live_workers import has_live_worker

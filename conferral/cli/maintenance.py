@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import AsJson, SessionName, Yes
 from conferral.operations.errors import CommandNotDoneError
 
@@ -37,7 +37,7 @@ def upgrade(
     It refuses while a running process does not support that version: a worker would stop processing, and webhooks would
     miss the data they can't read.
     """
-    from conferral.redis_connection import run_query
+    from conferral.cli.redis_connection import run_query
     from conferral.storage.config import SCHEMA_VERSIONS
 
     old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))
@@ -148,8 +148,8 @@ def forget(
     With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
     """
+    from conferral.cli.redis_connection import run_query
     from conferral.operations.erasure import SessionErasure
-    from conferral.redis_connection import run_query
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, TwilioSettings, load
 
@@ -184,8 +184,8 @@ def _plans_once_quiet(named: str, *, may_wait: bool) -> "list[ErasurePlan]":
     """Return the plans, once the session may be erased."""
     import time
 
+    from conferral.cli.redis_connection import run_query
     from conferral.operations.erasure import ErasureRefused, SessionErasure
-    from conferral.redis_connection import run_query
 
     while True:
         try:

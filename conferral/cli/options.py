@@ -1,4 +1,4 @@
-"""What several commands share: help, options, arguments, completion."""
+"""What several commands share: settings, options, arguments, completion."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -91,7 +91,7 @@ def read_in_time(read: Callable[["SessionReader"], Awaitable[_T]]) -> _T | None:
     """Return what a function reads; None after an error or a timeout."""
     import asyncio
 
-    from conferral.redis_connection import open_redis
+    from conferral.cli.redis_connection import open_redis
     from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 

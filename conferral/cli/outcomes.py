@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import App, AsJson, Full, require_no_options
 from conferral.cli.periods import Since, local_now, parse_time
 from conferral.statemachine.states import OutcomeKind
@@ -38,7 +38,7 @@ def outcomes(
     if context.invoked_subcommand is not None:
         require_no_options(context)
         return
-    from conferral.redis_connection import run_query
+    from conferral.cli.redis_connection import run_query
 
     start, wanted = since or parse_time("today", local_now()), {"kind": kind, "session": session or ""}
     if not as_json:
@@ -100,8 +100,8 @@ def resend(since: Since = None, as_json: AsJson = False) -> None:
 
     Each keeps its webhook-id, so a receiver can tell repetitions. After a 410, sending starts again.
     """
+    from conferral.cli.redis_connection import run_query
     from conferral.outcomes.resend import resend_since
-    from conferral.redis_connection import run_query
 
     if since is None:
         raise typer.BadParameter("missing", param_hint="--since")
@@ -122,8 +122,8 @@ def resend_undelivered(
       conferral dead resend 1800000000123-0
       conferral dead resend --all
     """
+    from conferral.cli.redis_connection import run_query
     from conferral.outcomes import resend
-    from conferral.redis_connection import run_query
 
     if bool(ids) == everything:
         raise typer.BadParameter("give ids or --all", param_hint="ID")

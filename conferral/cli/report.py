@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import AsJson, Full
 from conferral.cli.periods import Since, Until, local_now, parse_time
 
@@ -31,9 +31,9 @@ def report(
     The default period is today. Calls and transfers count when they end. Everything comes from the outcomes in Redis,
     which are kept for 30 days by default.
     """
+    from conferral.cli.redis_connection import run_query
     from conferral.outcomes import report as outcome_report
     from conferral.outcomes.report_csv import ReportCsv
-    from conferral.redis_connection import run_query
 
     now = local_now()
     since, until = since or parse_time("today", now), until or now

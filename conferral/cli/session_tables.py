@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from conferral import output
+from conferral.cli import output
+from conferral.cli.redis_connection import require_complete, run_query
 from conferral.operations import catalog, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.replay import SessionHistory, field_changed_ms
 from conferral.operations.session_search import all_sessions, displayed, find_session
 from conferral.operations.session_summary import attention_of, sort_key
-from conferral.redis_connection import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.states import TransferStage

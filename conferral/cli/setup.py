@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conferral import output
+from conferral.cli import output
 from conferral.cli.options import AsJson, Yes, load_settings, require_number
 from conferral.operations.errors import CommandNotDoneError
 

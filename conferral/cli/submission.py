@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import typer
 
-from conferral import output
+from conferral.cli import output
+from conferral.cli.command_line import own_command
 from conferral.cli.command_texts import done_word
-from conferral.command_line import own_command
+from conferral.cli.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations import catalog, explanation, session_summary
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_search import allowed_commands_of, find_session, match_session, only_session
-from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.redaction import display_address

@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from conferral.command_line import CALLED_AS, own_command
+from conferral.cli.command_line import CALLED_AS, own_command
+from conferral.cli.output import DEFAULT_WIDTH
 from conferral.demo import characters
 from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment, find_programs
 from conferral.demo.stories import STORIES
-from conferral.output import DEFAULT_WIDTH
 
 #: File in the demo's folder for `source`: variables, and a path to `PROGRAM`.
 ENV_FILE = "env"

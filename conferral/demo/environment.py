@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from conferral import output
 from conferral.check.workers import check_workers
-from conferral.command_line import own_command
+from conferral.cli import output
+from conferral.cli.command_line import own_command
 from conferral.demo import characters
 from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.operations.errors import CommandNotDoneError

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from conferral import output
+from conferral.cli import output
 from conferral.operations.timeline import build_timeline, details_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry

@@ -5,7 +5,7 @@ import signal
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-from conferral import output
+from conferral.cli import output
 from conferral.demo import closing_message
 from conferral.demo.desks import make_desk_urls
 from conferral.demo.environment import start

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from conferral import output
+from conferral.cli import output
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment

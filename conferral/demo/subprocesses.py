@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from conferral import output
+from conferral.cli import output
 from conferral.operations.errors import CommandNotDoneError
 
 STOP_S = 10.0

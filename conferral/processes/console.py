@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from conferral import output
+from conferral.cli import output
 from conferral.console.app import ConsoleOptions, make_app
 from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (

@@ -8,7 +8,7 @@ import pytest
 import structlog
 import typer.main
 
-from conferral import output
+from conferral.cli import output
 from conferral.main import main
 from conferral.storage.connection.client import make_client
 from conferral.storage.queries.session_reader import SessionReader

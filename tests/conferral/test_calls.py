@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from conferral.cli.command_line import CALLED_AS, own_command
 from conferral.cli.submission import default_wait_s
-from conferral.command_line import CALLED_AS, own_command
 from conferral.commands.identity import digest_of
 from conferral.commands.parser import own_fields
 from conferral.statemachine.events import COMMANDS

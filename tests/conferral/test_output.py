@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conferral import output
+from conferral.cli import output
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,

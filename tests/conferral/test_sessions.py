@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from conferral import output
+from conferral.cli import output
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.config import SCHEMA_VERSION
