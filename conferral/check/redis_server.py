@@ -117,8 +117,9 @@ def check_version(version: ServerVersion) -> CheckResult:
 
 FOREIGN_KEY_FIX = "check whether another program uses this prefix"
 STREAM_FIXES = {
-    "commands": "if a worker is running and this persists, delete the key",
-    "outcomes": "rename the key (RENAME), and tell the programs that read it: entries start again",
+    "commands": "once no command waits, delete the key",
+    "outcomes": "rename the key (RENAME), delete the field position of PREFIX:sending:state, and tell the programs "
+    "that read it: entries start again",
     "dead": "rename the key (RENAME): until then, entries that can't be processed are lost",
 }
 FIXES = {

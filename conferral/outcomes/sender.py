@@ -127,8 +127,6 @@ class OutcomeSender:
                     entries = await self._read_stream(after)
                 if entries:
                     await self._queue.take(entries, after, self._now_ms())
-                elif await self._queue.restart():
-                    log.warning("outcomes_restarted")
             except StoreError as error:
                 log_unreachable(error, task="outcomes")
             else:

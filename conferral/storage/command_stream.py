@@ -7,7 +7,6 @@ from conferral.runtime import tracing
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.ids import id_error
 from conferral.statemachine.step import CommandStatus
-from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, ask, run_or_raise
@@ -16,8 +15,6 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
 #: Commands that may wait to be routed (count). Beyond this, commands are refused: no worker routes them.
 COMMANDS_MAX = 100_000
-#: How far ahead of Redis's clock the stream's last id may be, milliseconds.
-LAST_ID_AHEAD_MAX_MS = 86_400_000
 
 
 class CommandsFullError(StoreError):
@@ -103,14 +100,6 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
 async def count_waiting(client: Client, keys: Keys) -> int:
     """Return how many commands wait to be routed."""
     return int(await ask(client, "XLEN", keys.commands))
-
-
-async def restart_if_ahead(client: Client, keys: Keys) -> bool:
-    """Delete the empty stream if its last id is far ahead; say whether.
-
-    Only the router reads this stream, and always from its beginning.
-    """
-    return bool(int(await scripts.restart_commands(client, [keys.commands], [LAST_ID_AHEAD_MAX_MS])))
 
 
 async def require_capacity(client: Client, keys: Keys) -> None:

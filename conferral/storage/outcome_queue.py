@@ -112,10 +112,6 @@ class OutcomeQueue:
         taken = [(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries]
         await self._queue(taken, now_ms, after)
 
-    async def restart(self) -> bool:
-        """Start at the beginning of a stream that ends before the position."""
-        return bool(await scripts.restart_outcomes(self._client, [self._keys.outcomes, self._keys.sending_state], []))
-
     async def due(self, now_ms: int, count: int, besides: Collection[str]) -> list[QueuedOutcome]:
         """Return the longest due outcomes, except of the sessions `besides`."""
         limit, key = ("LIMIT", 0, count + len(besides)), self._keys.sending_due

@@ -17,7 +17,6 @@ from conferral.storage import command_stream, config, digits
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.server import server_time_ms
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
@@ -168,42 +167,6 @@ async def test_command_waits_while_someone_edits_the_rules_of_our_user(monkeypat
         assert not await routing.client.xlen(routing.keys.dead)
         assert {event.command_id for event in await routing.events()} == (set() if status else {entry_id.decode()})
         assert (await routing.outcome(entry_id.decode()))[0] == status
-
-
-@pytest.mark.parametrize(
-    "entry_id",
-    [f"{2**64 - 1}-{2**64 - 1}", f"{2**64 - 1}-0", "4000000000000-7"],
-    ids=["highest", "last-ms", "year-2096"],
-)
-async def test_stream_whose_last_id_is_far_ahead_starts_again(routing, entry_id):
-    await routing.know(CALL_SID)
-
-    with capture_logs() as logs:
-        await routing.give(entry_id, **TRANSFER, id="first")
-
-        async def has_restarted():
-            return not await routing.client.exists(routing.keys.commands)
-
-        await routing.run(has_restarted)
-    given = await routing.give(**TRANSFER, id="second")
-
-    now_ms = await server_time_ms(routing.client, routing.keys.commands)
-    assert abs(int(given.partition("-")[0]) - now_ms) < 60_000
-    assert [event.command_id for event in await routing.events()] == ["first", "second"]
-    assert any(line["event"] == "command_stream_restarted" for line in logs)
-
-
-async def test_stream_that_is_not_far_ahead_or_not_empty_is_kept(routing):
-    day_ms = command_stream.LAST_ID_AHEAD_MAX_MS
-    now_ms = await server_time_ms(routing.client, routing.keys.commands)
-    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
-    await routing.client.xadd(routing.keys.commands, TRANSFER, id=f"{now_ms + day_ms // 2}-0")
-    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
-    await routing.client.xadd(routing.keys.commands, TRANSFER, id=f"{now_ms + 2 * day_ms}-0")
-    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
-    for entry_id, _ in await routing.client.xrange(routing.keys.commands):
-        await routing.client.xdel(routing.keys.commands, entry_id)
-    assert await command_stream.restart_if_ahead(routing.client, routing.keys)
 
 
 @pytest.mark.parametrize(("most", "count"), [(2, [3]), (3, [])])

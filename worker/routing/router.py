@@ -55,7 +55,7 @@ class CommandRouter:
             while not stop.is_set():
                 try:
                     if self._owns_router():
-                        await self._check_stream()
+                        await self._count_waiting()
                         await self._route_stream(stop)
                     else:
                         self._metrics.commands_waiting.set(0)
@@ -75,11 +75,8 @@ class CommandRouter:
                 return
             await self._route(Entry(entry_id.decode(), fields or {}))
 
-    async def _check_stream(self) -> None:
-        """Count waiting commands, and restart a stream whose last id is far ahead.
-
-        Log an excess: XADD has no limit.
-        """
+    async def _count_waiting(self) -> None:
+        """Count waiting commands; log an excess: XADD has no limit."""
         now_s = self._core.clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
@@ -88,8 +85,6 @@ class CommandRouter:
         is_exceeded = waiting > command_stream.COMMANDS_MAX
         if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
-        if not waiting and await command_stream.restart_if_ahead(self._client, self._keys):
-            log.error("command_stream_restarted", task="router")
 
     async def _route(self, entry: Entry) -> None:
         """Route, reject, or dead-letter a command, and remove it from the stream."""
