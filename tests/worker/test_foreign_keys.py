@@ -33,7 +33,7 @@ RECORDS: dict[str, tuple[tuple[Any, ...], ...]] = {
 NEEDED_BY_ALL = ("commands", "owners")
 #: Nothing that runs here reads these.
 UNREAD = ("canary", "canary_callbacks", "checks", "digits", "identity", "new_log", "gates", "call", "undelivered",
-          "sending", "sending_due", "sending_state", "call_dials", "dials", "dial_rate", "command", "outcomes", "log",
+          "sending", "sending_due", "sending_state", "call_dials", "dials", "command", "outcomes", "log",
           "session", "agents", "dead", "probe", "workers")  # fmt: skip
 
 
