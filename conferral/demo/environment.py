@@ -20,9 +20,9 @@ from conferral.check.workers import check_workers
 from conferral.cli import output
 from conferral.cli.command_line import own_command
 from conferral.demo import characters
-from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.operations.errors import CommandNotDoneError
 from conferral.processes.common import require_free_port
+from conferral.processes.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings

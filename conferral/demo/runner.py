@@ -11,8 +11,8 @@ from conferral.demo.desks import make_desk_urls
 from conferral.demo.environment import start
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import Story
-from conferral.demo.subprocesses import RESTART_AFTER_S, Subprocesses, cancel_all, poll_until
 from conferral.operations.errors import CommandNotDoneError
+from conferral.processes.subprocesses import RESTART_AFTER_S, Subprocesses, cancel_all, poll_until
 from conferral.runtime.errors import StoreError
 
 #: Longest time until a process's death is noticed, in seconds.

@@ -17,9 +17,9 @@ from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
-from conferral.demo.subprocesses import poll_until
 from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
+from conferral.processes.subprocesses import poll_until
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase

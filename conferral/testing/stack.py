@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from conferral.demo.environment import HOST, START_S, start_redis
-from conferral.demo.subprocesses import Subprocesses, poll_until
 from conferral.processes.services import run_webhooks
+from conferral.processes.subprocesses import Subprocesses, poll_until
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining
 from conferral.runtime.settings import ServiceSettings, load

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral import Client
-from conferral.demo.subprocesses import poll_until
+from conferral.processes.subprocesses import poll_until
 from tests.conferral.test_handoff_examples import load
 
 pytestmark = pytest.mark.redis

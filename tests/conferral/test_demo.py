@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from conferral.demo import characters, environment, subprocesses
+from conferral.demo import characters, environment
+from conferral.processes import subprocesses
 from tests.conferral.cli_helpers import process_variables, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]

@@ -1,4 +1,4 @@
-"""The demo's processes: supervised, and terminated with it."""
+"""Child processes of the demo and of tests: supervised, and ended with it."""
 
 import asyncio
 import os
