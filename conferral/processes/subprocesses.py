@@ -15,6 +15,10 @@ from typing import Any, Self
 from conferral.cli import output
 from conferral.operations.errors import CommandNotDoneError
 
+#: Where they listen.
+HOST = "127.0.0.1"
+#: Timeout for a whole startup, which takes one or two seconds, a minute on a busy machine.
+START_S = 90.0
 STOP_S = 10.0
 POLL_EVERY_S = 0.05
 #: Delay before a dead worker restarts, so that the takeover becomes visible, in seconds.

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from conferral.demo.environment import HOST, START_S, start_redis
+from conferral.processes.redis_server import start_redis
 from conferral.processes.services import run_webhooks
-from conferral.processes.subprocesses import Subprocesses, poll_until
+from conferral.processes.subprocesses import HOST, START_S, Subprocesses, poll_until
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining
 from conferral.runtime.settings import ServiceSettings, load

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conferral.demo import characters, environment
-from conferral.processes import subprocesses
+from conferral.processes import redis_server, subprocesses
 from tests.conferral.cli_helpers import process_variables, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
@@ -246,7 +246,7 @@ async def test_a_worker_that_dies_ends_nothing_and_is_started_again(monkeypatch,
 
 
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
-    monkeypatch.setattr(environment, "find_programs", lambda _program: [])
+    monkeypatch.setattr(redis_server, "find_programs", lambda _program: [])
 
     ran = run("demo")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conferral.demo import closing_message, environment
 from conferral.demo.stories import STORIES
+from conferral.processes.subprocesses import HOST
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
@@ -17,7 +18,7 @@ QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
 
 def printed() -> list[str]:
     """What the demo prints at last, on its usual ports."""
-    webhooks, sandbox, console = (f"http://{environment.HOST}:{port}" for port in environment.PORTS)
+    webhooks, sandbox, console = (f"http://{HOST}:{port}" for port in environment.PORTS)
     where = environment.DemoEnvironment(
         folder=Path("/tmp/demo"),
         redis_url="unix:///tmp/demo/redis.sock",
