@@ -15,7 +15,7 @@ import typer
 from conferral.canary.cli import canary
 from conferral.check.cli import check
 from conferral.cli import commands, dead, outcomes, output
-from conferral.cli.maintenance import api_token, forget, upgrade
+from conferral.cli.maintenance import api_token, forget
 from conferral.cli.options import App
 from conferral.cli.report import report
 from conferral.cli.sessions import explain, replay, sessions, show
@@ -38,7 +38,6 @@ dead.register(app)
 outcomes.register(app)
 app.command()(forget)
 app.command()(api_token)
-app.command()(upgrade)
 
 
 def _print_version(wanted: bool) -> None:

@@ -76,7 +76,6 @@ MEANINGS = {
     "writes_refused": "A commit lost log entries, outcomes, or statuses: another program wrote to the keys in `names`.",
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",
-    "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no partitions.",
     "records_removed": "Another program wrote records that can't be read to the key in `names`; they were removed.",
     "config_contradicted": "Redis's configuration no longer fits this process, which keeps its settings.",
     "recordings_deleted": "`conferral forget --recordings` deleted a session's recordings at Twilio.",

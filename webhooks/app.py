@@ -19,7 +19,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import monitoring_handlers
 from conferral.runtime.web.tokens import Tokens
-from conferral.storage.config import SchemaVersion
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, is_outbound_leg
@@ -87,7 +87,7 @@ def make_app(
     metrics: Metrics,
     clock: Clock,
     directory: DirectoryFile | None = None,
-    schema: SchemaVersion | None = None,
+    agreed: AgreedConfig | None = None,
     draining: Draining | None = None,
     tokens: Tokens | None = None,
 ) -> web.Application:
@@ -98,7 +98,7 @@ def make_app(
     app = web.Application()
     dependencies = Dependencies.of(settings, store, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = Health(store, schema or SchemaVersion(), draining)
+    health = Health(store, agreed, draining)
 
     async def warnings() -> list[str]:
         return [*([tokens.problem] if tokens and tokens.problem else []), *await health.warnings()]

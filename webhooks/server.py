@@ -10,7 +10,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining, wait_at_most
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
-from conferral.storage.config import SchemaVersion
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.webhook_store.store import WebhookStore
 from conferral.webhooks.responses import store_timeout
@@ -21,9 +21,9 @@ READY_DEADLINE_S = 2.0
 class Health:
     """What `/readyz` says of the webhooks."""
 
-    def __init__(self, store: WebhookStore, schema: SchemaVersion, draining: Draining | None = None) -> None:
+    def __init__(self, store: WebhookStore, agreed: AgreedConfig | None, draining: Draining | None = None) -> None:
         self._store = store
-        self._schema = schema
+        self._agreed = agreed
         self._draining = draining
         self._redis_error = SharedResult(self._read_redis_error)
 
@@ -31,15 +31,13 @@ class Health:
         """Return why callbacks can't be stored, one line each; empty if they can."""
         redis_error = await self._redis_error()
         found = [f"redis: {redis_error}"] if redis_error else []
-        if self._schema.problem:
-            found.append(self._schema.problem)
         if self._draining is not None and self._draining.has_begun:
             found.append("draining")
         return found
 
     async def warnings(self) -> list[str]:
         """Return what may lose calls or results, though Redis takes writes."""
-        found = [self._schema.contradiction] if self._schema.contradiction else []
+        found = [self._agreed.contradiction] if self._agreed and self._agreed.contradiction else []
         if await self._redis_error():
             return found
         try:

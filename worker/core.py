@@ -10,7 +10,6 @@ from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
-from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
@@ -41,8 +40,6 @@ class WorkerCore:
     clock: Clock
     store_clock: StoreClock
     metrics: Metrics
-    #: If this version can't read the schema, the worker owns nothing and doesn't count as live.
-    schema: SchemaVersion
     call_index: CallIndex
     partition_store: PartitionStore
     commit_store: CommitStore
@@ -55,17 +52,12 @@ class WorkerCore:
     confirm_from_s: float = float("-inf")
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
     is_accepted: bool | None = None
-    #: Whether another worker should do this one's work (`worker.credentials`).
+    #: Whether another worker should do this one's work (`worker.credentials`): this one owns nothing then.
     is_on_standby: bool = False
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-
-    @property
-    def must_take_nothing(self) -> bool:
-        """Whether it must own no partition and no task, nor count as live."""
-        return self.schema.is_too_new or self.is_on_standby
 
 
 def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:

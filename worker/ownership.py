@@ -106,7 +106,7 @@ class Ownership:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
+                granted = await self._tick(Wants.NOTHING if self._core.is_on_standby else Wants.SHARE)
                 if granted is not None and not stop.is_set():
                     self._start_and_stop(granted)
                     self._stop_surplus(granted.surplus)

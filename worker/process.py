@@ -82,18 +82,15 @@ class Worker:
         self._parts = WorkerParts(settings, environment, self.metrics, self._directory, self.current_policy)
         self._core, self.executor, self.ownership = self._parts.core, self._parts.executor, self._parts.ownership
         self.name, self._clock = self._core.name, self._core.clock
-        #: `written` is as last read from Redis.
-        self.schema = self._core.schema
-        self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
-        account_sid = settings.account_sid
-        self._config = AgreedConfig(self._core.client, settings.prefix, settings.partitions, account_sid, self.schema)
+        self._process = process_registry.Process(self.name, "worker", version("conferral"))
+        self._config = AgreedConfig(self._core.client, settings.prefix, settings.partitions, settings.account_sid)
         #: Why the worker has not started; empty once it has.
         self._start_problem = "redis: not reached yet"
 
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
         """Run until the process is asked to stop; return the exit code.
 
-        Raises SettingsError if Redis has another partition count or account, or may evict live calls.
+        Raises SettingsError if Redis has another partition count, account, or schema, or may evict live calls.
         """
         count_outages(self.metrics)
         parts = self._parts
@@ -154,28 +151,20 @@ class Worker:
             problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
-        return [*found, *filter(None, [problem, self.schema.contradiction])]
+        return [*found, *filter(None, [problem, self._config.contradiction])]
 
     async def _wait_for_config(self, stop: asyncio.Event) -> None:
         """Wait until Redis has our configuration, or the stop."""
         while self._start_problem and not stop.is_set():
             try:
                 await config.check_eviction_policy(self._core.client)
-                await self._ensure_config()
+                await self._config.ensure()
                 await try_commit(self._core.client, self._settings.prefix)
                 self._start_problem = ""
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
                 await wait_at_most(stop, CONFIG_CHECK_EVERY_S)
-
-    async def _ensure_config(self) -> None:
-        """Check or write the configuration in Redis; update the schema version."""
-        # If Redis was emptied, keep the last version: older processes may be running.
-        was_too_new = self.schema.is_too_new
-        await self._config.ensure()
-        if self.schema.is_too_new and not was_too_new:
-            log.error("schema_too_new", reason=self.schema.problem)
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
@@ -207,7 +196,7 @@ class Worker:
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
-                await self._ensure_config()
+                await self._config.ensure()
                 process = replace(self._process, stats=process_registry.stats_of(self.metrics))
                 await process_registry.register(client, keys, process)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
@@ -265,8 +254,6 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     else:
         if state := forbidden_state():  # the probe is a single command; its user may lack another
             problems.append(f"redis: {state}")
-        if core.schema.problem:
-            problems.append(core.schema.problem)
         problems += ownership.problems
     if limiter.problem:
         problems.append(limiter.problem)

@@ -18,7 +18,6 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
-from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
 from conferral.storage.connection import client as redis_client
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.connection.url import Topology
@@ -67,8 +66,6 @@ class Environment:
     rng: random.Random = field(default_factory=random.Random)
     redis: Callable[..., redis_client.Client] = redis_client.make_client
     http: Callable[..., PooledHttpClient] = http_client
-    #: Newest schema version supported; only tests of other releases set it.
-    schema_version: int = SCHEMA_VERSION
     lifetime_ms: int = LIFETIME_MS
     #: By default, from the settings.
     policy: Policy | None = None
@@ -108,7 +105,6 @@ class WorkerParts:
             clock=clock,
             store_clock=StoreClock(clock),
             metrics=metrics,
-            schema=SchemaVersion(environment.schema_version),
             call_index=index,
             partition_store=PartitionStore(client, reads, keys, call_index=index, dial_limits=limits),
             commit_store=CommitStore(

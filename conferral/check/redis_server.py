@@ -9,14 +9,11 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import (
-    NEWER_SCHEMA_FIX,
-    OLD_KEYS_FIX,
-    OLDEST_SCHEMA_VERSION,
+    SCHEMA_FIX,
     SCHEMA_VERSION,
     account_digest,
-    newer_schema,
-    old_keys,
     other_account,
+    other_schema,
     read_stream_warnings,
 )
 from conferral.storage.connection.client import Client, as_store_errors, ask
@@ -272,24 +269,18 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         line = warn("setup", f"no keys with the prefix {settings.prefix} yet", "start a worker: conferral worker")
         return line, Keys(settings.prefix, settings.partitions)
     try:
-        partitions, schema_version = int(found), int(schema or 0)
+        partitions, found_schema = int(found), int(schema or 0)
     except ValueError:
         return fail("setup", f"{key} {FOREIGN}", "choose another CONFERRAL_PREFIX"), None
-    if schema_version < OLDEST_SCHEMA_VERSION:
-        return fail("setup", old_keys(key), OLD_KEYS_FIX), None
-    if schema_version > SCHEMA_VERSION:
-        return fail("setup", newer_schema(schema_version, SCHEMA_VERSION), NEWER_SCHEMA_FIX), None
+    if found_schema != SCHEMA_VERSION:
+        return fail("setup", other_schema(key, found_schema), SCHEMA_FIX), None
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
     if account not in (None, account_digest(settings.account_sid).encode()):
         return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
-    found = f"prefix {settings.prefix}, {partitions} partitions, schema version {schema_version}"
-    keys = Keys(settings.prefix, partitions)
-    if schema_version < SCHEMA_VERSION:
-        fix = "once every process is updated, run: conferral upgrade"
-        return warn("setup", f"{found}; this Conferral supports {SCHEMA_VERSION}", fix), keys
-    return ok("setup", found), keys
+    found = f"prefix {settings.prefix}, {partitions} partitions, schema {SCHEMA_VERSION}"
+    return ok("setup", found), Keys(settings.prefix, partitions)
 
 
 async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:

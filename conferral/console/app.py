@@ -31,7 +31,6 @@ from conferral.runtime.web.json_requests import RequestError, internal_error, js
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import API_NAME, Permission, Token, Tokens
-from conferral.storage.config import NewerSchemaError
 from conferral.storage.connection.client import Client
 from conferral.storage.outcome_queue import read_problem
 
@@ -209,22 +208,21 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 def _readyz_handler(redis: RedisAccess, tokens: Tokens) -> _Handler:
-    async def read() -> tuple[list[str], str]:
-        redis.reload_config()  # a newer release may have raised the schema version
+    async def read() -> tuple[list[str], list[str]]:
+        redis.reload_config()
         try:
             await redis.run(lambda reader: reader.commit_marks())
-            return [], await redis.run(lambda reader: read_problem(reader.client, reader.keys))
-        except NewerSchemaError as error:
-            return [f"schema: {error}"], ""
+            problem = await redis.run(lambda reader: read_problem(reader.client, reader.keys))
         except StoreError as error:
-            return [f"redis: {error.state or error}"], ""
+            return [f"redis: {error.state or error}"], []
+        return [], [redis.contradiction, problem]
 
     shared = SharedResult(read)  # anyone may request it, at any rate
 
     async def ready(_request: web.Request) -> web.Response:
         """Report whether sessions can be read; if not, what is missing."""
-        lacks, problem = await shared()
-        warnings = [*filter(None, (tokens.problem, problem))]
+        lacks, found = await shared()
+        warnings = [*filter(None, (tokens.problem, *found))]
         return json_response({"ready": not lacks, "missing": lacks, "warnings": warnings}, 503 if lacks else 200)
 
     return ready

@@ -50,14 +50,25 @@ class RedisAccess:
         self.limiter = limiter or RedisLimiter(CONCURRENT_MAX)
         self._keys = keys
         self._reader: SessionReader | None = None
+        self._must_reload = False
+        #: Why what is stored now can't be read, and the former configuration is kept; empty if it can be.
+        self.contradiction = ""
 
     async def reader(self) -> SessionReader:
         """Return the queries; raise StoreError without Redis or its setup."""
-        if self._reader is None:
-            keys = self._keys
-            if keys is None:
-                keys = await self.limiter(config.load(self.client, self.prefix))
-            self._reader = SessionReader(self.client, keys)
+        if self._reader is None or self._must_reload:
+            try:
+                keys = self._keys
+                if keys is None:
+                    keys = await self.limiter(config.load(self.client, self.prefix))
+            except config.ContradictionError as error:
+                if self._reader is None:
+                    raise
+                self.contradiction = str(error)
+            else:
+                self.contradiction = ""
+                self._reader = SessionReader(self.client, keys)
+            self._must_reload = False
         return self._reader
 
     async def run(self, read: Callable[[SessionReader], Coroutine[Any, Any, T]]) -> T:
@@ -66,4 +77,4 @@ class RedisAccess:
 
     def reload_config(self) -> None:
         """Load the configuration again on next use: it may be another Redis."""
-        self._reader = None
+        self._must_reload = True

@@ -22,10 +22,11 @@ from conferral.processes.common import (
 )
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import SettingsError
+from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
-from conferral.storage.connection.client import make_client
+from conferral.storage import config
+from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
 from conferral.telephony.directory import read_destinations
 from conferral.telephony.token_file import TokenFile
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 #: Pending requests get twice this time at shutdown, after WebSockets have closed, seconds. The process has 10 s in all.
 _SHUTDOWN_S = 3.0
+#: Until Redis has answered what is stored, seconds.
+_CONFIG_EVERY_S = 1.0
 
 
 def run_console(host: str, port: int, options: ConsoleOptions) -> int:
@@ -83,11 +86,31 @@ async def _serve_console(
     probing = make_client(url, primary, max_connections=READINESS_CHECKS_MAX)
     try:
         app = make_app(settings, tokens, client, SystemClock(), options, readiness_client=probing)
-        async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
-            log.info("console_started", host=host, port=port)
-            await stop.wait()
+
+        async def serve() -> None:
+            async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
+                log.info("console_started", host=host, port=port)
+                await stop.wait()
+
+        code = await lifecycle.run_until_stopped(
+            stop, {"server": serve(), "config": _refuse_other_config(probing, settings.prefix, stop)}
+        )
     finally:
         await probing.aclose()
         await client.aclose()
     log.info("console_stopped", host=host, port=port)
-    return 0
+    return code
+
+
+async def _refuse_other_config(client: Client, prefix: str, stop: asyncio.Event) -> None:
+    """Raise SettingsError if what Redis holds at the start can't be read."""
+    is_known = False
+    while not (is_known or stop.is_set()):
+        try:
+            await config.load(client, prefix)
+            is_known = True
+        except config.ContradictionError as error:
+            raise SettingsError((f"CONFERRAL_PREFIX: {error}",)) from None
+        except StoreError:  # the pages and `/readyz` say it
+            await lifecycle.wait_at_most(stop, _CONFIG_EVERY_S)
+    await stop.wait()

@@ -17,7 +17,6 @@ from conferral.runtime.web.guard import raise_file_limit
 from conferral.storage import config
 from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.call_index import CallIndex
-from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
 from conferral.storage.keys import Keys
@@ -94,16 +93,17 @@ async def run_webhooks(
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
-    schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
+    keys = Keys(settings.prefix, settings.partitions)
+    agreed = AgreedConfig(client, settings.prefix, settings.partitions, settings.account_sid)
     index = CallIndex(keys, settings.session_ttl_s)
     publisher = WebhookStore(client, keys, clock, call_index=index)
-    # Callers get an answer even without Redis: a background task compares the number of partitions with it.
-    agree_with_redis = partial(_ensure_config, client, settings, schema, metrics, stop)
+    # Callers get an answer even without Redis: a background task compares the settings with it.
+    agree_with_redis = partial(_ensure_config, client, settings, agreed, metrics, stop)
     try:
         rest = rest_client(settings, http)
         twilio = TwilioQueries(rest, settings.number)
         read_own_numbers = partial(directory.own_numbers.run, stop, rest)
-        app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
+        app = make_app(settings, publisher, twilio, metrics, clock, directory, agreed, draining, tokens)
         api = add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
         add_desk(api, api_client, keys)
         return await lifecycle.run_until_stopped(
@@ -122,15 +122,14 @@ async def run_webhooks(
 
 
 async def _ensure_config(
-    client: Client, settings: ServiceSettings, schema: SchemaVersion, metrics: Metrics, stop: asyncio.Event
+    client: Client, settings: ServiceSettings, agreed: AgreedConfig, metrics: Metrics, stop: asyncio.Event
 ) -> None:
-    """Compare the configuration with Redis, then watch the schema version.
+    """Compare the configuration with Redis, then watch it.
 
-    Raises SettingsError if Redis has other partitions, another account, or an unsupported schema, or evicts keys.
+    Raises SettingsError if Redis has other partitions, another account, or another schema, or evicts keys.
     """
     keys = Keys(settings.prefix, settings.partitions)
-    own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))
-    agreed = AgreedConfig(client, settings.prefix, settings.partitions, settings.account_sid, schema)
+    own = process_registry.Process(lifecycle.process_name(), "webhooks", version("conferral"))
     is_first = True
     while not stop.is_set():
         try:

@@ -1,8 +1,7 @@
 """Configuration in Redis: what processes share, and operators set.
 
-Every process must be able to read what others write. `schema` in `PREFIX:config` holds the schema version. A newer
-release writes at the old one until `conferral upgrade` raises it, once no process below it runs. Within a schema
-version, sessions keep their attributes; other records may gain some.
+Every process must be able to read what others write. `schema` in `PREFIX:config` numbers the stored form. Under the
+same number, releases may add fields; another number is refused.
 """
 
 import secrets
@@ -22,56 +21,21 @@ _DIGITS_MAX = 9
 HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 #: What `read_warnings` may find: also the values of a metric's label.
 WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
-#: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
-SCHEMA_VERSIONS = {3: "names of keys without braces of their own"}
-SCHEMA_VERSION = max(SCHEMA_VERSIONS)
-#: Keys of earlier ones have other names: they are refused.
-OLDEST_SCHEMA_VERSION = min(SCHEMA_VERSIONS)
+#: The stored form that this release reads and writes; another one needs another number.
+SCHEMA_VERSION = 3
 
 
-class NewerSchemaError(StoreError):
-    """A newer release wrote what Redis holds: this one can't read it."""
+class ContradictionError(StoreError):
+    """What is stored can't be read by this release."""
 
 
-class SchemaVersion:
-    """The schema version that this process writes, as last read from Redis."""
+async def ensure(client: Client, prefix: str, partitions: int, *, account_sid: str) -> None:
+    """Store partition count, account, and schema if Redis lacks them.
 
-    def __init__(self, supported: int = SCHEMA_VERSION) -> None:
-        #: Another than `SCHEMA_VERSION` only in a test.
-        self.supported = supported
-        self.written = supported
-        #: Why Redis differs from what the process started with, and keeps; empty if it doesn't.
-        self.contradiction = ""
-
-    @property
-    def is_too_new(self) -> bool:
-        """Whether Redis may hold unreadable data; if so, decide nothing."""
-        return self.written > self.supported
-
-    @property
-    def writes_at(self) -> int:
-        """The version to write, and to store in a Redis that has lost it."""
-        return min(self.written, self.supported)
-
-    @property
-    def problem(self) -> str:
-        """Why this process is idle, for `/readyz`; empty if nothing is wrong."""
-        if not self.is_too_new:
-            return ""
-        return f"schema: {newer_schema(self.written, self.supported)}; {NEWER_SCHEMA_FIX}"
-
-
-async def ensure(
-    client: Client, prefix: str, partitions: int, *, account_sid: str, schema_version: int = SCHEMA_VERSION
-) -> int:
-    """Store partition count, account, and schema version if Redis lacks them.
-
-    Return the schema version that every process writes: one of `SCHEMA_VERSIONS`, or a newer version's. Raise
-    SettingsError if Redis has another count or account, or the keys of an older release, or if `REDIS_URL` or
-    `CONFERRAL_PREFIX` is wrong.
+    Raise SettingsError if Redis has others, or if `REDIS_URL` or `CONFERRAL_PREFIX` is wrong.
     """
     keys, account = Keys(prefix, partitions), account_digest(account_sid)
-    key, fields = keys.config, {"partitions": partitions, "account": account, "schema": schema_version}
+    key, fields = keys.config, {"partitions": partitions, "account": account, "schema": SCHEMA_VERSION}
     with _url_errors(), as_store_errors(key):
         await client.exists(key, keys.owners)  # a cluster refuses keys in different slots
         values = await client.hmget(key, [*fields])
@@ -82,17 +46,27 @@ async def ensure(
     found, found_account, schema = values
     if None in values:
         raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
-    count, found_version = _parse_number(found), _parse_number(schema)
-    if count is None or found_version is None:
-        raise SettingsError((_foreign_values_message(key),))
-    if found_version < OLDEST_SCHEMA_VERSION:
-        raise SettingsError((f"CONFERRAL_PREFIX: {old_keys(key)}; {OLD_KEYS_FIX}",))
+    try:
+        count = _readable_count(key, found, schema)
+    except ContradictionError as error:
+        raise SettingsError((f"CONFERRAL_PREFIX: {error}",)) from None
     if count != partitions:
         problem = f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that"
         raise SettingsError((problem,))
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
-    return found_version
+
+
+def _readable_count(key: str, partitions: bytes, schema: bytes) -> int:
+    """Return the number of partitions; raise ContradictionError."""
+    count, found = _parse_number(partitions), _parse_number(schema)
+    if not count or found is None:
+        raise ContradictionError(
+            f"{key} in Redis has values that are not numbers: does another program use this prefix?"
+        )
+    if found != SCHEMA_VERSION:
+        raise ContradictionError(f"{other_schema(key, found)}; {SCHEMA_FIX}")
+    return count
 
 
 def account_digest(account_sid: str) -> str:
@@ -105,20 +79,15 @@ def other_account(key: str) -> str:
     return f"{key} in Redis was set up with another account, whose calls this one can't see"
 
 
-OLD_KEYS_FIX = "set another CONFERRAL_PREFIX, or delete all keys with this one while no process of Conferral runs"
+SCHEMA_FIX = (
+    "run a release with that schema, set another CONFERRAL_PREFIX, or delete all keys with this one while no process "
+    "of Conferral runs"
+)
 
 
-def old_keys(key: str) -> str:
-    """Say that an older release has set up the configuration."""
-    return f"{key} in Redis is from an older release, whose keys this one can't find"
-
-
-NEWER_SCHEMA_FIX = "update Conferral"
-
-
-def newer_schema(written: int, supported: int) -> str:
-    """Say that a newer release has raised the schema version."""
-    return f"Redis has schema version {written}, this release supports {supported}"
+def other_schema(key: str, found: int) -> str:
+    """Say that a release with another stored form has set up the prefix."""
+    return f"{key} in Redis has schema {found}, and this release reads only schema {SCHEMA_VERSION}"
 
 
 @contextmanager
@@ -130,10 +99,6 @@ def _url_errors() -> Iterator[None]:
         if str(error) in URL_ERRORS:
             raise SettingsError((str(error),)) from error
         raise
-
-
-def _foreign_values_message(key: str) -> str:
-    return f"{key} in Redis has values that are not numbers: does another program use this prefix?"
 
 
 def _parse_number(text: bytes | None) -> int | None:
@@ -200,32 +165,13 @@ def _stream_problem(answer: Any) -> str:
 async def load(client: Client, prefix: str) -> Keys:
     """Return the keys as configured in Redis; for operator commands.
 
-    Raise StoreError if no process has used the prefix, or another program or an older release does; NewerSchemaError if
-    a newer one does.
+    Raise StoreError if no process has used the prefix; ContradictionError if another program or release does.
     """
-    if not (partitions := await _read_number(client, prefix, "partitions")):
-        raise StoreError(_foreign_values_message(config_key(prefix)))
-    schema_version = await read_schema_version(client, prefix)
-    if schema_version < OLDEST_SCHEMA_VERSION:
-        raise StoreError(f"{old_keys(config_key(prefix))}; {OLD_KEYS_FIX}")
-    if schema_version > SCHEMA_VERSION:
-        raise NewerSchemaError(f"{newer_schema(schema_version, SCHEMA_VERSION)}; {NEWER_SCHEMA_FIX}")
-    return Keys(prefix, partitions)
-
-
-async def read_schema_version(client: Client, prefix: str) -> int:
-    """Return the schema version that processes write, or raise StoreError."""
-    return await _read_number(client, prefix, "schema")
-
-
-async def _read_number(client: Client, prefix: str, field: str) -> int:
-    found = await ask(client, "HGET", config_key(prefix), field)
-    if found is None:
+    key = config_key(prefix)
+    partitions, schema = await ask(client, "HMGET", key, "partitions", "schema")
+    if partitions is None or schema is None:
         raise StoreError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
-    number = _parse_number(found)
-    if number is None:
-        raise StoreError(_foreign_values_message(config_key(prefix)))
-    return number
+    return Keys(prefix, _readable_count(key, partitions, schema))
 
 
 async def shared_secret(client: Client, prefix: str, field: str) -> bytes:
@@ -241,10 +187,3 @@ async def shared_secret(client: Client, prefix: str, field: str) -> bytes:
     if found is None:
         raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
     return bytes(found)
-
-
-async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
-    """Raise the schema version unless it is higher; return the one in force."""
-    if schema_version > (found := await read_schema_version(client, prefix)):
-        await ask(client, "HSET", config_key(prefix), "schema", schema_version)
-    return max(found, schema_version)

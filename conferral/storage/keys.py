@@ -92,16 +92,13 @@ class Keys:
     dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or stored, or kept failing.")
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
     workers = PrefixKey("workers", "Sorted set of live workers, by last tick in ms.")
-    processes = PrefixKey(
-        "processes", "Hash: running processes by name: kind, schema version, version, statistics, last registration."
-    )
+    processes = PrefixKey("processes", "Hash: running processes by name: kind, version, statistics, last registration.")
     agents = PrefixKey(
         "agents", "Hash: presence of each agent with a desk, by identity, as JSON. Expires with the last of them."
     )
     config = PrefixKey(
         "config",
-        "Hash: partition count, a digest of the account's SID, schema version, random keys of console cookies and desk "
-        "tokens.",
+        "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",
     )
 
     checks = PrefixKey("checks", "Hash: the last check and canary, as JSON: time, result, findings.")

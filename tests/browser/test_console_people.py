@@ -164,7 +164,7 @@ async def test_without_live_calls_the_list_shows_the_newest_ended(redis, console
 
 
 async def test_health_names_the_worker_that_died(redis, console, windows):
-    info = json.dumps({"kind": "worker", "schema_version": 1, "version": "0.1.0"})
+    info = json.dumps({"kind": "worker", "version": "0.1.0"})
     for name, ago_ms in (("worker-a", 1_000), ("worker-b", 60_000)):
         redis.hset(KEYS.processes, name, f"{now_ms(redis) - ago_ms} {info}")
     page = await signed_in(windows, console)

@@ -165,6 +165,18 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(run, redis, command):
     assert ran == Ran(2, "", reason)
 
 
+@pytest.mark.parametrize("command", ["webhooks", "worker", "console"])
+@pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+def test_another_schema_stops_the_process_with_2_in_words(run, redis, command, other):
+    redis.hset(KEYS.config, mapping={"partitions": 16, "schema": other})
+
+    ran = run(command, "--port", str(free_port()), **SERVICE, CONFERRAL_API_TOKEN="a-token-that-nobody-guesses")
+
+    assert ran.code == 2
+    assert f"CONFERRAL_PREFIX: conferral:config in Redis has schema {other}, and this release reads only" in ran.err
+    assert "run a release with that schema, set another CONFERRAL_PREFIX, or delete all keys" in ran.err
+
+
 @pytest.mark.parametrize("command", ["webhooks", "worker"])
 def test_another_number_of_partitions_stops_the_process_with_2(run, redis, command):
     redis.hset(KEYS.config, mapping={"partitions": 4, "schema": SCHEMA_VERSION})

@@ -18,7 +18,7 @@ COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "call",
     "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
-    "announce", "press", "record", "end", "report", "check", "setup", "canary", "upgrade", "dead", "forget",
+    "announce", "press", "record", "end", "report", "check", "setup", "canary", "dead", "forget",
     "outcomes", "api-token",
 )  # fmt: skip
 

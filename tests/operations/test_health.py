@@ -62,12 +62,12 @@ async def test_health_reports_existing_data_and_nothing_else(client):
 @pytest.mark.redis
 async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(client):
     reported = ProcessStats(events=3, requests=2, failures={"21220": 1})
-    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", reported))
-    await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", 1, "0.1.0"))
-    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
+    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", "0.2.0", reported))
+    await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", "0.1.0"))
+    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
     old, worker = (await read_health(SessionReader(client, KEYS))).processes
-    assert worker == Process("w1", "worker", 2, "0.2.0", reported, worker.seen_ms_ago)
+    assert worker == Process("w1", "worker", "0.2.0", reported, worker.seen_ms_ago)
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
     *counts, failures = astuple(ProcessStats())  # of a process that has done nothing
@@ -75,7 +75,7 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
 
 
 def stats_at(at_ms, **by_name):
-    there = tuple(Process(name, "worker", 2, "1", shown) for name, shown in by_name.items())
+    there = tuple(Process(name, "worker", "1", shown) for name, shown in by_name.items())
     return Health(at_ms, (), NO_OWNER, NO_OWNER, there, 0, 0, (), SendingState("", 0, 0, 0))
 
 
@@ -123,7 +123,7 @@ def test_figures_are_those_of_the_metrics():
 @pytest.mark.redis
 async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
     now_ms = (await client.time())[0] * 1000
-    info = b'{"kind": "worker", "schema_version": 1, "version": "0.1.0"}'
+    info = b'{"kind": "worker", "version": "0.1.0"}'
     for name, ago_ms in (("alive", 1_000), ("dead", 60_000), ("stopped", 1_000)):
         await client.hset(KEYS.processes, name, b"%d %b" % (now_ms - ago_ms, info))
     await process_registry.deregister(client, KEYS, "stopped")

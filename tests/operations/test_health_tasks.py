@@ -10,7 +10,7 @@ from tests.support.each import each
 
 
 def process(kind: str, number: int = 1) -> Process:
-    return Process(kind=kind, name=f"{kind}-{number}", version="1", schema_version=1, seen_ms_ago=500, stats=None)
+    return Process(kind=kind, name=f"{kind}-{number}", version="1", seen_ms_ago=500, stats=None)
 
 
 OWNER = Owner("worker-1", 1, 1)

@@ -9,10 +9,8 @@ import pytest
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.config import (
-    OLDEST_SCHEMA_VERSION,
     SCHEMA_VERSION,
-    NewerSchemaError,
-    SchemaVersion,
+    ContradictionError,
     read_warnings,
 )
 from conferral.storage.connection.client import as_store_errors, make_client
@@ -25,8 +23,8 @@ pytestmark = pytest.mark.redis
 
 
 async def test_number_of_partitions_is_fixed_at_first_use(client):
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
+    for _ in range(2):
+        await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
     with pytest.raises(SettingsError) as refused:
         await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
@@ -43,38 +41,27 @@ async def test_account_is_fixed_at_first_use(client):
     assert ACCOUNT_SID not in str(await client.hgetall("test:config"))
 
 
-async def test_schema_version_of_the_first_process_persists(client):
-    other = SCHEMA_VERSION + 1
-    assert await config.ensure(client, "test", 8, schema_version=other, account_sid=ACCOUNT_SID) == other
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == other
-    assert await config.read_schema_version(client, "test") == other
-    assert await config.ensure(client, "fresh", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
-
-
 @pytest.mark.parametrize("left", ["partitions", "schema"])
 async def test_half_of_the_configuration_is_completed(client, left):
     present = {"partitions": 8, "schema": SCHEMA_VERSION}
     await client.hset("test:config", left, present[left])
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
+    await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
     assert (await config.load(client, "test")).partitions == 8
 
 
-async def test_keys_of_an_older_release_are_refused_before_all_else(client):
-    old = {"partitions": 8, "schema": OLDEST_SCHEMA_VERSION - 1, "account": "another"}
-    await client.hset("test:config", mapping=old)
+@pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+async def test_another_schema_is_refused_before_all_else_with_its_key_and_what_to_do(client, other):
+    stored = {"partitions": 8, "schema": other, "account": "another"}
+    await client.hset("test:config", mapping=stored)
+    said = (
+        f"test:config in Redis has schema {other}, and this release reads only schema {SCHEMA_VERSION}; run a release "
+        "with that schema, set another CONFERRAL_PREFIX, or delete all keys with this one while no process of "
+        "Conferral runs"
+    )
     with pytest.raises(SettingsError) as refused:
         await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
-    assert refused.value.problems[0].startswith("CONFERRAL_PREFIX: test:config in Redis is from an older release")
-    with pytest.raises(StoreError, match=r"^test:config in Redis is from an older release"):
-        await config.load(client, "test")
-
-
-async def test_newer_schema_version_is_returned_to_processes_and_refused_to_readers(client):
-    await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == 99
-    with pytest.raises(
-        NewerSchemaError, match=f"^Redis has schema version 99, this release supports {SCHEMA_VERSION}; "
-    ):
+    assert refused.value.problems == (f"CONFERRAL_PREFIX: {said}",)
+    with pytest.raises(ContradictionError, match=f"^{said}$"):
         await config.load(client, "test")
 
 
@@ -134,13 +121,6 @@ async def test_configuration_that_vanishes_while_it_is_read_is_no_setting_error(
         await config.ensure(Vanishing(), "test", 8, account_sid=ACCOUNT_SID)
 
 
-async def test_level_never_goes_back(client):
-    await config.ensure(client, "test", 8, schema_version=3, account_sid=ACCOUNT_SID)
-    assert await config.raise_schema_version(client, "test", 4) == 4
-    assert await config.raise_schema_version(client, "test", 3) == 4
-    assert await config.read_schema_version(client, "test") == 4
-
-
 async def running(client):
     now_ms, keys = await server_time_ms(client, "test"), Keys("test", 8)
     return [one for one in await process_registry.read_processes(client, keys, now_ms) if one.is_running]
@@ -148,16 +128,16 @@ async def running(client):
 
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
     keys = Keys("test", 8)
-    await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
+    await process_registry.register(client, keys, process_registry.Process("w1", "worker", "0.2.0"))
     reported = (await client.hget(keys.processes, "w1")).partition(b" ")[2]
     now_ms = int((await client.time())[0]) * 1000
     strange = {"dead": now_ms - 60_000, "future": now_ms + 60_000, "forgotten": now_ms - 4_000_000}
     for name, seen_ms in strange.items():
         await client.hset(keys.processes, name, b"%d " % seen_ms + reported)
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b'%d {"stats":{"events":-1}}' % now_ms})
-    shown = [(one.name, one.kind, one.schema_version) for one in await running(client)]
-    assert shown == [("odder", "", 0), ("w1", "worker", 2)]
-    await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
+    shown = [(one.name, one.kind, one.version) for one in await running(client)]
+    assert shown == [("odder", "", ""), ("w1", "worker", "0.2.0")]
+    await process_registry.register(client, keys, process_registry.Process("w1", "worker", "0.2.0"))
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 
 
@@ -173,10 +153,9 @@ async def test_processes_are_listed_for_an_hour(client, keys, monkeypatch):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("read", [config.load, config.read_schema_version])
-async def test_unused_prefix_is_reported_as_not_initialized(client, read):
+async def test_unused_prefix_is_reported_as_not_initialized(client):
     with pytest.raises(StoreError, match="nothing is set up"):
-        await read(client, "nobody")
+        await config.load(client, "nobody")
 
 
 async def test_server_is_known_by_its_run_and_how_long_that_lasts(single, client):
@@ -220,13 +199,3 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
     finally:
         await client.replicaof("NO", "ONE")
         await client.config_set("replica-serve-stale-data", "yes")
-
-
-def test_version_that_is_written_bounds_what_a_process_writes():
-    schema = SchemaVersion(2)
-    assert schema.writes_at == 2
-    schema.written = 1
-    assert (schema.writes_at, schema.is_too_new, schema.problem) == (1, False, "")
-    schema.written = 3
-    assert (schema.writes_at, schema.is_too_new) == (2, True)
-    assert schema.problem == "schema: Redis has schema version 3, this release supports 2; update Conferral"

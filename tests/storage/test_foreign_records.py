@@ -4,7 +4,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
-from conferral.storage import config
 from conferral.storage import coordinator as leases
 from conferral.storage.agents import Agents
 from conferral.storage.agreed_config import AgreedConfig
@@ -112,20 +111,18 @@ async def test_ended_session_without_a_time_is_not_listed(client, keys):
 async def test_process_that_another_program_wrote_blocks_no_registration(client, keys, body):
     await client.hset(keys.processes, b"odd\xff", body)
     with capture_logs() as lines:
-        await process_registry.register(client, keys, Process("one", "worker", 3))
+        await process_registry.register(client, keys, Process("one", "worker"))
     assert removed(lines) == [(keys.processes, 1)]
     assert await client.hkeys(keys.processes) == [b"one"]
 
 
 @pytest.mark.parametrize("field", ["partitions", "account", "schema"])
-@pytest.mark.parametrize("value", ["abc", b"\xff", DIGITS])
+@pytest.mark.parametrize("value", ["abc", b"\xff", DIGITS, "99"])
 async def test_running_process_keeps_its_settings_and_only_a_start_refuses(client, keys, field, value):
-    schema = config.SchemaVersion()
+    def made() -> AgreedConfig:
+        return AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID)
 
-    def made(schema: config.SchemaVersion) -> AgreedConfig:
-        return AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
-
-    running = made(schema)
+    running = made()
     await running.ensure()
     kept = await client.hget(keys.config, field)
     await client.hset(keys.config, field, value)
@@ -133,25 +130,9 @@ async def test_running_process_keeps_its_settings_and_only_a_start_refuses(clien
         for _ in range(3):
             await running.ensure()
     assert [line["event"] for line in lines] == ["config_contradicted"]
-    assert keys.config in schema.contradiction
+    assert keys.config in running.contradiction
     with pytest.raises(SettingsError, match=keys.config):
-        await made(config.SchemaVersion()).ensure()
+        await made().ensure()
     await client.hset(keys.config, field, kept)
     await running.ensure()
-    assert schema.contradiction == ""
-
-
-async def test_schema_version_of_another_program_idles_no_running_process(client, keys):
-    schema = config.SchemaVersion()
-    running = AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID, schema)
-    await running.ensure()
-    await client.hset(keys.config, "schema", 99)
-    with capture_logs() as lines:
-        for _ in range(3):
-            await running.ensure()
-    assert [line["event"] for line in lines] == ["config_contradicted"]
-    assert (schema.written, schema.problem) == (config.SCHEMA_VERSION, "")
-    assert schema.contradiction.startswith(f"{keys.config}: Redis has schema version 99")
-    await client.hset(keys.config, "schema", config.SCHEMA_VERSION)
-    await running.ensure()
-    assert schema.contradiction == ""
+    assert running.contradiction == ""

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web import server
-from conferral.storage.config import SchemaVersion
+from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import server as webhooks_server
@@ -85,20 +85,12 @@ async def test_concurrent_polls_query_redis_and_the_metrics_once(client, webhook
 
 
 async def test_configuration_that_another_program_changed_is_a_warning(webhook_store):
-    schema = SchemaVersion()
-    schema.contradiction = "conferral:config was set up with 8"
+    agreed = AgreedConfig(None, "conferral", 4, "AC1")
+    agreed.contradiction = "conferral:config was set up with 8"
     webhook_store.warning_lines = ["conferral:dead takes no entries"]
-    health = webhooks_server.Health(webhook_store, schema)
+    health = webhooks_server.Health(webhook_store, agreed)
 
     assert await health.problems() == []
-    assert await health.warnings() == [schema.contradiction, *webhook_store.warning_lines]
+    assert await health.warnings() == [agreed.contradiction, *webhook_store.warning_lines]
     webhook_store.away = True
-    assert await webhooks_server.Health(webhook_store, schema).warnings() == [schema.contradiction]
-
-
-async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(webhook_store):
-    schema = SchemaVersion(supported=1)
-    schema.written = 2
-    problems = await webhooks_server.Health(webhook_store, schema).problems()
-
-    assert problems == ["schema: Redis has schema version 2, this release supports 1; update Conferral"]
+    assert await webhooks_server.Health(webhook_store, agreed).warnings() == [agreed.contradiction]

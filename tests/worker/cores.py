@@ -6,7 +6,6 @@ from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
-from conferral.storage.config import SchemaVersion
 from conferral.storage.keys import Keys
 from conferral.worker.core import WorkerCore
 from tests.support.stores import commit_store_of, partition_store_of
@@ -16,7 +15,6 @@ def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any
     given = {
         "store_clock": StoreClock(clock),
         "metrics": Metrics(),
-        "schema": SchemaVersion(),
         "partition_store": partition_store_of(client, keys),
         "commit_store": commit_store_of(client, keys, session_ttl_s=60),
         "policy": Policy,

@@ -55,8 +55,6 @@ class Process(BaseRecord, frozen=True):
     name: str = ""
     #: `webhooks` or `worker`.
     kind: str = ""
-    #: The newest that it supports, for `conferral upgrade`; 0 if unreadable.
-    schema_version: int = 0
     version: str = ""
     #: Statistics since its start; None for an older version, which sends none.
     stats: ProcessStats | None = None

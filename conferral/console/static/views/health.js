@@ -146,7 +146,7 @@ function Processes({ processes }) {
             <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
             ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
           </p>
-          <p class="small muted">version <${Text} value=${one.version} />, schema version ${one.schema_version}<${Counters} counters=${one.stats} /></p>
+          <p class="small muted">version <${Text} value=${one.version} /><${Counters} counters=${one.stats} /></p>
         </li>`,
       )}
     </ul>
