@@ -14,7 +14,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.setting_values import SILENCE
-from conferral.statemachine.events import AccountSwept, Event, Press
+from conferral.statemachine.events import Event, Press
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
@@ -93,8 +93,6 @@ STORE_DEADLINE_S = 0.5
 _OPENING_DEADLINE_S = 3.0
 #: Interval at which a session that may not be decided yet is read again, seconds.
 READ_EVERY_S = 0.05
-#: The event's `finding` for music that plays in an unknown session.
-UNKNOWN = "session-unknown"
 
 
 class WaitRoutes(Routes):
@@ -138,8 +136,6 @@ class WaitRoutes(Routes):
             return None
         if view is None and opens:
             await self._reopen(session_id, form)
-        elif view is None:
-            await self._report_unknown(session_id, form)
         return view
 
     async def _report_arrival(self, params: Wait, view: Session, form: Form) -> None:
@@ -165,17 +161,6 @@ class WaitRoutes(Routes):
             return  # a late request: a read of that conference shows who is in it
         await self._publish(event)
 
-    async def _report_unknown(self, session_id: str, form: Form) -> None:
-        """Let the workers search for the conference of an unknown session."""
-        try:
-            conference = conference_sid_of(form)
-            event = AccountSwept(
-                session_id=session_id, token=f"{UNKNOWN}:{conference}", finding=UNKNOWN, conference_sid=conference
-            )  # fmt: skip
-        except MalformedCallbackError:
-            return  # the party is in no conference
-        await self._publish(event)
-
     async def _publish(self, event: Event) -> None:
         try:
             async with store_timeout(STORE_DEADLINE_S):
@@ -199,7 +184,6 @@ class WaitRoutes(Routes):
             try:
                 async with asyncio.timeout(_OPENING_DEADLINE_S):
                     if not await self._twilio.is_alone(conference, event.call_sid):  # so no agent is dialed again
-                        await self._report_unknown(session_id, form)
                         return
                     # If the opening event is only late, it opens the session, and this one changes nothing.
                     await self._store.publish(event, call_sid=event.call_sid)

@@ -27,7 +27,6 @@ from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
 from conferral.worker.executor.executor import Executor
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.partition import Partition
-from conferral.worker.sweep.session_recovery import SessionRecovery
 
 log = structlog.get_logger()
 
@@ -49,11 +48,9 @@ class Ownership:
         core: WorkerCore,
         held: HeldPartitions[Partition],
         executor: Executor,
-        session_recovery: SessionRecovery,
     ) -> None:
         self._core = core
         self._executor = executor
-        self._session_recovery = session_recovery
         self._clock = core.clock
         self.held = held
         self.partitions = held.partitions
@@ -276,9 +273,7 @@ class Ownership:
     async def _run_partition(self, number: int, lease: Lease) -> None:
         """Run a partition to its end, and give it back."""
         is_after_death = number in self._failed or self._has_died(lease.last_holder)
-        partition = Partition(
-            number, lease, self._core, self._executor, self._session_recovery, is_after_death=is_after_death
-        )
+        partition = Partition(number, lease, self._core, self._executor, is_after_death=is_after_death)
         self._failed.discard(number)
         self.partitions[number] = partition
         try:

@@ -35,7 +35,6 @@ from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantin
 from conferral.worker.partition_parts.session_cache import SessionCache
 from conferral.worker.partition_parts.telemetry import emit_telemetry
 from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
-from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.times import align
 
 log = structlog.get_logger()
@@ -60,7 +59,6 @@ class Partition:
         lease: Lease,
         core: WorkerCore,
         executor: Executor,
-        session_recovery: SessionRecovery,
         *,
         is_after_death: bool,
     ) -> None:
@@ -78,7 +76,6 @@ class Partition:
         self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
         self._core = core
         self._metrics = core.metrics
-        self._session_recovery = session_recovery
         self._is_after_death = is_after_death
         self._has_taken_over = self._is_deciding = False
         self._quarantine = Quarantine(number, core)
@@ -253,7 +250,6 @@ class Partition:
         await core.checkpoint("after_commit", self.number)
         # No await until all is started, so that no task sees half of it.
         self._effects.start(batch)
-        self._session_recovery.queue_searches(decisions)
         self.timers.add_due(batch.commit.timers)
         self._cache.update(change.after for change in batch.commit.sessions)
         emit_telemetry(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)

@@ -109,7 +109,6 @@ class Worker:
                 "credentials": lambda: parts.credentials.run(stop),
                 "own_numbers": lambda: parts.read_own_numbers(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
-                "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
             if parts.outcomes is not None:

@@ -27,7 +27,6 @@ from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
@@ -53,8 +52,7 @@ from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
 from conferral.worker.routing.router import CommandRouter
 from conferral.worker.sweep.diff import route_of_own_bridge
-from conferral.worker.sweep.session_recovery import SessionRecovery
-from conferral.worker.sweep.sweeper import Sweeper, SweepTimes, adopt_conference
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +125,13 @@ class WorkerParts:
             self.connections.push_async_callback(close)
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=metrics)
-        self.session_recovery = self._make_session_recovery(lists, names)
         # A worker that is cut off with the former primary must stop in time, however slow that one has become.
         lifetime_max_s = LIFETIME_MAX_S if primary.topology is Topology.SERVER else core.lifetime_s
         held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s, lifetime_max_s)
         # The canary's own calls may dial the number that answers for it; other commands were refused it before.
         may_dial = replace(directory.allowed, own=OthersThanCanary(directory.own_numbers))
         self.executor = self._make_executor(make_twilio_api(settings, self._http, may_dial), held)
-        self.ownership = Ownership(core, held, self.executor, self.session_recovery)
+        self.ownership = Ownership(core, held, self.executor)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
         self._http.observe(self.executor.limiter.observe)
@@ -170,15 +167,6 @@ class WorkerParts:
             lambda: FallbackRules(directory.current.destinations, directory.allowed, urls),
             CallerIdChecker(rest, self._own_numbers, self.core.clock),
             directory.own_numbers,
-        )
-
-    def _make_session_recovery(self, lists: AccountListReader, names: ConferenceNames) -> SessionRecovery:
-        return SessionRecovery(
-            self.core,
-            finder=lists,
-            reader=SessionReader(self.core.client, self.core.keys),
-            adopt=partial(adopt_conference, self.core),
-            session_of=names.session_of,
         )
 
     def _make_sweeper(self, lists: AccountListReader, names: ConferenceNames) -> Sweeper:

@@ -1,10 +1,7 @@
-"""Account-wide lists of live calls and conferences, for the sweep.
-
-Also the live conference of a session that Redis has lost.
-"""
+"""Account-wide lists of live calls and conferences, for the sweep."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,15 +15,14 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import ParticipantFound, ParticipantSeen
+from conferral.statemachine.events import ParticipantFound
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.addresses import number_or_address, own_number_in, without_params
 from conferral.telephony.callback_urls import is_conference_name
-from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
+from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.request_context import label_requests
-from conferral.telephony.twilio_queries import CALLS_READ_MAX, participants_in
-from conferral.telephony.twilio_requests import if_found, read_with_retry, send, text_of
+from conferral.telephony.twilio_queries import participants_in
+from conferral.telephony.twilio_requests import read_with_retry, text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -111,19 +107,8 @@ class AccountSnapshot:
             self.created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class LostConference:
-    """The conference of a lost session, as Twilio shows it."""
-
-    conference_sid: str
-    name: str
-    #: Whether it has started; otherwise a party waits in it.
-    has_started: bool
-    participants: tuple[ParticipantFound, ...]
-
-
 class AccountListReader:
-    """Reads the account's lists, and lost conferences."""
+    """Reads the account's lists, and a conference's participants."""
 
     def __init__(
         self,
@@ -193,50 +178,13 @@ class AccountListReader:
 
         Twilio's list has no addresses: `own_calls` has those of known calls, by SID. Source: Participants subresource.
         """
-        return _with_addresses(await participants_in(self._client, conference_sid), own_calls)
-
-    async def lost_conference(self, conference_sid: str) -> LostConference | None:
-        """Return a conference by its SID; None if it is over. Raise ProviderError."""
-        with label_requests("lost_session"):
-            record = await if_found(send(self._client.conferences(conference_sid).fetch_async()))
-            return await self._lost_conference(record)
-
-    async def lost_conference_named(self, name: str) -> LostConference | None:
-        """Return the newest listed live conference of a name; None for none."""
-        with label_requests("lost_session"):
-            records = await live_conferences(self._client, name)
-            return await self._lost_conference(next(iter(records), None))
-
-    async def _lost_conference(self, record: Any) -> LostConference | None:
-        """Read participants and their addresses; None if it is not live."""
-        if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
-            return None
-        inside, own_numbers = await participants_in(self._client, text_of(record.sid)), self._own_numbers()
-        calls: dict[str, OwnCall] = {}
-        # Sequentially, because no call depends on this and other requests come first.
-        for seen in inside[:CALLS_READ_MAX]:
-            call = await if_found(send(self._client.calls(seen.call_sid).fetch_async()))
-            if call is None:
-                continue
-            caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
-            called = without_params(text_of(call.to))
-            came_in = text_of(call.direction).startswith("inbound")
-            number = own_number_in(called, own_numbers) if came_in else ""
-            address = number_or_address(caller, number) if came_in else called
-            calls[seen.call_sid] = OwnCall(address, came_in=came_in, called=number)
-        participants = tuple(_with_addresses(inside, calls))
-        return LostConference(
-            text_of(record.sid), text_of(record.friendly_name), record.status == STARTED, participants
-        )
-
-
-def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-    unknown = OwnCall("", came_in=False)
-    found = ((seen, calls.get(seen.call_sid, unknown)) for seen in inside)
-    return [
-        ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in, called=call.called)
-        for seen, call in found
-    ]
+        unknown = OwnCall("", came_in=False)
+        inside = await participants_in(self._client, conference_sid)
+        found = ((seen, own_calls.get(seen.call_sid, unknown)) for seen in inside)
+        return [
+            ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in, called=call.called)
+            for seen, call in found
+        ]
 
 
 async def _read_page(request: Callable[[], Awaitable[Page | None]]) -> Page | None:

@@ -14,7 +14,6 @@ from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
 from conferral.worker.partition import Partition
-from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
@@ -127,10 +126,8 @@ class WorkerCluster:
         store = partition_store_of(client, self.keys, blocking=blocking)
         core = core_of(client, self.keys, clock, name, metrics=metrics, partition_store=store, checkpoint=checkpoint)
         held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s)
-        nothing: Any = None  # it finds no lost session
-        recovery = SessionRecovery(core, finder=nothing, reader=nothing, adopt=nothing, session_of=nothing)
         executor: Any = work  # this is all that it asks an executor
-        ownership = Ownership(core, held, executor, recovery)
+        ownership = Ownership(core, held, executor)
         task = process.start(ownership.run(stop))
         member = ClusterMember(name, process, client, ownership, work, core, clock, metrics, stop, task)
         self.alive[name] = member

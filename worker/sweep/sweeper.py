@@ -309,7 +309,7 @@ class Sweeper:
             (claimed,) = await run_or_raise(self._client, claim)
             if claimed.decode(errors="replace") != new_id:
                 return
-        await _open_session(self._core, bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
+        await self._open_session(bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
         self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
         log.warning("bridge_recovered", session_id=session_id, call_sid=bridge.child.call_sid)
 
@@ -354,7 +354,18 @@ class Sweeper:
             participants=tuple(participants),
             conference_name=account.conferences[conference_sid],
         )
-        await adopt_conference(self._core, found)
+        await self._open_session([found], [participant.call_sid for participant in participants])
+        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+        log.warning(
+            "conference_recovered", session_id=session_id, conference_sid=conference_sid, count=len(participants)
+        )
+
+    async def _open_session(self, events: Sequence[Event], call_sids: Iterable[str]) -> None:
+        """Index a session's calls, and publish the events that open it."""
+        session_id = events[0].session_id
+        claims = (self._core.call_index.claim(sid, session_id) for sid in call_sids)
+        await run_or_raise(self._client, *claims)
+        await append_events(self._client, self._keys, events)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
         """Return the sessions that have ended, except of partitions behind."""
@@ -383,22 +394,3 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="some records can't be read" if is_truncated else "",
         )
-
-
-async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:
-    """Publish the conference of a lost session, which restores the session."""
-    await _open_session(core, [event], [participant.call_sid for participant in event.participants])
-    core.metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-    log.warning(
-        "conference_recovered",
-        session_id=event.session_id,
-        conference_sid=event.conference_sid,
-        count=len(event.participants),
-    )
-
-
-async def _open_session(core: WorkerCore, events: Sequence[Event], call_sids: Iterable[str]) -> None:
-    """Index a session's calls, and publish the events that open it."""
-    session_id = events[0].session_id
-    await run_or_raise(core.client, *(core.call_index.claim(sid, session_id) for sid in call_sids))
-    await append_events(core.client, core.keys, events)
