@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -12,7 +11,6 @@ from aiohttp import hdrs, web
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import StoreUnaskedError
 from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
@@ -51,6 +49,7 @@ from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.handoff import HandoffRoutes
 from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, Routes, twiml_response
+from conferral.webhooks.route_store import NoRedisStore
 from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
@@ -156,20 +155,6 @@ def _end_of_call(documents: TwimlBuilder, path: str) -> web.Response:
     """Hang up, with a message unless the caller has left one."""
     is_over = path == VOICEMAIL_PATH
     return twiml_response(documents.hang_up() if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
-
-
-class NoRedisStore(WebhookStore):
-    """A store that never contacts Redis."""
-
-    def __init__(self) -> None:
-        """Keep nothing: no other method of the base class is called."""
-
-    async def _refuse(self, *_args: Any, **_options: Any) -> Any:
-        raise StoreUnaskedError("responded without Redis")
-
-    publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
-    claim_gate = exceeds_call_limit = uncount_call = keep_canary_callback = _refuse
-    take_digits = redis_error = warnings = close = _refuse
 
 
 class Rescue(Routes):

@@ -17,7 +17,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.session import Session
-from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
@@ -25,6 +24,7 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.route_store import RouteStore
 
 
 class Rejection(StrEnum):
@@ -97,7 +97,7 @@ def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
-async def read_undecided(store: WebhookStore, session_id: str, every_s: float) -> Session | None:
+async def read_undecided(store: RouteStore, session_id: str, every_s: float) -> Session | None:
     """Return a session once a worker has opened it; None if that takes long."""
     for _ in range(_READS_MAX):
         await asyncio.sleep(every_s)
@@ -119,7 +119,7 @@ class Dependencies:
     settings: ServiceSettings
     documents: TwimlBuilder
     routing: CallRouting
-    store: WebhookStore
+    store: RouteStore
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
@@ -129,7 +129,7 @@ class Dependencies:
     def of(
         cls,
         settings: ServiceSettings,
-        store: WebhookStore,
+        store: RouteStore,
         twilio: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile,

@@ -1,17 +1,13 @@
 """Any error that no code foresaw, in any function of a handler: the caller gets TwiML, a report is repeated."""
 
 import gc
-import inspect
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conferral.runtime.errors import StoreUnaskedError
 from conferral.statemachine.parts import PendingCommand
-from conferral.storage.webhook_store.store import WebhookStore
-from conferral.webhooks.app import NoRedisStore
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
@@ -216,12 +212,3 @@ async def test_after_a_message_an_error_hangs_up(client, webhook_store, lines, m
     status, document = await post(client, f"/voice/voicemail?session={CALLER}&v=1", fields("call_arrives"))
 
     assert (status, verbs(document)) == (200, ["Hangup"])
-
-
-async def test_the_store_without_redis_refuses_whatever_the_store_asks_of_redis():
-    asked = [name for name, it in inspect.getmembers(WebhookStore, inspect.iscoroutinefunction) if name[0] != "_"]
-
-    assert asked
-    for name in asked:
-        with pytest.raises(StoreUnaskedError):
-            await getattr(NoRedisStore(), name)()
