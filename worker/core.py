@@ -12,9 +12,10 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
+from conferral.storage.dead_letters import append_dead_letter
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
-from conferral.storage.partition.partition_store import Entry, PartitionStore, append_dead_letter
+from conferral.storage.partition.partition_store import Entry, PartitionStore
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from conferral.statemachine.ids import id_error
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.command_reports import COMMAND_TTL_S
 from conferral.storage.connection.client import Client, ask, run_or_raise
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
 #: Commands that may wait to be routed (count). Beyond this, commands are refused: no worker routes them.
 COMMANDS_MAX = 100_000

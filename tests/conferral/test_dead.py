@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.storage.partition.partition_store import DEAD_LETTERED
+from conferral.storage.dead_letters import DEAD_LETTERED
 from tests.conferral.cli_helpers import CALL, KEYS, Ran, set_up
 from tests.support.people import CUSTOMER
 

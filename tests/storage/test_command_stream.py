@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, scripts
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.partition.partition_store import report_command
+from conferral.storage.command_reports import report_command
 
 
 @pytest.mark.parametrize("given", ["a b", "{0}", "x" * 65, "é"])

@@ -13,12 +13,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, coordinator, scripts
 from conferral.storage.call_index import CallIndex
+from conferral.storage.command_reports import report_command
 from conferral.storage.connection import redis_classes
 from conferral.storage.connection.client import Client, make_client, run_or_raise
 from conferral.storage.connection.primary import Primary
 from conferral.storage.connection.url import Topology
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import report_command
 from tests.support.ports import HOST
 from tests.support.redis_node import until
 from tests.support.replicated_redis import ReplicatedServers, started

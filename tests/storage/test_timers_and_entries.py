@@ -5,8 +5,9 @@ import pytest
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
+from conferral.storage.dead_letters import append_dead_letter
 from conferral.storage.partition.commit_store import Commit
-from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, append_dead_letter
+from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry
 
 pytestmark = pytest.mark.redis
 P = 2

@@ -20,9 +20,10 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, digits, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.command_reports import COMMAND_TTL_S, report_command
 from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry, parse_entry_id, report_command
+from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore, report_refused_dials
 from conferral.worker.routing.addresses import CommandAddresses, without_destinations

@@ -16,8 +16,10 @@ from conferral.statemachine.events import Press
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.command_reports import report_command
 from conferral.storage.connection.client import BlockingReads, as_store_errors
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, report_command
+from conferral.storage.dead_letters import DEAD_LETTERED
+from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import WorkerCore, dead_letter
 from conferral.worker.routing.admission import CommandAdmission, text_of
 

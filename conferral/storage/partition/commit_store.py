@@ -18,11 +18,11 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
 from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.command_reports import COMMAND_TTL_S
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
 log = structlog.get_logger()
 

@@ -4,15 +4,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
-from conferral.statemachine.step import CommandReport
 from conferral.storage import scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import effect_codec, event_codec
@@ -26,13 +24,10 @@ from conferral.storage.connection.client import (
     run_each,
     run_or_raise,
 )
-from conferral.storage.connection.errors import STATES
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
-
-_Text = TypeVar("_Text", str, bytes)
 
 #: Timers moved per run of the script, count: bounds its time.
 TIMERS_PER_RUN_MAX = 200
@@ -216,16 +211,6 @@ class PartitionStore:
         return not await self.has_ended(newest)
 
 
-#: How long a command's outcome is kept, seconds.
-COMMAND_TTL_S = 86_400
-#: Fields of a dead letter (count): a script can pass 8,000 names and values. Source: Lua 5.1, `LUAI_MAXCSTACK`.
-_LETTER_FIELDS_MAX = 3_900
-#: Approximate number of dead letters kept.
-DEAD_LETTERS_MAX = 10_000
-#: Prefix of the reason of a command that failed because its entry was dead-lettered.
-DEAD_LETTERED = "dead-lettered: "
-
-
 async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> list[Entry]:
     """Append a worker's own events to their sessions' streams, in order.
 
@@ -242,41 +227,6 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
     ]
 
 
-def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
+def _parts(fields: Mapping[str, str]) -> list[str]:
     """Return the fields as a command takes them: name, value, name, ..."""
     return [part for pair in fields.items() for part in pair]
-
-
-async def report_command(client: Client, keys: Keys, session_id: str, report: CommandReport) -> None:
-    """Store a command's status, unless a later one is already stored."""
-    arguments = [report.status.value, report.reason, session_id, COMMAND_TTL_S, report.code]
-    await scripts.report_command.durably(client, [keys.command(report.command_id)], arguments)
-
-
-def _first_fields(entry: Entry) -> dict[bytes, bytes]:
-    """Return an entry's fields up to 64 KiB; the last value may be cut."""
-    kept: dict[bytes, bytes] = {}
-    free = ENTRY_BYTES_MAX
-    for name, value in islice(entry.fields.items(), _LETTER_FIELDS_MAX):
-        if len(name) > free:
-            break
-        kept[name] = value[: free - len(name)]
-        free -= len(name) + len(kept[name])
-    return kept
-
-
-async def append_dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
-    """Append an entry's first 64 KiB to the dead letters, with its origin.
-
-    Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
-    others.
-    """
-    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": str(entry.size)}
-    letter = _parts({**_first_fields(entry), **{name.encode(): value.encode() for name, value in origin.items()}})
-    try:
-        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *letter])
-    except StoreError as error:
-        if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
-            raise
-        return str(error)
-    return ""

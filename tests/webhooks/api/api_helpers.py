@@ -11,8 +11,8 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import session_codec
+from conferral.storage.command_reports import COMMAND_TTL_S, report_command
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, report_command
 from conferral.webhooks.api.app import add_api
 from tests.support import service_settings
 
