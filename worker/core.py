@@ -1,4 +1,4 @@
-"""What the parts of a worker share: clocks, Redis, policy, dead letters."""
+"""What the parts of a worker share: clocks, Redis, policy."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
-from conferral.storage.dead_letters import append_dead_letter
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
-from conferral.storage.partition.partition_store import Entry, PartitionStore
+from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
@@ -65,19 +64,3 @@ def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any
     """Count and log dials that a limit refused: `session` or `minute`."""
     metrics.dials_refused.labels(limit).inc(count)
     log.warning("dials_refused", reason=limit, count=count, **fields)
-
-
-async def dead_letter(core: WorkerCore, key: str, entry: Entry, reason: str, **fields: Any) -> None:
-    """Store, count, and log a dead letter; the caller removes its original.
-
-    Args:
-        key: Where the original is: a stream, or an outbox.
-        reason: Why it is a dead letter.
-        fields: For the log line, under keys of `runtime.log.KEYS`.
-    """
-    if refusal := await append_dead_letter(core.client, core.keys, key, entry, reason):
-        core.metrics.writes_refused.labels("dead").inc()
-        log.error("dead_letter_refused", entry_id=entry.entry_id, reason=refusal)
-    else:
-        core.metrics.dead_letters.labels(reason).inc()
-        log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, **fields)

@@ -27,7 +27,8 @@ from conferral.storage.coordinator import Lease
 from conferral.storage.dead_letters import DEAD_LETTERED
 from conferral.storage.partition.commit_store import Commit, CommitConflictError
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
+from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.partition_parts.batch import decide, discard, encode
 from conferral.worker.partition_parts.effects import WRITES_LOST, OpenEffects

@@ -16,7 +16,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.core import WorkerCore, dead_letter
+from conferral.worker.core import WorkerCore
+from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.job import unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered.
