@@ -1,9 +1,9 @@
 """Try what a release would publish: `make release-check`.
 
-Checks that whatever names a release names this one. Builds both distributions from the committed files that their
-images copy, installs them into an empty environment of each Python that is present and new enough, and uses them there,
-outside the repository: the commands, the demo, and a test with a hand-off and a transfer by both pytest fixtures. It
-needs the package index and a redis-server.
+Checks that whatever names a release names this one, and says how much the state machine has grown. Builds both
+distributions from the committed files that their images copy, installs them into an empty environment of each Python
+that is present and new enough, and uses them there, outside the repository: the commands, the demo, and a test with a
+hand-off and a transfer by both pytest fixtures. It needs the package index and a redis-server.
 """
 
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import core_size  # noqa: E402
 import named_releases  # noqa: E402
 
 from tests.docs.dockerfiles import copied_from_the_tree  # noqa: E402
@@ -56,6 +57,7 @@ def main() -> int:
     if different := named_releases.differing():
         _say("\n".join(different))
         return 1
+    _say(core_size.described())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     claimed = [int(minor) for minor in re.findall(r"Python :: 3\.([0-9]+)", "\n".join(project["classifiers"]))]
     (oldest,) = re.findall(r"^>=3\.([0-9]+)$", project["requires-python"])

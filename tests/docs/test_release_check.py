@@ -7,6 +7,7 @@ import pytest
 from tests.docs.generated import load_script
 
 CHECK = load_script("release_check")
+CORE_SIZE = load_script("core_size")
 
 
 def program(path: Path, status: int = 0) -> Path:
@@ -50,3 +51,14 @@ def test_page_that_names_another_release_ends_the_check(
     monkeypatch.setattr(CHECK.named_releases, "differing", lambda: ["README.md:1: 0.0.9"])
     assert CHECK.main() == 1
     assert capsys.readouterr().out == "README.md:1: 0.0.9\n"
+
+
+def test_growth_since_a_release_is_said_of_each_size() -> None:
+    now = CORE_SIZE.sizes(CORE_SIZE.ROOT)
+    before = {what: size + 1 for what, size in now.items()}
+
+    assert list(now) == ["rows", "guards", "fields of Session and Party"]
+    assert all(size > 50 for size in now.values())
+    assert "rows (-1), " in CORE_SIZE.growth(now, before, "v0.1.0")
+    assert CORE_SIZE.growth({"rows": 3, "guards": 2}, {}, "") == "state machine: 3 rows, 2 guards"
+    assert CORE_SIZE.growth({"rows": 3}, {"rows": 1}, "v0.1.0") == "state machine: 3 rows (+2) since v0.1.0"
