@@ -1,17 +1,18 @@
-"""Fill the refusals of docs/commands.md, and describe commands as tools."""
+"""Fill the tables of refusals and reasons, and describe commands as tools."""
 
 import json
 import re
 from inspect import cleandoc
 from typing import Any
 
+import reasons_page
 from page_parts import ROOT, words
 
 from conferral.commands.parser import CommandField, fields_of, own_fields
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.table import ROWS, TABLE
 
-_BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- ([a-z-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 #: Parts of a pattern that not every provider's engine has: lookaround and the like, and escapes of characters.
 _NOT_EVERYWHERE = re.compile(r"\(\?|\\u")
 #: So many commands or fewer are named as exceptions.
@@ -19,9 +20,9 @@ _FEW = 5
 
 
 def filled(page: str) -> str:
-    """Return a page with the current refusals."""
+    """Return a page with its current tables."""
     text = (ROOT / page).read_text("utf-8")
-    return _BLOCK.sub(lambda found: f"{found[1]}{_table()}\n{found[2]}", text)
+    return _BLOCK.sub(lambda found: f"{found[1]}{_TABLES[found[2]]()}\n{found[3]}", text)
 
 
 def tools() -> str:
@@ -53,7 +54,7 @@ def _tool_field(described: CommandField) -> dict[str, Any]:
     return {**schema, "description": text}
 
 
-def _table() -> str:
+def _refusals_table() -> str:
     lines = ["| `reason` | Commands |", "| --- | --- |"]
     actions = [row.actions for row in ROWS if not isinstance(row.actions, tuple)]
     for refusal in dict.fromkeys(action for action in actions if action.__name__ == "refuse"):
@@ -69,3 +70,11 @@ def _commands(events: set[type]) -> str:
     if len(others) <= _FEW:
         return f"all except {words(others)}"
     return words(command.name for command in COMMANDS if command in events)
+
+
+_TABLES = {
+    "refusals": _refusals_table,
+    "reasons": reasons_page.reasons_table,
+    "end-reasons": reasons_page.end_reasons_table,
+    "url-reasons": reasons_page.url_reasons_table,
+}

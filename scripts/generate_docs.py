@@ -1,4 +1,4 @@
-"""Generate pages in docs/: `make docs`. `--check` reports stale ones."""
+"""Generate pages in docs/, and the desk's words: `make docs`. `--check` reports stale ones."""
 
 import sys
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import fidelity_page  # noqa: E402
 import installing_pages  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
+import reasons_page  # noqa: E402
 import redis_page  # noqa: E402
 import settings_page  # noqa: E402
 import statemachine_page  # noqa: E402
@@ -53,6 +54,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/tools.json": commands_page.tools,
     fidelity_page.PAGE: fidelity_page.fidelity_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
+    "docs/handoff.md": partial(commands_page.filled, "docs/handoff.md"),
+    "webhooks/desk/static/reasons.js": reasons_page.desk_script,
 }
 for state in State:
     PAGES[f"docs/reference/state-{state}.md"] = partial(_state_page, state)

@@ -83,9 +83,9 @@ def _entry(outcome: "OutcomeRecord", *, full: bool) -> output.Entry:
     to = ", ".join(display_address(one, full=full) for one in outcome.to)
     customer, number = (display_address(one, full=full) for one in (outcome.customer, outcome.number))
     who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
-    note = catalog.twilio_error_note(str(outcome.code or ""))
-    why = ", ".join(filter(None, (outcome.reason, note)))
-    about = " ".join(filter(None, (outcome.mode, f"to {to}" if to else "", why)))
+    why = catalog.command_reason(outcome.kind, outcome.reason, str(outcome.code or ""))
+    transfer = " ".join(filter(None, (outcome.mode, f"to {to}" if to else "")))
+    about = ": ".join(filter(None, (transfer, why)))
     ended_at = outcome.ended_at.isoformat(" ", "seconds")[:19] if outcome.ended_at else ""
     kind = f"{outcome.kind} {outcome.result}"
     return output.Entry(f"{ended_at} UTC", kind, outcome.session, tuple(filter(None, (who, about))))

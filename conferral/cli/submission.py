@@ -231,8 +231,8 @@ async def _not_done(
     `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
     """
     if outcome.is_final:
-        note = catalog.twilio_error_note(outcome.code)
-        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}{f' ({note})' if note else ''}"
+        why = catalog.command_reason(kind, outcome.reason, outcome.code) or "no reason given"
+        reason = f"{kind} {outcome.status}: {why}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = (
             [f"{session.id} is {session_summary.state_label(session)}", session_summary.activity_line(session)]

@@ -121,7 +121,7 @@ class CommandTracker:
                 raise
             if found.status and found != one.reported:
                 one.reported = found
-                why = ", ".join(filter(None, (found.reason, catalog.twilio_error_note(found.code))))
+                why = catalog.command_reason(one.type, found.reason, found.code)
                 shown = {"status": found.status, "reason": why, "session": found.session}
                 messages.append(encode_message("command", command=command_id, **shown, type=one.type))
             if found.is_final or self._clock.monotonic_s() >= one.until_s:

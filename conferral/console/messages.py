@@ -87,7 +87,7 @@ def _columns(session: Session, *, full: bool) -> dict[str, str]:
 def _now(session: Session) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
-        return catalog.END_REASONS.get(session.end_reason, session.end_reason)
+        return catalog.reason_text(session.end_reason)
     doing = session_summary.activity_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral.cli import output
-from conferral.operations.timeline import build_timeline, details_of
+from conferral.operations.timeline import build_timeline, details_of, reason_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.queries.session_reader import SessionReader
@@ -89,7 +89,7 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
         return text
     if entry.state_after == State.ENDED:
         text = "the call ends for everyone"
-    return f"{text}  [{', '.join(filter(None, (entry.state_after, moment.reason)))}]"
+    return f"{text}  [{', '.join(filter(None, (entry.state_after, reason_of(entry))))}]"
 
 
 def _is_detail(entry: LogEntry) -> bool:

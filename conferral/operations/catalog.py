@@ -8,35 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from conferral.runtime.text import join_words
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.events import GateDecision, Transfer
+from conferral.statemachine.reasons import LEFT_NOTES, REASONS, EndReason, Reason, reported_reason
+from conferral.statemachine.session import TARGET
+from conferral.statemachine.states import Place
+from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE
 from conferral.storage.codecs.text_codec import to_iso
 
 WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
 
-#: What `explain`, the timeline, and the console say of a failed dial, by its result.
-NOT_REACHED = {
-    "busy": "{who} was busy",
-    "no-answer": "{who} did not answer",
-    "rejected": "{who} declined the call",
-    "failed": "{who} could not be reached",
-    "no-confirmation": "{who} did not press 1",
-    "answering-machine": "a machine answered instead of {who}",
-}
-#: Why a command was refused, or a transfer or a dial failed.
-LIMITS = {"hold-limit": "hold limit reached", "dial-limit": "limit of dials reached"}
-#: Why a dialed party did not take part.
-DIAL_FAILURES = NOT_REACHED | {
-    "refused": "Twilio refused the address of {who}",
-    "unknown": "it is unknown whether {who} was dialed",
-    "hung-up": "{who} hung up",
-    "left": "{who} left",
-    "too-late": "{who} answered too late",
-    "taken": "someone else took the call",
-    "cancelled": "{who} was no longer needed",
-    "dial-limit": LIMITS["dial-limit"],
-    "not-configured": "no agent is configured",
-}
 #: Why a `<Dial>` failed or a request was refused. Source: Twilio docs, Error and Warning Dictionary.
 TWILIO_ERRORS = {
     "10004": "the account has as many calls as it may have",
@@ -58,9 +39,11 @@ TWILIO_ERRORS = {
     "21219": "a trial account calls verified numbers only",
 }
 #: Why a party was never reached.
-UNREACHED = frozenset({*DIAL_FAILURES, "canceled"}) - {"hung-up", "left"}
+UNREACHED = frozenset({*Reason, "canceled"}) - {Reason.HUNG_UP, Reason.LEFT}
+#: Twilio's statuses of a call that was not answered, which are reasons, too.
+_UNANSWERED = {status: Reason(status).words.said for status in ("busy", "no-answer", "failed", "rejected")}
 #: Statuses of a call, as they change.
-CALL_STATUSES = NOT_REACHED | {
+CALL_STATUSES = _UNANSWERED | {
     "queued": "{who} is queued to be dialed",
     "initiated": "dialing {who}",
     "ringing": "{who} is ringing",
@@ -71,69 +54,8 @@ CALL_STATUSES = NOT_REACHED | {
 #: For statuses read from Twilio, which are states rather than changes.
 LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
-#: Reason of a command that an operator canceled. Twilio spells a call's status `canceled`.
-CANCELED = "cancelled"
 #: How the reason of a command begins that an operator overrode with another.
 SUPERSEDED = "superseded by "
-#: Said of a party whose call ended, unless Conferral was disconnecting it.
-HUNG_UP = "hung up"
-#: Why a party is gone, if the word itself does not say it.
-LEFT_REASONS = {
-    "busy": "busy",
-    "no-answer": "no answer",
-    "rejected": "declined",
-    "failed": "failed",
-    "no-confirmation": "no confirmation",
-    "answering-machine": "answering machine",
-    "refused": "Twilio refused the address",
-    "unknown": "unknown whether it was dialed",
-    "too-late": "answered too late",
-    "left": "left",
-    "not-configured": "not configured",
-    **dict.fromkeys(("completed", "answered", "in-progress", "participant_hung_up", "hung-up"), HUNG_UP),
-    "released": "disconnected by Conferral",
-    "redirected-away": "continues with your app",
-    "not-ours": "continues outside this session",
-    "participant_updated_via_api": "moved out of the conference by another program",
-    "taken": "someone else took the call",
-    "time-limit": "reached Twilio's time limit",
-    "dial-limit": f"not dialed: {LIMITS['dial-limit']}",
-    "cancelled": "no longer needed",
-}
-#: Why a call ended.
-END_REASONS = {
-    f"{who}-{word}": text.format(who=f"the {who}")
-    for who in ("agent", "customer")
-    for word, text in (NOT_REACHED | {"left": "{who} hung up"}).items()
-} | {
-    "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
-    "recall-failed": "the agent could not be called back, after a transfer or a lost leg",
-    "fallback-failed": "no place of the fallback took the call",
-    "voicemail": "the customer left a message, or hung up after the tone",
-    "returned": "no one took the call, and the customer continues with your app",
-    "park-timeout": "no one retrieved the parked call in time",
-    "alone": "only one party was left in the conference",
-    "convert-failed": "customer and agent could not be moved into a conference",
-    "moved": "another program gave the call another document; it continues there",
-    "command": "an operator ended it",
-    "time-limit": "it reached Twilio's time limit",
-    "too-old": "it reached the 24 h limit",
-}
-#: End reasons that no one intended and that are worse than an unanswered call.
-BAD_ENDS = frozenset(
-    {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
-     EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
-)  # fmt: skip
-#: Why a transfer failed.
-TRANSFER_FAILURES = {word: text.format(who="target") for word, text in DIAL_FAILURES.items()} | {
-    **dict.fromkeys(("cancelled", "command"), "an operator canceled it"),
-    "target-left": "target hung up",
-    **{word: END_REASONS[word] for word in ("agent-left", "customer-left", "park-timeout")},
-    **LIMITS,
-    "hold-failed": "Twilio did not confirm the hold",
-    "recording-failed": "Twilio did not pause the recording",
-    "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
-}
 #: What a failed transfer is followed by: the customer is attended to.
 RECOVERIES = {
     "recall": "calling the agent back",
@@ -190,10 +112,8 @@ SWEEP_FINDINGS = {
 }
 #: Named by a gate's event if its call belongs to no party.
 CALLED_PARTY = "the called party"
-GATE_DECISIONS = NOT_REACHED | {
-    "accepted": "{who} passed call screening",
-    "taken": "{who} answered too late: someone else had already taken the call",
-    "too-late": "{who} answered too late",
+GATE_DECISIONS = {"accepted": "{who} passed call screening"} | {
+    str(one): REASONS[one].words.said for one in GateDecision if one in REASONS
 }
 #: What Conferral asks Twilio to do.
 EFFECTS = {
@@ -263,6 +183,52 @@ _ERASE = (
 LISTED_MAX = 10
 
 
+def reason_text(reason: str, who: str = CALLED_PARTY) -> str:
+    """Return the catalog's words for a reason; a sentence stays as it is.
+
+    >>> reason_text("no-answer", "target")
+    'target did not answer'
+    """
+    known = REASONS.get(reason)
+    return known.words.said.format(who=who) if known else reason
+
+
+def command_reason(kind: str, reason: str, code: str) -> str:
+    """Describe why a command failed or was rejected; empty without a reason.
+
+    >>> command_reason("transfer", "busy", "")
+    'target was busy (busy)'
+    """
+    # The word is part of the interface: scripts look for it.
+    notes = (reason if reason in REASONS else "", twilio_error_note(code))
+    return with_notes(_command_words(kind, reason), *notes)
+
+
+def command_report(kind: str, status: str, reason: str, code: str) -> str:
+    """Describe how a command ended, such as `add failed: the line is busy`."""
+    if (status, reason) == (CommandStatus.FAILED, Reason.CANCELLED):
+        return f"{kind or 'a command'} canceled"
+    why = f": {_command_words(kind, reason)}" if reason else ""
+    return with_notes(f"{kind or 'a command'} {status}{why}", twilio_error_note(code))
+
+
+def _command_words(kind: str, reason: str) -> str:
+    return transfer_failure(reason) if kind == Transfer.name and reason else reason_text(reason)
+
+
+def is_bad_end(reason: str) -> bool:
+    """Whether a session ended as no one intended, and worse than unanswered."""
+    return reason in REASONS and REASONS[reason].words.is_bad
+
+
+def left_note(left_reason: str) -> str:
+    """Return why a party is gone, in words that follow its name."""
+    if note := LEFT_NOTES.get(left_reason):
+        return note
+    words = reported_reason(left_reason).words
+    return words.note or words.said.removeprefix("{who} ")
+
+
 def transfer_failure(reason: str, code: str = "") -> str:
     """Describe why a transfer failed, and what became of its fallback.
 
@@ -270,12 +236,13 @@ def transfer_failure(reason: str, code: str = "") -> str:
     'target was busy, the agent did not answer'
     """
     first, *places = map(str.strip, reason.split(","))
-    found = [with_notes(TRANSFER_FAILURES.get(first, first), twilio_error_note(code))]
+    was_canceled = first in (Reason.CANCELLED, EndReason.COMMAND)
+    why = "an operator canceled it" if was_canceled else reason_text(first, TARGET)
+    found = [with_notes(why, twilio_error_note(code))]
     for place in places:  # such as `recall busy`
-        name, _, why = place.partition(" ")
-        known = DIAL_FAILURES.get(why)
-        who = "the agent" if name == "recall" else f"the {name}"
-        found.append(known.format(who=who) if known else TRANSFER_FAILURES.get(place, place))
+        name, _, result = place.partition(" ")
+        who = "the agent" if name == Place.RECALL else f"the {name}"
+        found.append(reason_text(result, who) if result in REASONS else reason_text(place, TARGET))
     return ", ".join(dict.fromkeys(found))  # who was rung twice is named once
 
 
@@ -313,7 +280,7 @@ def twilio_error_note(code: str) -> str:
 def with_notes(text: str, *notes: str) -> str:
     """Return a text with its notes in parentheses; empty ones are left out."""
     shown = ", ".join(filter(None, notes))
-    return f"{text} ({shown})" if shown else text
+    return f"{text} ({shown})" if text and shown else text or shown
 
 
 def describe_damage(field: str) -> str:

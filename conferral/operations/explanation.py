@@ -16,15 +16,13 @@ from conferral.operations.replay import (
 from conferral.operations.session_search import allowed_commands_of
 from conferral.operations.timeline import TimelineEntry, details_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
-from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
+from conferral.statemachine.reasons import REASONS, EndReason
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
-#: Reasons that repeat what the text of a failure says.
-_REASONS_IN_TEXT = catalog.NOT_REACHED.keys() | catalog.END_REASONS.keys()
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
 #: Beyond this distance, a time of day alone is ambiguous, in milliseconds.
 _SAME_DAY_MS = 43_200_000
@@ -183,7 +181,7 @@ def _trouble(session: StoredSession, now_ms: int) -> list[str]:
 
 def _end_summary(session: StoredSession, moments: Sequence[TimelineEntry], clock: Callable[[int], str]) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
-    why = catalog.END_REASONS.get(reason, reason) or "no reason was recorded"
+    why = catalog.reason_text(reason) or "no reason was recorded"
     removed_party, removal = _removal(moments, reason)
     if removal:
         why = f"an operator removed the {removed_party}"
@@ -380,12 +378,14 @@ def _begins_transfer(entry: LogEntry) -> bool:
 def _failure(moment: TimelineEntry, later: Sequence[LogEntry], *, is_earlier: bool, full: bool) -> Failure:
     """Return what an entry that shows a failure or a refusal says."""
     entry, is_refusal = moment.entry, moment.entry.outcome == "refused"
-    reason = moment.reason or next((one["reason"] for one in entry.reports if one["status"] == "failed"), "")
+    reason = timeline.reason_of(entry) or next(
+        (one["reason"] for one in entry.reports if one["status"] == "failed"), ""
+    )
     if not reason and timeline.is_transfer_failure(entry):
         reason = entry.changes.get("transfer.reason") or ""
     reason = mask_address_numbers(reason, full=full)
-    is_said = reason in _REASONS_IN_TEXT and entry.event in _CALL_RESULTS
-    guard = "" if is_said else (catalog.LIMITS | catalog.END_REASONS).get(reason, reason)
+    is_said = reason in REASONS and entry.event in _CALL_RESULTS  # by the event itself
+    guard = "" if is_said else catalog.reason_text(reason, timeline.details_of(entry)["party"] or TARGET)
     code = timeline.twilio_code(entry) or timeline.failed_attempt_code(entry)
     if entry.event == "call_progressed":  # only the action of its `<Dial>` has the code
         ended = next((one for one in later if one.event == "dial_ended"), None)

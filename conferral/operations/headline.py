@@ -27,7 +27,7 @@ class Clause(NamedTuple):
 def headline(session: Session, *, full: bool = False) -> list[Clause]:
     """Return who talks, then what each of the others does or waits for."""
     if session.is_ended:
-        return [Clause(f"The call has ended: {catalog.END_REASONS.get(session.end_reason, session.end_reason)}")]
+        return [Clause(f"The call has ended: {catalog.reason_text(session.end_reason)}")]
     talking, others = [], []
     for name, party in session.present.items():
         who, note = person(party, full=full), activity_note(session, party)

@@ -9,6 +9,7 @@ from conferral.runtime.redaction import display_address
 from conferral.statemachine.events import HoldOverdue
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
+from conferral.statemachine.reasons import HANG_UP, REASONS, RELEASED, Reason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
 from conferral.statemachine.states import (
     PartyStatus,
@@ -247,11 +248,13 @@ def party_notes(session: Session, party: Party) -> list[str]:
 
 
 def _left_reason(session: Session, party: Party) -> str:
-    known = catalog.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
-    if party.is_leaving and known == catalog.HUNG_UP:
-        return catalog.LEFT_REASONS["released"]
+    left_reason = party.left_reason
+    if not left_reason:
+        return ""
+    if party.is_leaving and reported_reason(left_reason) is Reason.HUNG_UP:
+        left_reason = RELEASED
     is_caller = party.name == (CUSTOMER if session.customer_is_parent else AGENT) and not party.dial_id
-    return catalog.HUNG_UP if is_caller and party.left_reason in _GAVE_UP else known
+    return catalog.left_note(HANG_UP if is_caller and left_reason in _GAVE_UP else left_reason)
 
 
 def session_notes(session: Session, clock: Callable[[int], str] = catalog.utc_clock) -> list[str]:
@@ -295,9 +298,9 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     # Mask each destination separately, so that a comma can't join two numbers.
     to = ", ".join(display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
-    reasons = ", ".join(filter(None, (transfer.reason, catalog.twilio_error_note(transfer.code))))
-    whom, why = f"to {to}" if to else "", f"({reasons})" if reasons else ""
-    return " ".join(filter(None, (transfer.mode, whom, transfer_word(session), why)))
+    whom = f"to {to}" if to else ""
+    why = f": {catalog.transfer_failure(transfer.reason, transfer.code)}" if transfer.reason else ""
+    return " ".join(filter(None, (transfer.mode, whom, transfer_word(session)))) + why
 
 
 def transfer_word(session: Session) -> str:
@@ -315,12 +318,16 @@ def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> lis
         (
             one.party,
             display_address(one.to, full=full),
-            one.result or "in progress",
+            _result_note(one.result),
             _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or until_ms),
             _format_duration(one.answered_at_ms, one.ended_at_ms or until_ms),
         )
         for one in (session.transfer.attempts if session.transfer is not None else ())
     ]
+
+
+def _result_note(result: str) -> str:
+    return catalog.left_note(result) if result in REASONS else result or "in progress"
 
 
 def _format_duration(from_ms: int, until_ms: int) -> str:
@@ -401,7 +408,7 @@ def attention_of(session: Session, now_ms: int, clock: Callable[[int], str] = ca
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if session.is_ended:
         reason = session.end_reason
-        return Attention(FAILING, f"ended with {reason}") if reason in catalog.BAD_ENDS else None
+        return Attention(FAILING, f"ended: {catalog.reason_text(reason)}") if catalog.is_bad_end(reason) else None
     if overdue := _describe_overdue(session, now_ms):
         return Attention(OVERDUE, overdue)
     if is_lone(session):
@@ -412,7 +419,7 @@ def attention_of(session: Session, now_ms: int, clock: Callable[[int], str] = ca
     if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
         return Attention(HOLD_LIMIT, f"hold limit at {clock(hold_ends_ms)}")
     if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
-        reason = catalog.LIMITS.get(session.refused_transfer, session.refused_transfer)
+        reason = catalog.reason_text(session.refused_transfer)
         return Attention(REFUSED, f"transfer refused: {reason}")
     return None
 

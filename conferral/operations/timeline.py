@@ -11,6 +11,7 @@ from conferral.operations.catalog import with_notes
 from conferral.operations.json_values import to_json_value
 from conferral.runtime.redaction import mask_address_numbers
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.log_codec import LogEntry, LogReport
 from conferral.storage.codecs.text_codec import to_iso
@@ -128,7 +129,7 @@ def _timeline_entry(entry: LogEntry, before_ms: int, requested_by: str | None, *
         gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
         what=mask_address_numbers(_describe_event(entry), full=full),
         consequence=mask_address_numbers(_describe_change(entry, reports), full=full),
-        reason=mask_address_numbers(_reason(entry), full=full),
+        reason=mask_address_numbers(catalog.reason_text(reason_of(entry)), full=full),
         is_failure=has_failed,
         effects=_effect_requests(entry),
         requested_by=requested_by,
@@ -194,7 +195,7 @@ def is_failure(entry: LogEntry) -> bool:
     if entry.is_end:
         # The reason names party and status: `agent-busy`.
         was_unanswered = entry.reason.partition("-")[2] in _NOT_ANSWERED
-        if was_unanswered or entry.reason in catalog.BAD_ENDS:
+        if was_unanswered or catalog.is_bad_end(entry.reason):
             return True
     return any(_reports_failed_command(report) for report in entry.reports) or is_transfer_failure(entry)
 
@@ -202,7 +203,7 @@ def is_failure(entry: LogEntry) -> bool:
 def _reports_failed_command(report: LogReport) -> bool:
     """Whether a command failed; one that an operator took back did not."""
     reason = report["reason"]
-    return report["status"] == "failed" and reason != catalog.CANCELED and not reason.startswith(catalog.SUPERSEDED)
+    return report["status"] == "failed" and reason != Reason.CANCELLED and not reason.startswith(catalog.SUPERSEDED)
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
@@ -303,14 +304,15 @@ def _describe_change(entry: LogEntry, reports: Sequence[str]) -> str:
         parts.append(f"-> {entry.state_after}")
     if entry.outcome in ("refused", "unexpected"):
         parts.append(entry.outcome)
-    if reason := _reason(entry):
-        parts.append(f"({reason})")
+    if reason := reason_of(entry):
+        parts.append(f"({catalog.reason_text(reason)})")
     wanted = [one.what for one in _effect_requests(entry)]
     asking = f"asks Twilio to {' and '.join(wanted)}" if wanted else ""
     return "; ".join(filter(None, (" ".join(parts), asking, *reports)))
 
 
-def _reason(entry: LogEntry) -> str:
+def reason_of(entry: LogEntry) -> str:
+    """Return an entry's reason as it was given, without the allowed commands."""
     return _ALLOWED.sub("", entry.reason)
 
 
@@ -322,11 +324,7 @@ def _describe_reports(entry: LogEntry) -> list[str]:
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
-        else f"{kind or 'a command'} {catalog.CANCELED}"
-        if (status, reason) == ("failed", catalog.CANCELED)
-        else with_notes(
-            f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}", catalog.twilio_error_note(code)
-        )
+        else catalog.command_report(kind, status, reason, code)
         for kind, status, reason, code in results
         if status not in ("", "rejected")
     ]
@@ -443,7 +441,7 @@ def _participant_changed(details: Details) -> str:
 def _effect_outcome(text: str, details: Details) -> str:
     what = catalog.describe_effect(details["kind"], details["party"], details["detail"])
     status = f"HTTP {details['http_status']} code {details['code'] or 0}" if details["http_status"] else ""
-    reason = catalog.LIMITS.get(details["reason"], details["reason"])
+    reason = catalog.reason_text(details["reason"])
     return with_notes(f"{text}: {what}", status, details["recording_sid"], reason)
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -251,7 +252,7 @@ class OutcomeReport:
                 for to, counts in ((to, self.rung[to]) for to in self._ranked("rung"))
             ],
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
-            "landed_on": _worded(self.landed_on, {}, full=full),
+            "landed_on": _worded(self.landed_on, partial(_places_text, names={}, full=full)),
             "failure_reasons": dict(self.failure_reasons.most_common()),
             "end_reasons": dict(self.end_reasons.most_common()),
             "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
@@ -287,8 +288,11 @@ def _park_result(outcome: OutcomeRecord) -> str:
 
 def _row_of(table: str, counted: str, *, full: bool) -> str:
     """Return a row: its first cell, or its address in full."""
-    texts = {"failures": catalog.TRANSFER_FAILURES, "ends": catalog.END_REASONS, "fallbacks": _PLACES}.get(table)
-    return counted if texts is None else _words_of(counted, texts, full=full)
+    places = partial(_places_text, names=_PLACES, full=full)
+    words: dict[str, Callable[[str], str]] = {
+        "failures": catalog.transfer_failure, "ends": catalog.reason_text, "fallbacks": places,
+    }  # fmt: skip
+    return words.get(table, str)(counted)
 
 
 def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
@@ -403,7 +407,8 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
     counted = NOT_ANSWERED | {"answered"}
     rung = [
         (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
-         ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in counted))
+         ", ".join(f"{catalog.left_note(name)}: {number:,}" for name, number in one["results"].items()
+                   if name not in counted))
         for one in data["rung"]
     ]  # fmt: skip
     durations = [
@@ -415,6 +420,7 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
         (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
     ]
     minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
+    places = partial(_places_text, names=_PLACES, full=True)
     of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
     agents = [
         (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / (one["calls"] or 1)),
@@ -435,10 +441,10 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
         Table("numbers", "Calls by number", of_numbers, numbers),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
         _counts(
-            "failures", "Why transfers failed", "reason", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)
+            "failures", "Why transfers failed", "reason", _worded(data["failure_reasons"], catalog.transfer_failure)
         ),
-        _counts("fallbacks", "Where fallbacks took callers", "place", _worded(data["landed_on"], _PLACES, full=True)),
-        _counts("ends", "Why calls ended", "reason", _worded(data["end_reasons"], catalog.END_REASONS)),
+        _counts("fallbacks", "Where fallbacks took callers", "place", _worded(data["landed_on"], places)),
+        _counts("ends", "Why calls ended", "reason", _worded(data["end_reasons"], catalog.reason_text)),
         Table("minutes", "Minutes", ("time", ">minutes"), minutes),
     ]
     return [one._replace(rows=_cut(one.rows, rows_max)) for one in found if one.rows]
@@ -448,21 +454,17 @@ def _counts(name: str, title: str, column: str, counts: Mapping[str, int]) -> Ta
     return Table(name, title, (column, ">count"), [(one, f"{count:,}") for one, count in counts.items()])
 
 
-def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
-    """Return the counts of reasons by their texts, the highest first.
-
-    A reason may have several parts, separated by commas. A part without a text is an address.
-    """
+def _worded(counts: Mapping[str, int], words_of: Callable[[str], str]) -> dict[str, int]:
+    """Return the counts by the words for what was counted, the highest first."""
     by_text: Counter[str] = Counter()
-    for reason, count in counts.items():
-        by_text[_words_of(reason, texts, full=full)] += count
+    for counted, count in counts.items():
+        by_text[words_of(counted)] += count
     return dict(by_text.most_common())
 
 
-def _words_of(reason: str, texts: Mapping[str, str], *, full: bool) -> str:
-    if texts is catalog.TRANSFER_FAILURES:  # a part may name the place that failed
-        return catalog.transfer_failure(reason)
-    return ", ".join(texts.get(part) or display_address(part, full=full) for part in reason.split(","))
+def _places_text(places: str, names: Mapping[str, str], *, full: bool) -> str:
+    """Name the places of a fallback, comma-separated; others are addresses."""
+    return ", ".join(names.get(part) or display_address(part, full=full) for part in places.split(","))
 
 
 def _cut(rows: Sequence[Sequence[str]], rows_max: int) -> Sequence[Sequence[str]]:

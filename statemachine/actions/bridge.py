@@ -13,7 +13,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
-from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
+from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, Reason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bridge_dial, first_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -356,7 +356,7 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
         if not party.dial_id:
-            parties.note_gone(draft, party.name, "cancelled")
+            parties.note_gone(draft, party.name, Reason.CANCELLED)
         return  # if it was dialed, its phone is being hung up
     # The options are the agent's. The customer of a `call` sees the same number, and takes its second reservation.
     of_customer = DialOptions(caller_id=draft.session.options.caller_id)

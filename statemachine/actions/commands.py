@@ -11,7 +11,8 @@ from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.reasons import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
+from conferral.statemachine.reasons import Reason
+from conferral.statemachine.refusals import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -103,7 +104,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
     party = guards.named_party(draft, event)
     if party is None:
         dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
-        fail_commands(draft, "cancelled", only=dials)
+        fail_commands(draft, Reason.CANCELLED, only=dials)
         draft.report(event.command_id, CommandStatus.DONE)
         restore_end_on_exit(draft)
         return
@@ -151,7 +152,7 @@ def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> No
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
         what = "digits" if command.name == events.Press.name else "announcement"
-        reason = f"the {what} could not be played ({event.reason})" if event.reason else "failed"
+        reason = f"the {what} could not be played ({event.reason})" if event.reason else Reason.FAILED
         finish_command(draft, command, CommandStatus.FAILED, reason)
     elif rest:
         change_command(draft, command, playing_to=rest)
@@ -194,11 +195,11 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
     """Undo an overdue hold or supervise mode; return the failure's reason."""
     if command.awaits_end_on_exit:
-        return "end-flag-unconfirmed"
+        return Reason.END_FLAG_UNCONFIRMED
     party = draft.session.parties.get(command.party)
     if command.name == events.Hold.name and party is not None and not party.held:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
-        return "hold-failed"
+        return Reason.HOLD_FAILED
     if command.name == events.Supervise.name and party is not None and party.supervises == command.mode:
         draft.change_party(party, supervises=SuperviseMode.MONITOR.value)
         if guards.has_no_agent_to_coach(draft, command):

@@ -10,8 +10,9 @@ from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.other_apps import MOVE_SHOWS_MS
 from conferral.statemachine.parts import TransferState
-from conferral.statemachine.reasons import MOVE_SHOWS_MS, MOVED_OUT
+from conferral.statemachine.reasons import MOVED_OUT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,

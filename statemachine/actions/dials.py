@@ -6,10 +6,10 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
-from conferral.statemachine.events import DIAL_LIMIT, Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
@@ -234,7 +234,8 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    reason = DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed"
+    at_limit = event.reason == Reason.DIAL_LIMIT
+    reason = Reason.DIAL_LIMIT if at_limit else Reason.REFUSED if is_signed else Reason.FAILED
     note_gone(draft, party.name, reason, event.code_text)
 
 
@@ -247,7 +248,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         find_dialed_call(draft, party)
     if not party.is_gated or (party.is_leaving and draft.state is not State.BRIDGED):
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
-        note_gone(draft, party.name, "unknown")
+        note_gone(draft, party.name, Reason.UNKNOWN)
     elif not party.is_leaving:
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.settle_ms)
 
@@ -265,7 +266,7 @@ def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
         draft.change_party(party, dial_check="unlisted", dial_check_at_ms=due_ms)
     else:
         draft.change_party(party, dial_check_at_ms=0)
-        note_gone(draft, party.name, "unknown")
+        note_gone(draft, party.name, Reason.UNKNOWN)
 
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
@@ -406,7 +407,7 @@ def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     apply(draft, party, call_sid=event.call_sid, hang_up_requested=True)
     # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
-    note_gone(draft, party.name, "cancelled" if was_removed else event.decision)
+    note_gone(draft, party.name, Reason.CANCELLED if was_removed else event.decision)
 
 
 def update_transfer_status(draft: Draft) -> None:
@@ -469,7 +470,7 @@ def hang_up_party(draft: Draft, party: Party) -> None:
         # waited for: the search, or the end of the call, ends the session.
         find_dialed_call(draft, draft.session.parties[party.name])
         if draft.state is not State.BRIDGED:
-            note_gone(draft, party.name, "cancelled")
+            note_gone(draft, party.name, Reason.CANCELLED)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:

@@ -12,7 +12,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
-from conferral.statemachine.reasons import HOLD_LIMIT
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, TransferMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
@@ -65,7 +65,7 @@ def end_overdue_holds(draft: Draft, event: Event) -> None:
     """Take parties off hold that were held for `CONFERRAL_HOLD_LIMIT`."""
     for name in guards.overdue_holds(draft, event):
         want_unhold(draft, name)
-        draft.reason = HOLD_LIMIT
+        draft.reason = Reason.HOLD_LIMIT
 
 
 def set_end_on_exit(draft: Draft) -> None:

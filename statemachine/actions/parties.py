@@ -9,7 +9,7 @@ from conferral.statemachine.actions.participants import restore_end_on_exit, sus
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
+from conferral.statemachine.reasons import HANG_UP, REMOVED_BY_END, EndReason, Reason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session, bridge_dial
 from conferral.statemachine.states import (
@@ -102,7 +102,7 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
         _unhold_parties_left_by_agent(draft)
         if draft.state is not State.BRIDGED and guards.lost_agent(draft.session) is not None:
             suspect(draft, draft.event, draft.policy.loss_settle_ms)  # the customer may have hung up, too
-    if party.is_supervisor and reason != "unknown":  # whose call may still show up
+    if party.is_supervisor and reason != Reason.UNKNOWN:  # whose call may still show up
         draft.change_party(party, supervises="")
         restore_end_on_exit(draft)
     # The call went on without a dialed party that never answered, or a released one: neither left first.
@@ -173,7 +173,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
             draft.change(first_to_leave=other.name)  # whose leaving ended the conference
     elif first is None or (reason != REMOVED_BY_END and guards.left_before(party, first)):
         draft.change(first_to_leave=name)
-    elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP and not is_later:
+    elif reason == HANG_UP and first.end_on_exit and first.left_reason != HANG_UP and not is_later:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
         draft.change(first_to_leave=name)
 
@@ -193,12 +193,12 @@ def _leave_reason(party: Party, reason: str) -> str:
     if reason not in FINAL_CALL_STATUSES:
         return reason
     if party.is_leaving and (party.is_target or was_removed or not party.answered):
-        return "cancelled"
+        return Reason.CANCELLED
     if party.answered:
         return reason
     # A `completed` call was answered, even if no callback said so.
     known = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
-    return reason if reason in known else "failed"
+    return reason if reason in known else Reason.FAILED
 
 
 def close_attempt(draft: Draft, party: Party, reason: str) -> None:
@@ -260,7 +260,7 @@ def _may_be_pruned(session: Session, party: Party) -> bool:
     transfer = session.running_transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()
     # A call that may or may not have been placed can still show up.
-    is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
+    is_open = (party.left_reason == Reason.UNKNOWN and not party.call_sid) or party.dial_id in dials - {""}
     is_named = any(command.party == party.name for command in session.pending_commands)
     return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.reasons import EndReason, reported_reason
+from conferral.statemachine.reasons import EndReason, Reason, reported_reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Conclusion, Draft
@@ -60,7 +60,7 @@ def conclude_transfer(draft: Draft, result: str, landed_on: str = "") -> None:
     """Close the transfer and write its outcome record, with this result."""
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
-            draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.at_ms)
+            draft.change_attempt(attempt.dial_id, result=Reason.CANCELLED, ended_at_ms=draft.at_ms)
     record_transfer(draft, result, landed_on)
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)
@@ -162,7 +162,7 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
     for attempt in session.attempts:
         if not attempt.result:  # the end of the `<Dial>` says how its last call ended
             status = session.dial_call_status
-            result = "answered" if status in ANSWERED_DIAL_STATUSES else reported_reason(status or "cancelled")
+            result = "answered" if status in ANSWERED_DIAL_STATUSES else reported_reason(status or Reason.CANCELLED)
             draft.change_attempt(attempt.dial_id, result=result, ended_at_ms=draft.at_ms)
     add_conclusion(
         draft,

@@ -13,14 +13,16 @@ from conferral.statemachine.actions.reports import code_of_end, conclude_session
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.other_apps import is_of_another_app, may_be_moved_by_us
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
+    REASONS,
     REDIRECTED_AWAY,
+    RELEASED,
     REMOVED_BY_END,
     EndReason,
-    is_of_another_app,
-    may_be_moved_by_us,
+    Reason,
 )
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, Party
@@ -73,7 +75,7 @@ def end(reason: EndReason) -> Callable[[Draft, Event], None]:
 def end_with_sentence(draft: Draft, party: Party, reason: EndReason) -> None:
     """Tell the only party that no one was reached, and end the session."""
     draft.emit(SayAndHangUp, party=party.name, call_sid=party.call_sid)
-    draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
+    draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=RELEASED)
     end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
 
@@ -88,7 +90,7 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
     was_answered = child_status in ANSWERED_DIAL_STATUSES
     continues = parent.name == CUSTOMER and was_answered and bool(draft.session.attributes.after_url)
-    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
+    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else RELEASED)
     end_session(draft, reason)
 
 
@@ -103,7 +105,7 @@ def _reason_without_action(draft: Draft) -> EndReason:
     dial_id = draft.session.dial_of(child)
     for attempt in draft.session.attempts:
         if attempt.dial_id == dial_id and attempt.result not in ("answered", *_TURNED_AWAY):
-            draft.change_attempt(dial_id, result="cancelled", ended_at_ms=attempt.ended_at_ms or draft.at_ms)
+            draft.change_attempt(dial_id, result=Reason.CANCELLED, ended_at_ms=attempt.ended_at_ms or draft.at_ms)
     return reason_of_end(parent)
 
 
@@ -266,7 +268,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
         if bridge_is_over and party.call_sid and not is_moved:
-            draft.change_party(party, status=PartyStatus.LEFT, left_reason="released")
+            draft.change_party(party, status=PartyStatus.LEFT, left_reason=RELEASED)
             continue
         is_released = not is_of_another_app(session, party)
         if party.call_sid and is_released:
@@ -274,8 +276,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             draft.change_party(party, hang_up_requested=True)
         elif guards.is_unknown_dial(party) and party.dial_check in guards.UNKNOWN_DIAL:
             find_dialed_call(draft, party)
-        parties.close_attempt(draft, party, "cancelled")
-        left_reason = "released" if is_released else NOT_OURS
+        parties.close_attempt(draft, party, Reason.CANCELLED)
+        left_reason = RELEASED if is_released else NOT_OURS
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
     overtake_reads(draft, *draft.session.parties.values())
@@ -320,18 +322,11 @@ def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
     end_session(draft, reason_by_first_to_leave(draft))
 
 
-#: Why no one was reached, as the query of a URL says it; others are `failed`.
-_RETURN_REASONS = frozenset({
-    "busy", "no-answer", "rejected", "no-confirmation", "answering-machine", "failed", "dial-limit", "not-configured",
-    "unknown",
-})  # fmt: skip
-
-
 def return_to_url(draft: Draft, _event: Event) -> None:
     """Redirect the customer to the fallback's URL: your app's TwiML goes on."""
     url = guards.next_place(draft)
-    why = draft.transfer.unreached
-    query = {"session": draft.session.id, "reason": why if why in _RETURN_REASONS else "failed"}
+    why = REASONS.get(draft.transfer.unreached, Reason.FAILED)
+    query = {"session": draft.session.id, "reason": str(why if why.words.is_in_urls else Reason.FAILED)}
     if draft.session.ref:
         query["ref"] = draft.session.ref
     url = _with_query(url, query)

@@ -15,7 +15,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions, Voicemail
-from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
+from conferral.statemachine.reasons import EndReason, Reason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
@@ -53,7 +53,7 @@ def finish_step(draft: Draft, _event: Event) -> None:
 
 def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
     """Undo the swap: Twilio did not confirm the hold."""
-    reports.report_step(draft, CommandStatus.FAILED, "hold-failed")
+    reports.report_step(draft, CommandStatus.FAILED, Reason.HOLD_FAILED)
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
     want_unhold(draft, first)
     draft.change_transfer(swap_to=first)
@@ -82,7 +82,7 @@ def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
 
 def complete_after_agent_left(draft: Draft, event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
-    reports.report_step(draft, CommandStatus.FAILED, "agent-left")
+    reports.report_step(draft, CommandStatus.FAILED, EndReason.AGENT_LEFT)
     unhold_all(draft, event)
 
 
@@ -139,15 +139,15 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
 def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
     """Hang up the target before the customer is unheld."""
     reports.begin_step(draft, event)
-    draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
-    reports.report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    draft.change_transfer(status=TransferStatus.CANCELLED, reason=EndReason.COMMAND)
+    reports.report_transfer(draft, CommandStatus.FAILED, Reason.CANCELLED)
     _release_targets(draft)
 
 
 def fail_at_hold_limit(draft: Draft, _event: events.HoldOverdue) -> None:
     """Fail the consult, in which a hold lasted for `CONFERRAL_HOLD_LIMIT`."""
-    reports.fail_transfer(draft, HOLD_LIMIT)
-    draft.reason = HOLD_LIMIT
+    reports.fail_transfer(draft, Reason.HOLD_LIMIT)
+    draft.reason = Reason.HOLD_LIMIT
     _release_targets(draft)
 
 
@@ -166,20 +166,21 @@ def cancel_queued_transfer(draft: Draft, event: events.Cancel) -> None:
 
 def note_target_left(draft: Draft, event: Event) -> None:
     """Return to agent and customer: the target joined and hung up."""
-    draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
-    reports.report_step(draft, CommandStatus.FAILED, "target-left")
+    draft.change_transfer(status=TransferStatus.CANCELLED, reason=Reason.TARGET_LEFT)
+    reports.report_step(draft, CommandStatus.FAILED, Reason.TARGET_LEFT)
     unhold_all(draft, event)
 
 
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
     session = draft.session
+    reason: Reason | EndReason
     if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
-        reason, code = "end-flag-unconfirmed", session.agent.update_code or session.customer.update_code
+        reason, code = Reason.END_FLAG_UNCONFIRMED, session.agent.update_code or session.customer.update_code
     elif draft.transfer.stage is TransferStage.HOLDING_CUSTOMER:
-        reason, code = "hold-failed", session.customer.update_code
+        reason, code = Reason.HOLD_FAILED, session.customer.update_code
         if guards.customer_is_held(draft, event):
-            reason, code = "recording-failed", guards.recording_of(session).update_code
+            reason, code = Reason.RECORDING_FAILED, guards.recording_of(session).update_code
     else:
         reason, code = unreached_reason(draft), unreached_code(draft)
     reports.fail_transfer(draft, reason, code)
@@ -188,7 +189,7 @@ def fail_and_return(draft: Draft, event: Event) -> None:
 
 def note_unreached(draft: Draft, _event: Event) -> None:
     """Play music to the lone customer, and note why no one was reached."""
-    why = unreached_reason(draft)
+    why: str = unreached_reason(draft)
     transfer = draft.transfer
     if transfer.step_name == "complete":
         reports.report_step(draft, CommandStatus.DONE)
@@ -239,13 +240,14 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     dial(draft, AGENT, to, options=DialOptions(), gated=True, recall_reason=reason)
 
 
-def unreached_reason(draft: Draft) -> str:
+def unreached_reason(draft: Draft) -> Reason | EndReason:
     """Return why no one was reached, by the last of the dialed parties."""
-    if draft.session.phase is Phase.CONSULT and draft.transfer.reason == HOLD_LIMIT:
-        return HOLD_LIMIT  # and then the agent left
+    if draft.session.phase is Phase.CONSULT and draft.transfer.reason == Reason.HOLD_LIMIT:
+        return Reason.HOLD_LIMIT  # and then the agent left
     if (last := _last_unreached(draft)) is not None:
         return reported_reason(last.left_reason)
-    return "cancelled" if any(party.is_removed for party in guards.dialed_parties(draft) if party.is_gone) else "failed"
+    was_removed = any(party.is_removed for party in guards.dialed_parties(draft) if party.is_gone)
+    return Reason.CANCELLED if was_removed else Reason.FAILED
 
 
 def unreached_code(draft: Draft) -> str:
@@ -256,7 +258,7 @@ def unreached_code(draft: Draft) -> str:
 
 def _last_unreached(draft: Draft) -> Party | None:
     gone = [party for party in guards.dialed_parties(draft) if party.is_gone]
-    unreached = [party for party in gone if party.left_reason not in ("taken", "cancelled")]
+    unreached = [party for party in gone if party.left_reason not in (Reason.TAKEN, Reason.CANCELLED)]
     return unreached[-1] if unreached else None
 
 
@@ -309,15 +311,11 @@ def begin_park_fallback(draft: Draft, _event: Event) -> None:
 # ---- an inbound call's fallback, and the voicemail -------------------------------------------------------------------
 
 
-#: Why no one took a call for which there is no agent.
-NOT_CONFIGURED = "not-configured"
-
-
 def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     """Begin the fallback of a caller whom no agent took, who waits with music."""
     status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
     code = event.code_text if isinstance(event, events.DialEnded) else ""
-    parties.note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED, code)
+    parties.note_gone(draft, AGENT, status if draft.session.agent.address else Reason.NOT_CONFIGURED, code)
     session = draft.session
     fail_waiting_commands(draft, reported_reason(session.agent.left_reason), session.agent.left_code)
     draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")

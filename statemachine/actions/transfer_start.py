@@ -25,6 +25,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import (
@@ -236,8 +237,8 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             draft.change_party(party, dial_check="reading", dial_check_at_ms=draft.now_ms + wait_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
-            reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"
-            note_gone(draft, party.name, "failed" if party.answered else reason)  # it never joined
+            reason = Reason.NO_ANSWER if party.call_sid else Reason.UNKNOWN
+            note_gone(draft, party.name, Reason.FAILED if party.answered else reason)  # it never joined
             draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
@@ -262,4 +263,4 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     overtake_reads(draft, customer)
     draft.change(phase=phase, repair_attempted=False)
     draft.cancel_timers(events.CallsOverdue)
-    fail_queued_commands(draft, "agent-left", "")
+    fail_queued_commands(draft, EndReason.AGENT_LEFT, "")

@@ -3,14 +3,12 @@
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
 
 #: The conference is not in progress; usually it has not started. Source: Twilio docs, Errors, 16001 and 16099.
 NOT_STARTED = frozenset({16001, 16099})
-
-#: Reason of a dial that `CONFERRAL_DIALS_PER_SESSION` or `CONFERRAL_DIALS_PER_MINUTE` does not allow.
-DIAL_LIMIT = "dial-limit"
 
 
 class EffectOutcome(Event, frozen=True, kw_only=True):
@@ -60,7 +58,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     code: int = 0
     #: Whether the call or conference is over or no longer exists (20404, 21220).
     gone: bool = False
-    #: Why it failed if Twilio did not refuse it: `DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
+    #: Why it failed if Twilio did not refuse it: `Reason.DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
     reason: str = ""
     #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.
     awaited_redis: bool = False
@@ -74,7 +72,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     def reason_text(self) -> str:
         """The reason that the command's outcome states."""
         if self.reason:
-            return self.reason if self.reason == DIAL_LIMIT else f"an error in Conferral ({self.reason})"
+            return self.reason if self.reason == Reason.DIAL_LIMIT else f"an error in Conferral ({self.reason})"
         if self.awaited_redis:
             return "Redis was too slow to allow a request to Twilio in time"
         if not self.http_status:

@@ -4,13 +4,8 @@ from collections.abc import Callable
 
 from conferral.statemachine import effects, events
 from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
-from conferral.statemachine.reasons import (
-    CONTINUES_ELSEWHERE,
-    NOT_OURS,
-    is_beyond_bridge,
-    is_label_of_dial,
-    is_of_another_app,
-)
+from conferral.statemachine.other_apps import is_beyond_bridge, is_label_of_dial, is_of_another_app
+from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,

@@ -5,7 +5,7 @@ from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Pr
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording
-from conferral.statemachine.reasons import reported_reason
+from conferral.statemachine.reasons import Reason, reported_reason
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     END_ON_EXIT_UPDATES,
@@ -214,7 +214,7 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
     if party is None or party.is_gone:
         if command.name == events.Remove.name:
             return _DONE
-        reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
+        reason = reported_reason(party.left_reason) if party is not None and party.left_reason else Reason.LEFT
         return CommandStatus.FAILED, reason, party.left_code if party is not None else ""
     if command.name == Supervise.name:
         return _supervise_result(draft, command, party)

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
-from conferral.statemachine.reasons import is_label_of_dial
+from conferral.statemachine.other_apps import is_label_of_dial
 from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
 from conferral.statemachine.step import Draft

@@ -3,7 +3,7 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine import reasons
+from conferral.statemachine import refusals
 from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
@@ -33,7 +33,7 @@ OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 COMMANDS: tuple[Row, ...] = (
     #   in                      phase          command                              when                             to                      do
     # All commands
-    Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
+    Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(refusals.session_has_ended)),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
@@ -44,7 +44,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      ANY,           (on.Transfer, on.Retrieve),          when.agent_was_found,            STAY,                   do.conclude_found_transfer),
     Row(C,                      ANY,           on.Complete,                         when.found_transfer_is_complete, STAY,                   do.report_done),
     Row(C,                      ANY,           on.Add,                              when.added_party_was_found,      STAY,                   do.accept_found_party),
-    Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
+    Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(refusals.TRANSFER_IN_PROGRESS)),
 
     # call
     Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
@@ -52,7 +52,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE|E,                 ANY,           on.Call,                             None,                            STAY,                   refuse("the session already exists")),
 
     # convert
-    Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
+    Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse(refusals.AGENT_LEFT_OR_LEAVING)),
     Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
     # transfer, park: a bridge is converted first, unless the agent leaves immediately
@@ -61,10 +61,10 @@ COMMANDS: tuple[Row, ...] = (
     Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
     Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
     Row(B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
-    Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
+    Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse(refusals.TRANSFER_IN_PROGRESS)),
     Row(V,                      ANY,           (on.Transfer, on.Park),              None,                            STAY,                   do.accept_transfer),
-    Row(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    STAY,                   refuse(reasons.one_side_is_gone)),
-    Row(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         STAY,                   refuse(reasons.CONFERENCE_FULL)),
+    Row(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    STAY,                   refuse(refusals.one_side_is_gone)),
+    Row(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         STAY,                   refuse(refusals.CONFERENCE_FULL)),
     Row(C,                      ANY,           (on.Transfer, on.Park),              None,                            S.CLEARING_END_ON_EXIT, (do.accept_transfer, do.begin_pending_transfer)),
 
     # retrieve
@@ -72,56 +72,56 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
     # complete, cancel, swap, merge, which have only refusals above; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
-    Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
+    Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(refusals.party_is_unknown)),
+    Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(refusals.step_is_under_way)),
     # After the conversion, the transfer begins as a blind one.
     Row(V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.begin_step),
     Row(LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
     Row(B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
     Row(T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
     Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
-    Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse(reasons.TARGET_NOT_ANSWERED)),
+    Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse(refusals.TARGET_NOT_ANSWERED)),
     Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),
-    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.no_agent_remains,           STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
+    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.no_agent_remains,           STAY,                   refuse(refusals.AGENT_LEFT_OR_LEAVING)),
     Row(ENDING_STAGES,          ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
     Row(T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
     Row(T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
-    Row(S.COMPLETING,           ANY,           COMPLETES,                           None,                            STAY,                   refuse(reasons.step_is_under_way)),
+    Row(S.COMPLETING,           ANY,           COMPLETES,                           None,                            STAY,                   refuse(refusals.step_is_under_way)),
     Row(TOGETHER,               ANY,           COMPLETES,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     # Before the target answers, it becomes a blind transfer.
     Row(S.CLEARING_END_ON_EXIT, ANY,           COMPLETES,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
     Row(T,                      ANY,           COMPLETES,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
-    Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(reasons.TARGET_NOT_ANSWERED)),
+    Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(refusals.TARGET_NOT_ANSWERED)),
     Row(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  STAY,                   refuse("no consult is in progress: all parties are talking")),
     Row(S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
     Row(S.TALKING,              ANY,           on.Merge,                            None,                            S.UNHOLDING,            (do.begin_step, do.unhold_all)),
-    Row(T,                      ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(reasons.step_is_under_way)),
+    Row(T,                      ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(refusals.step_is_under_way)),
 
     # add
     Row(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             STAY,                   refuse("a party with this name is already on the call")),
-    Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
+    Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse(refusals.CONFERENCE_FULL)),
 
     # hold, unhold, mute, unmute, press
-    Row(LIVE,                   ANY,           ABOUT_ONE,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(LIVE,                   ANY,           ABOUT_ONE,                           when.names_unknown_party,        STAY,                   refuse(refusals.party_is_unknown)),
     Row(B,                      ANY,           on.Unhold,                           None,                            STAY,                   refuse("the party is not on hold")),
     Row(B,                      ANY,           on.Unmute,                           None,                            STAY,                   refuse("no one is muted")),
     Row(C|T,                    ANY,           HOLDS_OR_MUTES,                      when.names_supervisor,           STAY,                   refuse("not for a supervisor: use the modes of supervise")),
     Row(C|T,                    ANY,           ABOUT_ONE,                           when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
-    Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(reasons.LAST_UNHELD)),
+    Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(refusals.LAST_UNHELD)),
     Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # supervise
     Row(C|T,                    ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse("another supervisor is on the call, or still leaving")),
     Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("a supervisor is still being dialed")),
-    Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
+    Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(refusals.NO_AGENT_TO_COACH)),
     Row(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     STAY,                   refuse("the agent is on hold")),
     Row(C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
-    Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
+    Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse(refusals.CONFERENCE_FULL)),
 
     # announce, press
     Row(V|C|T,                  ANY,           (on.Announce, on.Press),             when.is_announcing,              STAY,                   refuse("another announcement is playing")),
-    Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse(reasons.NO_ONE_HEARS)),
-    Row(C|T,                    ANY,           on.Press,                            when.cannot_hear,                STAY,                   refuse(reasons.CANT_HEAR)),
+    Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse(refusals.NO_ONE_HEARS)),
+    Row(C|T,                    ANY,           on.Press,                            when.cannot_hear,                STAY,                   refuse(refusals.CANT_HEAR)),
 
     # What none of these refuses: a bridge is converted first
     Row(B,                      RINGING,       CONVERTS_BRIDGE,                     when.agent_is_confirming,        STAY,                   do.queue_command),
@@ -144,6 +144,6 @@ COMMANDS: tuple[Row, ...] = (
 
     # A bridge without one of its calls refuses what the rows above would have begun.
     Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
-    Row(B,                      ANY,           NEEDS_ANSWER,                        None,                            STAY,                   refuse(reasons.one_side_is_gone)),
+    Row(B,                      ANY,           NEEDS_ANSWER,                        None,                            STAY,                   refuse(refusals.one_side_is_gone)),
 )
 # fmt: on

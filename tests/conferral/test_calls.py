@@ -121,7 +121,7 @@ def test_failed_command_reports_the_session_state(run, redis):
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.splitlines() == [
-        "transfer failed: no-answer",
+        "transfer failed: target did not answer (no-answer)",
         f"  {CALL} is conferenced (connected)",
         "  customer +…23 and agent client:alice are talking",
     ]
@@ -136,7 +136,10 @@ def test_failure_whose_cause_twilio_named_shows_its_code_with_its_meaning(run, r
     decide(redis, "mine", "failed", "failed", code="21215")
     order = ("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine")
     first = run(*order).err.splitlines()[0]
-    assert first == "transfer failed: failed (Twilio error 21215: the geo permissions lack the number's country)"
+    assert first == (
+        "transfer failed: target could not be reached (failed, Twilio error 21215: the geo permissions lack the "
+        "number's country)"
+    )
     assert (run(*order, "--json").error["reason"], run(*order, "--json").error["code"]) == ("failed", 21215)
 
 

@@ -73,7 +73,7 @@ def test_one_session_is_shown_from_start_to_end(run, redis):
     *_, blank, first, last = ran.out.splitlines()
     assert (ran.code, blank) == (0, "")
     assert first == f"08:00:00.000  {CALL}  incoming call  -> bridged"
-    assert last.endswith("one party was left alone for too long  -> ended (agent-left)")
+    assert last.endswith("one party was left alone for too long  -> ended (the agent hung up)")
 
 
 def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):

@@ -47,7 +47,10 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     assert ran.code == 0
     assert re.fullmatch(r"since \S+ 00:00[+-]\d\d:\d\d\n", ran.err)
     assert f"transfer failed  {CALL}\n  customer +…45 on +…00\n" in ran.out
-    assert "  to +…23 failed, Twilio error 21216: Twilio blocks calls to the number" in ran.out
+    assert (
+        "  to +…23: target could not be reached (failed, Twilio error 21216: Twilio blocks calls to the number)"
+        in ran.out
+    )
     assert CUSTOMER not in ran.out
     assert CUSTOMER in run("outcomes", "--full").out
     assert [one["id"] for one in rows(run("outcomes", "--json"))] == ["o1", "o2", "o0"]

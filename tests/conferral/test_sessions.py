@@ -45,8 +45,8 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     first, *others = [line for line in ran.out.splitlines() if line.startswith("CA")]
     assert [line.split()[0] for line in (first, *others)] == [overdue, OTHER, CALL, failed]
     assert "  overdue by " in ran.out.splitlines()[1]
-    assert "target was busy" not in ran.out, "it has recovered: no one has to act, and the transfer says so"
-    assert ran.out.splitlines()[-1].startswith("  warm to client:bob failed (busy)")
+    assert "\n  transfer failed" not in ran.out, "it has recovered: no one has to act, and the transfer says so"
+    assert ran.out.splitlines()[-1].startswith("  warm to client:bob failed: target was busy")
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
@@ -143,10 +143,10 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
 
     lines_shown = run("show", CALL).out.splitlines()
 
-    assert "transfer        consult to +…45 failed (no-answer)" in lines_shown
+    assert "transfer        consult to +…45 failed: target did not answer" in lines_shown
     customer, target = (lines_shown.index(line) for line in ("customer  connected  +…23", "target  left  +…45"))
     assert lines_shown[customer + 1 : customer + 3] == [f"  {CALL}  customer-1", "  on hold, hears music"]
-    assert lines_shown[target + 1 : target + 3] == [f"  {TARGET_CALL}  target-2", "  no answer"]
+    assert lines_shown[target + 1 : target + 3] == [f"  {TARGET_CALL}  target-2", "  did not answer"]
 
 
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL])

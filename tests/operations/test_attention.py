@@ -137,7 +137,7 @@ def test_unintended_end_is_reported(reason: str, is_bad: bool) -> None:
     found = attention_of(stored_session({"state": "ended", "end_reason": reason}), 0)
 
     assert (found is not None) == is_bad
-    assert found is None or found.text == f"ended with {reason}"
+    assert found is None or found.text == f"ended: {catalog.reason_text(reason)}"
 
 
 def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:

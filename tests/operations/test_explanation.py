@@ -10,7 +10,6 @@ from conferral.operations.explanation import Explanation, Suggestion, explain, l
 from conferral.operations.timeline import build_timeline
 from conferral.runtime.redaction import EXAMPLE
 from conferral.statemachine.events import (
-    DIAL_LIMIT,
     DialOverdue,
     HoldOverdue,
     LoneOverdue,
@@ -19,6 +18,7 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.reasons import Reason
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import encode, stored_session
 from conferral.storage.codecs.text_codec import to_iso
@@ -253,7 +253,7 @@ def test_a_cancel_that_was_asked_for_is_no_failure() -> None:
         return ringing("consult").cancel().call("target", "canceled").confirms("customer")
 
     (row,) = (one for one in build_timeline(recorded(canceled)[0]) if one.entry.event == "cancel")
-    assert (row.is_failure, row.reports) == (False, ("transfer cancelled",))
+    assert (row.is_failure, row.reports) == (False, ("transfer canceled",))
     suggested = next(one for one in explained(canceled).suggestions if one.command == "transfer")
     assert suggested.why == "transfers the customer"
     for play in (canceled, lambda: canceled().end()):
@@ -339,16 +339,16 @@ def test_consult_that_the_hold_limit_ended_is_explained() -> None:
 
 def test_command_and_recall_that_the_limit_of_dials_refused_are_explained() -> None:
     def rejected() -> Scenario:
-        return conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused=DIAL_LIMIT)
+        return conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused=Reason.DIAL_LIMIT)
 
     refusal = explained(rejected).first_failure
     assert refusal is not None
     assert (refusal.what, refusal.guard, refusal.reason) == (
-        "transfer was refused", "limit of dials reached", DIAL_LIMIT,
+        "transfer was refused", "limit of dials reached", Reason.DIAL_LIMIT,
     )  # fmt: skip
 
     def not_dialed() -> Scenario:
-        return dialing("consult").refused("target", status=0, code=0, reason=DIAL_LIMIT)
+        return dialing("consult").refused("target", status=0, code=0, reason=Reason.DIAL_LIMIT)
 
     failure = explained(not_dialed).first_failure
     assert failure is not None

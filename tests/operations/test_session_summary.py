@@ -145,10 +145,13 @@ def test_a_call_is_named_by_its_people(fields, named):
         ({"transfer.to": "+14155550145"}, "warm to +…45 ringing"),
         ({"transfer.mode": "park", "transfer.to": "", "transfer.status": "completed"}, "park completed"),
         ({"transfer.to": "+14155550145,+14155550146,client:bob"}, "warm to +…45, +…46, client:bob ringing"),
-        ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
+        (
+            {"transfer.status": "failed", "transfer.reason": "no-answer"},
+            "warm to client:bob failed: target did not answer",
+        ),
         (
             {"transfer.status": "failed", "transfer.reason": "failed", "transfer.code": "99999"},
-            "warm to client:bob failed (failed, Twilio error 99999)",
+            "warm to client:bob failed: target could not be reached (Twilio error 99999)",
         ),
     ],
 )
@@ -172,7 +175,7 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
     fields = {"transfer.mode": "blind", "transfer.attempts": attempts(busy, answered, rings)}
 
     assert session_summary.dial_attempts(stored_session(fields), started_ms + 1_000) == [
-        ("target", "+…45", "busy", "2.5 s", ""),
+        ("target", "+…45", "was busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
         ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
@@ -221,7 +224,7 @@ def test_party_notes_show_what_it_hears_and_why_it_left():
     fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
 
     assert party_notes(fields, "customer") == ["on hold", "muted", "hears music"]
-    assert party_notes(fields, "agent") == ["busy"]
+    assert party_notes(fields, "agent") == ["was busy"]
     assert party_notes(parties(agent_1="left") | {"party.agent-1.left_reason": "completed"}, "agent-1") == [
         "former agent", "hung up",
     ]  # fmt: skip
@@ -232,19 +235,19 @@ def test_party_that_conferral_disconnected_did_not_hang_up():
     fields = parties(agent_1="left") | {"party.agent-1.left_reason": "completed", "party.agent-1.is_leaving": "true"}
 
     assert party_notes(fields, "agent-1") == ["former agent", "disconnected by Conferral"]
-    assert party_notes({**fields, "party.agent-1.left_reason": "busy"}, "agent-1") == ["former agent", "busy"]
+    assert party_notes({**fields, "party.agent-1.left_reason": "busy"}, "agent-1") == ["former agent", "was busy"]
 
 
 @each(
     "fields, notes",
     [
         ({"direction": "inbound", "party.customer.left_reason": "no-answer"}, ["hung up"]),
-        ({"direction": "inbound", "party.customer.left_reason": "busy"}, ["busy"]),
+        ({"direction": "inbound", "party.customer.left_reason": "busy"}, ["was busy"]),
         (
             {"direction": "inbound", "party.customer.left_reason": "no-answer", "party.customer.dial_id": "target-1"},
-            ["no answer"],
+            ["did not answer"],
         ),
-        ({"direction": "outbound", "party.customer.left_reason": "no-answer"}, ["no answer"]),
+        ({"direction": "outbound", "party.customer.left_reason": "no-answer"}, ["did not answer"]),
     ],
 )
 def test_caller_who_gave_up_hung_up(fields, notes):

@@ -244,7 +244,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
         (
             GateDecided(**CALLED, decision="taken"),
-            "target answered too late: someone else had already taken the call",
+            "target answered after someone else had taken the call",
         ),
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
         (EffectFailed(**EFFECT, kind="create_call"), "not done: dial target"),  # nothing was sent that Twilio refused
@@ -454,6 +454,8 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
     ]
 
     assert (
-        consequence(entry("call_progressed", reports=reports, reason="why")) == "(why); add failed: busy; end done; "
-        "transfer failed: failed (Twilio error 21215: the geo permissions lack the number's country)"
+        consequence(entry("call_progressed", reports=reports, reason="why"))
+        == "(why); add failed: the called party was busy; end done; "
+        "transfer failed: target could not be reached (Twilio error 21215: the geo permissions lack the number's "
+        "country)"
     )

@@ -93,7 +93,7 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
     assert found == {
         "agents": [(BOB, "0", "0.0 min", "0.0 min", "0", "1")],
         "rung": [
-            (BOB, "1", "1", "3", "30.0 s", "1 busy"),
+            (BOB, "1", "1", "3", "30.0 s", "was busy: 1"),
             ("+…23", "1", "0", "1", "12.0 s", ""),
             ("client:alice", "0", "1", "1", "4.0 s", ""),
         ],

@@ -9,8 +9,8 @@ from conferral.statemachine.events import (
     LoneOverdue,
     ReadOverdue,
 )
+from conferral.statemachine.other_apps import may_be_moved_by_us
 from conferral.statemachine.parts import ConferenceAttributes, Recording
-from conferral.statemachine.reasons import may_be_moved_by_us
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from tests.statemachine.call_legs import Leg

@@ -4,7 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.statemachine.effects import Dial
-from conferral.statemachine.events import DIAL_LIMIT, EffectFailed
+from conferral.statemachine.events import EffectFailed
+from conferral.statemachine.reasons import Reason
 from conferral.storage.dial_limits import DialLimits
 from tests.support.metric_values import value_of
 from tests.worker.executor_harness import BUSY, ExecutorHarness, both_ways, straight
@@ -49,7 +50,7 @@ async def test_command_beyond_the_limit_is_refused_to_its_session_and_logged(rou
     with capture_logs() as logs:
         await routing.give(**{**TRANSFER, "to": "client:a,client:b"}, id="c2")
         await routing.give(**TRANSFER, id="c3")
-    assert await refusals(routing) == [DIAL_LIMIT, "", DIAL_LIMIT]
+    assert await refusals(routing) == [Reason.DIAL_LIMIT, "", Reason.DIAL_LIMIT]
     assert await reserved(routing) == ["c2#1", "c2#2"]
     (line,) = [line for line in logs if line["event"] == "dials_refused"]
     assert (line["command_id"], line["reason"], line["count"]) == ("c3", "session", 1)
@@ -60,7 +61,7 @@ async def test_command_beyond_the_limit_is_refused_to_its_session_and_logged(rou
 async def test_call_beyond_the_limit_is_rejected_and_opens_no_session(routing):
     await routing.give(**{**TRANSFER, "to": "client:a,client:b"}, id="c1")
     await routing.give(**CALL, id="c2", mode="conference")
-    assert await routing.outcome("c2") == ("rejected", DIAL_LIMIT, "")
+    assert await routing.outcome("c2") == ("rejected", Reason.DIAL_LIMIT, "")
     assert await refusals(routing) == [""]
     assert value_of(routing.metrics.dials_refused.labels("minute")) == 2
 
@@ -81,7 +82,7 @@ async def test_command_that_is_routed_again_reserves_once_and_not_after_its_outc
 
 @pytest.mark.redis
 @pytest.mark.parametrize(
-    "status, refused", [("connected", ""), ("ringing", ""), ("left", DIAL_LIMIT), (None, DIAL_LIMIT)]
+    "status, refused", [("connected", ""), ("ringing", ""), ("left", Reason.DIAL_LIMIT), (None, Reason.DIAL_LIMIT)]
 )
 async def test_supervisor_who_is_there_may_switch_the_mode_beyond_the_limit(routing, status, refused):
     await routing.give(**{**TRANSFER, "to": "client:a,client:b"}, id="c1")
@@ -101,7 +102,7 @@ async def test_dial_beyond_the_limit_is_not_sent_and_fails(system: ExecutorHarne
     outcome = await system.run(dial)
 
     assert isinstance(outcome, EffectFailed)
-    assert (outcome.reason, outcome.reason_text, outcome.http_status) == (DIAL_LIMIT, DIAL_LIMIT, 0)
+    assert (outcome.reason, outcome.reason_text, outcome.http_status) == (Reason.DIAL_LIMIT, Reason.DIAL_LIMIT, 0)
     assert system.calls.asked == []
     assert "mark d" not in system.records.written
     assert value_of(system.metrics.dials_refused.labels("minute")) == 1

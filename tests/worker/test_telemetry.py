@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event, HoldOverdue, LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt, TransferState
-from conferral.statemachine.reasons import HOLD_LIMIT
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome, Step
@@ -162,8 +162,8 @@ def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
 @pytest.mark.parametrize(
     "kind, phase, outcome, reason, logged, counted",
     [
-        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
-        (HoldOverdue, Phase.CONSULT, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "consult"),
+        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "hold"),
+        (HoldOverdue, Phase.CONSULT, Outcome.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "consult"),
         (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, "", None, None),  # fired early
     ],
 )

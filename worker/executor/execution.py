@@ -28,7 +28,8 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import DIAL_LIMIT, CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import send_guard
@@ -268,7 +269,7 @@ class Execution:
                     return self._give_up()
                 if limit := await outbox.reserve_dial(effect):
                     report_refused_dials(self.context.core.metrics, limit, 1, **log_fields(effect), party=effect.party)
-                    return replace(failed(effect, None), reason=DIAL_LIMIT)
+                    return replace(failed(effect, None), reason=Reason.DIAL_LIMIT)
             case CallEffect(is_ending=True):
                 if await outbox.has_later_session(effect):
                     log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)

@@ -11,7 +11,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import RedirectToUrl
 from conferral.statemachine.events import Command
 from conferral.statemachine.parts import is_url
-from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
+from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome
@@ -49,7 +49,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     if was_alone and has_ended and not isinstance(event, Command):
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         metrics.lone_conferences_cleaned.inc(not is_redirected)
-    if step.reason == HOLD_LIMIT:
+    if step.reason == Reason.HOLD_LIMIT:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
         metrics.hold_limits.labels(kind).inc()
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)

@@ -11,9 +11,10 @@ import structlog
 from conferral.commands import identity
 from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
-from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Press, Supervise, Transfer
+from conferral.statemachine.events import Call, Command, DialCommand, Press, Supervise, Transfer
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
@@ -118,7 +119,7 @@ class CommandAdmission:
         if not limit:
             return ""
         report_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
-        return DIAL_LIMIT
+        return Reason.DIAL_LIMIT
 
     async def _find_session(self, reference: str) -> str | None:
         """Return the session of an id or a call; None if there is none."""

@@ -1,37 +1,10 @@
 // What a session means for this agent: who talks to whom, who waits, and what can be done now. Pure functions.
 
+import { REASONS } from "./reasons.js";
 import { listed } from "./shared/text.js";
 import { span } from "./shared/time.js";
 
 const AWAITED = new Set(["dialing", "ringing", "confirming"]);
-/** What failed or ended a leg or a transfer, as the end of a sentence. Source: docs/failures.md, docs/commands.md. */
-const REASONS = {
-  busy: "the line is busy",
-  "no-answer": "no one answered",
-  rejected: "the call was declined",
-  "customer-left": "the caller hung up",
-  "no-confirmation": "no one pressed 1",
-  "answering-machine": "an answering machine took the call",
-  "hung-up": "they hung up",
-  left: "they left",
-  taken: "someone else took the call",
-  "too-late": "they answered too late",
-  cancelled: "it was canceled",
-  command: "it was canceled",
-  refused: "the address was refused",
-  unknown: "it is not known whether the call was placed",
-  "not-configured": "no agent is configured",
-  "agent-left": "the agent hung up",
-  "target-left": "they hung up",
-  "hold-failed": "the caller could not be put on hold",
-  "hold-limit": "the caller was on hold for too long",
-  "recording-failed": "the recording could not be paused",
-  "end-flag-unconfirmed": "the call could not be prepared for it",
-  "park-timeout": "no one took the parked call in time",
-  "dial-limit": "too many calls are being placed",
-  failed: "the call could not be placed",
-};
-
 /** @returns {string} A reason as the end of a sentence; the server's own words if it is no known one. */
 export const reasonText = (reason) => REASONS[reason] ?? String(reason ?? "").replace(/\.$/, "");
 
