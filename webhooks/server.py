@@ -13,6 +13,7 @@ from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.webhook_store.store import WebhookStore
+from conferral.webhooks.api.app import refuse_unmatched
 from conferral.webhooks.responses import store_timeout
 
 READY_DEADLINE_S = 2.0
@@ -85,7 +86,14 @@ async def serve(
     """
     shutdown_s = min(SHUTDOWN_MAX_S, (_STOP_S - drain_s) / 2)
     async with run_server(
-        app, host, port, metrics=metrics, shutdown_s=shutdown_s, lingering_time=_LINGER_S, auto_decompress=False
+        app,
+        host,
+        port,
+        metrics=metrics,
+        shutdown_s=shutdown_s,
+        refuse=refuse_unmatched,
+        lingering_time=_LINGER_S,
+        auto_decompress=False,
     ):
         log.info("webhooks_listening", host=host, port=port)
         gc.freeze()  # the application and its modules live as long as the process

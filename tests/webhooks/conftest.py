@@ -9,9 +9,10 @@ from structlog.testing import capture_logs
 from conferral.runtime import log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.guard import reporting_requests
 from conferral.storage.connection.client import make_client
 from conferral.webhooks import app
-from conferral.webhooks.api.app import CONCURRENT_MAX
+from conferral.webhooks.api.app import CONCURRENT_MAX, refuse_unmatched
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore, settings
 
 
@@ -58,7 +59,14 @@ def lines(fresh_logs, monkeypatch):
 async def serve():
     """Serves an application until the end of the test, and returns a client of it."""
     async with AsyncExitStack() as stack:
-        yield lambda made, **options: stack.enter_async_context(TestClient(TestServer(made), **options))
+
+        async def opened(made, **options):
+            client = await stack.enter_async_context(TestClient(TestServer(made), **options))
+            server = client.server.handler
+            server.request_handler = reporting_requests(server.request_handler, refuse_unmatched)
+            return client
+
+        yield opened
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler as AiohttpHandler
 
 from conferral.operations.redis_access import RedisAccess, RedisLimiter
 from conferral.runtime import tracing
@@ -20,6 +19,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreac
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.bearer import BearerAuthenticator
+from conferral.runtime.web.guard import as_response
 from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, internal_error, read_json_object
 from conferral.runtime.web.tokens import NO_TOKEN, Token
 from conferral.storage.connection.client import Client
@@ -122,7 +122,6 @@ def add_api(
         app, settings, directory, bearer, tokens, streams, handlers, limiter, metrics, clock, log_limit
     )  # fmt: skip
     api.add_routes(ROUTES, handlers, partial(authorize, bearer))
-    app.middlewares.append(_unmatched_as_json)
 
     async def stop_waiting(_app: web.Application) -> None:
         handlers.stop_waiting()
@@ -179,16 +178,14 @@ def _make_handler(
     return handle
 
 
-@web.middleware
-async def _unmatched_as_json(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+def refuse_unmatched(error: web.HTTPException) -> web.Response:
     """Answer a request without a route in JSON, unlogged: anyone can send it."""
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
+    if isinstance(error, web.HTTPNotFound):
         return _refusal(RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists the API's paths"))
-    except web.HTTPMethodNotAllowed as error:
+    if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = tuple(sorted(error.allowed_methods - {hdrs.METH_HEAD}))
         return _refusal(RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", allowed))
+    return as_response(error)
 
 
 def _refusal(error: RequestError) -> web.Response:

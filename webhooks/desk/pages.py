@@ -89,7 +89,7 @@ class DeskPages:
     def __init__(self, settings: ServiceSettings) -> None:
         self._origins = frozenset(settings.desk_origins)
         self._sdk = VoiceSdk(settings.api_url)
-        self._paths = tuple(prefix + DESK_PATH for prefix in prefixes(settings))
+        self._folders = tuple(f"{prefix}{DESK_PATH}/" for prefix in prefixes(settings))
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         """Add the routes below a path."""
@@ -122,7 +122,7 @@ class DeskPages:
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add headers to an answer below `/desk` (for `on_response_prepare`)."""
-        if not any(request.path == path or request.path.startswith(f"{path}/") for path in self._paths):
+        if not f"{request.path}/".startswith(self._folders):
             return
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)

@@ -21,6 +21,8 @@ from conferral.runtime.metrics import Metrics
 
 #: Answers any request of a server.
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+#: Answers a request that has no route.
+Refuse = Callable[[web.HTTPException], web.StreamResponse]
 
 log = structlog.get_logger()
 
@@ -213,7 +215,12 @@ def is_known(request: web.Request) -> bool:
     return (guard := _guard_of(request)) is not None and guard.is_known
 
 
-def reporting_requests(handle: Handler) -> Handler:
+def as_response(error: web.HTTPException) -> web.Response:
+    """Return what aiohttp would send for its error."""
+    return web.Response(status=error.status, headers=error.headers, body=error.body)
+
+
+def reporting_requests(handle: Handler, refuse: Refuse) -> Handler:
     """Return a server's handler that reports each request to its guard.
 
     A request with a body is still incomplete. The second of two pipelined requests is the connection's last: no client
@@ -221,23 +228,20 @@ def reporting_requests(handle: Handler) -> Handler:
     """
 
     async def report(request: web.BaseRequest) -> web.StreamResponse:
-        guard = _guard_of(request)
-        if guard is None:
-            return await handle(request)
-        guard.begin_request()
-        if not request.body_exists:
-            guard.protect(is_known=False)
+        if guard := _guard_of(request):
+            guard.begin_request()
+            if not request.body_exists:
+                guard.protect(is_known=False)
         try:
-            response = await handle(request)
-        except web.HTTPException as error:
-            if guard.is_pipelined:
-                error.force_close()
-            raise
-        else:
-            if guard.is_pipelined:
+            try:
+                response = await handle(request)
+            except web.HTTPException as error:
+                response = refuse(error)
+            if guard and guard.is_pipelined:
                 response.force_close()
             return response
         finally:
-            guard.end_request()
+            if guard:
+                guard.end_request()
 
     return report

@@ -22,7 +22,7 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.guard import Connections, Guard, reporting_requests
+from conferral.runtime.web.guard import Connections, Guard, Refuse, as_response, reporting_requests
 
 log = structlog.get_logger()
 
@@ -53,12 +53,20 @@ def _reason_of(error: OSError) -> str:
 
 @asynccontextmanager
 async def run_server(
-    app: web.Application, host: str, port: int, *, shutdown_s: float, metrics: Metrics | None = None, **options: Any
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    shutdown_s: float,
+    metrics: Metrics | None = None,
+    refuse: Refuse = as_response,
+    **options: Any,
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield the port (any if 0).
 
-    Leaving the block closes the port, then idle connections. Open requests have twice `shutdown_s` to be answered.
-    Raises SettingsError if the port is taken, or needs privileges.
+    `refuse` answers requests without a route, by default as aiohttp does. Leaving the block closes the port, then idle
+    connections. Open requests have twice `shutdown_s` to be answered. Raises SettingsError if the port is taken, or
+    needs privileges.
     """
     metrics = metrics or Metrics()
     options = {
@@ -73,7 +81,7 @@ async def run_server(
     make_protocol = runner.server
     assert make_protocol is not None
     # Not a middleware: aiohttp then sets the current application for each request, too.
-    make_protocol.request_handler = reporting_requests(make_protocol.request_handler)
+    make_protocol.request_handler = reporting_requests(make_protocol.request_handler, refuse)
     connections = Connections(metrics)
     loop = asyncio.get_running_loop()
     try:

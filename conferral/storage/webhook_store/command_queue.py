@@ -81,9 +81,9 @@ class CommandQueue:
             answers = await done
         finally:
             expiry.cancel()
-        with as_store_errors():
-            for answer in answers:
-                if isinstance(answer, Exception):
+        for answer in answers:
+            if isinstance(answer, Exception):
+                with as_store_errors():
                     raise answer
         return answers
 

@@ -1,20 +1,23 @@
 """Who is let in, and what is said to those who are not."""
 
 import asyncio
+from contextlib import suppress
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
 from conferral.runtime.web.json_requests import BODY_BYTES_MAX
 from conferral.storage.queries.session_reader import SessionReader
+from conferral.webhooks import server as webhooks_server
 from conferral.webhooks.api.routes import ROUTES
 from tests.support.each import each
 from tests.support.hands import Hands
+from tests.support.ports import free_port
 from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
 
 pytestmark = pytest.mark.redis
@@ -128,16 +131,32 @@ async def test_wrong_method_response_lists_allowed_methods(api, method):
         assert headers["Allow"] == ", ".join(methods)
 
 
-async def test_other_routes_of_the_application_refuse_wrong_methods_in_json_too(store, metrics):
+async def test_other_routes_of_the_application_refuse_wrong_methods_in_json_too(serve, store, metrics):
     async def alive(_request):
         return web.Response()
 
     app = app_of(store, metrics)
     app.router.add_get("/healthz", alive)
-    async with TestClient(TestServer(app)) as client:
-        status, body, headers = await ask(client, "POST", "/healthz")
+    client = await serve(app)
+    status, body, headers = await ask(client, "POST", "/healthz")
 
     assert (status, body["error"]["type"], headers["Allow"]) == (405, "method", "GET")
+
+
+async def test_server_of_the_process_refuses_what_has_no_route_in_json(store, metrics):
+    stop, port = asyncio.Event(), free_port()
+    serving = asyncio.create_task(webhooks_server.serve(app_of(store, metrics), "127.0.0.1", port, stop))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client, asyncio.timeout(30):
+        while True:  # until it listens
+            with suppress(aiohttp.ClientConnectorError):
+                unknown, method = [(await ask(client, "PUT", path))[:2] for path in ("/nosuch", "/sessions")]
+                break
+            await asyncio.sleep(0.01)
+    stop.set()
+    await serving
+
+    assert (unknown[0], unknown[1]["error"]["type"]) == (404, "unknown")
+    assert (method[0], method[1]["error"]["type"]) == (405, "method")
 
 
 async def test_the_paths_are_found_under_the_public_urls_path_too(open_api):
