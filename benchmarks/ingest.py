@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from twilio.request_validator import RequestValidator
 
 from benchmarks.support import load
-from benchmarks.support.calls import call_sids, settled
+from benchmarks.support.calls import call_sids
 from benchmarks.support.figures import Figures
 from benchmarks.support.programs import ACCOUNT_SID, AGENT, AUTH_TOKEN, CUSTOMER, NO_TWILIO, Program, conferral
 from tests.support.ports import free_port
@@ -99,8 +99,6 @@ async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[byt
     made += [partial(conference_request, sequence=at, event=event) for at, event in enumerate(EVENTS, 1)]
     requests = [make(number) for make in made for number in range(size.calls)]
     figures = Figures()
-    if size.calls > 10:
-        await settled(redis)
     environ = {"REDIS_URL": redis_url, "AUTH_TOKEN": AUTH_TOKEN, "PUBLIC_URL": PUBLIC_URL}
     async with AsyncExitStack() as stack:
         servers = {"webhooks": conferral("webhooks", redis_url, NO_TWILIO, CONFERRAL_PUBLIC_URL=PUBLIC_URL)}

@@ -56,7 +56,7 @@ PROMISES = (
             "added.p50_ms", "ms", others=(("without, ms", "alone.p50_ms"),)),
     Promise("The same: p99", "replica", "added.p99_ms", "ms", most=2, others=(("without, ms", "alone.p99_ms"),)),
     Promise("Webhooks: bare aiohttp's CPU for a request, against that for a callback", "ingest",
-            "bare_to_webhooks_times", "times", least=0.27,
+            "bare_to_webhooks_times", "times", least=0.25,
             others=(("aiohttp, µs", "bare.cpu_us"), ("Conferral, µs", "webhooks.cpu_us"))),
     Promise("The same, of a handler with Twilio's validator and one XADD", "ingest", "idiomatic_to_webhooks_times",
             "times", least=2, others=(("such a handler, µs", "idiomatic.cpu_us"),)),

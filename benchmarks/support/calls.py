@@ -13,7 +13,6 @@ from offhook import Sandbox
 PARTITIONS = 16
 #: A backlog that takes longer is stuck, in seconds.
 PATIENCE_S = 240.0
-_SETTLED_AFTER_S = 62
 Entry = tuple[str, dict[bytes, bytes]]
 
 
@@ -117,12 +116,6 @@ async def store(redis: "Redis[bytes]", entries: list[Entry]) -> None:
         for stream, entry in entries[start : start + 1_000]:
             pipeline.xadd(stream, entry)
         await pipeline.execute()
-
-
-async def settled(redis: "Redis[bytes]") -> None:
-    """Wait until Redis has run for a minute: until then, each callback writes the index of calls again."""
-    while (await redis.info("server"))["uptime_in_seconds"] < _SETTLED_AFTER_S:
-        await asyncio.sleep(1)
 
 
 async def undecided(redis: "Redis[bytes]") -> list[int]:
