@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 #: Folders and files whose tests run in one process, by the name of their group.
 GROUPS = {
     "tests/browser": "browser",  # one browser is started
-    "tests/conferral/test_demo.py": "demo",  # the demo's ports are the same each time
+    "tests/conferral/demo/test_demo.py": "demo",  # the demo's ports are the same each time
     "tests/docs/test_distribution.py": "distribution",  # built once
     "tests/docs/test_generated.py": "generated",  # each page is made once
     "tests/soak": "endurance",  # each of these runs needs the machine for itself

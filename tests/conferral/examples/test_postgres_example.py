@@ -15,7 +15,7 @@ from aiohttp import web
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.ports import free_port
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "outcomes_to_postgres.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "outcomes_to_postgres.py"
 SECRET = f"whsec_{'A' * 32}"
 pytestmark = [
     pytest.mark.redis,

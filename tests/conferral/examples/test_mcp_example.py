@@ -13,7 +13,7 @@ import pytest
 from conferral.testing import ConferralStack
 
 pytestmark = pytest.mark.redis
-EXAMPLE = Path(__file__).parents[2] / "examples" / "mcp_server.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "mcp_server.py"
 READS = {"list_sessions", "show_session", "show_log", "list_outcomes"}
 
 

@@ -135,7 +135,7 @@ def test_usage_error_is_reported_in_json(run, arguments, reason):
 
 
 def test_the_version_is_that_of_the_distribution(run):
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
 
     assert run("--version").out == f"conferral {project['version']}\n"
 

@@ -15,7 +15,7 @@ from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import BOB, TARGET
 
 pytestmark = pytest.mark.redis
-FOLDER = Path(__file__).parents[2] / "examples"
+FOLDER = Path(__file__).parents[3] / "examples"
 APP_URL = "https://app.example.com"
 
 

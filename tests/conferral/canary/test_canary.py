@@ -28,7 +28,7 @@ from tests.support.people import AGENT, CANARY, CANARY_ANSWER, NUMBER
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.redis
-PAGE = Path(__file__).parents[2] / "docs" / "canary.md"
+PAGE = Path(__file__).parents[3] / "docs" / "canary.md"
 OPTIONS = ("--to", CANARY, "--answer", CANARY_ANSWER)
 #: Those that are durations in the sandbox: what they make of its defaults.
 DURATIONS = {"list_delay_s": "0.0", "ring_buffer_s": "none"}

@@ -15,7 +15,7 @@ from tests.support.people import TARGET
 from tests.support.phones import answers, busy, presses
 
 pytestmark = pytest.mark.redis
-EXAMPLE = Path(__file__).parents[2] / "examples" / "bring_the_lead.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "bring_the_lead.py"
 LEAD = "client:lead"
 
 

@@ -12,7 +12,7 @@ from conferral.telephony.callback_urls import CANARY_ROUTE_PATH
 from conferral.webhooks.app import make_app
 from offhook import Sandbox
 from offhook.webhook_rules import WebhookSetting
-from tests.conferral.test_check_outside import PUBLIC, settings_of
+from tests.conferral.check.test_check_outside import PUBLIC, settings_of
 from tests.support.local_system import LocalSystem
 from tests.webhooks.webhook_helpers import settings
 

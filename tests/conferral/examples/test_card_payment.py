@@ -4,7 +4,7 @@ import pytest
 
 from conferral import Client
 from conferral.processes.subprocesses import poll_until
-from tests.conferral.test_handoff_examples import load
+from tests.conferral.examples.test_handoff_examples import load
 
 pytestmark = pytest.mark.redis
 CARD = "4111111111111111"

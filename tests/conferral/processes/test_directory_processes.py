@@ -11,7 +11,7 @@ from twilio.request_validator import RequestValidator
 
 from conferral.runtime.web.tokens import digest_of
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, Ran, start, until
-from tests.conferral.test_processes import running, status
+from tests.conferral.processes.test_processes import running, status
 from tests.support.ports import free_port
 from tests.support.token_files import bearer_of, secret_of, table, write_tokens
 

@@ -12,7 +12,7 @@ import pytest
 from conferral.runtime.web.tokens import digest_of
 from conferral.telephony.token_file import load_tokens
 from tests.conferral.cli_helpers import SERVICE, Ran, set_up, start, until
-from tests.conferral.test_processes import status
+from tests.conferral.processes.test_processes import status
 from tests.support.ports import free_port
 from tests.support.token_files import bearer_of, secret_of, table, write_tokens
 
