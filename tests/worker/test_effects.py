@@ -86,14 +86,16 @@ async def test_restored_effects_are_verified(verifies: bool) -> None:
         assert job.is_background is (verifies and job.effect.effect_id == "r")
 
 
-async def test_effect_with_an_outcome_is_no_longer_open() -> None:
-    one, session = open_effects([], verifies=False), Session("S1", created_at_ms=START_MS)
+async def test_effect_that_the_outbox_no_longer_has_is_withdrawn() -> None:
+    """Also one whose outcome is known: its job has ended."""
+    withdrawn = list[Effect]()
+    one, session = open_effects([], verifies=False, withdrawn=withdrawn), Session("S1", created_at_ms=START_MS)
     decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
     effects = {name: (gated(name), READ) for name in "de"}
     one.start(Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects))
     assert one.by_id.keys() == {"d", "e"}
-    one.start(Batch([], Commit(outbox_remove=["d"])))
-    assert one.by_id.keys() == {"e"}
+    one.start(Batch([], Commit(outbox_remove=["d", "of-another"])))
+    assert (one.by_id.keys(), withdrawn) == ({"e"}, [gated("d")])
 
 
 def dispatched(
@@ -110,11 +112,14 @@ def dispatched(
     return job
 
 
-def open_effects(jobs: list[Job], *, verifies: bool, expedited: list[str] | None = None) -> OpenEffects:
+def open_effects(
+    jobs: list[Job], *, verifies: bool, expedited: list[str] | None = None, withdrawn: list[Effect] | None = None
+) -> OpenEffects:
     """Those of a lease that was claimed after a loss, if `verifies`."""
     time = FakeTime()
     executor: Any = SimpleNamespace(
         submit=jobs.append,
+        withdraw=([] if withdrawn is None else withdrawn).append,
         cancel_unwanted_dials=lambda _sessions: None,
         expedite_read=([] if expedited is None else expedited).append,
     )

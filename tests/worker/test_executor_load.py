@@ -372,20 +372,22 @@ def few_slots(**more: Any) -> ExecutorHarness:
     return ExecutorHarness(requests_max=2, **more)
 
 
-async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
+async def test_read_that_is_withdrawn_is_not_sent_and_no_other_read_of_its_session_withdraws_it() -> None:
     system = few_slots()
     answer = asyncio.Event()
     for name, session in (("a", "S1"), ("b", "S2"), ("c", "S3"), ("d", "S4")):
         system.calls.script[name].append(answer)
         system.submit(read(name, session))
     await system.settle()
-    system.submit(replace(read("newer", "S3"), read_version=9))
-    system.submit(replace(read("newest", "S3"), read_version=12))
+    system.executor.withdraw(read("c", "S3"))
+    for name, version in (("newer", 9), ("newest", 12)):
+        system.submit(replace(read(name, "S3"), read_version=version))
+    system.executor.withdraw(read("a", "S1"))
     answer.set()
     await system.settle()
 
-    assert system.calls.asked == ["a", "b", "d", "newest"]
-    assert system.counts == (4, 0, 0, 2)
+    assert system.calls.asked == ["a", "b", "d", "newer", "newest"]
+    assert system.counts == (5, 0, 0, 1)
 
 
 @in_virtual_time

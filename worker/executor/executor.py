@@ -13,7 +13,7 @@ from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
-from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
+from conferral.statemachine.effects import Dial, Effect, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext
@@ -59,11 +59,13 @@ class Executor:
         effect = job.effect
         if self._stopped:
             return
-        if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
-            self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
         has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage)
         turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
         self._start(Execution(job, self.context), turn or nullcontext())
+
+    def withdraw(self, effect: Effect) -> None:
+        """Drop the unsent job of an effect that the outbox no longer has."""
+        self._cancel(effect.session_id, lambda one: one.job.effect.effect_id == effect.effect_id and one.is_unsent)
 
     def expedite_read(self, session_id: str) -> None:
         """Let a session's unsent read overtake those that no one waits for."""

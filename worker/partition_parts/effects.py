@@ -58,6 +58,9 @@ class OpenEffects:
     def start(self, batch: Batch) -> None:
         """Start the effects of a commit; forget and cancel what it removed."""
         sessions = {change.after.id: change.after for change in batch.commit.sessions}
+        for effect_id in batch.commit.outbox_remove:
+            if (removed := self.by_id.pop(effect_id, None)) is not None:
+                self._executor.withdraw(removed)
         for decision in batch.decisions:
             if decision.ends_session:
                 self._executor.cancel_session(decision.event.session_id)
@@ -68,8 +71,6 @@ class OpenEffects:
             traceparent = batch.traceparents.get(event.entry_id, "")
             self._executor.submit(self._decided_job(effect, event, traceparent))
         self._executor.cancel_unwanted_dials(sessions)
-        for effect_id in batch.commit.outbox_remove:
-            self.by_id.pop(effect_id, None)
 
     def _restored_job(self, entry: OutboxEntry) -> Job:
         effect = entry.effect
