@@ -9,10 +9,9 @@ from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.primary import Primary
 from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
+from tests.support.failovers import Servers
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import DEADLINE_S, FAST, LocalSystem
-from tests.support.redis_cluster import ClusterServers
-from tests.support.redis_sentinels import SentinelServers
 from tests.support.redis_server import RedisServer
 
 #: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
@@ -40,7 +39,7 @@ class FaultSystem(LocalSystem):
 
     def __init__(
         self,
-        server: RedisServer | SentinelServers | ClusterServers,
+        server: RedisServer | Servers,
         *,
         redis_url: str = "",
         worker_url: str = "",

@@ -4,20 +4,23 @@ import asyncio
 import signal
 
 from tests.support.redis_cluster import PREFIX, ClusterServers
+from tests.support.redis_plain import LoneServer, PlainServers
 from tests.support.redis_sentinels import SentinelServers
 
-Servers = SentinelServers | ClusterServers
+#: Those of which another server takes a primary's place.
+Replicated = SentinelServers | ClusterServers | PlainServers
+Servers = Replicated | LoneServer
 
 
 async def kill(servers: Servers) -> None:
-    """Kills it; a replica takes over."""
+    """Kills it; a replica takes over, or it is started again."""
     former = servers.primary()
     former.kill()
     await asyncio.to_thread(servers.wait_until_replaced, former)
 
 
 async def hang(servers: Servers, lasts_s: float) -> None:
-    """Stops it for so long; then it wakes, and another is the primary."""
+    """Stops it for so long; then it wakes, and another is the primary, if anyone could decide so."""
     former = servers.primary()
     former.signal(signal.SIGSTOP)
     try:
@@ -27,7 +30,7 @@ async def hang(servers: Servers, lasts_s: float) -> None:
     await asyncio.to_thread(servers.wait_until_replaced, former)
 
 
-async def lag(servers: Servers, lasts_s: float) -> None:
+async def lag(servers: Replicated, lasts_s: float) -> None:
     """Kills it after a replica has lagged for so long; the replica that takes over may be that one."""
     former = servers.primary()
     servers.lag()

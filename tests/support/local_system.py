@@ -393,11 +393,11 @@ class LocalSystem:
 
     async def report(self) -> str:
         """The world as it is, for failed tests."""
-        lines = [repr(call) for call in self.sandbox.live_calls()]
-        lines.append(f"commands: {await self.client.xlen(self.keys.commands)}")
+        lines = [*map(repr, self.sandbox.live_calls()), f"commands: {await self.client.xlen(self.keys.commands)}"]
         for partition in range(self.keys.partitions):
-            effects = await self.client.hkeys(self.keys.outbox(partition))
-            lines.append(f"{await self.client.xlen(self.keys.events(partition))} events, effects {effects}")
+            effects, timers = self.keys.outbox(partition), self.keys.timers(partition)
+            left = await self.client.hkeys(effects), await self.client.zrange(timers, 0, -1)
+            lines.append(f"{await self.client.xlen(self.keys.events(partition))} events, effects and timers {left}")
             live = await self.client.smembers(self.keys.live(partition))
             ended = await self.client.zrange(self.keys.ended(partition), 0, -1)
             for name in sorted({*live, *ended}):

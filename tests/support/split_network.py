@@ -64,6 +64,15 @@ class SplitNetwork:
         self._run(self._on_relay(port, Relay.cut))
         self.hold_back(port)
 
+    def lead_to(self, port: int, host: str, to_port: int) -> None:
+        """Lets a port lead to another server; connections to the former one break."""
+
+        def turn(relay: Relay) -> None:
+            relay.lead_to((host, to_port))
+            relay.cut()
+
+        self._run(self._on_relay(port, turn))
+
     async def _on_relay(self, port: int, act: Callable[[Relay], None]) -> None:
         act(next(relay for relay, _ in self._relays if relay.port == port))
 
