@@ -233,6 +233,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         draft.note_new_parties()
         if draft.state is not State.ENDED:
             _set_derived_timers(draft)
+            _time_read(draft, _note_unsettled(draft))
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
@@ -269,7 +270,6 @@ def _set_derived_timers(draft: Draft) -> None:
         draft.cancel_timers(events.ParkOverdue)
     elif draft.now_ms < draft.session.parked_until_ms:  # one that fires early, as after a step of a clock, is set again
         _set_to_first(draft, events.ParkOverdue, [draft.session.parked_until_ms])
-    _time_read(draft)
 
 
 def _time_lone_party(draft: Draft) -> None:
@@ -285,8 +285,8 @@ def _time_lone_party(draft: Draft) -> None:
         _set_to_first(draft, events.LoneOverdue, [draft.session.lone_until_ms])
 
 
-def _time_read(draft: Draft) -> None:
-    """Note what is unsettled, and set the timer of the next read."""
+def _note_unsettled(draft: Draft) -> list[int]:
+    """Note what is unsettled, and since when; return when to read each."""
     waiting, session = waiting_party(draft), draft.session
     if draft.state is State.CONFERENCED and (waiting is None or waiting.in_conference):
         draft.change(repair_attempted=False)  # the next time that it is absent, it is redirected once more
@@ -294,9 +294,14 @@ def _time_read(draft: Draft) -> None:
     since = {key: since_ms for key, since_ms, _ in found}
     if since != session.unsettled_since_ms or not since:
         draft.change(unsettled_since_ms=since, asked_ms=session.asked_ms if since else 0)
-    # A read that is never answered counts as lost.
+    return [due_ms for *_, due_ms in found]
+
+
+def _time_read(draft: Draft, dues_ms: Iterable[int]) -> None:
+    """Set the timer of the next read; one that is never answered is lost."""
+    session = draft.session
     lost_ms = session.open_read_since_ms + draft.policy.read_timeout_ms if session.open_read_id else 0
-    _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for *_, due_ms in found])
+    _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for due_ms in dues_ms])
 
 
 def _dial_dues(draft: Draft) -> Iterable[int]:
