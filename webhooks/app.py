@@ -172,11 +172,15 @@ class Rescue(Routes):
         """Return TwiML for a waiting caller, else 500. Raise errors of `passing`."""
         if path not in _RESCUED:
             return web.Response(status=500)
-        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
-            return await self._handlers_without_redis[path](form, query)
-        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
-            if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
-                return twiml_response(self._bridge_to_first_agent(form))
+        response: web.Response | None = None
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path) as without_redis:
+            response = await self._handlers_without_redis[path](form, query)
+        if without_redis.unexpected is not None:
+            with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
+                if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
+                    response = twiml_response(self._bridge_to_first_agent(form))
+        if response is not None:
+            return response
         if path in _ALWAYS_TWIML:
             return _end_of_call(self._documents, path)
         return web.Response(status=500)  # Twilio then requests the fallback URL

@@ -152,8 +152,9 @@ def _errors_as_json(clock: Clock) -> Middleware:
             if _route_template(request) == _LIVE_PATH:  # its head may have been sent when an error occurs
                 return await handler(request)
             with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS) as boundary:
-                return await handler(request)
-            assert boundary.unexpected is not None
+                response = await handler(request)
+            if boundary.unexpected is None:
+                return response
             refused = internal_error()
         except RequestError as error:
             refused = error
