@@ -229,10 +229,10 @@ class Partition:
         return await self._load(events)
 
     async def _load(self, events: Events) -> tuple[Events, dict[str, Session]]:
-        """Return events with their sessions; dead-letter those of a damaged one."""
+        """Return events with their sessions; dead-letter those of unreadable ones."""
         sessions = await self._cache.load(event.session_id for _, event in events)
-        if damaged := [entry for entry, event in events if event.session_id not in sessions]:
-            await self._dead_letter(damaged, "the session's stored state is damaged")
+        if unreadable := [entry for entry, event in events if event.session_id not in sessions]:
+            await self._dead_letter(unreadable, "the session can't be read")
         return [one for one in events if one[1].session_id in sessions], sessions
 
     # ---- decide, commit, start effects -------------------------------------------------------------------------------

@@ -50,9 +50,7 @@ async def _read_explanation(reader: SessionReader, named: str, *, full: bool) ->
     now = await reader.now_ms()
     has_worker = await has_live_worker(reader.client, reader.keys)
     moments = timeline.build_timeline(history.log, full=full)
-    explained = explanation.explain_damage(session) or explanation.explain(
-        session, moments, now, full=full, has_worker=has_worker
-    )
+    explained = explanation.explain(session, moments, now, full=full, has_worker=has_worker)
     return session.id or named, explained, now
 
 
@@ -146,7 +144,7 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     if as_json:
         output.print_json({"fields": fields, "hearing": hearing, "waits": to_json_value(waits)})
         return
-    print_fields(session, full=full, is_stored=False)
+    print_fields(session, full=full)
     print_parties(session, full=full)
     output.print_section("Who heard whom", hearing)
     output.print_section("Waiting for", [_step_wait_line(one, then_ms) for one in waits if one.by != "sweep"])

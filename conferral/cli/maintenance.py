@@ -76,8 +76,8 @@ def forget(
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
-    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged.
-    Waits until a session has been over for a minute, since Twilio may send late callbacks. Run it again to erase
+    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it can't be
+    read. Waits until a session has been over for a minute, since Twilio may send late callbacks. Run it again to erase
     anything left.
     A call's SID, or its customer, names all sessions of a call that came back. A full number, such as +12025550123,
     names all calls in which it took part, or was dialed.
@@ -155,7 +155,7 @@ def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
     customer = plan.session.parties.get("customer")
     address = display_address(customer.address) if customer else ""
     ended_at = plan.session.fields.get("ended_at", "")
-    damaged = "damaged; its calls continue" if plan.is_damaged else ""
-    about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))
+    foreign = "can't be read; its calls continue" if plan.is_foreign else ""
+    about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", foreign)))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in counts.items() if count]
     return f"{plan.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"

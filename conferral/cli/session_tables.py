@@ -73,7 +73,8 @@ async def read_history(reader: SessionReader, named: str) -> SessionHistory:
     session = await reader.read_session(session_id)
     if not session.fields:
         reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
-        raise CommandNotDoneError(reason)
+        foreign = [f"{key} {FOREIGN}" for key in reader.foreign_keys]
+        raise CommandNotDoneError(foreign[0] if foreign else reason)
     if not exact and session.is_ended:
         output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
     return SessionHistory(dict(session.fields), tuple(await reader.log(session_id)))
@@ -98,13 +99,10 @@ _SHOWN_FIELDS = (
 )  # fmt: skip
 
 
-def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) -> None:
-    """Print the session-level fields, one per line.
-
-    `is_stored` is false for a replay, which has only public fields: it can't show damage.
-    """
+def print_fields(session: StoredSession, *, full: bool) -> None:
+    """Print the session-level fields, one per line."""
     fields = session.fields
-    field, recording = session.damaged if is_stored else "", session.recording
+    recording = session.recording
     shown = {
         "session": session.id,
         "state": session_summary.state_label(session),
@@ -117,7 +115,6 @@ def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) 
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
-        "damaged": f"{catalog.describe_damage(field)}: {catalog.repair_of(field)}" if field else "",
     }
     for name, value in shown.items():
         if value:

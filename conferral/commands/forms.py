@@ -11,7 +11,6 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_codec import StoredSession
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
 #: Commands without effect on a party: the attribute that shows it, and its value.
@@ -51,10 +50,8 @@ class CommandForm:
     danger: str = ""
 
 
-def command_forms(session: StoredSession) -> tuple[CommandForm, ...]:
-    """Return every command's form; none if the session can't be decoded."""
-    if session.damaged:
-        return ()
+def command_forms(session: Session) -> tuple[CommandForm, ...]:
+    """Return every command's form."""
     # Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for command, refusal in command_refusals(session):

@@ -105,7 +105,7 @@ class SessionDetailView(View):
         if self._asked.as_of is not None:
             return self._past_message(session, log, self._asked.as_of)
         now_ms = self._feed.now_ms()
-        explained = explanation.explain_damage(session) or explanation.explain(
+        explained = explanation.explain(
             session, moments, now_ms, full=self._full, clock=to_iso, has_worker=self._feed.has_worker
         )
         buttons = [form for form in command_forms(session) if form.type in self._token.may]

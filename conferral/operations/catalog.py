@@ -13,7 +13,6 @@ from conferral.statemachine.reasons import LEFT_NOTES, REASONS, EndReason, Reaso
 from conferral.statemachine.session import TARGET
 from conferral.statemachine.states import Place
 from conferral.statemachine.step import CommandStatus
-from conferral.storage.codecs.session_codec import WRONG_TYPE
 from conferral.storage.codecs.text_codec import to_iso
 
 WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
@@ -170,15 +169,6 @@ STATES = {
     "conferenced": "In conference",
     "transferring": "Transferring",
 }
-_REPAIR = (
-    "a worker that has the session in memory may carry on and overwrite the field; otherwise, workers skip the session "
-    "until the field is repaired (then: conferral dead retry --all) or the session is erased (conferral forget "
-    "SESSION); its calls continue until someone hangs up"
-)
-_ERASE = (
-    "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
-    "calls continue until someone hangs up"
-)
 #: Names in a sentence, at most (count): a conference has up to 250 parties.
 LISTED_MAX = 10
 
@@ -281,16 +271,6 @@ def with_notes(text: str, *notes: str) -> str:
     """Return a text with its notes in parentheses; empty ones are left out."""
     shown = ", ".join(filter(None, notes))
     return f"{text} ({shown})" if text and shown else text or shown
-
-
-def describe_damage(field: str) -> str:
-    """Name what is damaged, from a session's `damaged`."""
-    return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
-
-
-def repair_of(field: str) -> str:
-    """Return what a damaged field means for the session, and its repair."""
-    return _ERASE if field == WRONG_TYPE else _REPAIR
 
 
 def format_age(since_ms: int, now_ms: int) -> str:

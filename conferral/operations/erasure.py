@@ -1,4 +1,4 @@
-"""Erase an ended or damaged session from Redis (right to erasure).
+"""Erase a session that has ended or can't be read (right to erasure).
 
 This bypasses the worker, which may not run. One script compares the session's version, as each commit does, and removes
 the partition's keys. A worker that decides meanwhile has changed the version, or its commit conflicts.
@@ -10,6 +10,7 @@ or one of its calls, finds what is left.
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from math import ceil
 from typing import Any
 
@@ -64,8 +65,8 @@ class ErasurePlan:
     #: Without any fields if its hash is already gone. Excluded from the repr, as it holds addresses.
     session: StoredSession = field(repr=False)
     is_live: bool
-    #: Whether workers can't load it. Then it never ends, and may be erased while live.
-    is_damaged: bool = False
+    #: Whether another program has written to it. Then it never ends, and may be erased while live.
+    is_foreign: bool = False
     #: Unfinished work that still needs the session, in words; empty if there is none.
     pending_work: str = ""
     #: When the session ended, Unix milliseconds; 0 if unknown.
@@ -136,8 +137,8 @@ class SessionErasure:
             if not call_sid or named == session_id != call_sid:  # a later session's id means only that one
                 return [first]
         ids = [visit_id(call_sid, number) for number in range(1, VISITS_MAX + 1)]
-        stored = await self._reader.read_sessions(ids)
-        return [await self.plan(one) for one in dict.fromkeys((call_sid, *stored))]
+        exists = await run_each(self._client, [("EXISTS", self._keys.session(one)) for one in ids])
+        return [await self.plan(one) for one in dict.fromkeys((call_sid, *compress(ids, exists)))]
 
     async def plan(self, named: str) -> ErasurePlan:
         """Find everything about a session, named as for `find_session`.
@@ -162,8 +163,10 @@ class SessionErasure:
         reader, found = self._reader, list[str]()
         ids = [*await reader.live_ids(), *await reader.ended_ids()]
         for start in range(0, len(ids), CHUNK):
-            stored = await reader.read_sessions(ids[start : start + CHUNK])
-            found += [one for one, session in stored.items() if number in _theirs_in(session.fields)]
+            some = ids[start : start + CHUNK]
+            stored = await run_each(self._client, [("HGETALL", self._keys.session(one)) for one in some])
+            records = zip(some, stored, strict=True)
+            found += [one for one, record in records if number in _theirs_in(decode_fields(record or {}))]
         entries = [decode_fields(entry) async for _, entry in read_stream(self._client, self._keys.outcomes)]
         letters = DeadLetterStore(self._client, self._keys).newest_first()
         entries += [letter.decoded_fields() async for letter in letters]
@@ -190,15 +193,13 @@ class SessionErasure:
             async for one, entry in read_stream(self._client, keys.outcomes)
             if _names_session(entry, {session_id})
         }
-        known = [*outcomes.values(), *[one async for one in self._dead_outcomes_of(session_id)]]
-        numbers = _numbers_of(fields, known)
+        numbers = _numbers_of(fields, outcomes.values())
         legs = {*calls, *_sids_of(fields)}
         return ErasurePlan(
             session_id=session_id,
             session=session,
             is_live=bool(is_live) or fields.get("state", State.ENDED) != State.ENDED,
-            # The key may also be of another Redis type.
-            is_damaged=fields_raw is None or (bool(fields) and (bool(session.damaged) or session.id != session_id)),
+            is_foreign=fields_raw is None or (bool(fields) and (bool(session.damaged) or session.id != session_id)),
             pending_work=await self._pending_work(session_id, names),
             ended_at_ms=int(ended_ms or 0),
             log_entries=int(log_entries or 0),
@@ -207,7 +208,7 @@ class SessionErasure:
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
             outcomes=tuple(outcomes),
             legs=tuple(sorted(legs)),
-            recordings=tuple(sorted(_recordings_of(fields, known))),
+            recordings=tuple(sorted(_recordings_of(fields, outcomes.values()))),
             dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
         )
 
@@ -222,7 +223,7 @@ class SessionErasure:
             keys.session(session_id), keys.log(session_id), keys.gates(session_id), keys.live(partition),
             keys.ended(partition),
         ]  # fmt: skip
-        arguments: list[str | int] = [session_id, plan.version, int(plan.is_damaged)]
+        arguments: list[str | int] = [session_id, plan.version, int(plan.is_foreign)]
         if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
             raise ErasureRefused(f"{session_id} changed in the meantime; nothing was erased. Run the command again")
         await DeadLetterStore(self._client, keys).remove(plan.dead_letters)
@@ -243,11 +244,11 @@ class SessionErasure:
     async def _require_erasable(self, plan: ErasurePlan) -> None:
         """Raise ErasureRefused for a session that is live, or not yet at rest."""
         session_id = plan.session_id
-        if plan.is_live and not plan.is_damaged:
+        if plan.is_live and not plan.is_foreign:
             raise ErasureRefused(
                 f"{session_id} is live; end it first (conferral end {session_id}), or name one that has ended by its id"
             )
-        if plan.ended_at_ms and not plan.is_damaged:
+        if plan.ended_at_ms and not plan.is_foreign:
             rested_s = max(0.0, (await self._reader.now_ms() - plan.ended_at_ms) / 1000)
             if (wait_s := QUIET_PERIOD_S - rested_s) > 0:
                 why = f"{session_id} has only just ended, and Twilio may still send callbacks"
@@ -281,12 +282,6 @@ class SessionErasure:
             session, reason = ((one or b"").decode(errors="replace") for one in found or (b"", b""))
             if session in names or names & set(_SID.findall(reason)):
                 yield key
-
-    async def _dead_outcomes_of(self, session_id: str) -> AsyncIterator[dict[str, str]]:
-        """Yield its outcomes that the stream of outcomes refused."""
-        async for letter in DeadLetterStore(self._client, self._keys).newest_first():
-            if letter.stream == self._keys.outcomes and _names_session(letter.fields, {session_id}):
-                yield letter.decoded_fields()
 
     async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():

@@ -20,7 +20,7 @@ from conferral.statemachine.reasons import REASONS, EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
+from conferral.storage.codecs.session_codec import StoredSession
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
@@ -112,24 +112,6 @@ def explain(
         upcoming=upcoming,
         first_failure=_first_failure(session, moments, full=full),
         suggestions=_suggestions(session, now_ms, full=full, has_worker=has_worker or not waits),
-    )
-
-
-def explain_damage(session: StoredSession) -> Explanation | None:
-    """Explain a hash that can't be decoded (no field is reliable), or None."""
-    if not (field := session.damaged):
-        return None
-    what = catalog.describe_damage(field)
-    damage = f"the stored state of this session is damaged: {what} is not what Conferral wrote"
-    why = "processes what has arrived in the meantime, once the field is repaired"
-    retry = Suggestion("dead", why, "dead retry --all")
-    forget = Suggestion("forget", "erases the session; its calls continue", f"forget {session.id or 'SESSION'}")
-    return Explanation(
-        summary=tuple(_sentences(damage, catalog.repair_of(field))),
-        waits=(),
-        upcoming=(),
-        first_failure=None,
-        suggestions=(forget,) if field == WRONG_TYPE else (retry, forget),
     )
 
 

@@ -404,8 +404,6 @@ class Attention:
 
 def attention_of(session: Session, now_ms: int, clock: Callable[[int], str] = catalog.utc_clock) -> Attention | None:
     """Return a session's worst problem, by Redis's clock; None without one."""
-    if (session.id or session.state) and session.state not in tuple(State):
-        return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if session.is_ended:
         reason = session.end_reason
         return Attention(FAILING, f"ended: {catalog.reason_text(reason)}") if catalog.is_bad_end(reason) else None

@@ -34,8 +34,7 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
         if not session.is_live:
             continue
         live += 1
-        if session.state in by_state:  # otherwise, the record is damaged, and needs attention
-            by_state[session.state] += 1
+        by_state[session.state] += 1
         troubled += trouble is not None and trouble.needs_attention
         lone += is_lone(session)
         if call := held_call(session):

@@ -54,11 +54,6 @@ class Metrics:
             "takes no entries), checked once a minute",
             ["kind"],
         )
-        self.damaged_sessions = self._counter(
-            "conferral_damaged_sessions_found_total",
-            "Damaged sessions found, by what read them (decision, sweep); each sweep counts those that are left",
-            ["where"],
-        )
         self.store_failures = self._counter(
             "conferral_store_failures_total",
             "Redis requests of this process that failed because Redis was unreachable or refused",

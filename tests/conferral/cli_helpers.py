@@ -89,7 +89,10 @@ def put_desk(redis, identity, name, status, *, renewed_ms, keys=KEYS):
 def put(redis, session, *, log=()):
     """A session with its log and the index of its calls, as a worker leaves them."""
     set_up(redis)
-    redis.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.delete(KEYS.session(session.id))
+    pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    pipeline.execute()
     partition = KEYS.partition_of(session.id)
     if session.state is State.ENDED:
         redis.srem(KEYS.live(partition), session.id)

@@ -1,6 +1,7 @@
-"""Records that Conferral did not write: whatever Redis holds, a page gets an answer, and nothing fails.
+"""Records and logs that Conferral did not write: a page gets an answer, and nothing fails.
 
-The list of sessions is made for everyone at once, so that one odd record must not take it from all.
+The list of sessions is made for everyone at once, so that one odd record must not take it from all. A session that
+can't be read gets no page, but a log may hold anything.
 """
 
 from dataclasses import fields as fields_of
@@ -87,10 +88,15 @@ LOG = st.lists(
 def page_texts(fields, log):
     """Everything that the console says of a session, as it goes over the socket."""
     session = stored_session(fields)
-    trouble = attention_of(session, NOW_MS)
     moments = timeline.build_timeline(log)
-    then = replay.at_version(log, 3, fields)
+    then = stored_session(replay.at_version(log, 3, fields))
+    found = [encode_message("session", then=explanation.explain(then, moments, NOW_MS))]
+    found += [orjson.dumps(moment.public()) for moment in moments]
+    if session.damaged:
+        return found
+    trouble = attention_of(session, NOW_MS)
     return [
+        *found,
         encode_message("sessions", rows=[messages.row(session, trouble, full=full) for full in (False, True)]),
         encode_message("summary", counts=statistics.count_sessions([(session, trouble)])),
         encode_message(
@@ -98,12 +104,10 @@ def page_texts(fields, log):
             fields=redact_fields(fields, full=False),
             parties=session_view.parties_of(session, full=False),
             explained=explanation.explain(session, moments, NOW_MS),
-            then=explanation.explain(stored_session(then), moments, NOW_MS),
             buttons=command_forms(session),
             links=session_view.links_of(session),
             trouble=trouble,
         ),
-        *(orjson.dumps(moment.public()) for moment in moments),
     ]
 
 

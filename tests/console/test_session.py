@@ -259,15 +259,6 @@ async def test_hidden_fields_are_never_sent_to_the_console(console, redis):
     assert "secret-call-token" not in json.dumps(page.heard)
 
 
-async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console, redis, bridged):
-    redis.hset(KEYS.session(CALL), mapping={"packed": "{", "pending_commands": "{", "timers": "ring=now"})
-    page = await Page.open(console, SESSION)
-
-    reported = await page.next("session")
-
-    assert (reported["known"], reported["buttons"]) == (True, [])
-
-
 # ---- time travel, and files --------------------------------------------------------------------------------------
 
 

@@ -166,7 +166,7 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
             with server.client() as redis:
                 other = Keys("conferral", 2)
                 redis.hset(other.config, mapping={"partitions": 2, "schema": SCHEMA_VERSION})
-                redis.hset(other.session(name(1)), mapping={"id": name(1), "state": "bridged", "version": "1"})
+                redis.hset(other.session(name(1)), mapping=session_codec.encode(make_session(name(1))))
                 redis.sadd(other.live(other.partition_of(name(1))), name(1))
             await page.until(lambda page: page.rows.keys() == {name(1)})
 

@@ -155,15 +155,6 @@ def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:
     assert [one["id"] for one in found] == ["overdue", "bad end", "new", "old"]
 
 
-def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
-    fields, now_ms = of(conferenced())
-
-    found = attention_of(stored_session(fields | {"state": "foo"}), now_ms)
-
-    assert found.needs_attention
-    assert found.text == "damaged: the stored state can't be decoded"
-
-
 # ---- statistics ----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from tests.support.row_marks import marked, never_taken
 
 #: Log events that mean a defect, or that something was lost.
 MISTAKES = frozenset({
-    "task_failed", "task_ended", "unexpected_error", "session_hash_corrupt", "writes_refused",
+    "task_failed", "task_ended", "unexpected_error", "records_skipped", "writes_refused",
     "call_index_conflict",
 })  # fmt: skip
 

@@ -303,7 +303,7 @@ SESSION = Session(
     ("party.agent.status", None, "party_order"), ("party.bob.status", "left", "party_order"),
     ("transfer.number", None, "transfer.number"),
 ])  # fmt: skip
-def test_damaged_field_is_named_and_everything_else_is_shown(field, text, damaged):
+def test_damaged_field_is_named_and_everything_else_is_read(field, text, damaged):
     record = record_of(SESSION, **{field: text})
     with pytest.raises(CorruptHashError) as error:
         session_codec.load("S1", record)

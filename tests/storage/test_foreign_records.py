@@ -4,9 +4,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.storage import coordinator as leases
 from conferral.storage.agents import Agents
 from conferral.storage.agreed_config import AgreedConfig
+from conferral.storage.codecs import session_codec
 from conferral.storage.coordinator import Tick, send_tick
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
@@ -102,7 +105,7 @@ async def test_agent_that_another_program_wrote_is_removed_and_others_stay(clien
 
 async def test_ended_session_without_a_time_is_not_listed(client, keys):
     await client.zadd(keys.ended(0), {"s0": "-inf", "s1": "+inf", "s2": 1.5, b"\xff": 1})
-    await client.hset(keys.session("s2"), mapping={"id": "s2", "state": "ended", "version": "1"})
+    await client.hset(keys.session("s2"), mapping=session_codec.encode(Session("s2", State.ENDED)))
     page = await SessionReader(client, keys).list_sessions(limit=5)
     assert [one.id for one in page.items] == ["s2"]
 

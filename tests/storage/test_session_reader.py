@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from conferral.outcomes.report import read_report
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, WRONG_TYPE
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION
 from conferral.storage.partition import partition_store
 from conferral.storage.queries import session_reader
 from conferral.storage.queries.session_reader import BadCursorError, SessionCursor, SessionReader
@@ -26,14 +28,17 @@ def reader(client, keys):
 
 async def add_live(client, keys, *names, state="bridged"):
     for name in names:
-        fields = {"id": name, "state": state, "party.customer.address": CUSTOMER, "call_token": "secret"}
-        await client.hset(keys.session(name), mapping=fields)
+        customer = Party("customer", "customer-1", address=CUSTOMER)
+        session = Session(name, State(state), parties={"customer": customer}, call_token="secret")
+        await client.hset(keys.session(name), mapping=session_codec.encode(session))
         await client.sadd(keys.live(keys.partition_of(name)), name)
 
 
 async def add_ended(client, keys, ends):
     for name, ended_ms in ends.items():
-        await client.hset(keys.session(name), mapping={"id": name, "state": "ended"})
+        session = Session(name, State.ENDED, ended_at_ms=ended_ms)
+        await client.delete(keys.session(name))
+        await client.hset(keys.session(name), mapping=session_codec.encode(session))
         await client.zadd(keys.ended(keys.partition_of(name)), {name: ended_ms})
 
 
@@ -189,12 +194,15 @@ async def test_logs_are_followed_from_the_last_entry_seen(reader, client, keys):
 
 
 @pytest.mark.redis
-async def test_foreign_key_affects_only_its_own_session(reader, client, keys):
-    await add_live(client, keys, "S1", "S2")
+async def test_session_to_which_another_program_wrote_is_left_out_and_its_key_named(reader, client, keys):
+    await add_live(client, keys, "S1", "S2", "S3", "S4")
     await client.delete(keys.session("S1"))
     await client.set(keys.session("S1"), "text")
-    assert (await reader.read_sessions(["S1", "S2"]))["S1"].damaged == WRONG_TYPE
-    assert sorted(ids((await all_of(reader.list_sessions))[0])) == ["S1", "S2"]
+    await client.hset(keys.session("S2"), "state", "flying")
+    await client.hset(keys.session("S3"), "id", "S4")
+    assert ids((await all_of(reader.list_sessions))[0]) == ["S4"]
+    assert reader.foreign_keys == {keys.session(name) for name in ("S1", "S2", "S3")}
+    assert await reader.read_session("S1") == UNKNOWN_SESSION
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])

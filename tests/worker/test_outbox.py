@@ -244,7 +244,7 @@ async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("damage", [{"version": "?"}, {}])
-async def test_nothing_is_sent_for_a_session_that_is_damaged_or_lost(desk: Desk, damage: dict[str, str]) -> None:
+async def test_nothing_is_sent_for_a_session_that_cant_be_read_or_is_lost(desk: Desk, damage: dict[str, str]) -> None:
     if damage:
         await desk.client.hset(desk.keys.session("S1"), mapping=session_codec.encode(TRANSFERRING) | damage)
 

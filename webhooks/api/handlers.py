@@ -151,7 +151,7 @@ class Handlers:
             )
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
-        sessions = [session.public() for session in page.items if session.is_known]
+        sessions = [session.public() for session in page.items]
         return response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:

@@ -62,7 +62,7 @@ class SessionView:
     def _refused(self) -> dict[str, str]:
         """Return why commands would be refused now, whatever their fields."""
         session = self.followed.session
-        if session.damaged or session.is_ended:
+        if session.is_ended:
             return {}
         found: dict[str, str] = {}
         allowed: set[str] = set()

@@ -134,13 +134,13 @@ class OutboxWriter:
         return await self._retry(effect.session_id, self._store.has_later_session, effect.session_id, effect.call_sid)
 
     async def session_awaits(self, effect: Effect) -> bool:
-        """Whether the session waits for this redirect or update; not if damaged."""
+        """Whether the session, if it can be read, waits for this change."""
         return (await self._session(effect.session_id)).awaits(effect)
 
     async def _session(self, session_id: str) -> Session:
         """Return a session as last committed, or a new one if Redis has none.
 
-        A damaged one is new, too: nothing that it ordered is sent.
+        One that can't be read is new, too: nothing that it ordered is sent.
         """
         held: HeldPartition | None = self._held.find(self._keys.partition_of(session_id))
         if held is not None and session_id in held.sessions:

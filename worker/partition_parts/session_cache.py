@@ -29,16 +29,14 @@ class SessionCache:
         self.states.update((name, state) for name, state in found.items() if state)
 
     async def load(self, session_ids: Iterable[str]) -> dict[str, Session]:
-        """Return sessions, new if unknown; log and leave out damaged ones."""
+        """Return sessions, new if unknown; log and leave out unreadable ones."""
         names = dict.fromkeys(session_ids)
         sessions = {name: self.sessions[name] for name in names if name in self.sessions}
         if missing := [name for name in names if name not in sessions]:
             for session_id, loaded in (await self._core.commit_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
-                    self._core.metrics.damaged_sessions.labels("decision").inc()
-                    log.error(
-                        "session_hash_corrupt", session_id=session_id, partition=self._partition, reason=loaded.field
-                    )
+                    key = self._core.keys.session(session_id)
+                    log.error("records_skipped", names=[key], partition=self._partition, reason=loaded.field)
                 else:
                     sessions[session_id] = loaded
         return sessions

@@ -23,7 +23,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
-from conferral.storage.connection.client import ask, run_or_raise
+from conferral.storage.connection.client import ask, run_each, run_or_raise
 from conferral.storage.partition.partition_store import append_events, parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
@@ -246,11 +246,8 @@ class Sweeper:
         # Sorted, so that a simulation repeats for a given seed.
         session_ids = sorted(name.decode(errors="replace") for name in names)
         for start in range(0, len(session_ids), CHUNK):
-            for name, session in (await self._reader.read_sessions(session_ids[start : start + CHUNK])).items():
-                if field := session.damaged:
-                    self._metrics.damaged_sessions.labels("sweep").inc()
-                    log.error("session_hash_corrupt", session_id=name, partition=number, reason=field)
-                if session.is_live and session.updated_at_ms:
+            for session in (await self._reader.read_sessions(session_ids[start : start + CHUNK])).values():
+                if session.is_live:
                     diff.compare_live(session)
         return True
 
@@ -330,8 +327,8 @@ class Sweeper:
             and self._is_older(sweep, sid, age_s)
             and self._keys.partition_of(session_id) not in sweep.behind
         ]
-        known = await self._reader.read_sessions([sessions[sid] for sid in checked])
-        unknown = [sid for sid in checked if sessions[sid] not in known]
+        exists = await run_each(self._client, [("EXISTS", self._keys.session(sessions[sid])) for sid in checked])
+        unknown = [sid for sid, is_known in zip(checked, exists, strict=True) if not is_known]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ownership()
             with self._contained():
@@ -382,6 +379,9 @@ class Sweeper:
         self._metrics.sweep_pages.labels("conferences").inc(account.conference_pages)
         for difference, count in Counter(finding.difference.value for finding in findings).items():
             self._metrics.sweep_findings.labels(difference).inc(count)
+        if foreign := self._reader.foreign_keys:
+            log.error("records_skipped", names=sorted(foreign), task="sweep")
+            foreign.clear()
         is_truncated = not (account.has_all_calls and account.has_all_conferences)
         log.info(
             "account_swept",

@@ -27,10 +27,10 @@ _BOUNDED: dict[Any, Any] = {int: _Count, Mapping[str, int]: Mapping[str, _Count]
 
 
 class CorruptHashError(StoreError):
-    """A session's hash can't be decoded; `field` is the first invalid one."""
+    """A session's key can't be read; `field` is the first invalid one."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"the session's field {field} can't be understood")
+        super().__init__(f"the session can't be read: {field}")
         self.field = field  # never its value, which may be a phone number
 
 
@@ -151,10 +151,6 @@ def _to_json(value: Any) -> str:
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-#: If the session's key is not a hash: its only field besides `id`, and that field's text.
-DAMAGED = "damaged"
-WRONG_TYPE = "(the key is of the wrong type)"
-
 #: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
 PARTY_ORDER = "party_order"
 #: By the first word of the fields' prefix. The log includes no addresses, and not what each entry has anyway.
@@ -216,14 +212,14 @@ class Changes(NamedTuple):
 class StoredSession(Session, frozen=True, kw_only=True):
     """A session as it was found in Redis, whatever its hash holds.
 
-    Callbacks must be answered, and lists shown, even if another program has changed the hash: invalid values count as
-    absent, and unknown words stay. Its parties are in display order: customer and agent, dialed and added parties, then
-    former agents and supervisors.
+    A callback must be answered even if another program has changed the hash, and a log has no addresses: invalid values
+    count as absent, and unknown words stay. Its parties are in display order: customer and agent, dialed and added
+    parties, then former agents and supervisors.
     """
 
     #: As stored, including those that this version doesn't know.
     fields: Hidden[dict[str, str]] = msgspec.field(default_factory=dict)
-    #: The first field that can't be decoded, or `WRONG_TYPE`; empty if there is none.
+    #: The first field that can't be decoded; empty if there is none.
     damaged: str = ""
 
     def public(self) -> dict[str, Any]:
@@ -288,7 +284,7 @@ def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     Raise CorruptHashError if a field can't be decoded, or names another session, or if the key is not a hash (None).
     """
     if record is None:
-        raise CorruptHashError(WRONG_TYPE)
+        raise CorruptHashError("(wrong type)")
     if not record:
         return Session(session_id)
     values, damaged = _decode(decode_fields(record))
@@ -301,7 +297,7 @@ def stored_session(fields: dict[str, str]) -> StoredSession:
     """Return a session with any fields, also none or another program's."""
     values, damaged = _decode(fields)
     values["parties"] = {name: values["parties"][name] for name in sorted(values["parties"], key=_display_position)}
-    return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)
+    return StoredSession(**values, fields=fields, damaged=damaged)
 
 
 def is_logged(name: str) -> bool:

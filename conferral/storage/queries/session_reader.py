@@ -12,13 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import (
-    DAMAGED,
-    UNKNOWN_SESSION,
-    WRONG_TYPE,
-    StoredSession,
-    stored_session,
-)
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, run_each
 from conferral.storage.keys import Keys
@@ -102,7 +96,7 @@ class SessionReader:
     def __init__(self, client: Client, keys: Keys) -> None:
         self.client = client
         self.keys = keys
-        #: Keys of session lists that now hold another type; their sessions are left out.
+        #: Keys of sessions, and of their lists, to which another program has written; these sessions are left out.
         self.foreign_keys: set[str] = set()
 
     async def read_session(self, session_id: str) -> StoredSession:
@@ -110,14 +104,20 @@ class SessionReader:
         return (await self.read_sessions([session_id])).get(session_id, UNKNOWN_SESSION)
 
     async def read_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
-        """Return sessions by id, without hidden fields; leave out missing ones."""
+        """Return sessions by id, without hidden fields.
+
+        Leave out missing ones, and those that can't be read.
+        """
         wanted = list(session_ids)
         answers = await run_each(self.client, [("HGETALL", self.keys.session(name)) for name in wanted])
-        return {
-            name: stored_session({"id": name, DAMAGED: WRONG_TYPE}) if record is None else _public_session(record)
-            for name, record in zip(wanted, answers, strict=True)
-            if record != {}
-        }
+        found: dict[str, StoredSession] = {}
+        for name, record in zip(wanted, answers, strict=True):
+            session = UNKNOWN_SESSION if record is None else _public_session(record)
+            if record is None or (record and (session.damaged or session.id != name)):
+                self.foreign_keys.add(self.keys.session(name))
+            elif record:
+                found[name] = session
+        return found
 
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""

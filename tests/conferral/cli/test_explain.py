@@ -146,7 +146,6 @@ def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str)
 
     assert ran.code == 0
     assert "state           transferring (consult)" in ran.out
-    assert "damaged" not in ran.out
     assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
     assert "Waiting for\n  the agent to complete, cancel, swap, or merge\n" in ran.out
 

@@ -120,21 +120,6 @@ def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothin
     assert everything_in(redis) == before
 
 
-def test_outcome_among_the_dead_letters_goes_with_the_number_and_the_recordings_that_it_names(run, redis, at_twilio):
-    """It is all that is left of the session: its hash has expired."""
-    put(redis, over(redis, OTHER))
-    recording = "RE" + "d" * 32
-    fields = {"id": f"{CALL}:session", "session": CALL, "customer": CUSTOMER, "recordings": f'["{recording}"]'}
-    redis.xadd(KEYS.dead, {**fields, "dead_reason": "odd", "dead_stream": KEYS.outcomes}, id="1-0")
-    dead_letter(redis, 2, From=CUSTOMER)
-    dead_letter(redis, 3, session=OTHER)
-    asked = at_twilio(1)
-    ran = run("forget", CALL, "--recordings", "--yes", "--json", **SERVICE)
-    assert (ran.code, ran.json["erased"]["dead_letters"]) == (0, 2)
-    assert asked[0][0].recordings == (recording,)
-    assert [letter_id for letter_id, _ in redis.xrange(KEYS.dead)] == ["3-0"]
-
-
 def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
     fill(redis)
     dead_letter(redis, 4, From=CUSTOMER)
@@ -210,17 +195,18 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     refused(run, redis, "one of its commands has not been processed yet")
 
 
-def test_damaged_live_session_is_erased_though_it_is_live(run, redis):
-    """It would never end: workers can't load it, so `end` fails as well."""
+@pytest.mark.parametrize("named", [CALL, CUSTOMER])
+def test_session_that_cant_be_read_is_erased_though_it_is_live(run, redis, named):
+    """It would never end: workers can't read it, so `end` fails as well."""
     put(redis, make_session())
     redis.sadd(KEYS.live(KEYS.partition_of(CALL)), CALL)
-    refused = run("forget", CALL, "--yes")
+    refused = run("forget", named, "--yes")
     assert (refused.code, "is live; end it first" in refused.err) == (1, True)
 
     redis.hset(KEYS.session(CALL), "state", "nonsense")
-    asked = run("forget", CALL, "--dry-run")
-    assert "damaged; its calls continue" in asked.out
-    assert run("forget", CALL, "--yes").code == 0
+    asked = run("forget", named, "--dry-run")
+    assert "can't be read; its calls continue" in asked.out
+    assert run("forget", named, "--yes").code == 0
 
     assert not redis.exists(KEYS.session(CALL))
     assert not redis.sismember(KEYS.live(KEYS.partition_of(CALL)), CALL)

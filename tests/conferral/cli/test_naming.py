@@ -2,10 +2,13 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import pytest
 
 from conferral.main import app
+from conferral.statemachine.session import Party
+from conferral.statemachine.states import PartyStatus
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
@@ -132,8 +135,10 @@ def test_the_values_of_closed_lists_are_completed(monkeypatch, typed, begun, wor
 
 
 def test_the_parties_of_the_session_are_completed_and_nothing_that_a_shell_would_run(redis, monkeypatch, bridged):
-    of = {"party.expert.status": "ringing", "party.gone.status": "left", "party.`id`.status": "connected"}
-    redis.hset(KEYS.session(CALL), mapping=of)
+    session = make_session()
+    others = {"expert": PartyStatus.RINGING, "gone": PartyStatus.LEFT, "`id`": PartyStatus.CONNECTED}
+    parties = {name: Party(name, name, status=status) for name, status in others.items()}
+    put(redis, replace(session, parties={**session.parties, **parties}))
 
     assert offered(monkeypatch, f"conferral remove {CALL} --party", "") == ["customer", "agent", "expert"]
     assert offered(monkeypatch, "conferral hold alice --party", "ex") == ["expert"]

@@ -60,6 +60,7 @@ async def put(store, *sessions, log=()):
     pipeline = store.pipeline(transaction=True)
     for one in sessions:
         partition = KEYS.partition_of(one.id)
+        pipeline.delete(KEYS.session(one.id))
         pipeline.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
         for entry in log:
             pipeline.xadd(KEYS.log(one.id), entry)

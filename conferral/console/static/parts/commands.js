@@ -153,8 +153,7 @@ function whyNot(button, isPast) {
   if (isPast) {
     return "you are viewing an earlier state";
   }
-  // The server sends the buttons with the call, unless it can't decode the stored state.
-  return button ? (button.allowed ? "" : button.reason) : "the call's stored state is damaged";
+  return button?.allowed ? "" : (button?.reason ?? "");
 }
 
 /** Returns neighbors with the same reason, each run with it first: it is said once. Those without one stand alone. */
