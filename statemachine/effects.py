@@ -221,6 +221,8 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
     conference_sid: str = ""
     #: The session's version when it was emitted.
     read_version: int
+    #: No one waits for it: only a loss of Redis made it due.
+    is_background: bool = False
 
 
 EFFECTS: tuple[type[Effect], ...] = (

@@ -18,7 +18,7 @@ from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.loss import lone_grace_ms
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
-from conferral.statemachine.guards.unsettled import has_asked, without_cleared_suspicions
+from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, without_cleared_suspicions
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -300,7 +300,7 @@ def _note_unsettled(draft: Draft) -> list[int]:
 def _time_read(draft: Draft, dues_ms: Iterable[int]) -> None:
     """Set the timer of the next read; one that is never answered is lost."""
     session = draft.session
-    lost_ms = session.open_read_since_ms + draft.policy.read_timeout_ms if session.open_read_id else 0
+    lost_ms = session.open_read_since_ms + read_timeout_ms(draft) if session.open_read_id else 0
     _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for due_ms in dues_ms])
 
 

@@ -32,6 +32,8 @@ class Policy:
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000
+    #: As above, after a loss of Redis, for a read that no one waits for: those of all live sessions come first.
+    background_read_timeout_ms: int = 600_000
     #: How long a party's end may take, after the other side's or a hangup, before Twilio is read.
     leave_timeout_ms: int = 2_000
     #: How long a call that was answered may stay in the gate.

@@ -243,6 +243,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
         conference_name=session.conference_name,
         conference_sid=session.conference_sid,
         read_version=session.version + 1,
+        is_background=guards.only_loss_is_unsettled(session),
     )
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, unread_calls=())
 

@@ -18,8 +18,20 @@ ANYONE = "anyone"
 def read_is_open(draft: Draft) -> bool:
     """Whether a read has no answer yet, and is not taken as lost."""
     session = draft.session
-    is_recent = draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms
+    is_recent = draft.now_ms - session.open_read_since_ms < read_timeout_ms(draft)
     return bool(session.open_read_id) and is_recent
+
+
+def read_timeout_ms(draft: Draft) -> int:
+    """Return how long a read may go unanswered before it counts as lost."""
+    policy = draft.policy
+    return policy.background_read_timeout_ms if only_loss_is_unsettled(draft.session) else policy.read_timeout_ms
+
+
+def only_loss_is_unsettled(session: Session) -> bool:
+    """Whether no one waits for a read: only a loss of Redis made it due."""
+    since, mark = session.unsettled_since_ms, suspicion_of("")
+    return bool(since) and all(key.startswith(mark) and at == session.lost_at_ms for key, at in since.items())
 
 
 def has_asked(session: Session, read: CallsRead) -> bool:

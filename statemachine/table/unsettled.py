@@ -14,7 +14,8 @@ things that something should have settled. Nothing else emits `ReadCalls`. (`Fin
   than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
   another read follows at once.
 - *One read at a time*, of everything; its answer settles what it can. One without an answer for `read_timeout_ms` counts
-  as lost, and only a suspicion replaces one that is open. It is raised, for example, by a redirect that was refused or
+  as lost (10 min while only a loss of Redis is unsettled: no one waits for these reads, and all live sessions have
+  one), and only a suspicion replaces one that is open. It is raised, for example, by a redirect that was refused or
   whose outcome is unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a
   bridge and a dial do. It is about each leg, and ends with a read that began later than what is known of that leg.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,

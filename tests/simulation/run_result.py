@@ -44,8 +44,17 @@ class Run:
 
     def slots_in_time(self, priority: str, time_s: float) -> float:
         """Which share of a priority's requests had a slot within a time, which is a bucket's bound (seconds)."""
+        counts = self._slot_waits_of(priority)
+        return counts[str(float(time_s))] / counts["+Inf"] if counts["+Inf"] else 1.0
+
+    def slots_taken(self, priority: str) -> int:
+        """How many requests of a priority had a slot (count)."""
+        return self._slot_waits_of(priority)["+Inf"]
+
+    def _slot_waits_of(self, priority: str) -> Counter[str]:
+        """How many waited at most for so long, by the bucket's bound."""
         counts: Counter[str] = Counter()
         for sample in (one for waits in self.slot_waits for family in waits.collect() for one in family.samples):
             if sample.labels["priority"] == priority and "le" in sample.labels:
-                counts[sample.labels["le"]] += sample.value
-        return counts[str(float(time_s))] / counts["+Inf"] if counts["+Inf"] else 1.0
+                counts[sample.labels["le"]] += int(sample.value)
+        return counts

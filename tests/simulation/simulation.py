@@ -328,6 +328,14 @@ class Simulation:
 
     # ---- people ---------------------------------------------------------------------------------------------------
 
+    async def people_come(self) -> None:
+        """All sessions, until everyone has hung up."""
+        arrivals, sessions = self.plan.chance("arrivals"), []
+        for number in range(self.plan.sessions):
+            await asyncio.sleep(arrivals.expovariate(self.plan.arrivals_per_s))
+            sessions.append(self.loop.create_task(self._session(number)))
+        await asyncio.gather(*sessions)
+
     async def _session(self, number: int) -> None:
         """One session from its beginning until everyone has hung up."""
         chance = self.plan.chance(f"session {number}")
@@ -416,12 +424,7 @@ class Simulation:
         await asyncio.sleep(2.0)
         self._begin_chaos()
         judging = self.loop.create_task(self._judge_all_along())
-        arrivals = self.plan.chance("arrivals")
-        sessions = []
-        for number in range(self.plan.sessions):
-            await asyncio.sleep(arrivals.expovariate(self.plan.arrivals_per_s))
-            sessions.append(self.loop.create_task(self._session(number)))
-        await asyncio.gather(*sessions)
+        await self.people_come()
         await self._until_empty()
         judging.cancel()
         desks.cancel()

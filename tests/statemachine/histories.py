@@ -19,10 +19,10 @@ from conferral.statemachine.step import Step
 from conferral.storage.codecs import event_codec, session_codec
 
 FILE = Path(__file__).with_name("histories.json.xz")
-#: Fields of effects and sessions that a line has already, or that change with each decision.
+#: Fields of effects and sessions that a line has already, that change with each decision, or that say how urgent it is.
 _LEFT_OUT = {
     "effect_id", "session_id", "read_version", "timers", "version", "known_version", "verified_version", "updated_at",
-    "seen", "call_token",
+    "seen", "call_token", "is_background",
 }  # fmt: skip
 #: An effect's id, which follows from the event's.
 _EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")

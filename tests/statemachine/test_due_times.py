@@ -78,7 +78,9 @@ def at_gate(**options: object) -> Scenario:
     (lambda: Scenario().answered().call("agent", "completed"), "calls", 2_000),
     (lambda: Scenario().answered().convert(), "convert", 10_000),
     (lambda: Scenario().answered().convert(), "read", 5_000),
-    (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference=""), "read", 30_000),
+    (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference=""), "read", 600_000),
+    (lambda: as_conference(as_conference(conferenced()).sweep_finds("writes-lost", conference="").later(9)).sweep_finds(
+        "call-missing", "agent"), "read", 30_000),
     (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference="").is_unknown("read_calls"), "read",
      4_000),
     (lambda: rolled_back(conferenced().transfer("warm"), after_ms=1_000), "stage", 3_000),

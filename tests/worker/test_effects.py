@@ -1,5 +1,6 @@
 """What a partition passes to the executor about an effect, and when."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from conferral.worker.executor.job import Job
 from conferral.worker.partition_parts.batch import Batch, Decision
 from conferral.worker.partition_parts.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition_parts.quarantine import Quarantine
+from tests.support.each import each
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, read, update, voicemail
 
@@ -53,12 +55,24 @@ async def test_move_to_the_voicemail_after_a_loss_is_sent() -> None:
     assert not dispatched(OLD_READ, verifies=True, effect=voicemail("d")).mark_may_be_lost
 
 
-async def test_read_after_a_loss_is_one_that_no_one_waits_for_until_its_session_has_an_event() -> None:
-    expedited = list[str]()
-    assert dispatched(SWEPT, verifies=True, effect=read("r"), expedited=expedited).is_background
-    assert expedited == []
-    assert not dispatched(READ, verifies=True, effect=read("r"), expedited=expedited).is_background
-    assert expedited == ["S1"]
+@each("unsettled, is_expedited", [
+    ({"suspicions agent": START_MS, "suspicions anyone": START_MS}, False),
+    ({"suspicions agent": START_MS, "open_updates agent hold": START_MS + 1}, True),
+    ({"suspicions agent": START_MS + 1}, True),
+    ({}, True),
+])  # fmt: skip
+async def test_read_after_a_loss_is_expedited_once_its_session_waits_for_more(
+    unsettled: dict[str, int], is_expedited: bool
+) -> None:
+    expedited, session = list[str](), Session("S1", lost_at_ms=START_MS, unsettled_since_ms=unsettled)
+    open_effects([], verifies=False, expedited=expedited).start(Batch([], Commit(sessions=[SessionChange(session)])))
+    assert expedited == ["S1"] * is_expedited
+
+
+@pytest.mark.parametrize("is_background", [True, False])
+async def test_read_says_whether_anyone_waits_for_it(is_background: bool) -> None:
+    effect = replace(read("r"), is_background=is_background)
+    assert dispatched(SWEPT, verifies=True, effect=effect).is_background is is_background
 
 
 @pytest.mark.parametrize(
@@ -76,7 +90,7 @@ async def test_effect_of_a_command_is_timed_from_its_publication(event: Event, p
 @pytest.mark.parametrize("verifies", [True, False])
 async def test_restored_effects_are_verified(verifies: bool) -> None:
     jobs = list[Job]()
-    effects = (gated("d"), update("e"), read("r"))
+    effects = (gated("d"), update("e"), replace(read("r"), is_background=verifies))
     outbox = {effect.effect_id: effect_codec.encode(OutboxEntry(effect, START_MS, 7, (1, 0))) for effect in effects}
     await open_effects(jobs, verifies=verifies).restore(outbox)
     assert {job.effect.effect_id for job in jobs} == {"d", "e", "r"}
@@ -98,14 +112,12 @@ async def test_effect_that_the_outbox_no_longer_has_is_withdrawn() -> None:
     assert (one.by_id.keys(), withdrawn) == ({"e"}, [gated("d")])
 
 
-def dispatched(
-    event: Event, *, verifies: bool, effect: Effect | None = None, expedited: list[str] | None = None
-) -> Job:
+def dispatched(event: Event, *, verifies: bool, effect: Effect | None = None) -> Job:
     """The job of an effect that the event caused, by default a dial."""
     jobs, session = list[Job](), Session("S1", created_at_ms=START_MS)
     decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
     effects = {one.effect_id: (one, event) for one in decision.step.effects}
-    open_effects(jobs, verifies=verifies, expedited=expedited).start(
+    open_effects(jobs, verifies=verifies).start(
         Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects)
     )
     (job,) = jobs

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from conferral.statemachine.effects import Effect, ReadCalls, RedirectToVoicemail
-from conferral.statemachine.events import AccountSwept, Command, Event
+from conferral.statemachine.events import Command, Event
+from conferral.statemachine.guards.unsettled import only_loss_is_unsettled
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -64,13 +65,14 @@ class OpenEffects:
         for decision in batch.decisions:
             if decision.ends_session:
                 self._executor.cancel_session(decision.event.session_id)
-            elif self._lease.is_after_loss and not _is_after_loss(decision.event):
-                self._executor.expedite_read(decision.event.session_id)  # it may wait for this read
         for effect, event in batch.effects.values():
             self.by_id[effect.effect_id] = effect
             traceparent = batch.traceparents.get(event.entry_id, "")
             self._executor.submit(self._decided_job(effect, event, traceparent))
         self._executor.cancel_unwanted_dials(sessions)
+        for session in sessions.values():
+            if not only_loss_is_unsettled(session):
+                self._executor.expedite_read(session.id)  # it waits for more than its read after a loss
 
     def _restored_job(self, entry: OutboxEntry) -> Job:
         effect = entry.effect
@@ -82,7 +84,7 @@ class OpenEffects:
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._lease.is_after_loss,
-            is_background=self._lease.is_after_loss and isinstance(effect, ReadCalls),
+            is_background=_is_background(effect),
             traceparent=entry.traceparent,
         )
 
@@ -97,7 +99,7 @@ class OpenEffects:
             sent_until_ms=self._sent_until_ms if may_repeat else None,
             # The move to the voicemail follows a read, which showed that the caller was not there.
             mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
-            is_background=_is_after_loss(event) and isinstance(effect, ReadCalls),
+            is_background=_is_background(effect),
             traceparent=traceparent,
         )
 
@@ -116,6 +118,6 @@ class OpenEffects:
         return from_redis_time(self._lease.claimed_at_ms, self._clock)
 
 
-def _is_after_loss(event: Event) -> bool:
-    """Whether an event only makes its session read after a loss."""
-    return isinstance(event, AccountSwept) and event.finding == WRITES_LOST
+def _is_background(effect: Effect) -> bool:
+    """Whether it is a read that no one waits for."""
+    return isinstance(effect, ReadCalls) and effect.is_background

@@ -11,7 +11,15 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import TIMERS, AgeOverdue, CallsOverdue, DialOverdue, HoldOverdue, ParkOverdue
+from conferral.statemachine.events import (
+    TIMERS,
+    AgeOverdue,
+    CallsOverdue,
+    DialOverdue,
+    HoldOverdue,
+    ParkOverdue,
+    ReadOverdue,
+)
 from conferral.statemachine.policy import Policy
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import PartitionStore
@@ -32,6 +40,7 @@ def max_timer_lengths_ms(policy: Policy) -> dict[str, int]:
         CallsOverdue.timer: DIAL_MAX_MS,
         DialOverdue.timer: DIAL_MAX_MS,
         ParkOverdue.timer: policy.park_timeout_ms,
+        ReadOverdue.timer: policy.background_read_timeout_ms,
         HoldOverdue.timer: policy.hold_limit_ms,
         AgeOverdue.timer: policy.age_max_ms,
     }
