@@ -4,11 +4,12 @@ On a cluster, the prefix is in braces, a hash tag: it keeps all keys in one slot
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 #: The consumer group that shows operators position and lag.
 GROUP = "workers"
+_TYPES = {"Stream": "stream", "Sorted set": "zset", "Set": "set", "String": "string", "Hash": "hash"}
 
 
 class Key:
@@ -17,6 +18,8 @@ class Key:
     def __init__(self, name: str, about: str) -> None:
         self.name = name
         self.about = about
+        #: As Redis's TYPE returns it. The text on the page begins with it.
+        self.redis_type = next(kind for word, kind in _TYPES.items() if about.startswith(word))
 
 
 class PartitionKey(Key):
@@ -108,6 +111,17 @@ class Keys:
     def partition_of(self, session_id: str) -> int:
         """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions
+
+    def types(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """Return the Redis type of each key that no call or command names."""
+        owners = {PartitionKey: range(self.partitions), SessionKey: list(session_ids)}
+        found: dict[str, str] = {}
+        for attribute, key in vars(Keys).items():
+            if isinstance(key, PrefixKey):
+                found[getattr(self, attribute)] = key.redis_type
+            elif isinstance(key, PartitionKey | SessionKey):
+                found |= {getattr(self, attribute)(owner): key.redis_type for owner in owners[type(key)]}
+        return found
 
 
 def config_key(prefix: str) -> str:

@@ -15,10 +15,7 @@ from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(300)]
 KEYS = {name: key for name, key in vars(Keys).items() if isinstance(key, Key)}
-#: As the page's text of a key begins.
-WORDS = {"Stream": "stream", "Sorted set": "zset", "Set": "set", "String": "string", "Hash": "hash"}
-#: The Redis type of each key.
-TYPES = {name: next(WORDS[word] for word in WORDS if key.about.startswith(word)) for name, key in KEYS.items()}
+TYPES = {name: key.redis_type for name, key in KEYS.items()}
 #: In `make test`, because this once stopped whole tasks, or failed unexpectedly. The others are in the long run.
 ALWAYS = ("owners", "timers", "lease", "processes", "config", "session")
 #: What cannot be read in a key of each type: commands, after whose names the key follows.
