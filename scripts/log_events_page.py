@@ -38,7 +38,7 @@ MEANINGS = {
     "dead_letters_handled": "An operator handled dead letters or undelivered outcomes on the console.",
     "destination_not_allowed": "The allow-list or a fixed rule forbids an address, so it was not dialed.",
     "dial_action_answered": "A `<Dial>` ended, and its action got TwiML; `outcome` says what the call does next.",
-    "dials_refused": "A limit (`reason`: `session` or `minute`) refused `count` dials, a command's or Conferral's own.",
+    "dials_refused": "A limit (`reason`: `session` or `minute`) refused a command that dials, or a dial.",
     "directory_absent": "`CONFERRAL_DIRECTORY` is not set, so there was no directory to reload.",
     "directory_read": "The directory was loaded.",
     "directory_refused": "The directory has an error, which `reason` locates; the previous one stays in use.",

@@ -83,8 +83,8 @@ class Dial(Effect, frozen=True, kw_only=True):
     is_signed_address: bool = False
     #: Custom parameters of a client, SIP headers without their `X-`: `name=value&…`, URL-encoded.
     params: Hidden[str] = ""
-    #: Counts it within the limits of dials; empty if it repeats a dial that Twilio refused.
-    reservation: str = ""
+    #: Twilio refused it, sent in another way: it was counted within the limits of dials.
+    is_redial: bool = False
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):

@@ -51,11 +51,6 @@ def call_of_visit(session_id: str) -> str:
     return match[1] if match else ""
 
 
-def dial_reservation(command_id: str, number: int = 1) -> str:
-    """Return a command's reservation for its dial of this number, from 1."""
-    return f"{command_id}#{number}"
-
-
 def visit_number(session_id: str) -> int:
     """Return which visit of its call a session is, from 1; 1 for other ids."""
     match = _VISIT.fullmatch(session_id)

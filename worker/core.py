@@ -60,7 +60,7 @@ class WorkerCore:
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
 
 
-def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:
-    """Count and log dials that a limit refused: `session` or `minute`."""
-    metrics.dials_refused.labels(limit).inc(count)
-    log.warning("dials_refused", reason=limit, count=count, **fields)
+def report_dial_limit(metrics: Metrics, limit: str, **fields: Any) -> None:
+    """Count and log what a limit refused: a command that dials, or a dial."""
+    metrics.dials_refused.labels(limit).inc()
+    log.warning("dials_refused", reason=limit, **fields)

@@ -92,7 +92,7 @@ class WorkerParts:
         reserved = environment.redis(url, primary, max_connections=2 * partitions + 32)
         blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)
         reads = redis_client.BlockingReads(blocking)
-        limits = DialLimits(client, keys, settings.dials_per_session, settings.dials_per_minute)
+        limits = DialLimits(keys, settings.dials_per_session, settings.dials_per_minute)
         index = CallIndex(keys, settings.session_ttl_s)
         self._http = environment.http(settings, clock=clock, metrics=metrics)
         self.core = core = WorkerCore(
@@ -106,12 +106,7 @@ class WorkerParts:
             call_index=index,
             partition_store=PartitionStore(client, reads, keys, call_index=index, dial_limits=limits),
             commit_store=CommitStore(
-                reserved,
-                keys,
-                call_index=index,
-                dial_limits=limits,
-                outcomes_kept=settings.outcomes_kept,
-                metrics=metrics,
+                reserved, keys, call_index=index, outcomes_kept=settings.outcomes_kept, metrics=metrics
             ),
             policy=policy,
             lifetime_s=environment.lifetime_ms / 1000,

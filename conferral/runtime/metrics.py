@@ -199,7 +199,9 @@ class Metrics:
             "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
         )
         self.dials_refused = self._counter(
-            "conferral_dials_refused_total", "Dials refused by a limit of dials, by limit (session, minute)", ["limit"]
+            "conferral_dials_refused_total",
+            "Commands and dials refused by a limit of dials, by limit (session, minute)",
+            ["limit"],
         )
 
     def _add_sweep(self) -> None:

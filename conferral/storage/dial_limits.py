@@ -1,53 +1,50 @@
 """Limits of dials by REST, for each call and for the whole installation.
 
-A command makes a reservation for each of its dials before it is routed; a dial without one, right before it is sent.
-A reservation is a text; the same one is never counted twice. Redis's clock alone decides what has expired.
+A dial is counted by the script that marks it as sent, under its own id. A command whose dials would exceed a limit is
+refused before; nothing is reserved for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from conferral.statemachine.ids import call_of_visit, dial_reservation
-from conferral.statemachine.parts import TARGETS_MAX
-from conferral.storage import scripts
-from conferral.storage.connection.client import Client
+from conferral.statemachine.ids import call_of_visit
+from conferral.storage.connection.client import Client, run_each
 from conferral.storage.keys import Keys
 
-#: By the script's answer; empty if all reservations were made.
-LIMITS = ("", "minute", "session")
-#: The windows of both, milliseconds.
-MINUTE_MS, SESSION_MS = 60_000, 86_400_000
+
+class DialLimit(NamedTuple):
+    """One limit, and where its dials are counted."""
+
+    #: `minute` or `session`.
+    name: str
+    key: str
+    #: 0 for no limit.
+    most: int
+    window_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class DialLimits:
-    """The limits (counts); 0 for none. Methods may raise StoreError."""
+    """The limits (counts); 0 for none."""
 
-    client: Client
     keys: Keys
     per_session: int = 0
     per_minute: int = 0
 
-    @property
-    def is_set(self) -> bool:
-        """Whether there is any limit."""
-        return bool(self.per_session or self.per_minute)
+    def of(self, session_id: str) -> list[DialLimit]:
+        """Return the limits of a session's dials, in the order of `MarkResult`."""
+        call_dials = self.keys.call_dials(call_of_visit(session_id) or session_id)
+        return [
+            DialLimit("minute", self.keys.dials, self.per_minute, 60_000),
+            DialLimit("session", call_dials, self.per_session, 86_400_000),
+        ]
 
-    async def reserve(self, session_id: str, reservations: Sequence[str], *, sent: bool = False) -> str:
-        """Make reservations for dials, for good if `sent`; return the limit hit."""
-        if not (reservations and self.is_set):
-            return ""
-        limits = (self.per_minute, MINUTE_MS, self.per_session, SESSION_MS)
-        answer = await scripts.make_reservations(
-            self.client, self._keys_of(session_id), [int(sent), *limits, *reservations]
+    async def exceeded(self, client: Client, session_id: str, count: int, now_ms: int) -> str:
+        """Return a limit that so many dials more exceed; may raise StoreError."""
+        limits = [one for one in self.of(session_id) if one.most]
+        counts = await run_each(
+            client, [("ZCOUNT", one.key, f"({now_ms - one.window_ms}", f"({now_ms + one.window_ms}") for one in limits]
         )
-        return LIMITS[int(answer)]
-
-    def reservations_of(self, session_id: str, command_id: str) -> list[tuple[str, list[str]]]:
-        """Return a command's possible reservations, by the key of each limit."""
-        reservations = [dial_reservation(command_id, number) for number in range(1, TARGETS_MAX + 1)]
-        limits = zip(self._keys_of(session_id), (self.per_minute, self.per_session), strict=True)
-        return [(key, reservations) for key, limit in limits if limit]
-
-    def _keys_of(self, session_id: str) -> list[str]:
-        return [self.keys.dials, self.keys.call_dials(call_of_visit(session_id) or session_id)]
+        # Another program's key, of another type, counts nothing.
+        found = (one.name for one, used in zip(limits, counts, strict=True) if int(used or 0) + count > one.most)
+        return next(found, "")

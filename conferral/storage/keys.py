@@ -73,7 +73,7 @@ class Keys:
         "String: the newest session of a call. Expires with the session, or after a week if later.",
     )
     identity = NamedKey("identity", "Sorted set: a browser identity's calls in the last minute, by digest.")
-    dials = PrefixKey("dials", "Sorted set: dials by REST of the last minute, also reserved ones, by time in ms.")
+    dials = PrefixKey("dials", "Sorted set: dials by REST of the last minute, by time in ms.")
     call_dials = NamedKey("dials", "Sorted set: those of one call's sessions. Expires a day after the last one.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")

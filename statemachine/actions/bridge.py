@@ -10,7 +10,7 @@ from conferral.statemachine.actions.participants import read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import call_of_visit, dial_reservation
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, Reason, reported_reason
@@ -87,7 +87,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dials.dial(draft, AGENT, event.agent, options=options, gated=True, reservation=dial_reservation(event.command_id))
+    dials.dial(draft, AGENT, event.agent, options=options, gated=True)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -358,12 +358,10 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             parties.note_gone(draft, party.name, Reason.CANCELLED)
         return  # if it was dialed, its phone is being hung up
-    # The options are the agent's. The customer of a `call` sees the same number, and takes its second reservation.
+    # The options are the agent's. The customer of a `call` sees the same number.
     of_customer = DialOptions(caller_id=draft.session.options.caller_id)
     options = of_customer if party.name == CUSTOMER else dials.agent_options(draft, party.address)
-    calls = (one.command_id for one in draft.session.pending_commands if one.name == events.Call.name)
-    reservation = next((dial_reservation(one, 2) for one in calls), "")
-    dials.dial(draft, party.name, party.address, options=options, reservation=reservation)
+    dials.dial(draft, party.name, party.address, options=options)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:

@@ -9,7 +9,6 @@ from conferral.statemachine.actions.participants import clear_end_on_exit, resto
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.refusals import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
@@ -87,7 +86,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
             vacate_name(draft, command.party)
             dial(
                 draft, command.party, command.to, options=command.options, supervises=command.mode,
-                muted=command.muted, reservation=dial_reservation(command.command_id),
+                muted=command.muted,
             )  # fmt: skip
 
 

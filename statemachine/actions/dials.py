@@ -5,7 +5,7 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
-from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
+from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
@@ -44,15 +44,13 @@ def dial(
     recall_reason: str = "",
     supervises: str = "",
     muted: bool = False,
-    reservation: str = "",
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode; others may join `muted`. `reservation` is what a command made;
-    empty for one of the dial's own. A running transfer records the dials of its targets and of the agent as attempts, a
-    session its first ones.
+    accept wins. `supervises` is a supervisor's mode; others may join `muted`. A running transfer records the dials of
+    its targets and of the agent as attempts, a session its first ones.
     """
     options = options_for(draft, to, options)
     gated = gated or options.needs_gate
@@ -80,8 +78,7 @@ def dial(
     draft.change(parties={**draft.session.parties, name: party})
     lost = guards.lost_dial_of(draft.session, party)
     if lost is None:
-        # Redis keeps a reservation for a while: a digest has no SID that would have to be erased.
-        _place_dial(draft, party, reservation or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
+        _place_dial(draft, party)
     else:
         draft.change_party(party, dial_id=lost.dial_id, dialed_at_ms=draft.now_ms)
     if name == AGENT or (name == CUSTOMER if draft.session.running_transfer is None else party.is_target):
@@ -167,17 +164,17 @@ def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
 
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
     draft.change_party(party, **changes)
-    _place_dial(draft, draft.session.parties[party.name])
+    _place_dial(draft, draft.session.parties[party.name], is_redial=True)
     draft.change_attempt(party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
+def _place_dial(draft: Draft, party: Party, *, is_redial: bool = False) -> None:
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address,
         "timeout_s": party.options.timeout_s, "caller_id": party.options.caller_id, "params": party.options.params,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
-        "reservation": reservation,
+        "is_redial": is_redial,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.options.digits, amd=party.options.amd)

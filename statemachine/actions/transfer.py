@@ -12,7 +12,6 @@ from conferral.statemachine.actions.session_end import end_session, reason_of_le
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions, Voicemail
 from conferral.statemachine.reasons import EndReason, Reason, reported_reason
@@ -259,7 +258,8 @@ def unreached_code(draft: Draft) -> str:
 def _last_unreached(draft: Draft) -> Party | None:
     gone = [party for party in guards.dialed_parties(draft) if party.is_gone]
     unreached = [party for party in gone if party.left_reason not in (Reason.TAKEN, Reason.CANCELLED)]
-    return unreached[-1] if unreached else None
+    dialed = [party for party in unreached if party.left_reason != Reason.DIAL_LIMIT]
+    return next(iter((dialed or unreached)[-1:]), None)
 
 
 # ---- park and retrieve: the customer hears music meanwhile ---------------------------------------------------------
@@ -283,8 +283,7 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
     parties.number_former_party(draft, AGENT)
-    options, reservation = dial_options(event), dial_reservation(event.command_id)
-    dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)
+    dial(draft, AGENT, event.to, options=dial_options(event), gated=True)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:

@@ -22,7 +22,6 @@ from conferral.statemachine.actions.parties import (
     retire_targets,
 )
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason, Reason
@@ -149,7 +148,7 @@ def dial_targets(draft: Draft, _event: Event) -> None:
         return  # dialed before the agent left
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
-    for number, address in enumerate(addresses, start=1):
+    for address in addresses:
         dials.dial(
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
@@ -159,7 +158,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
             early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT),
             ring_group=f"transfer-{transfer.number}" if several else "",
-            reservation=dial_reservation(transfer.command_id, number) if transfer.command_id else "",
         )
 
 

@@ -197,3 +197,13 @@ def test_call_that_is_refused_too_is_not_placed_again():
     story = waiting(**TWO).refused("agent", code=16099).expect("conferenced", "dial agent to the gate")
     story.refused("agent", code=16099).expect("conferenced", "dial agent")
     assert story.last.effects[0].to == BOB
+
+
+@pytest.mark.parametrize(
+    "options, code", [({"caller_id": "+14155550100"}, 21210), ({}, 16099)], ids=["caller-id", "gate"]
+)
+def test_only_a_dial_that_twilio_refused_before_is_a_redial_and_counts_no_second_time(options, code):
+    story = dialing("warm", **options)
+    assert [effect.is_redial for effect in story.last.effects if isinstance(effect, Dial)] == [False]
+    story.refused("target", code=code)
+    assert [effect.is_redial for effect in story.last.effects if isinstance(effect, Dial)] == [True]

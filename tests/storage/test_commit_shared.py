@@ -1,4 +1,4 @@
-"""What a commit writes to keys of all partitions: reports, outcomes, expiries of calls, released reservations."""
+"""What a commit writes to keys of all partitions: reports, outcomes, expiries of calls."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +10,6 @@ from conferral.storage import coordinator as leases
 from conferral.storage import digits
 from conferral.storage.call_index import REPLAY_WINDOW_S, CallIndex
 from conferral.storage.connection.client import run_or_raise
-from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
 from tests.support.metric_values import value_of
 from tests.support.redis_clients import full
@@ -24,19 +23,14 @@ BATCH = Commit(
 
 
 @pytest.fixture
-def limits(client, keys) -> DialLimits:
-    return DialLimits(client, keys, 3, 3)
-
-
-@pytest.fixture
 def metrics() -> Metrics:
     return Metrics()
 
 
 @pytest.fixture
-def store(client, keys, limits, metrics) -> CommitStore:
+def store(client, keys, metrics) -> CommitStore:
     index = CallIndex(keys, 60)
-    return CommitStore(client, keys, call_index=index, dial_limits=limits, outcomes_kept=100, metrics=metrics)
+    return CommitStore(client, keys, call_index=index, outcomes_kept=100, metrics=metrics)
 
 
 @pytest.fixture
@@ -86,16 +80,6 @@ async def test_status_only_advances_also_within_a_batch(store, client, keys, lea
     assert await status_after(ACCEPTED, FAILED) == (b"done", b"1")
 
 
-async def test_final_report_gives_back_what_its_command_has_not_dialed(store, limits, client, keys, lease):
-    first, *others = [f"c1#{number}" for number in (1, 2, 3)]
-    assert await limits.reserve("CA1", [first, *others]) == ""
-    assert await limits.reserve("CA1", [first], sent=True) == ""
-    for status, left in ((ACCEPTED, [f"{first}!", *others]), (DONE, [f"{first}!"]), (DONE, [f"{first}!"])):
-        await store.commit(0, lease, Commit(reports=[("CA1", CommandReport("c1", status))]))
-        for key in (keys.dials, keys.call_dials("CA1")):
-            assert sorted(name.decode() for name in await client.zrange(key, 0, -1)) == left
-
-
 async def test_digits_of_a_command_that_failed_are_gone_and_are_not_kept_again(store, client, keys, lease):
     """An empty text stays, as after playing: a router may repeat its last command."""
     for status, kept in ((ACCEPTED, b"1ww4711#"), (FAILED, b""), (FAILED, b"")):
@@ -116,7 +100,7 @@ async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store
 
 async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, client, keys, lease, metrics):
     """Calls must not wait until someone removes a foreign key."""
-    for key in (keys.outcomes, keys.command("c1"), keys.dials):
+    for key in (keys.outcomes, keys.command("c1")):
         await client.set(key, "another program's")
     await client.sadd(keys.call("CA1"), "another program's")
     entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
@@ -126,7 +110,7 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     with capture_logs() as lines:
         assert await store.commit(0, lease, commit) is CommitResult.OK
     assert lease.commit_number == 1
-    refused = [keys.call("CA1"), keys.command("c1"), keys.dials, keys.outcomes]
+    refused = [keys.call("CA1"), keys.command("c1"), keys.outcomes]
     assert [(line["event"], line["names"]) for line in lines] == [("writes_refused", sorted(refused))]
     assert value_of(metrics.writes_refused.labels("commit")) == 1
     assert not await client.xlen(keys.events(0))

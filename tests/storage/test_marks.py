@@ -39,22 +39,22 @@ async def entry(client, keys) -> OutboxEntry | None:
 
 @pytest.mark.usefixtures("ordered")
 async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(client, keys, access, lease):
-    assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
-    assert await access.mark_sent(PARTITION, lease, "d1", 8_000) is MarkResult.ALREADY_MARKED
+    assert await access.mark_sent(PARTITION, lease, DIAL, 7_000) is MarkResult.MARKED
+    assert await access.mark_sent(PARTITION, lease, DIAL, 8_000) is MarkResult.ALREADY_MARKED
 
     body = await client.hget(keys.outbox(PARTITION), "d1")
     assert effect_codec.decode(body) == replace(ENTRY, sent_at_ms=7_000)
 
 
 async def test_dial_no_one_waits_for_is_not_marked(client, keys, access, lease):
-    assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
+    assert await access.mark_sent(PARTITION, lease, DIAL, 7_000) is MarkResult.REFUSED
     assert not await client.exists(keys.outbox(PARTITION))
 
 
 @pytest.mark.usefixtures("ordered")
 async def test_mark_passes_when_redis_is_full(client, access, lease):
     async with full(client):
-        assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
+        assert await access.mark_sent(PARTITION, lease, DIAL, 7_000) is MarkResult.MARKED
 
 
 # ---- whose a call is -------------------------------------------------------------------------------------------------

@@ -16,12 +16,13 @@ def commit_store_of(client: Any, keys: Keys, *, session_ttl_s: int = 3600) -> Co
         client,
         keys,
         call_index=CallIndex(keys, session_ttl_s),
-        dial_limits=DialLimits(client, keys),
         outcomes_kept=100_000,
         metrics=Metrics(),
     )
 
 
-def partition_store_of(client: Any, keys: Keys, *, blocking: Any = None) -> PartitionStore:
-    reads, limits = BlockingReads(blocking or client), DialLimits(client, keys)
-    return PartitionStore(client, reads, keys, call_index=CallIndex(keys), dial_limits=limits)
+def partition_store_of(
+    client: Any, keys: Keys, *, blocking: Any = None, dial_limits: DialLimits | None = None
+) -> PartitionStore:
+    reads, index = BlockingReads(blocking or client), CallIndex(keys)
+    return PartitionStore(client, reads, keys, call_index=index, dial_limits=dial_limits or DialLimits(keys))

@@ -39,6 +39,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import MarkResult
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import check_send_allowed
 from conferral.telephony.twilio_queries import RedirectSeen
@@ -234,9 +235,8 @@ class FakeRecords:
         self.replaced: set[str] = set()
         #: Calls that have opened a later session.
         self.come_back: set[str] = set()
-        #: Dials that reserved their places, in order; and by which limit some are refused.
-        self.reserved: list[str] = []
-        self.refused_by: dict[str, str] = {}
+        #: By dial: the limit that refuses it.
+        self.beyond_limit: dict[str, MarkResult] = {}
         #: What was written, in order.
         self.written: list[str] = []
         self.asked_status: list[str] = []
@@ -254,14 +254,16 @@ class FakeRecords:
         self.follow_ups += 1
         return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
 
-    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
+    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> MarkResult:
         assert sent_at_ms >= START_MS + TWILIO_AHEAD_MS
         if effect.effect_id in self.gone:
             raise JobObsoleteError
+        if effect.effect_id in self.beyond_limit:
+            return self.beyond_limit[effect.effect_id]
         self.written.append(f"mark {effect.effect_id}")
         was_marked = effect.effect_id in self.marked
         self.marked.add(effect.effect_id)
-        return not was_marked
+        return MarkResult.ALREADY_MARKED if was_marked else MarkResult.MARKED
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
         self.written.append(f"call {call_sid}")
@@ -270,10 +272,6 @@ class FakeRecords:
     async def dial_status(self, effect: Dial) -> DialStatus:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
-
-    async def reserve_dial(self, effect: Dial) -> str:
-        self.reserved.append(effect.effect_id)
-        return self.refused_by.get(effect.effect_id, "")
 
     async def has_later_session(self, effect: CallEffect) -> bool:
         return effect.call_sid in self.come_back

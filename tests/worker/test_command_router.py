@@ -47,7 +47,7 @@ class Routing:
         self.names: dict[str, str] = {}
         self.metrics = Metrics()
         self.caller_ids = CallerIdChecker(Twilio("AC1", "token"), lambda: {NUMBER}, SystemClock())
-        self.limits = DialLimits(self.client, self.keys)
+        self.limits = DialLimits(self.keys)
         self.owns_router: Callable[[], bool] = lambda: True
 
     def router(self) -> CommandRouter:

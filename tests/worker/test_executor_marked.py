@@ -8,6 +8,7 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectUnknown
+from conferral.storage.partition.partition_store import MarkResult
 from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,
@@ -52,10 +53,10 @@ async def test_effect_is_not_sent_if_the_partition_was_lost_while_it_was_marked(
     system = ExecutorHarness()
     mark_sent = system.records.mark_sent
 
-    async def mark_slowly(effect: Effect, sent_at_ms: int) -> bool:
-        is_first = await mark_sent(effect, sent_at_ms)
+    async def mark_slowly(effect: Effect, sent_at_ms: int) -> MarkResult:
+        result = await mark_sent(effect, sent_at_ms)
         system.lost.add(0)
-        return is_first
+        return result
 
     monkeypatch.setattr(system.records, "mark_sent", mark_slowly)
     await system.run_all(effect)

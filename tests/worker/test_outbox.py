@@ -17,8 +17,8 @@ from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
-from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import MarkResult
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import DialStatus, OutboxWriter
 from conferral.worker.held_partitions import HeldPartitions
@@ -170,8 +170,8 @@ async def test_nothing_is_hung_up_where_no_call_is_known(desk: Desk) -> None:
 async def test_mark_says_whether_it_is_the_first(desk: Desk, effect: Effect) -> None:
     await desk.order(effect)
 
-    assert await desk.recorder().mark_sent(effect, SENT_MS)
-    assert not await desk.recorder().mark_sent(effect, SENT_MS)
+    assert await desk.recorder().mark_sent(effect, SENT_MS) is MarkResult.MARKED
+    assert await desk.recorder().mark_sent(effect, SENT_MS) is MarkResult.ALREADY_MARKED
 
     assert await desk.outbox() == {"d": OutboxEntry(effect, 1_000, sent_at_ms=SENT_MS)}
 
@@ -179,7 +179,7 @@ async def test_mark_says_whether_it_is_the_first(desk: Desk, effect: Effect) -> 
 async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:
     await desk.order(gated("d"))
 
-    assert await desk.recorder("mark_sent").mark_sent(gated("d"), SENT_MS)
+    assert await desk.recorder("mark_sent").mark_sent(gated("d"), SENT_MS) is MarkResult.MARKED
 
 
 async def test_effect_of_a_partition_held_by_another_worker_is_not_sent(desk: Desk) -> None:
@@ -268,25 +268,3 @@ async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(d
         await recorder.mark_sent(gated("d"), SENT_MS)
     with pytest.raises(LeaseLostError):
         await recorder.finish(straight("d"), outcome(straight("d")))
-
-
-# ---- limits of dials -------------------------------------------------------------------------------------------------
-
-
-async def test_dial_takes_over_its_commands_reservation_or_makes_its_own(desk: Desk) -> None:
-    limits = desk.access.dial_limits = DialLimits(desk.client, desk.keys, per_session=2)
-    assert await limits.reserve("S1", ["c1#1"]) == ""
-    dials = {one: replace(straight("d"), reservation=one) for one in ("c1#1", "S1:agent-3", "S1:agent-4", "")}
-
-    found = {one: await desk.recorder().reserve_dial(dial) for one, dial in dials.items()}
-
-    # The last one repeats a dial that Twilio refused.
-    assert found == {"c1#1": "", "S1:agent-3": "", "S1:agent-4": "session", "": ""}
-    assert sorted(await desk.client.zrange(desk.keys.call_dials("S1"), 0, -1)) == [b"S1:agent-3!", b"c1#1!"]
-
-
-async def test_another_programs_key_does_not_keep_a_caller_from_a_dial(desk: Desk) -> None:
-    desk.access.dial_limits = DialLimits(desk.client, desk.keys, per_session=2)
-    await desk.client.set(desk.keys.call_dials("S1"), "another program's")
-
-    assert await desk.recorder().reserve_dial(replace(straight("d"), reservation="S1:agent-3")) == ""

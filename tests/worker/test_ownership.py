@@ -294,7 +294,7 @@ async def test_nothing_changes_after_a_restart_or_failover_that_lost_nothing(tea
     await team.until_fair(2.0)
     before = {number: (held, held.lease.holder) for number, held in worker.ownership.partitions.items()}
     await team.client.hset(team.keys.outbox(1), "e", effect_codec.encode(OutboxEntry(gated("e"), EPOCH_MS)))
-    assert await worker.core.partition_store.mark_sent(1, before[1][0].lease, "e", EPOCH_MS) is MarkResult.MARKED
+    assert await worker.core.partition_store.mark_sent(1, before[1][0].lease, gated("e"), EPOCH_MS) is MarkResult.MARKED
     for _ in range(2):
         team.server.stop()
         await team.passes(3.0)

@@ -31,10 +31,11 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
+from conferral.storage.partition.partition_store import MarkResult
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import send_guard
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.core import WorkerCore, no_checkpoint, report_refused_dials
+from conferral.worker.core import WorkerCore, no_checkpoint, report_dial_limit
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
@@ -267,9 +268,6 @@ class Execution:
                     return await self._succeeded_with_call(status.call_sid)
                 if not status.is_wanted:
                     return self._give_up()
-                if limit := await outbox.reserve_dial(effect):
-                    report_refused_dials(self.context.core.metrics, limit, 1, **log_fields(effect), party=effect.party)
-                    return replace(failed(effect, None), reason=Reason.DIAL_LIMIT)
             case CallEffect(is_ending=True):
                 if await outbox.has_later_session(effect):
                     log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
@@ -290,11 +288,15 @@ class Execution:
         return await self._mark(effect) if is_marked else None
 
     async def _mark(self, effect: Effect) -> JobOutcome | None:
-        """Mark the effect as sent; return an outcome if it may have been before."""
+        """Mark the effect as sent; return an outcome if it must not be sent."""
         if self._sent_at_ms is None:
             self._sent_at_ms = await self.context.fetch_twilio_now_ms()
-            if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
+            result = await self.context.outbox.mark_sent(effect, self._sent_at_ms)
+            if result is MarkResult.ALREADY_MARKED:
                 return unknown(effect)
+            if limit := result.limit:
+                report_dial_limit(self.context.core.metrics, limit, **log_fields(effect), party=effect.party)
+                return replace(failed(effect, None), reason=Reason.DIAL_LIMIT)
         # Redis may have been slow, and the lease may be another worker's.
         await self._require_lease()
         return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -85,10 +84,10 @@ class OutboxWriter:
         await self._retry(session_id, self._store.append_effect, partition, stray, self._now_ms())
         return stray
 
-    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
-        """Store when an effect is sent; return False if it may have been before.
+    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> MarkResult:
+        """Store when an effect is sent; raise JobObsoleteError if it must not be.
 
-        `sent_at_ms` is Twilio's time, Unix milliseconds. Raises JobObsoleteError if it must not be sent.
+        `sent_at_ms` is Twilio's time, Unix milliseconds.
         """
         partition = self._keys.partition_of(effect.session_id)
         attempts = 0
@@ -99,13 +98,13 @@ class OutboxWriter:
             held = self._held.find(partition)
             if held is None:
                 raise LeaseLostError("the partition is not ours any more")
-            return await self._store.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
+            return await self._store.mark_sent(partition, held.lease, effect, sent_at_ms)
 
         result = await self._retry(effect.session_id, mark)
         if result is MarkResult.REFUSED:
             raise JobObsoleteError
         # Only the owner marks, so a mark found after a lost answer is our own.
-        return result is MarkResult.MARKED or attempts > 1
+        return MarkResult.MARKED if result is MarkResult.ALREADY_MARKED and attempts > 1 else result
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
         """Index the call if it has no session; return False if it has another."""
@@ -120,14 +119,6 @@ class OutboxWriter:
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
         return DialStatus.of(await self._session(effect.session_id), effect.effect_id)
-
-    async def reserve_dial(self, effect: Dial) -> str:
-        """Make a dial's reservation; return the limit that does not allow it."""
-        session_id = effect.session_id
-        reservations = [effect.reservation] if effect.reservation else []
-        reserve = partial(self._store.dial_limits.reserve, session_id, reservations, sent=True)
-        # If the key is another program's, someone may still wait for the dial.
-        return await self._retry(session_id, reserve, on_refusal=lambda _error: "")
 
     async def has_later_session(self, effect: CallEffect) -> bool:
         """Whether the call has a later session than the effect's, not yet ended."""

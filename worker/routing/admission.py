@@ -5,15 +5,16 @@ decides, so a duplicate command has one outcome. Before that, it checks the comm
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import structlog
 
 from conferral.commands import identity
 from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
-from conferral.statemachine.events import Call, Command, DialCommand, Press, Supervise, Transfer
+from conferral.statemachine.events import Call, Command, DialCommand, Press, Supervise
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.ids import ID_PATTERN, dial_reservation
+from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
@@ -26,10 +27,19 @@ from conferral.storage.connection.client import as_store_errors, ask, run_or_rai
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.worker.core import WorkerCore, report_refused_dials
+from conferral.worker.core import WorkerCore, report_dial_limit
 from conferral.worker.routing.addresses import CommandAddresses, without_destinations
 
 log = structlog.get_logger()
+
+
+class Claim(NamedTuple):
+    """A stream entry's claim of a command's id."""
+
+    #: That the command is for; empty without one.
+    session: str
+    #: Whether the entry had not claimed it before.
+    is_first: bool
 
 
 class CommandAdmission:
@@ -45,6 +55,7 @@ class CommandAdmission:
         self._client = core.client
         self._keys = core.keys
         self._metrics = core.metrics
+        self._store_clock = core.store_clock
         self._addresses = addresses
         self._conference_names = conference_names
         self._dial_limits = dial_limits
@@ -72,11 +83,14 @@ class CommandAdmission:
         except BadCommandError as error:
             await self._claim_and_reject(command_id, entry, str(error))
             return
-        session_id = await self._claim_session(command_id, entry, parsed)
-        if session_id is None:
+        claim = await self._claim_session(command_id, entry, parsed)
+        if claim is None:
             return
+        session_id = claim.session
         event = parsed.event(session_id, command_id, parse_entry_id(entry.entry_id)[0])
-        refused = refused or await self._reserve_dials(event)
+        # A repeated command may have opened its session, which then decides.
+        if claim.is_first or not event.opens_session:
+            refused = refused or await self._check_dial_limits(event)
         if refused and event.opens_session:
             await self._reject(command_id, "", refused)
             return
@@ -103,22 +117,19 @@ class CommandAdmission:
         )
         return address.decode() if address else ""
 
-    async def _reserve_dials(self, event: Command) -> str:
-        """Make reservations for a command's dials; return why it is refused."""
-        limits, count = self._dial_limits, _dial_count(event)
-        if not (count and limits.is_set):
+    async def _check_dial_limits(self, event: Command) -> str:
+        """Return why a command is refused: its dials would exceed a limit."""
+        if not (count := _dial_count(event)):
             return ""
-        if await ask(self._client, "HGET", self._keys.command(event.command_id), "status"):
-            return ""  # it was routed before, and may have given its reservations back
         if isinstance(event, Supervise):
             status = await ask(self._client, "HGET", self._keys.session(event.session_id), f"party.{SUPERVISOR}.status")
             if status not in (None, PartyStatus.LEFT.value.encode()):
                 return ""  # it only switches the mode
-        reservations = [dial_reservation(event.command_id, number) for number in range(1, count + 1)]
-        limit = await limits.reserve(event.session_id, reservations)
+        now_ms = self._store_clock.now_ms()
+        limit = await self._dial_limits.exceeded(self._client, event.session_id, count, now_ms)
         if not limit:
             return ""
-        report_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
+        report_dial_limit(self._metrics, limit, command_id=event.command_id, session_id=event.session_id)
         return Reason.DIAL_LIMIT
 
     async def _find_session(self, reference: str) -> str | None:
@@ -129,38 +140,40 @@ class CommandAdmission:
             return str(of_call.decode())
         return reference if exists else None
 
-    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the id and return the session; None if it is rejected or routed.
+    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> Claim | None:
+        """Claim the id for its session; None if the command is rejected or routed.
 
         The claim stores whether a new session's id was free, so a repetition takes the same path.
         """
         named = parsed.session
         if not parsed.event_type.opens_session:
             # A value that may be a phone number must not be stored.
-            if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
+            claim = await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "")
+            if claim is None:
                 return None
             session_id, reason = await self._find_session(named), identity.unknown_session(named)
         else:
             new_id = named or identity.session_id_of(command_id)
             is_free = await self._find_session(new_id) is None
-            if (claimed := await self._claim(command_id, entry, new_id if is_free else "")) is None:
+            if (claim := await self._claim(command_id, entry, new_id if is_free else "")) is None:
                 return None
-            session_id = new_id if claimed == new_id else None
+            session_id = new_id if claim.session == new_id else None
             reason = identity.existing_session(*(() if named else ("give the command another id",)))
         if session_id is None:
             await self._reject(command_id, "", reason)
-        return session_id
+            return None
+        return claim._replace(session=session_id)
 
-    async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
-        """Claim an id, for one outcome; return its session, None if it is taken."""
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> Claim | None:
+        """Claim an id, for one outcome; None if it is taken."""
         fields = entry.text()
         digest, by = identity.digest_of(fields), identity.sender_of(fields)
         with as_store_errors():
             answer, claimed_for = await scripts.claim_command(
                 self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
             )
-        if int(answer) == 1:
-            return str(claimed_for.decode())
+        if int(answer) in (1, 2):
+            return Claim(str(claimed_for.decode()), is_first=int(answer) == 1)
         if int(answer) == 0:
             log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
         else:
@@ -174,8 +187,8 @@ class CommandAdmission:
         command = COMMANDS_BY_NAME.get((text_of(entry) or {}).get("type", ""))
         reference = "" if command is not None and command.opens_session else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None
-        if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
-            await self._reject(command_id, claimed, reason)
+        if (claim := await self._claim(command_id, entry, session_id or "")) is not None:
+            await self._reject(command_id, claim.session, reason)
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
@@ -184,15 +197,10 @@ class CommandAdmission:
 
 
 def _dial_count(event: Command) -> int:
-    """Return how many dials by REST a command may lead to."""
-    match event:
-        case Transfer():
-            return event.to.count(",") + 1
-        case Call(mode=SessionMode.CONFERENCE):
-            return 2  # in a bridge, the agent's `<Dial>` rings the customer
-        case DialCommand():
-            return 1
-    return 0
+    """Return how many dials by REST a command needs; of several targets, one."""
+    if isinstance(event, Call) and event.mode == SessionMode.CONFERENCE:
+        return 2  # in a bridge, the agent's `<Dial>` rings the customer
+    return int(isinstance(event, DialCommand))
 
 
 def text_of(entry: Entry) -> dict[str, str] | None:

@@ -21,7 +21,6 @@ from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.command_reports import COMMAND_TTL_S
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
-from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 
 log = structlog.get_logger()
@@ -104,14 +103,12 @@ class CommitStore:
         keys: Keys,
         *,
         call_index: CallIndex,
-        dial_limits: DialLimits,
         outcomes_kept: int,
         metrics: Metrics,
     ) -> None:
         self._client = client
         self._keys = keys
         self._call_index = call_index
-        self._dial_limits = dial_limits
         self._outcomes_kept = outcomes_kept
         self._metrics = metrics
 
@@ -190,11 +187,9 @@ class CommitStore:
         def number(key: str) -> int:
             return numbers.setdefault(key, last_number + len(numbers) + 1)
 
-        final = [(name, one) for name, one in commit.reports if one.status is not CommandStatus.ACCEPTED]
         # Any command's: only a `press` has such a key, and the report doesn't name the type.
-        unplayed = [
-            number(self._keys.digits(one.command_id)) for _, one in final if one.status is not CommandStatus.DONE
-        ]
+        refused = (CommandStatus.REJECTED, CommandStatus.FAILED)
+        unplayed = [number(self._keys.digits(one.command_id)) for _, one in commit.reports if one.status in refused]
         encoded = {
             "reports": [
                 (number(self._keys.command(one.command_id)), one.status.value, one.reason, name, one.code)
@@ -205,11 +200,6 @@ class CommitStore:
                 (number(self._keys.call(call_sid)), name)
                 for name, call_sids in commit.calls_over.items()
                 for call_sid in call_sids
-            ],
-            "released": [
-                (number(key), *reservations)
-                for name, one in final
-                for key, reservations in self._dial_limits.reservations_of(name, one.command_id)
             ],
             "unplayed": unplayed,
         }

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from conferral.runtime.errors import LeaseLostError
-from conferral.statemachine.effects import Effect
+from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
@@ -77,6 +77,14 @@ class MarkResult(Enum):
     #: Not wanted here: another worker owns the partition, or the effect is done, or dropped by its session.
     REFUSED = 0
     ALREADY_MARKED = 2
+    #: The dial would exceed a limit: the installation's in a minute, or its call's.
+    MINUTE_LIMIT = 3
+    SESSION_LIMIT = 4
+
+    @property
+    def limit(self) -> str:
+        """The limit that refused it: `minute` or `session`; empty if none did."""
+        return {MarkResult.MINUTE_LIMIT: "minute", MarkResult.SESSION_LIMIT: "session"}.get(self, "")
 
 
 class PartitionStore:
@@ -95,12 +103,11 @@ class PartitionStore:
         call_index: CallIndex,
         dial_limits: DialLimits,
     ) -> None:
-        #: Where dials make their reservations.
-        self.dial_limits = dial_limits
         self._client = client
         self._reads = reads
         self._keys = keys
         self._call_index = call_index
+        self._dial_limits = dial_limits
 
     async def read(self, partition: int, count: int) -> list[Entry]:
         """Return the oldest entries; wait about 2 s for the first."""
@@ -146,10 +153,13 @@ class PartitionStore:
         found = await ask(self._client, "HGETALL", self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
-    async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
-        """Mark an effect right before it is sent, with Twilio's time."""
-        keys = [self._keys.lease(partition), self._keys.outbox(partition)]
-        arguments: list[scripts.Argument] = [lease.holder, effect_id, sent_at_ms]
+    async def mark_sent(self, partition: int, lease: Lease, effect: Effect, sent_at_ms: int) -> MarkResult:
+        """Mark an effect with Twilio's time right before it is sent; count dials."""
+        is_counted = isinstance(effect, Dial) and not effect.is_redial
+        limits = self._dial_limits.of(effect.session_id) if is_counted else []
+        keys = [self._keys.lease(partition), self._keys.outbox(partition), *(one.key for one in limits)]
+        arguments: list[scripts.Argument] = [lease.holder, effect.effect_id, sent_at_ms]
+        arguments += [number for one in limits for number in (one.most, one.window_ms)]
         result, marks = await scripts.mark_sent.durably(self._client, keys, arguments)
         lease.marks = max(lease.marks, int(marks))
         return MarkResult(int(result))

@@ -15,7 +15,6 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.connection.client import Client, Command, as_store_errors, run_all
 from conferral.storage.connection.errors import STATES, to_store_error
-from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import trial_keys
 from conferral.storage.partition.commit_store import Commit, CommitStore, SessionChange
 
@@ -53,7 +52,6 @@ async def try_commit(client: Client, prefix: str) -> None:
         client,
         keys,
         call_index=CallIndex(keys),
-        dial_limits=DialLimits(client, keys, 1, 1),
         outcomes_kept=1,
         metrics=Metrics(),
     )

@@ -36,7 +36,6 @@
     reports                for each: key of a command's hash; status, reason, session, code. A status only advances
     outcomes               entries for the stream of outcomes, each field, value, ...
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
-    released               for each: key of a limit's sorted set; reservations that were not used
     unplayed               keys of the digits of commands that were refused or failed
 
   Returns  {1, n, ..} stored. These KEYS took nothing: reports, outcomes, and the like are lost there, all else is stored
@@ -149,7 +148,6 @@ for _, call_over in ipairs(batch.over) do
   local at, session = unpack(call_over)
   if attempt(at, 'GET', KEYS[at]) == session then attempt(at, 'EXPIRE', KEYS[at], calls_ttl_s) end
 end
-for _, release in ipairs(batch.released) do attempt(release[1], 'ZREM', KEYS[release[1]], unpack(release, 2)) end
 for _, at in ipairs(batch.unplayed) do attempt(at, 'SET', KEYS[at], '', 'XX', 'KEEPTTL') end
 
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of

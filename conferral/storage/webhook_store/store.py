@@ -161,11 +161,9 @@ class WebhookStore:
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """Whether an identity placed `limit` calls within 60 s; else count this."""
-        arguments: list[scripts.Argument] = [0, limit, IDENTITY_WINDOW_MS, call_sid]
-        (limit_hit,) = await self._queue.run(
-            scripts.make_reservations.command([self.identity_key(identity)], arguments)
-        )
-        return bool(int(limit_hit))
+        arguments: list[scripts.Argument] = [limit, IDENTITY_WINDOW_MS, call_sid]
+        (is_counted,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
+        return not int(is_counted)
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
