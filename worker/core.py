@@ -2,9 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
-
-import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
@@ -15,8 +12,6 @@ from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-
-log = structlog.get_logger()
 
 #: Pause while Redis is unreachable, seconds.
 REDIS_PAUSE_S = 0.2
@@ -58,9 +53,3 @@ class WorkerCore:
     twilio_now_ms: Callable[[], int | None] = lambda: None
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-
-
-def report_dial_limit(metrics: Metrics, limit: str, **fields: Any) -> None:
-    """Count and log what a limit refused: a command that dials, or a dial."""
-    metrics.dials_refused.labels(limit).inc()
-    log.warning("dials_refused", reason=limit, **fields)

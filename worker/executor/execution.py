@@ -35,7 +35,8 @@ from conferral.storage.partition.partition_store import MarkResult
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import send_guard
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.core import WorkerCore, no_checkpoint, report_dial_limit
+from conferral.worker.core import WorkerCore, no_checkpoint
+from conferral.worker.dial_limits import report_dial_limit
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,

@@ -27,7 +27,8 @@ from conferral.storage.connection.client import as_store_errors, ask, run_or_rai
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.worker.core import WorkerCore, report_dial_limit
+from conferral.worker.core import WorkerCore
+from conferral.worker.dial_limits import report_dial_limit
 from conferral.worker.routing.addresses import CommandAddresses, without_destinations
 
 log = structlog.get_logger()
