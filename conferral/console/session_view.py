@@ -85,7 +85,7 @@ class SessionDetailView(View):
     def _log_messages(self, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> list[bytes]:
         """Return the message with new and updated entries, if there are any.
 
-        If the newest known entry is gone, Redis was rolled back or the session was erased: the page gets the whole log,
+        If the newest known entry is gone, Redis lost writes or the session was erased: the page gets the whole log,
         so that it doesn't show entries that no longer exist.
         """
         ids, sent = [entry.id for entry in log], self._sent_log

@@ -9,7 +9,7 @@ from conferral.statemachine.events import Transfer
 from offhook import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import copy_before, no_one_is_in_silence, restore
+from tests.fault_injection.redis_losses import copy_before, no_one_is_in_silence, restore
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import AGENT_PHONE, SALES, SECOND_AGENT_PHONE
 from tests.support.phones import answers, busy, presses

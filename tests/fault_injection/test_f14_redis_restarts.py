@@ -9,7 +9,7 @@ from conferral.statemachine.effects import CreateCall
 from offhook.runtime import RestHookEvent
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import copy_of, restore
+from tests.fault_injection.redis_losses import copy_of, restore
 from tests.flows.test_visits import move, visit_of
 from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.people import AGENT_PHONE

@@ -8,11 +8,11 @@ import pytest
 
 from tests.fault_injection.calls import hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import SWEEP_S, comes_to_rest
+from tests.fault_injection.redis_losses import SWEEP_S, comes_to_rest
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(180)]
-#: How much of the past is lost, seconds: more than Conferral takes for granted to be new after a rollback.
+#: How much of the past is lost, seconds: more than Conferral takes for granted to be new after a loss.
 LOST_S = 20.0
 #: How long after the restart people are watched, seconds: nothing that is going to happen to them takes longer.
 WATCHED_S = 5.0

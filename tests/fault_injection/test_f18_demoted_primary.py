@@ -11,7 +11,7 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import ask
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import AWAY_S, Life
+from tests.fault_injection.redis_losses import AWAY_S, Life
 from tests.flows.flow_helpers import TARGET
 from tests.flows.readiness import readiness, worker_lacks
 from tests.support.ports import free_port

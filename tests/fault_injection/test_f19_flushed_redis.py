@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fault_injection.calls import all_hang_up, transferred
-from tests.fault_injection.redis_rollback import SWEEP_S, Life
+from tests.fault_injection.redis_losses import SWEEP_S, Life
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import DEADLINE_S
 

@@ -32,7 +32,7 @@ async def found(system: LocalSystem, session_id: str, **fields: str) -> dict[str
     return session
 
 
-async def test_party_found_alone_after_a_rollback_is_released(system: LocalSystem) -> None:
+async def test_party_found_alone_after_a_loss_is_released(system: LocalSystem) -> None:
     system.end_calls_in_test()
     customer, agent = await system.converted()
     system.sandbox.faults.lose_callbacks("*", count=1_000)

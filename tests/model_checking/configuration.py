@@ -94,7 +94,7 @@ class AloneParty(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """What Redis held at a moment to which it may be rolled back."""
+    """What Redis held at a moment from which on it may lose everything."""
 
     session: int
     line: tuple[int, ...]
@@ -134,10 +134,10 @@ class Place(NamedTuple):
     late: tuple[tuple[int, int], ...] = ()
     #: Since when the sweep would find something; 0 for never.
     differs_since_ms: int = 0
-    #: An earlier moment to which Redis is going to be rolled back; None for none.
+    #: An earlier moment from which on Redis is going to lose everything; None for none.
     copy: Copy | None = None
     #: Whether it was, and how many entries of the stream are from before: what they lead to may have been sent (count).
-    was_rolled_back: bool = False
+    has_lost: bool = False
     old_entries: int = 0
 
 

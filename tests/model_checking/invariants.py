@@ -84,7 +84,7 @@ def check(system: ModelInputs, place: Place) -> None:
     doubled = system.exchanges.dialed_twice[place.exchange]
     if doubled:
         raise BrokenLawError("no one is dialed twice for one intent", doubled)
-    if not place.was_rolled_back or (is_at_rest(system, place) and not place.down_until_ms):
+    if not place.has_lost or (is_at_rest(system, place) and not place.down_until_ms):
         # Redis may have forgotten that the consult is over; the check of the session finds out.
         _check_consult(system, place)
     if clock_steps.next_due_ms(system, place) is None and is_at_rest(system, place):

@@ -163,7 +163,7 @@ def after_lost_answer(order: Job, ahead: int) -> Job:
 
 
 def new(effect: Effect, *, may_be_sent: bool = False, ahead: int = 0) -> Job:
-    """An order that was just committed; after a rollback, it may have been sent before."""
+    """An order that was just committed; after a loss, it may have been sent before."""
     order = Job(effect, committed_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
     if may_be_sent and _is_dropped_after_loss(order):
         return answered(order, unknown(effect), ahead)

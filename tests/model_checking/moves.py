@@ -45,7 +45,7 @@ from tests.model_checking.jobs import (
     settled_before,
     stray,
 )
-from tests.model_checking.takeovers import copied, found_again, rolled_back
+from tests.model_checking.takeovers import after_loss, copied, found_again
 from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg
 
 TIMER = {timer.timer: timer for timer in TIMERS}
@@ -58,7 +58,7 @@ _PHONES: dict[str, Callable[[str], Input]] = {
 #: How long something may be under way, at most, milliseconds.
 SLOW_MS = 5_000
 #: What may go wrong, each against the same count of faults.
-FAULTS = ("lose", "double", "unknown", "late", "expire", "crash", "slow", "rollback")
+FAULTS = ("lose", "double", "unknown", "late", "expire", "crash", "slow", "loss")
 
 
 #: The forms that an error in the product, or in this model, may take.
@@ -136,7 +136,7 @@ class Moves:
         yield from self._time(place, is_busy=bool(fetches))
         if works and place.left.faults and "crash" in self._faults and (place.line or place.asides):
             yield Move("crash"), lambda: self._crashed(place)
-        yield from self._rollbacks(place)
+        yield from self._losses(place)
 
     # ---- callbacks and documents -------------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Moves:
         system = self.system
         facts = system.sessions.facts(place.session)
         fields = replace(fetch, fetch_id=0)
-        key = fields, system.facts_number(place.session), place.gates, place.was_rolled_back
+        key = fields, system.facts_number(place.session), place.gates, place.has_lost
         found = system.served.get(key) or system.served.get((*key, place.exchange))
         if found is not None:
             return found
@@ -408,7 +408,7 @@ class Moves:
     def _time(self, place: Place, *, is_busy: bool) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
         due_ms = clock_steps.next_due_ms(self.system, place)
         if due_ms is None or due_ms <= 0 or place.copy is not None:
-            return  # what a rollback loses has happened within a moment
+            return  # what is lost has happened within a moment
         if not is_busy and not clock_steps.is_moving(self.system, place):
             yield Move("time", due_ms), lambda: self._passed(place, due_ms)
         elif place.left.faults and "slow" in self._faults:
@@ -429,19 +429,19 @@ class Moves:
             down_until_ms=NOW_MS + TAKE_OVER_MS,
         )
 
-    # ---- the rollback of Redis ---------------------------------------------------------------------------------------
+    # ---- a loss of Redis ---------------------------------------------------------------------------------------------
 
-    def _rollbacks(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
-        """Redis is rolled back: first comes the moment from which on everything is lost, then the rollback."""
+    def _losses(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        """First comes the moment from which on everything is going to be lost, then the loss."""
         if place.copy is not None:
-            yield Move("rollback"), lambda: rolled_back(self.system, place)
-        elif self._may_be_rolled_back(place):
+            yield Move("loss"), lambda: after_loss(self.system, place)
+        elif self._may_lose(place):
             yield Move("copy"), lambda: copied(_spent(place))
 
-    def _may_be_rolled_back(self, place: Place) -> bool:
+    def _may_lose(self, place: Place) -> bool:
         """Whether what follows may be lost; a session that is lost as a whole is the sweep's to find."""
         is_known = self.system.sessions.known[place.session].version > 0
-        return place.left.faults > 0 and "rollback" in self._faults and not place.down_until_ms and is_known
+        return place.left.faults > 0 and "loss" in self._faults and not place.down_until_ms and is_known
 
     # ---- callbacks ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from tests.support.people import CUSTOMER
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
 #: What follows from a fault that was counted.
-_AFTERMATH = ("rollback", "late")
+_AFTERMATH = ("loss", "late")
 #: The part of the time in which it is only learnt which callbacks must not come early, at most: see `idle`.
 _TO_LEARN = 0.25
 #: Places searched between two reads of the clock (count).

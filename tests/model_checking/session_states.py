@@ -101,7 +101,7 @@ class SessionStates:
             self._later[key] = self.number_of(moved, self._dials[number])
         return self._later[key]
 
-    def rolled_back(self, number: int, lost: int) -> int:
+    def earlier(self, number: int, lost: int) -> int:
         """An earlier session, after which another one was lost; a new dial has no name of one that was lost."""
         return self.number_of(self.known[number], self._dials[lost])
 

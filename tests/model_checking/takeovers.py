@@ -1,4 +1,4 @@
-"""What the next owner of a partition finds: after a death of the last one, and after a rollback of Redis."""
+"""What the next owner of a partition finds: after a death of the last one, and after a loss of Redis."""
 
 from conferral.statemachine.events import AccountSwept
 from conferral.worker.partition_parts.effects import WRITES_LOST
@@ -7,7 +7,7 @@ from tests.model_checking.configuration import Copy, ModelInputs, Place
 from tests.model_checking.decision import decided
 from tests.model_checking.jobs import TAKE_OVER_MS, Job, taken_over
 
-#: How many changes of the session a rollback may lose (count).
+#: How many changes of the session a loss may cost (count).
 LOST_MAX = 4
 
 
@@ -30,11 +30,11 @@ def copied(place: Place) -> Place:
     return place._replace(copy=copy)
 
 
-def rolled_back(system: ModelInputs, place: Place) -> Place:
+def after_loss(system: ModelInputs, place: Place) -> Place:
     """Another worker holds the partition with what Redis still has; first, the session notes the loss."""
     copy = place.copy
     assert copy is not None
-    session = system.sessions.rolled_back(copy.session, place.session)
+    session = system.sessions.earlier(copy.session, place.session)
     system.idle.follows(place.session, session)
     check = AccountSwept(session_id=system.session_id, finding=WRITES_LOST)
     ahead = len(copy.stream)
@@ -49,7 +49,7 @@ def rolled_back(system: ModelInputs, place: Place) -> Place:
         letters=tuple(sorted(letter._replace(ahead=ahead) for letter in place.letters)),
         down_until_ms=NOW_MS + TAKE_OVER_MS,
         copy=None,
-        was_rolled_back=True,
+        has_lost=True,
         old_entries=ahead,
     )
     return decided(system, after, check)[0]

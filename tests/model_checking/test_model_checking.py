@@ -29,8 +29,8 @@ MOVES_MIN = {"moved": 80, "call-moved": 40}
 START_FIRST = tuple(name for name in FLOWS if name.endswith("-start-first"))
 #: Those in which a request that might take someone off hold has no answer, and is carried out at any moment later.
 LATE = ("consult", "consult-early")
-#: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
-ROLLED_BACK = ("inbound",)
+#: Those in which Redis loses writes at any moment of the usual order, by up to four changes of the session.
+WITH_LOSS = ("inbound",)
 
 
 def explored(name: str, left: Left, *, seconds: float = math.inf, **bounds: Any) -> Explored:
@@ -68,14 +68,14 @@ def test_flow_with_an_update_that_is_given_up_and_carried_out_later(name: str) -
     explored(name, Left(1, 1, 0, 2), faults=("late",), places_max=12 * PLACES)
 
 
-@pytest.mark.parametrize("name", ROLLED_BACK)
-def test_flow_with_a_rollback(name: str) -> None:
-    assert explored(name, Left(1, 0, 0, 1), faults=("rollback",)).is_exhausted
+@pytest.mark.parametrize("name", WITH_LOSS)
+def test_flow_with_a_loss(name: str) -> None:
+    assert explored(name, Left(1, 0, 0, 1), faults=("loss",)).is_exhausted
 
 
-def test_flow_with_a_rollback_at_its_beginning() -> None:
+def test_flow_with_a_loss_at_its_beginning() -> None:
     """The whole of it takes seconds."""
-    explored("hold", Left(1, 0, 0, 1), faults=("rollback",), places_max=PLACES)
+    explored("hold", Left(1, 0, 0, 1), faults=("loss",), places_max=PLACES)
 
 
 @pytest.mark.parametrize("name", ["convert", "convert-all-listed"])
@@ -87,8 +87,8 @@ def test_conversion_whose_callbacks_are_lost(name: str) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FLOWS)
-def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
-    explored(name, Left(1, 1, 1, 2), faults=("rollback",), seconds=15)
+def test_flow_with_a_loss_for_a_quarter_of_a_minute(name: str) -> None:
+    explored(name, Left(1, 1, 1, 2), faults=("loss",), seconds=15)
 
 
 @pytest.mark.soak
@@ -101,4 +101,4 @@ def test_flow_for_half_a_minute(name: str, report_figure: Callable[[str], None])
 
 
 def test_no_flow_is_missing() -> None:
-    assert {*WHOLE, *BEGUN, *ROLLED_BACK} <= set(FLOWS)
+    assert {*WHOLE, *BEGUN, *WITH_LOSS} <= set(FLOWS)

@@ -24,7 +24,7 @@ _DISTURBANCES = {
     ("crash", ""): "the worker dies; another takes over 5 s later",
     ("crash", "marked"): "the worker dies between the mark and the request; another takes over 5 s later",
     ("copy", ""): "what is stored from here on will be lost",
-    ("rollback", ""): "Redis is rolled back; another worker takes over 5 s later",
+    ("loss", ""): "Redis loses it; another worker takes over 5 s later",
 }
 
 
@@ -113,7 +113,7 @@ def said(system: ModelInputs, place: Place, move: Move) -> str:
             return f"{move.what} ms pass"
         case "slow":
             return f"{move.what} ms pass, though something is under way"
-        case "crash" | "copy" | "rollback":
+        case "crash" | "copy" | "loss":
             return _DISTURBANCES[move.kind, move.how]
     raise ValueError(move.kind)
 

@@ -58,7 +58,7 @@ class Watched:
     unheard: list[AudibilityRules] = field(default_factory=list)
     supervision: Supervision | None = None
     #: Redis lost acknowledged writes while it lived.
-    was_rolled_back: bool = False
+    has_lost_writes: bool = False
 
 
 class WatchedHearing(Audibility):
@@ -243,7 +243,7 @@ class InvariantChecker:
             session.parked_since_s = None
 
     def _check_unheard(self, session: Watched, listeners: Iterable[str]) -> None:
-        if session.was_rolled_back:
+        if session.has_lost_writes:
             return
         for listener in listeners:
             heard = self._twilio.model.audibility.current(listener)
@@ -260,13 +260,13 @@ class InvariantChecker:
         """Redis goes, or has come back."""
         self._restarts.append(self._twilio.now_s)
 
-    def rolled_back(self) -> None:
+    def writes_lost(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""
         for session in self._sessions.values():
             if session.is_ended and self._twilio.now_s - session.ended_s > LATE_S:
                 continue
             record = self._values().get(self._keys.session(session.session_id).encode())
-            session.was_rolled_back = True
+            session.has_lost_writes = True
             fields = record if isinstance(record, dict) else {}
             session.version = int(fields.get(b"version", 0))
             session.is_ended = fields.get(b"state") == b"ended"
@@ -342,7 +342,7 @@ class InvariantChecker:
         seen = self._seen(session)
         mistakes = [*filter(None, (wrong_reason(record, seen),)), *wrong_attempts(record, seen)]
         for mistake in mistakes:
-            if mistake.is_known and not session.was_rolled_back:
+            if mistake.is_known and not session.has_lost_writes:
                 self.blame(session.session_id, f"it ended as {record['end_reason']}, but {mistake.words}")
         self.not_judged += bool(mistakes) and not any(mistake.is_known for mistake in mistakes)
 

@@ -49,7 +49,7 @@ class Plan:
     #: How long it is away then.
     redis_away_s: tuple[float, float] = (0.5, 4.0)
     #: Redis comes back with a copy of itself that is up to a second old.
-    redis_rolled_back_every_s: float = 0.0
+    redis_loses_writes_every_s: float = 0.0
     #: Commands that are refused before, and answers that are lost after.
     redis_refused: float = 0.0005
     redis_reply_lost: float = 0.0005

@@ -1,4 +1,4 @@
-"""The way to Redis: a server in memory that is restarted and rolled back, and clients that can be killed."""
+"""The way to Redis: a server in memory that is restarted and loses writes, and clients that can be killed."""
 
 import asyncio
 from collections import Counter
@@ -79,11 +79,11 @@ class Network:
         await asyncio.sleep(away_s)
         self._start()
 
-    async def roll_back(self, *, after_s: float, away_s: float) -> None:
-        """A failover: what was stored in the last `after_s` seconds is gone."""
+    async def lose_writes(self, *, last_s: float, away_s: float) -> None:
+        """A failover: what was stored in the last `last_s` seconds is gone."""
         copy = self.server.db.snapshot()
-        await asyncio.sleep(after_s)
-        self.server.db.roll_back(copy)
+        await asyncio.sleep(last_s)
+        self.server.db.restore(copy)
         await self.restart(away_s)
 
     def _stop(self) -> None:

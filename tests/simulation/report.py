@@ -49,7 +49,7 @@ def figures(run: Run) -> list[str]:
     shown = describe(run).splitlines()[:10]
     faults = (
         "callbacks", "callbacks lost", "callbacks doubled", "rest GET", "rest POST", "workers killed", "workers paused",
-        "webhooks killed", "Redis restarted", "Redis rolled back", "innocent entries put aside",
+        "webhooks killed", "Redis restarted", "Redis lost writes", "innocent entries put aside",
         "sessions decided again",
     )  # fmt: skip
     return [*shown, ", ".join(f"{name}: {run.counts[name]}" for name in faults if run.counts[name])]

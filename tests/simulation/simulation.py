@@ -221,7 +221,7 @@ class Simulation:
             ("pausing workers", plan.worker_paused_every_s, self._pause_worker),
             ("killing webhooks", plan.webhooks_killed_every_s, self._kill_webhooks),
             ("restarting Redis", plan.redis_restarted_every_s, self._restart_redis),
-            ("rewinding Redis", plan.redis_rolled_back_every_s, self._roll_back_redis),
+            ("losing writes of Redis", plan.redis_loses_writes_every_s, self._lose_writes),
         ):
             if every_s > 0:
                 chance = plan.chance(what)
@@ -317,14 +317,14 @@ class Simulation:
         self.judge.redis_changed()
         self._disturbances += 1
 
-    async def _roll_back_redis(self, chance: Random) -> None:
-        self.run.counts["Redis rolled back"] += 1
+    async def _lose_writes(self, chance: Random) -> None:
+        self.run.counts["Redis lost writes"] += 1
         self._disturbances += 1
         self.judge.redis_changed()
-        await self.network.roll_back(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
+        await self.network.lose_writes(last_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
         self.judge.redis_changed()
         self._disturbances += 1
-        self.judge.rolled_back()
+        self.judge.writes_lost()
 
     # ---- people ---------------------------------------------------------------------------------------------------
 
@@ -439,7 +439,7 @@ class Simulation:
         while True:
             await asyncio.sleep(20.0)
             self.judge.judge_ended()
-            if not self.plan.redis_rolled_back_every_s:
+            if not self.plan.redis_loses_writes_every_s:
                 self.given.judge_late(self.judge, self.loop.time())
 
     async def _until_empty(self) -> None:
@@ -458,7 +458,7 @@ class Simulation:
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
         run.compared = [*judge.outcomes()]
-        self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rolled_back_every_s)
+        self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_loses_writes_every_s)
         for entry in self.workers:
             entry.stop.set()
         await asyncio.sleep(12.0)

@@ -37,7 +37,7 @@ async def slots_in_time(loop: VirtualLoop, talking: int) -> tuple[float, float]:
     world.twilio.script_of, world.twilio.faults.callback_loss = drawn, 0.1
     others = [loop.create_task(world.people_come()), loop.create_task(leave(world, callers))]
     await asyncio.sleep(2.0)
-    await world.network.roll_back(after_s=1.0, away_s=0.5)
+    await world.network.lose_writes(last_s=1.0, away_s=0.5)
     await asyncio.sleep(WATCHED_S)
     for task in others:
         task.cancel()

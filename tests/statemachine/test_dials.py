@@ -58,7 +58,7 @@ def test_phone_of_the_last_transfer_is_hung_up_when_its_call_is_known():
     story.placed("target-2").expect("transferring", "hang up target-2")
 
 
-def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
+def lost_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
     """Two targets ring, of which Redis has forgotten all callbacks: the calls are unknown, and one target answers."""
     begin = blind_from_bridge if mode == "blind" else partial(dialing, mode)
     story = as_conference(begin(BOB, CAROL)).sweep_finds("writes-lost", conference="").expect("transferring", "look")
@@ -69,8 +69,8 @@ def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
 
 
 @pytest.mark.parametrize("mode", ["blind", "warm", "consult"])
-def test_target_of_a_rolled_back_ring_group_is_hung_up_when_another_answers(mode):
-    story = rolled_back_ring_group(mode, is_reported_before=True)
+def test_target_of_a_lost_ring_group_is_hung_up_when_another_answers(mode):
+    story = lost_ring_group(mode, is_reported_before=True)
     assert "find target-2" in story.words()
     story.found("target-2")
     assert story.last.effects[0].call_sid == story.legs["target-2"].call_sid
@@ -88,7 +88,7 @@ def test_refused_dial_ends_it():
 
 @pytest.mark.parametrize("decision", ["", "accepted"])
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decision):
+def test_agent_missing_from_a_lost_end_is_hung_up_at_the_gate(mode, decision):
     """Redis has forgotten that the agent answered, and `end` is decided again before the gate's event."""
     story = called(mode=mode).unknown_outcome("agent").end().expect("ended", "find agent")
     story.gate("agent", "no-confirmation").expect("ended", outcome="stale")
@@ -97,7 +97,7 @@ def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decisio
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-def test_check_after_a_rollback_searches_for_an_unknown_dial_of_an_ended_session(mode):
+def test_check_after_a_loss_searches_for_an_unknown_dial_of_an_ended_session(mode):
     """Redis has lost the gate's event, too: nothing else names the call."""
     story = called(mode=mode).unknown_outcome("agent").end()
     story = as_conference(story).sweep_finds("writes-lost", conference="").expect("ended", "find agent")

@@ -51,7 +51,7 @@ def searched(story: Scenario) -> Scenario:
     return story.unknown_outcome("agent").call("customer", "in-progress").fires(DialOverdue)
 
 
-def rolled_back(story: Scenario, *, after_ms: int) -> Scenario:
+def after_loss(story: Scenario, *, after_ms: int) -> Scenario:
     return as_conference(story.later(after_ms)).sweep_finds("writes-lost", conference="")
 
 
@@ -83,7 +83,7 @@ def at_gate(**options: object) -> Scenario:
         "call-missing", "agent"), "read", 30_000),
     (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference="").is_unknown("read_calls"), "read",
      4_000),
-    (lambda: rolled_back(conferenced().transfer("warm"), after_ms=1_000), "stage", 3_000),
+    (lambda: after_loss(conferenced().transfer("warm"), after_ms=1_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),
     (converted, "read", 1_000),
     (lambda: converted().fires(ReadOverdue).is_unknown("read_calls"), "read", 2_000),

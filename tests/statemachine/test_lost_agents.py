@@ -60,7 +60,7 @@ def test_answer_that_is_reported_late_clears_the_flag_of_an_agent_with_a_desk():
     story.call("agent", "in-progress", desk=True).expect("conferenced", "unflag agent")
 
 
-def test_read_after_a_rollback_shows_that_the_caller_waits_for_a_lost_agent():
+def test_read_after_a_loss_shows_that_the_caller_waits_for_a_lost_agent():
     story = bridged()
     story.legs["customer"].in_conference = True
     story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", agent="completed")

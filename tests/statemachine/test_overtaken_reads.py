@@ -55,7 +55,7 @@ def test_hold_that_was_answered_since_a_read_began_stays_and_the_read_confirms_t
 
 
 def test_what_the_sweep_has_found_is_read_again_if_a_leg_changed_meanwhile():
-    """After a rollback of Redis, the session knows of no mute, and a read that is older than the hold can't show it."""
+    """After a loss of Redis, the session knows of no mute, and a read that is older than the hold can't show it."""
     story = ordering().hold("customer").confirms("customer")  # the flag, cleared for the hold
     as_conference(story).sweep_finds("writes-lost").expect("conferenced", "look")
     began, customer = story.session.version, story.does("customer")

@@ -73,7 +73,7 @@ def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: ob
     return as_conference(story)
 
 
-def guests_rolled_back(begin=conferenced, **target: object) -> ConferenceScenario:
+def guests_after_loss(begin=conferenced, **target: object) -> ConferenceScenario:
     """As far as known, customer and agent are in the conference; a read follows, because the agent's call is over."""
     story = as_conference(begin().later(30_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     return with_leg(story, "target", "target-1", **target)
@@ -92,7 +92,7 @@ def is_alone(story: Scenario) -> bool:
 @pytest.mark.parametrize("muted", [True, False])
 def test_customer_is_alone_with_a_guest_who_only_listens(muted):
     """Another program listens, or talks."""
-    story = guests_rolled_back()
+    story = guests_after_loss()
     story.legs["listener"] = Leg("CA" + "7" * 32, "listener", "", muted=muted)
     shows(story, "customer", "listener")
     assert is_alone(story) is muted
@@ -100,7 +100,7 @@ def test_customer_is_alone_with_a_guest_who_only_listens(muted):
 
 def transferring() -> ConferenceScenario:
     """By all that is known the two talk; in truth a transfer was begun, so that no one's leaving ends it."""
-    story = guests_rolled_back()
+    story = guests_after_loss()
     story.legs["customer"].end_on_exit = story.legs["agent"].end_on_exit = False
     return story
 
@@ -120,7 +120,7 @@ def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
 
 
 def test_customer_leaves_first_of_those_to_whom_redis_lost_the_transfer():
-    story = shows(guests_rolled_back(), "customer", "target")
+    story = shows(guests_after_loss(), "customer", "target")
     story.leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
@@ -164,7 +164,7 @@ def test_target_who_rings_while_another_talks_to_all_is_no_part_of_the_transfer(
 
 
 def test_party_who_rings_is_not_hung_up_because_another_talks():
-    story = with_leg(with_leg(guests_rolled_back(), "lawyer", "lawyer-1"), "expert", "expert-2", "9", is_ringing=True)
+    story = with_leg(with_leg(guests_after_loss(), "lawyer", "lawyer-1"), "expert", "expert-2", "9", is_ringing=True)
     story = shows(story, "customer", "agent", "lawyer", "expert", agent="in-progress")
     assert not [words for words in story.words() if words.startswith("hang up")]
     assert story.session.parties["expert"].status == "ringing"
@@ -174,7 +174,7 @@ def test_party_who_rings_is_not_hung_up_because_another_talks():
     ({"muted": True}, "monitor"), ({"muted": False}, "barge"), ({"muted": False, "coaches": "CA1"}, "whisper"),
 ])  # fmt: skip
 def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how, mode):
-    story = with_leg(guests_rolled_back(), "supervisor", "supervisor-3", "9", **how)
+    story = with_leg(guests_after_loss(), "supervisor", "supervisor-3", "9", **how)
     shows(story, "customer", "agent", "supervisor", agent="in-progress")
     assert story.session.parties["supervisor"].supervises == mode
 
@@ -244,7 +244,7 @@ def test_blind_transfer_whose_target_rings_already_dials_no_one():
 
 @pytest.mark.parametrize("mode", ["warm", "blind"])
 def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_completion(mode):
-    story = shows(guests_rolled_back(), "customer", "target", target="in-progress")
+    story = shows(guests_after_loss(), "customer", "target", target="in-progress")
     story.transfer(mode).expect("conferenced", phase="connected")
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
     story.complete().expect("conferenced").expect_command("complete-1", "done")
@@ -253,19 +253,19 @@ def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_complet
 
 def test_transfer_that_is_published_after_a_loss_dials():
     """No fact says which address the agent has, so only the time shows that the command did not lead there."""
-    story = shows(guests_rolled_back(), "customer", "target", target="in-progress").later(1_000)
+    story = shows(guests_after_loss(), "customer", "target", target="in-progress").later(1_000)
     story.command(Transfer, "transfer-1", to=CAROL, mode="warm", occurred_at_ms=story.now_ms)
     story.expect("transferring", "unflag agent")
 
 
 def test_retrieval_whose_party_talks_to_the_customer_already_is_done():
-    story = shows(with_leg(guests_rolled_back(), "taker", "agent-5"), "customer", "taker")
+    story = shows(with_leg(guests_after_loss(), "taker", "agent-5"), "customer", "taker")
     story.command(Retrieve, "retrieve-1", to=ALICE).expect("conferenced")
     story.expect_command("retrieve-1", "accepted", "done")
 
 
 def test_added_party_who_talks_already_is_not_dialed_again():
-    story = with_leg(guests_rolled_back(), "lawyer", "lawyer-1", "9")
+    story = with_leg(guests_after_loss(), "lawyer", "lawyer-1", "9")
     shows(story, "customer", "agent", "lawyer", agent="in-progress", lawyer="in-progress")
     story.command(Add, "add-1", to=BOB, party="lawyer").expect("conferenced").expect_command(
         "add-1", "accepted", "done"
@@ -274,7 +274,7 @@ def test_added_party_who_talks_already_is_not_dialed_again():
 
 def test_participant_of_another_conference_is_not_added():
     story = as_conference(
-        guests_rolled_back().reads(agent="in-progress", conference=OTHER_CONFERENCE, inside=("target",))
+        guests_after_loss().reads(agent="in-progress", conference=OTHER_CONFERENCE, inside=("target",))
     )
     story.expect_parties(customer="connected", agent="connected")
 

@@ -86,7 +86,7 @@ async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory,
     assert await claim(client) == 1
 
 
-async def test_rolled_back_server_has_what_it_had_then(memory, client, hands) -> None:
+async def test_restored_server_has_what_it_had_then(memory, client, hands) -> None:
     await client.hset("h", "f", "old")
     await client.xadd("s", {"n": 1}, id="1-1")
     await client.xgroup_create("s", "workers", id="0")
@@ -100,7 +100,7 @@ async def test_rolled_back_server_has_what_it_had_then(memory, client, hands) ->
         await client.zadd("z", {"m": 2, "n": 3})
         await client.delete("temporary")
         memory.stop()
-        memory.db.roll_back(before)
+        memory.db.restore(before)
         memory.start()
         assert await client.hgetall("h") == {b"f": b"old"}
         assert [entry for entry, _ in await client.xrange("s")] == [b"1-1"]

@@ -96,7 +96,7 @@ async def test_paused_worker_that_wakes_to_an_older_redis_sends_nothing_that_its
     await team.passes(6.0)
     assert other.ownership.partitions.keys() == {0, 1, 2, 3}
     team.server.stop()
-    team.server.db.roll_back(before)
+    team.server.db.restore(before)
     team.server.start()
     first.process.wake()
 
@@ -281,7 +281,7 @@ async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch
     assert await team.epochs() == [2 if number in had else 3 for number in range(4)]
     team.kill(third)
     team.server.stop()
-    team.server.db.roll_back(before)
+    team.server.db.restore(before)
     team.server.start()
     await team.until_fair(6.0)
     assert {held.lease.holder for held in second.ownership.partitions.values()} == {f"3:{second.name}"}

@@ -107,7 +107,7 @@ class Keyspace:
         """A copy of everything."""
         return Snapshot({key: copied(value) for key, value in self.values.items()}, dict(self.expires))
 
-    def roll_back(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Puts everything as it was; the snapshot can be used again."""
         self.values = {key: copied(value) for key, value in snapshot.values.items()}
         self.expires = dict(snapshot.expires)

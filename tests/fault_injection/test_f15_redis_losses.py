@@ -11,7 +11,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import Commit
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import (
+from tests.fault_injection.redis_losses import (
     AWAY_S,
     SWEEP_S,
     Life,
@@ -70,7 +70,7 @@ async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, 
         assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
 
 
-# ---- rolled back -----------------------------------------------------------------------------------------------------
+# ---- an older copy ------------------------------------------------------------------------------------------------
 
 
 REWINDS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(lost)]
