@@ -32,8 +32,8 @@ class Redis:
         self.running = self.running_most = 0
         self.queue = self.make()
 
-    def make(self) -> CommandQueue:
-        return CommandQueue(object(), 2.0)
+    def make(self, *, is_durable: bool = False) -> CommandQueue:
+        return CommandQueue(object(), 2.0, is_durable=is_durable)
 
     async def run(self, _client: object, given: Sequence[Any], *, is_durable: bool) -> Answers:
         commands = list(given)
@@ -84,9 +84,10 @@ async def test_what_arrives_together_is_sent_together_up_to_a_size(redis, monkey
 
 
 @story
-async def test_one_durable_command_makes_its_pipeline_durable(redis) -> None:
-    await asyncio.gather(redis.start(), redis.start())
-    await asyncio.gather(redis.start(), redis.queue.run(("XADD",), is_durable=True))
+async def test_pipelines_of_a_durable_queue_wait_for_a_replica(redis) -> None:
+    await redis.start()
+    redis.queue = redis.make(is_durable=True)
+    await redis.start()
     assert redis.durable == [False, True]
 
 

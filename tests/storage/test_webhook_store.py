@@ -151,6 +151,24 @@ async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, pu
     assert [event_in(fields).sequence for _, fields in entries] == list(range(100))
 
 
+async def test_read_does_not_wait_until_a_replica_has_the_write_of_another(publisher, monkeypatch):
+    is_replicated, run_all = asyncio.Event(), command_queue.run_all
+
+    async def run(to, batch, *, is_durable):
+        if is_durable:
+            await is_replicated.wait()
+        return await run_all(to, batch, is_durable=is_durable)
+
+    monkeypatch.setattr(command_queue, "run_all", run)
+    writes = [asyncio.create_task(publisher.publish(ringing(number))) for number in range(3)]
+    try:
+        assert await publisher.read(SESSION) is None
+        assert not any(write.done() for write in writes)
+    finally:
+        is_replicated.set()
+        await asyncio.gather(*writes, return_exceptions=True)
+
+
 async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
     assert await publisher.publish_and_read(ringing()) is None
     session = Session(SESSION, version=1, parties={"agent": Party("agent", "agent-1", "CA1", "+14155550199")})

@@ -27,20 +27,23 @@ CALLERS_MAX = 1_000
 class _Caller(NamedTuple):
     commands: Sequence[Command]
     done: asyncio.Future[list[Any]]
-    is_durable: bool
 
 
 class CommandQueue:
-    """Runs commands in shared pipelines, each caller's within a deadline."""
+    """Runs commands in shared pipelines, each caller's within a deadline.
 
-    def __init__(self, client: Client, deadline_s: float) -> None:
+    All wait for a replica (`is_durable`), or none: a read must not wait until a replica has another caller's write.
+    """
+
+    def __init__(self, client: Client, deadline_s: float, *, is_durable: bool = False) -> None:
         self._client = client
         self._deadline_s = deadline_s
+        self._is_durable = is_durable
         self._waiting: deque[_Caller] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._callers = 0
 
-    async def run(self, *commands: Command, is_durable: bool = False) -> list[Any]:
+    async def run(self, *commands: Command) -> list[Any]:
         """Run commands together; return their answers, see `run_all`.
 
         Raise StoreUnreachableError if too many wait, or if the deadline has passed: then the result is unknown.
@@ -53,7 +56,7 @@ class CommandQueue:
         try:
             while True:
                 try:
-                    return await self._try(commands, deadline_s, is_durable=is_durable)
+                    return await self._try(commands, deadline_s)
                 except StoreUnreachableError as error:
                     if not is_transient(error.__cause__):
                         raise
@@ -68,10 +71,10 @@ class CommandQueue:
         while self._senders:
             await asyncio.wait(self._senders)
 
-    async def _try(self, commands: Sequence[Command], deadline_s: float, *, is_durable: bool) -> list[Any]:
+    async def _try(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
-        self._waiting.append(_Caller(commands, done, is_durable))
+        self._waiting.append(_Caller(commands, done))
         if len(self._senders) < PIPELINES_MAX:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
@@ -107,8 +110,7 @@ class CommandQueue:
             return
         try:
             commands = [command for one in batch for command in one.commands]
-            is_durable = any(one.is_durable for one in batch)
-            answers = iter(await run_all(self._client, commands, is_durable=is_durable))
+            answers = iter(await run_all(self._client, commands, is_durable=self._is_durable))
         except (RedisError, OSError) as error:
             answers = iter([error] * sum(len(one.commands) for one in batch))
         for one in batch:

@@ -88,11 +88,13 @@ class WebhookStore:
         self._keys = keys
         self._clock = clock
         self._call_index = call_index or CallIndex(keys)
+        #: For reads, and for writes whose loss costs no call.
         self._queue = CommandQueue(client, deadline_s)
+        self._durable_queue = CommandQueue(client, deadline_s, is_durable=True)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Store an event, after indexing `call_sid`, if given, to its session."""
-        await self._queue.run(*self.write_commands(event, call_sid), is_durable=True)
+        await self._durable_queue.run(*self.write_commands(event, call_sid))
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """Publish an event; return its session, None if Redis does not know it.
@@ -100,7 +102,7 @@ class WebhookStore:
         The read comes before the write, so that a replica has what it read, too.
         """
         read = ("HGETALL", self._keys.session(event.session_id))
-        found, *_ = await self._queue.run(read, *self.write_commands(event, call_sid), is_durable=True)
+        found, *_ = await self._durable_queue.run(read, *self.write_commands(event, call_sid))
         return _session_of(found)
 
     async def read(self, session_id: str) -> Session | None:
@@ -143,7 +145,7 @@ class WebhookStore:
         Returns the newest session's id, which another claim may have set.
         """
         claim = self._call_index.claim_visit(call_sid, ended_id, new_id)
-        (claimed,) = await self._queue.run(claim, is_durable=True)
+        (claimed,) = await self._durable_queue.run(claim)
         return str(claimed.decode(errors="replace"))
 
     async def claim_gate(
@@ -156,7 +158,7 @@ class WebhookStore:
         """
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
         command = scripts.claim_gate.command([self._keys.gates(session_id)], arguments)
-        (claim,) = await self._queue.run(command, is_durable=True)
+        (claim,) = await self._durable_queue.run(command)
         return GateClaim(int(claim))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
@@ -187,6 +189,7 @@ class WebhookStore:
     async def close(self) -> None:
         """Finish what is under way."""
         await self._queue.close()
+        await self._durable_queue.close()
 
     def identity_key(self, identity: str) -> str:
         """Return the key of an identity's calls; without numbers and names."""
