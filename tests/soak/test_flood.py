@@ -1,8 +1,10 @@
-"""Webhooks at several times what Redis takes: answers in time, memory flat."""
+"""Webhooks at several times what Redis takes: answers in time, memory flat.
+
+Time is the loop's: it stands still while the webhooks wait for a processor.
+"""
 
 import asyncio
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from yarl import URL
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
+from tests.support.fair_time import forget_process, watch_process
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 from tests.webhooks.webhook_helpers import ENVIRON, fields, signed
@@ -58,13 +61,14 @@ def request(path: str, number: int) -> tuple[URL, bytes, dict[str, str]]:
 
 async def send(client: aiohttp.ClientSession, requests: list[Any], answers: Answers, stop: asyncio.Event) -> None:
     """One connection's requests, each as soon as the answer before is there."""
+    loop = asyncio.get_running_loop()
     for url, body, headers in cycle(requests):
         if stop.is_set():
             return
-        sent_at_s = time.monotonic()
+        sent_at_s = loop.time()
         async with client.post(url, data=body, headers=headers) as answer:
             document = await answer.text()
-        answers.slowest_s = max(answers.slowest_s, time.monotonic() - sent_at_s)
+        answers.slowest_s = max(answers.slowest_s, loop.time() - sent_at_s)
         answers.statuses[answer.status] += 1
         if url.path == VOICE and not ("<Dial" in document and "</Response>" in document):
             answers.without_document += 1
@@ -80,7 +84,9 @@ async def webhooks_of(redis_url: str) -> AsyncIterator[tuple[int, int]]:
             while await ready(port) != (200, []):
                 assert webhooks.is_up
                 await asyncio.sleep(0.05)
+        watch_process(webhooks.pid)
         yield port, webhooks.pid
+        forget_process(webhooks.pid)
         await services.stop(webhooks)
 
 
@@ -111,17 +117,19 @@ def memory_mib(process_id: int) -> float:
 async def flood(port: int, process_id: int) -> tuple[dict[str, Answers], list[float]]:
     """Sends for a while; what came back, and the process's memory each second, MiB."""
     answers, stop, memory = {path: Answers() for path in CONNECTIONS}, asyncio.Event(), list[float]()
-    connector, until_s = aiohttp.TCPConnector(limit=0), time.monotonic() + FLOOD_S
+    requests = {path: [request(path, number) for number in range(2_000)] for path in CONNECTIONS}
+    connector, loop = aiohttp.TCPConnector(limit=0), asyncio.get_running_loop()
+    until_s = loop.time() + FLOOD_S
     async with (
         asyncio.timeout(FLOOD_S + 2 * TWILIO_WAITS_S),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as client,
         asyncio.TaskGroup() as calls,
     ):
         for path, connections in CONNECTIONS.items():
-            requests = [request(path, number) for number in range(2_000)]
             for number in range(connections):
-                calls.create_task(send(client, requests[number * 5 :] + requests[: number * 5], answers[path], stop))
-        while time.monotonic() < until_s:
+                own = requests[path][number * 5 :] + requests[path][: number * 5]
+                calls.create_task(send(client, own, answers[path], stop))
+        while loop.time() < until_s:
             await asyncio.sleep(0.9)
             memory.append(memory_mib(process_id))
         stop.set()
