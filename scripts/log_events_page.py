@@ -63,7 +63,6 @@ MEANINGS = {
     "outcomes_trimmed": "An outcome left the stream before it could be sent; `count` since the last line.",
     "partition_abandoned": "A worker gave up a partition because Redis refused a key or lost writes.",
     "redis_warning": "Redis is in a state that loses calls or results; `reason` names it.",
-    "redis_clock_stepped": "Redis's clock jumped by `duration_ms`; this worker's timers go on without it.",
     "redis_loss_detected": "Redis lost writes that the partition's owner knows of; it claims the partition again.",
     "connections_dropped": "The server closed connections that waited longest; `count` since the last line.",
     "requests_malformed": "The HTTP server refused requests that it could not parse; `count` since the last line.",

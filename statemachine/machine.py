@@ -268,7 +268,7 @@ def _set_derived_timers(draft: Draft) -> None:
         draft.cancel_timers(events.ConvertOverdue)
     if draft.session.phase is not Phase.PARKED:
         draft.cancel_timers(events.ParkOverdue)
-    elif draft.now_ms < draft.session.parked_until_ms:  # one that fires early, as after a step of a clock, is set again
+    elif draft.now_ms < draft.session.parked_until_ms:  # one that fires early is set again
         _set_to_first(draft, events.ParkOverdue, [draft.session.parked_until_ms])
 
 

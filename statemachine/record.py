@@ -12,10 +12,9 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["CODE", "BaseRecord", "Hidden", "about", "moved_back", "replace", "snake_case"]
+__all__ = ["CODE", "BaseRecord", "Hidden", "about", "replace", "snake_case"]
 
 _T = TypeVar("_T")
-_Record = TypeVar("_Record", bound="BaseRecord")
 _HIDDEN = "not in a repr"
 #: What a field `code` is.
 CODE = "Twilio's error code, if Twilio refused or failed what was needed"
@@ -58,27 +57,6 @@ def _fields_of(kind: type[BaseRecord]) -> dict[str, "Field[Any]"]:
         fields.append((info.name, info.type, field(**defaults, repr=_HIDDEN not in get_args(info.type))))
     twin: Any = make_dataclass(kind.__name__, fields, kw_only=True)
     return dict(twin.__dataclass_fields__)
-
-
-def moved_back(record: _Record, by_ms: int) -> _Record:
-    """Return a record with all points in time earlier, also nested ones.
-
-    They are what has a name that ends with `_ms`: numbers, of which 0 means never, and dictionaries of numbers. A
-    dictionary of another name, as that of the timers' due times, stays as it is.
-    """
-    changes: dict[str, Any] = {}
-    for name in record.__struct_fields__:
-        value = getattr(record, name)
-        if name.endswith("_ms") and value:
-            is_dictionary = isinstance(value, dict)
-            changes[name] = {key: at_ms - by_ms for key, at_ms in value.items()} if is_dictionary else value - by_ms
-        elif isinstance(value, BaseRecord):
-            changes[name] = moved_back(value, by_ms)
-        elif isinstance(value, dict) and any(isinstance(one, BaseRecord) for one in value.values()):
-            changes[name] = {key: moved_back(one, by_ms) for key, one in value.items()}
-        elif isinstance(value, tuple) and any(isinstance(one, BaseRecord) for one in value):
-            changes[name] = tuple(moved_back(one, by_ms) for one in value)
-    return replace(record, **changes)
 
 
 def snake_case(class_name: str) -> str:

@@ -158,8 +158,7 @@ class Ownership:
             # Redis may be an older copy, in which this worker still owns what another has taken over since. By then,
             # that one has ticked, found its lease missing, and noted the loss.
             self._core.confirm_from_s, self._was_away = now_s + OTHERS_TICK_S, False
-        if step_ms := self._core.store_clock.observe(granted.now_ms, sent_s):
-            log.warning("redis_clock_stepped", duration_ms=step_ms)
+        self._core.store_clock.observe(granted.now_ms, sent_s)
         for name in tick.dead.keys() - granted.others.keys():
             log.warning("worker_lost", holder=name)
         before = self._others

@@ -37,7 +37,7 @@ from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantin
 from conferral.worker.partition_parts.session_cache import SessionCache
 from conferral.worker.partition_parts.telemetry import emit_telemetry
 from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
-from conferral.worker.times import align
+from conferral.worker.times import in_workers_time
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class Partition:
         self._core = core
         self._metrics = core.metrics
         self._is_after_death = is_after_death
-        self._has_taken_over = self._is_deciding = False
+        self.has_taken_over = False
         self._quarantine = Quarantine(number, core)
         self._lease_check = LeaseCheck(number, lease, core)
         self._effects = OpenEffects(number, lease, core, executor, self._quarantine)
@@ -97,7 +97,7 @@ class Partition:
                 contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
             ):
                 while self.is_active:
-                    await self._run_tolerantly(self._process_next if self._has_taken_over else self._take_over)
+                    await self._run_tolerantly(self._process_next if self.has_taken_over else self._take_over)
                 is_well = True
             self.has_failed = boundary.unexpected is not None
         finally:
@@ -129,7 +129,7 @@ class Partition:
     # ---- take over ---------------------------------------------------------------------------------------------------
 
     async def _take_over(self) -> None:
-        """Restore timers, effects, and counts of deaths, before any entry.
+        """Restore effects, states, and counts of deaths, before any entry.
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
@@ -137,7 +137,6 @@ class Partition:
         outbox, *_ = await gather(
             self._core.partition_store.outbox(self.number),
             self._cache.load_states(),
-            self.timers.fire(max_timer_lengths_ms(self._core.policy())),
             # An entry may have killed the last owner.
             self._quarantine.begin(after_death=self._is_after_death, one_by_one=BATCH_MAX),
         )
@@ -145,7 +144,7 @@ class Partition:
         if self.lease.is_after_loss:
             await self._note_loss()
         self._tasks = [asyncio.create_task(self._fire_timers())]
-        self._has_taken_over = True
+        self.has_taken_over = True
 
     async def _note_loss(self) -> None:
         """Let each live session note that Redis lacks something, and read Twilio.
@@ -166,7 +165,7 @@ class Partition:
     async def _fire_timers(self) -> None:
         """Make due timers entries of the stream, while the lease is ours."""
         try:
-            await self.timers.run(self._metrics)
+            await self.timers.run(self._metrics, max_timer_lengths_ms(self._core.policy()))
         except LeaseLostError:
             self.mark_lost()
 
@@ -197,13 +196,10 @@ class Partition:
         """Decide events together, or if that fails, one by one."""
         if not events:  # all are dead letters
             return
-        self._is_deciding = True
         try:
             await self._decide_and_commit(events, sessions)
         except (CommitConflictError, DecisionFailedError):
             await self._decide_each(events)
-        finally:
-            self._is_deciding = False
 
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.
@@ -242,8 +238,8 @@ class Partition:
         core, now_ms, twilio_now_ms = self._core, self._core.store_clock.now_ms(), self._core.twilio_now_ms()
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
-                aligned = align((event for _, event in events), sessions, now_ms, twilio_now_ms)
-                decisions, timed_ids = decide(*aligned, now_ms, core.policy())
+                decided = in_workers_time((event for _, event in events), now_ms, twilio_now_ms)
+                decisions, timed_ids = decide(decided, sessions, now_ms, core.policy())
             session_logs = await core.commit_store.logs(timed_ids) if timed_ids else {}
             with _deciding():
                 batch = encode(decisions, sessions, now_ms, self._effects.by_id, session_logs, traceparents)
@@ -254,7 +250,7 @@ class Partition:
         self._effects.start(batch)
         self.timers.add_due(batch.commit.timers)
         self._cache.update(change.after for change in batch.commit.sessions)
-        emit_telemetry(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)
+        emit_telemetry(decisions, self.number, self._metrics, core.store_clock.now_ms(), traceparents)
 
     async def _commit(self, commit: Commit) -> None:
         """Store a commit; retry under the same number while the result is unknown."""
@@ -336,11 +332,6 @@ class Partition:
     def is_active(self) -> bool:
         """Whether its entries are still processed."""
         return not self.is_lost and not self.is_stopping
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no session lives, and it decides none."""
-        return self._has_taken_over and not self.states and not self._is_deciding
 
 
 @contextmanager

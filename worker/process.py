@@ -206,7 +206,7 @@ class Worker:
                     await outcome_stream.trim(
                         client,
                         keys,
-                        self._core.store_clock.store_now_ms(),
+                        self._core.store_clock.now_ms(),
                         self._clock.wall_ms(),
                         outcomes_ttl_s=self._settings.outcomes_ttl_s,
                         session_ttl_s=self._settings.session_ttl_s,
@@ -232,8 +232,6 @@ class Worker:
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(counts[state.value])
-            if all(one.is_empty for one in partitions.values()):
-                self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
             self.metrics.partition_lag.clear()
             for number, partition in partitions.items():
                 self.metrics.partition_lag.labels(str(number)).set(partition.lease.waiting)

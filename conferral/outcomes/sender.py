@@ -64,8 +64,8 @@ class OutcomeSender:
         self._read_stream = read_stream
         self._post = post
         self._clock = clock
-        #: Returns the time by Redis's clock, which all workers share.
-        self._now_ms = store_clock.store_now_ms
+        #: Returns the time that all workers share.
+        self._now_ms = store_clock.now_ms
         self._metrics = metrics
         self._rng = rng
         self._owns_outcomes = owns_outcomes

@@ -5,8 +5,10 @@ from datetime import date, datetime, tzinfo
 from datetime import time as time_of_day
 from typing import Protocol
 
-#: Minimum step of Redis's clock, milliseconds; less is drift.
-CLOCK_JUMP_MS = 1_000
+#: How much faster or slower the workers' time runs at most to come back to Redis's clock after that was set.
+FOLLOW_MAX = 0.01
+#: A session that is further ahead than this doesn't set the workers' time, milliseconds.
+AHEAD_MAX_MS = 86_400_000
 #: A remote clock that is so much behind its earlier readings was set back, milliseconds; less is a late reading.
 REMOTE_STEP_MS = 3_000
 #: How much faster or slower two clocks run at most.
@@ -41,61 +43,52 @@ class SystemClock:
 
 
 class StoreClock:
-    """A time without clock skew: starts as Redis's, then advances evenly.
+    """The workers' time: starts as Redis's, then advances evenly.
 
-    It combines Redis's answers with this machine's monotonic clock, so all workers share one time. It follows the drift
-    of Redis's clock, but no step: a timer set for two seconds fires after two seconds.
+    It adds this machine's monotonic clock, and follows Redis's clock by at most `FOLLOW_MAX`. So a clock that someone
+    sets, or a failover to a server whose clock differs, makes no timer early or late: two seconds take two seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
         """Start with the wall clock, until the first reading."""
         self._clock = clock
-        self._is_synced = False
-        #: Redis's time minus our monotonic clock's, milliseconds.
-        self._store_offset_ms = float(clock.wall_ms()) - clock.monotonic_s() * 1000
         #: This time minus our monotonic clock's, milliseconds.
-        self._own_offset_ms = self._store_offset_ms
+        self._offset_ms = float(clock.wall_ms()) - clock.monotonic_s() * 1000
+        #: When Redis's clock was last read, monotonic seconds; None before.
+        self._read_at_s: float | None = None
 
-    def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> int:
-        """Update by a reading of Redis's TIME; return its step since the last one.
+    def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> None:
+        """Update by a reading of Redis's TIME.
 
-        Redis read its clock between `requested_at_s` (monotonic; None: now) and now. The step is in ms, 0 for none.
+        Redis read its clock between `requested_at_s` (monotonic; None: now) and now.
         """
         now_s = self._clock.monotonic_s()
         offset_min_ms = store_now_ms - now_s * 1000
         offset_max_ms = store_now_ms - min(now_s, requested_at_s if requested_at_s is not None else now_s) * 1000
-        if not self._is_synced:
-            self._is_synced = True
-            self._store_offset_ms = (offset_min_ms + offset_max_ms) / 2
-            self._own_offset_ms = self._store_offset_ms
-            return 0
-        difference_ms = min(max(self._store_offset_ms, offset_min_ms), offset_max_ms) - self._store_offset_ms
-        self._store_offset_ms += difference_ms
-        if abs(difference_ms) >= CLOCK_JUMP_MS:
-            return round(difference_ms)
-        self.follow_drift(difference_ms)
-        return 0
+        if self._read_at_s is None:
+            self._offset_ms = (offset_min_ms + offset_max_ms) / 2
+        else:
+            most_ms = FOLLOW_MAX * (now_s - self._read_at_s) * 1000
+            apart_ms = min(max(self._offset_ms, offset_min_ms), offset_max_ms) - self._offset_ms
+            self.follow(min(max(apart_ms, -most_ms), most_ms))
+        self._read_at_s = now_s
 
-    def follow_drift(self, drift_ms: float) -> None:
-        """Take over what Redis's clock has gained on ours."""
-        self._own_offset_ms += drift_ms
+    def follow(self, by_ms: float) -> None:
+        """Come closer to Redis's clock."""
+        self._offset_ms += by_ms
 
-    def resync(self) -> None:
-        """Align with Redis's clock; only while nothing is timed by this time."""
-        self._own_offset_ms = self._store_offset_ms
+    def catch_up(self, at_ms: int) -> None:
+        """Advance to a time that another worker has given a session.
 
-    @property
-    def offset_ms(self) -> int:
-        """Milliseconds that this time is ahead of Redis's clock; 0 until a step."""
-        return round(self._own_offset_ms - self._store_offset_ms)
+        If Redis's clock was set back before this worker started, it is behind the others.
+        """
+        ahead_ms = at_ms - self.now_ms()
+        if 0 < ahead_ms <= AHEAD_MAX_MS:
+            self._offset_ms += ahead_ms
 
     def now_ms(self) -> int:
-        """Return Redis's time as if its clock had never been set, Unix ms."""
-        return int(self._clock.monotonic_s() * 1000 + self._own_offset_ms)
-
-    def store_now_ms(self) -> int:
-        """Return what Redis's clock shows, to compare with times it wrote."""
-        return int(self._clock.monotonic_s() * 1000 + self._store_offset_ms)
+        """Return the workers' time, Unix milliseconds."""
+        return int(self._clock.monotonic_s() * 1000 + self._offset_ms)
 
 
 class RemoteClock:

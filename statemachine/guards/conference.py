@@ -38,7 +38,7 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     party = draft.session.subject_of(event)
     if party is None or not event.occurred_at_ms:
         return False
-    # In partition time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
+    # In the workers' time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
     if event.occurred_at_ms + events.WHOLE_SECOND_MS <= party.pending_since_ms:
         return True
     is_held = party.held and not party.pending_update

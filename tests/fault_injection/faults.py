@@ -63,7 +63,7 @@ FAULTS: dict[int, Fault] = {
     34: Fault("another program trims a stream", "the sweep repairs the loss"),
     35: Fault("a backlog of a million events", "memory bounded, oldest first, timers put on the stream on time"),
     36: Fault("the machine's clock is set by an hour", "no effect: no timer fires early, no lease is lost"),
-    37: Fault("Redis's clock is set", "no handover, no effect twice, timers on time", "worker/test_clocks_in_calls.py"),
+    37: Fault("Redis's clock is set", "no handover, nothing twice or early", "worker/test_clocks_in_calls.py"),
     38: Fault(
         "a request times out before its effect", "verified and sent once more; never for a call that can't be verified"
     ),

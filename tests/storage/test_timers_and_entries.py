@@ -88,7 +88,9 @@ async def test_what_cannot_be_read_of_a_session_is_empty(access, client, keys):
     await client.set(keys.session("foreign"), "another program's")
     await client.sadd(keys.live(P), "live", "odd", "foreign", "unknown")
     live = await access.live_sessions(P)
-    assert await access.field_of(live, "state") == {"foreign": "", "live": "bridged", "odd": "\ufffd", "unknown": ""}
+    assert await access.fields_of(live, "state", "by") == {
+        "foreign": ["", ""], "live": ["bridged", ""], "odd": ["\ufffd", ""], "unknown": ["", ""]
+    }  # fmt: skip
 
 
 async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):

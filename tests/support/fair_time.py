@@ -142,7 +142,7 @@ class LoopSandbox(Sandbox):
 class SteadyStoreClock(StoreClock):
     """A partition's time, which does not follow Redis's, since that goes on while the loop's stands still."""
 
-    def follow_drift(self, drift_ms: float) -> None:
+    def follow(self, by_ms: float) -> None:
         pass
 
 
@@ -151,7 +151,7 @@ _steady_systems = 0
 
 @contextlib.contextmanager
 def steady_partition_time() -> Iterator[None]:
-    """Gives the workers of this process such a partition time; several systems may overlap in any way."""
+    """Gives the workers of this process such a time; several systems may overlap in any way."""
     global _steady_systems
     if not _steady_systems:
         patched.start()

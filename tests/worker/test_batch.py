@@ -18,7 +18,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
 from conferral.worker.partition_parts import batch
 from conferral.worker.partition_parts.quarantine import Quarantine
-from conferral.worker.times import align
+from conferral.worker.times import in_workers_time
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(
@@ -191,5 +191,5 @@ def test_twilio_s_timestamp_becomes_the_partition_s_time_of_equal_age(twilio_now
         occurred_at_ms=7_200_000 - 1_500,
     )  # fmt: skip
     given = [event, replace(event, occurred_at_ms=0), Convert(session_id="S1", token="c1", occurred_at_ms=4_000)]
-    events, _ = align(given, {}, 5_000, twilio_now_ms)
+    events = in_workers_time(given, 5_000, twilio_now_ms)
     assert events == [replace(event, occurred_at_ms=at_ms), *given[1:]]

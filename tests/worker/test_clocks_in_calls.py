@@ -1,4 +1,7 @@
-"""Redis's clock is set while people talk, ring, wait alone or are parked: nothing happens early, late or twice."""
+"""Redis's clock is set while people talk, ring, wait alone or are parked: nothing happens early, late or twice.
+
+A failover to a server whose clock is seconds off is the same to a worker.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -66,12 +69,12 @@ async def system(redis: SetRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest.mark.parametrize("by_ms, restart", [
-    (48 * HOUR_MS, False), (-HOUR_MS, True), for_long(-HOUR_MS, False), for_long(HOUR_MS, True),
+    (HOUR_MS, False), (-HOUR_MS, True), for_long(-HOUR_MS, False), for_long(HOUR_MS, True),
+    for_long(2_000, False), for_long(-2_000, True),
 ])  # fmt: skip
 async def test_calls_go_on_and_timers_fire_in_time(
     system: LocalSystem, redis: SetRedis, by_ms: int, restart: bool
 ) -> None:
-    """Not even a session's greatest age, a day, has passed because the clock says so."""
     system.end_calls_in_test()
     bridged, bridged_agent = await system.talking()
     lone, leaving_agent = await system.converted()
@@ -97,8 +100,8 @@ async def test_calls_go_on_and_timers_fire_in_time(
     assert session["end_reason"] == "agent-left"
     assert SystemClock().monotonic_s() - left_s >= 0.9
     await system.eventually(lambda: asyncio.sleep(0, len(system.sandbox.calls_of(AGENT))), "a recall", equals=5)
-    # To a new owner of its partition, a timer may seem due, or due later than it can last.
-    assert restart or SystemClock().monotonic_s() - parked_s >= PARKED_S - 0.1
+    # To a worker that starts after the clock was set forward, that much time has passed.
+    assert (restart and by_ms > 0) or SystemClock().monotonic_s() - parked_s >= PARKED_S - 0.1
     assert (await system.command("convert", bridged.sid)).status == "done"
     assert system.redirects_of(bridged_agent) == 1
     log = await system.log(lone.sid)

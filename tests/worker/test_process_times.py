@@ -14,10 +14,9 @@ from conferral.storage.queries import process_registry
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.support.each import each
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import MemoryServer
-from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
+from tests.worker.worker_cluster import ClusterClock
 
 
 def worker_of(loop: VirtualLoop) -> Worker:
@@ -58,10 +57,10 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     assert done["forget"] == done["trim"]
 
 
-def partition_of(waiting: int = 0, states: Sequence[State] = (), *, is_quiet: bool = True) -> Any:
+def partition_of(waiting: int = 0, states: Sequence[State] = ()) -> Any:
     """A partition, with the states of its live sessions."""
     named = {f"s{number}": state.value for number, state in enumerate(states)}
-    return SimpleNamespace(lease=SimpleNamespace(waiting=waiting), states=named, is_empty=is_quiet)
+    return SimpleNamespace(lease=SimpleNamespace(waiting=waiting), states=named)
 
 
 def parts_of(partitions: dict[int, Any]) -> Any:
@@ -90,24 +89,6 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
     stop.set()
     await updating
-
-
-@each("is_quiet", [True, False])
-def test_worker_takes_over_a_step_of_redis_s_clock_only_while_nothing_is_timed(is_quiet: bool) -> None:
-    @in_virtual_time
-    async def world(loop: VirtualLoop) -> None:
-        worker, stop = worker_of(loop), asyncio.Event()
-        store_clock = worker.executor.context.core.store_clock
-        for reading_ms in (EPOCH_MS, EPOCH_MS + 60_000):
-            store_clock.observe(reading_ms)
-        parts = parts_of({1: partition_of(), 2: partition_of(is_quiet=is_quiet)})
-        updating = asyncio.create_task(worker.update_gauges(stop, parts))
-        await asyncio.sleep(1.0)  # a delay: virtual time
-        assert (store_clock.offset_ms == 0) is is_quiet
-        stop.set()
-        await updating
-
-    world()
 
 
 @in_virtual_time

@@ -75,7 +75,7 @@ async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluste
     await team.passes(20.0)
     team.kill(member)
     killed_at_s = team.loop.time()
-    while not any(held.is_empty for held in successor.ownership.partitions.values()):
+    while not any(held.has_taken_over for held in successor.ownership.partitions.values()):
         await team.passes(0.05)
     assert team.loop.time() - killed_at_s < 11.0
 

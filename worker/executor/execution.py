@@ -179,9 +179,8 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
-        if job.sent_until_ms is not None and not self._is_at_most_once:
-            ago_ms = max(0, context.core.store_clock.now_ms() - job.sent_until_ms)
-            self._mark_unknown(context.core.clock.monotonic_s() - ago_ms / 1000)
+        if job.sent_until_s is not None and not self._is_at_most_once:
+            self._mark_unknown(job.sent_until_s)
         outcome = await self._run()
         is_unhold = isinstance(job.effect, UpdateParticipant) and job.effect.unholds
         if is_unhold and self._may_have_happened and not isinstance(outcome, CallsRead):

@@ -104,15 +104,16 @@ class JobObsoleteError(ConferralError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A committed effect to execute; times are Unix ms of this worker's clock."""
+    """A committed effect to execute."""
 
     effect: Effect
     partition: int
+    #: Unix milliseconds, as the next one: the workers' time.
     committed_at_ms: int
     command_published_at_ms: int | None = None
-    #: Until when another worker may have sent it, or this one before a loss of Redis, Unix milliseconds: it is
+    #: Until when another worker may have sent it, or this one before a loss of Redis, monotonic seconds: it is
     #: verified first. None: no one has.
-    sent_until_ms: int | None = None
+    sent_until_s: float | None = None
     #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
     #: Redis may have lost that it was sent.

@@ -13,7 +13,6 @@ from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job
 from conferral.worker.partition_parts.batch import Batch
 from conferral.worker.partition_parts.quarantine import Quarantine
-from conferral.worker.times import from_redis_time
 
 #: The `finding` of the event that makes a session read after a loss.
 WRITES_LOST = "writes-lost"
@@ -36,6 +35,8 @@ class OpenEffects:
         self._clock = core.store_clock
         self._executor = executor
         self._quarantine = quarantine
+        #: When another owner could last send, monotonic seconds: the partition was claimed just now.
+        self._sent_until_s = core.clock.monotonic_s()
         #: In the outbox, by id.
         self.by_id: dict[str, Effect] = {}
 
@@ -79,9 +80,9 @@ class OpenEffects:
         return Job(
             effect=effect,
             partition=self._partition,
-            # Later than now: Redis's clock has been set back since.
+            # Later than now: the former owner's time was ahead.
             committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
-            sent_until_ms=self._sent_until_ms,
+            sent_until_s=self._sent_until_s,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._lease.is_after_loss,
             is_background=_is_background(effect),
@@ -89,14 +90,14 @@ class OpenEffects:
         )
 
     def _decided_job(self, effect: Effect, event: Event, traceparent: str) -> Job:
-        published_at_ms = from_redis_time(event.occurred_at_ms, self._clock) if isinstance(event, Command) else 0
+        published_at_ms = event.occurred_at_ms if isinstance(event, Command) else 0
         may_repeat = self._lease.is_after_loss and self._came_before_claim(event)
         return Job(
             effect=effect,
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=published_at_ms or None,
-            sent_until_ms=self._sent_until_ms if may_repeat else None,
+            sent_until_s=self._sent_until_s if may_repeat else None,
             # The move to the voicemail follows a read, which showed that the caller was not there.
             mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
             is_background=_is_background(effect),
@@ -111,11 +112,6 @@ class OpenEffects:
         if isinstance(event, Command):
             return event.occurred_at_ms <= self._lease.claimed_at_ms
         return parse_entry_id(event.entry_id) <= parse_entry_id(self._lease.newest_id)
-
-    @property
-    def _sent_until_ms(self) -> int:
-        """When another owner could last send, this worker's Unix milliseconds."""
-        return from_redis_time(self._lease.claimed_at_ms, self._clock)
 
 
 def _is_background(effect: Effect) -> bool:

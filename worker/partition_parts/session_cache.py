@@ -6,6 +6,7 @@ import structlog
 
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.codecs.text_codec import parse_time_ms
 from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()
@@ -23,10 +24,13 @@ class SessionCache:
         self._core = core
 
     async def load_states(self) -> None:
-        """Load the states of the live sessions."""
+        """Load the states of the live sessions, and catch up with their time."""
         store = self._core.partition_store
-        found = await store.field_of(await store.live_sessions(self._partition), "state")
-        self.states.update((name, state) for name, state in found.items() if state)
+        found = await store.fields_of(await store.live_sessions(self._partition), "state", "updated_at")
+        for name, (state, updated_at) in found.items():
+            self._core.store_clock.catch_up(parse_time_ms(updated_at))
+            if state:
+                self.states[name] = state
 
     async def load(self, session_ids: Iterable[str]) -> dict[str, Session]:
         """Return sessions, new if unknown; log and leave out unreadable ones."""

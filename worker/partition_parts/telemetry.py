@@ -31,7 +31,7 @@ def emit_telemetry(
     now_ms: int,
     traces: Mapping[str, str] = UNTRACED,
 ) -> None:
-    """Log and count one commit's decisions; `now_ms` is Redis's time."""
+    """Log and count one commit's decisions; `now_ms` is the workers' time."""
     for labels, count in Counter((one.event.name, one.step.outcome) for one in decisions).items():
         metrics.events.labels(*labels).inc(count)
     for decision in decisions:

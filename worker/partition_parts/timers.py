@@ -71,14 +71,21 @@ class PartitionTimers:
                 self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000)
             )
 
-    async def run(self, metrics: Metrics) -> Never:
-        """Fire timers until LeaseLostError; after other errors, they stay due."""
+    async def run(self, metrics: Metrics, max_lengths_ms: Mapping[str, int]) -> Never:
+        """Fire timers until LeaseLostError; after other errors, they stay due.
+
+        Args:
+            max_lengths_ms: The maximum length of each kind of timer. At first, one that is due later than this from now
+                counts as due: Redis's clock was set back after it was stored.
+        """
         while True:
-            await self.wait_until_due()
+            if not max_lengths_ms:
+                await self.wait_until_due()
             try:
                 with contain(ItemKind.TIMER, metrics, passing=(StoreError,), partition=self._partition) as boundary:
-                    await self.fire()
+                    await self.fire(max_lengths_ms)
                 if boundary.unexpected is None:
+                    max_lengths_ms = {}
                     continue
             except LeaseLostError:
                 raise
@@ -87,12 +94,7 @@ class PartitionTimers:
             await asyncio.sleep(PAUSE_S)
 
     async def fire(self, max_lengths_ms: Mapping[str, int] | None = None) -> None:
-        """Move due timers onto the stream, and store when the next one is due.
-
-        Args:
-            max_lengths_ms: After a takeover, the maximum length of each kind of timer. One that is due later than this
-                from now counts as due: Redis's clock was set back after it was stored.
-        """
+        """Move due timers onto the stream, and store when the next one is due."""
         self._set_while_firing_ms = math.inf
         now_ms = self._clock.now_ms()
         next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, max_lengths_ms or {})

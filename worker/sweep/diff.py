@@ -27,7 +27,7 @@ from conferral.telephony.parameters import is_label
 
 #: Maximum interval between reports of what outlives its session, sweeps.
 REPORT_EVERY_MAX = 64
-#: How far ahead of the lists a session's time can be without a step of Redis's clock, milliseconds: a long sweep.
+#: How far ahead of the lists a session's time can be while workers agree on the time, milliseconds: a long sweep.
 FUTURE_MS = 120_000
 _UNANSWERED = frozenset({PartyStatus.DIALING, PartyStatus.RINGING})
 
@@ -167,7 +167,7 @@ class AccountDiff:
     def _is_old(self, at_ms: int) -> bool:
         """Whether the lists should show what happened then.
 
-        A time of the future is from before a step of Redis's clock, which the session's worker does not follow.
+        A time of the future is from before Redis's clock was set back, which the session's worker hardly follows.
         """
         return at_ms <= self._quiet_before_ms or at_ms > self._quiet_before_ms + FUTURE_MS
 
@@ -203,7 +203,7 @@ def _connected_since_ms(session: Session) -> dict[str, int]:
     """Return since when each known call is connected, Unix ms by SID.
 
     For a ringing one, it is the session's last change: its phone may have begun to ring at any time before. Without a
-    time, it is the session's beginning. All are of Redis's clock.
+    time, it is the session's beginning. All are in the workers' time.
     """
     ringing, changed_at_ms, created_at_ms = _ringing(session), session.updated_at_ms, session.created_at_ms
     return {

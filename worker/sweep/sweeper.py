@@ -23,9 +23,10 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
-from conferral.storage.connection.client import ask, run_each, run_or_raise
+from conferral.storage.connection.client import Client, ask, run_each, run_or_raise
 from conferral.storage.partition.partition_store import append_events, parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.server import server_time_ms
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.request_context import label_requests
@@ -41,7 +42,6 @@ from conferral.worker.sweep.diff import (
     is_opened_by_wait_request,
     is_own_conference,
 )
-from conferral.worker.times import to_redis_time
 
 log = structlog.get_logger()
 
@@ -194,8 +194,7 @@ class Sweeper:
         started_ms = self._core.store_clock.now_ms()
         account = await self._account_lists.read()
         await asyncio.sleep(self._times.settle_s)
-        # Session times follow Redis's clock, however it was set.
-        quiet_before_ms = to_redis_time(started_ms - round(self._times.quiet_s * 1000), self._core.store_clock)
+        quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         sweep = _Sweep(interval_number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
@@ -239,8 +238,7 @@ class Sweeper:
 
     async def _compare_partition(self, number: int, diff: AccountDiff) -> bool:
         """Compare a partition's live sessions; return False if it is behind."""
-        oldest = await ask(self._client, "XRANGE", self._keys.events(number), "-", "+", "COUNT", 1)
-        if oldest and self._core.store_clock.store_now_ms() - parse_entry_id(oldest[0][0].decode())[0] >= BEHIND_MS:
+        if await _oldest_age_ms(self._client, self._keys.events(number)) >= BEHIND_MS:
             return False
         names = await ask(self._client, "SMEMBERS", self._keys.live(number))
         # Sorted, so that a simulation repeats for a given seed.
@@ -394,3 +392,9 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="some records can't be read" if is_truncated else "",
         )
+
+
+async def _oldest_age_ms(client: Client, stream: str) -> int:
+    """Return the age of a stream's oldest entry; 0 without one."""
+    oldest = await ask(client, "XRANGE", stream, "-", "+", "COUNT", 1)
+    return await server_time_ms(client, stream) - parse_entry_id(oldest[0][0].decode())[0] if oldest else 0

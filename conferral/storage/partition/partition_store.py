@@ -124,10 +124,13 @@ class PartitionStore:
         found = await ask(self._client, "SMEMBERS", self._keys.live(partition))
         return sorted(name.decode(errors="replace") for name in found)
 
-    async def field_of(self, names: Sequence[str], field: str) -> dict[str, str]:
-        """Return a field of each session, by id; empty where it has none."""
-        answers = await run_each(self._client, [("HGET", self._keys.session(name), field) for name in names])
-        return {name: (raw or b"").decode(errors="replace") for name, raw in zip(names, answers, strict=True)}
+    async def fields_of(self, names: Sequence[str], *fields: str) -> dict[str, list[str]]:
+        """Return fields of each session, by id; empty where it has none."""
+        answers = await run_each(self._client, [("HMGET", self._keys.session(name), *fields) for name in names])
+        return {
+            name: [(raw or b"").decode(errors="replace") for raw in found or [None] * len(fields)]
+            for name, found in zip(names, answers, strict=True)
+        }
 
     async def append(self, events: Sequence[Event]) -> list[Entry]:
         """Append the worker's own events to their sessions' streams; see there."""

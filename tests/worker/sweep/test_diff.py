@@ -101,7 +101,7 @@ def test_answered_child_of_a_bridge_that_no_callback_has_named_is_reported(agent
 @each("status, times, is_missing", [
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS}, True),
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 1}, False),
-    # From before a step of Redis's clock.
+    # From before Redis's clock was set back.
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 120_000}, False),
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 120_001}, True),
     # An outbound call's customer, or a next agent, may have begun to ring long after the session.
