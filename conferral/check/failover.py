@@ -1,13 +1,16 @@
 """Checks of what a failover needs: replicas, Sentinels, cluster."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import Client, as_store_errors, ask
-from conferral.storage.connection.primary import Sentinels
+from conferral.storage.connection.primary import Sentinels, read_time_s
 from conferral.storage.connection.url import Address, RedisUrl, Topology
+from conferral.storage.server import server_time_ms
 
 #: How much longer than `min-replicas-max-lag` Sentinels must wait, seconds. A primary that is cut off refuses writes up
 #: to 2 s later, since it checks once a second; its worker then stops within 1.8 s, when its lease ends. Another worker
@@ -20,6 +23,11 @@ _WITHOUT_LIMIT = re.compile(r"6\.2\.[0-6]")
 _COVERAGE = "cluster-require-full-coverage"
 _TWICE = "while two primaries take writes, a command may be dialed twice"
 _LAG_S = "2"
+#: Difference between a replica's clock and the primary's above which the check warns, seconds.
+REPLICA_APART_MAX_S = 0.5
+_CLOCKS = "replicas' clocks"
+#: Returns the time of the server at an address, Unix seconds; None if it doesn't answer.
+ReadTime = Callable[[RedisUrl, Address], Awaitable[float | None]]
 _BOTH = f"CONFIG SET {MIN_REPLICAS} 1 and CONFIG SET {MAX_LAG} {_LAG_S} on all servers, also in redis.conf"
 
 
@@ -58,6 +66,46 @@ async def check_failover(client: Client, url: str, info: dict[str, Any]) -> list
     if may_fail_over:
         lines += [await _check_sentinels(parsed, lag), *await _check_priorities(parsed)]
     return lines
+
+
+async def check_replica_clocks(
+    client: Client, key: str, url: str, info: dict[str, Any], read: ReadTime = read_time_s
+) -> list[CheckResult]:
+    """Compare the replicas' clocks with the primary's.
+
+    After a failover, times are the new primary's. No line without replicas, or if `REDIS_URL` names a socket.
+    """
+    parsed, named = RedisUrl.parse(url), re.compile(r"slave\d+")
+    replicas = [one for name, one in info.items() if named.fullmatch(name) and isinstance(one, dict)]
+    if not replicas or not parsed.hosts:
+        return []
+
+    async def of_primary() -> float:
+        return await server_time_ms(client, key) / 1000
+
+    primary_s, unsure_s = await _ahead_s(of_primary())
+    assert primary_s is not None
+    far, unread = [], []
+    for address in sorted((str(one["ip"]), int(one["port"])) for one in replicas):
+        ahead_s, also_unsure_s = await _ahead_s(read(parsed, address))
+        if ahead_s is None:
+            unread.append(_text(address))
+        elif abs(apart_s := ahead_s - primary_s) > REPLICA_APART_MAX_S + unsure_s + also_unsure_s:
+            way = "ahead of" if apart_s > 0 else "behind"
+            far.append(f"{_text(address)} is {abs(apart_s):.1f} s {way} the primary")
+    found = far or [f"within {REPLICA_APART_MAX_S} s of the primary's"] * (len(unread) < len(replicas))
+    text = "; ".join([*found, *([f"{', '.join(unread)} can't be read from here"] if unread else ())])
+    fix = "synchronize the clocks of all Redis servers (NTP)"
+    return [warn(_CLOCKS, text, fix) if far else ok(_CLOCKS, text)]
+
+
+async def _ahead_s(reading: Awaitable[float | None]) -> tuple[float | None, float]:
+    """Return how far a clock is ahead of our monotonic one, at most how wrong."""
+    clock = SystemClock()
+    asked_s = clock.monotonic_s()
+    read_s = await reading
+    half_s = (clock.monotonic_s() - asked_s) / 2
+    return (None if read_s is None else read_s - asked_s - half_s), half_s
 
 
 def _check_count(replicas: int) -> CheckResult:

@@ -8,7 +8,7 @@ from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
 from conferral.check.canary import NAME as CANARY
 from conferral.check.canary import check_canary, keep_result
-from conferral.check.failover import check_failover
+from conferral.check.failover import check_failover, check_replica_clocks
 from conferral.check.foreign_keys import check_foreign_keys
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
@@ -82,6 +82,7 @@ async def _check_store(
         keys = Keys(settings.prefix, settings.partitions)
         lines.append(await redis_server.check_commands(client, keys))
         lines.append(await check_clocks(client, keys.config, twilio_s))
+        lines += await check_replica_clocks(client, keys.config, settings.redis_url, info)
         set_up, found_keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if found_keys is not None:

@@ -288,6 +288,15 @@ def _connect(url: RedisUrl, address: Address, **options: Any) -> Redis:
     return Redis.from_pool(pool)
 
 
+async def read_time_s(url: RedisUrl, address: Address) -> float | None:
+    """Return a server's time, Unix seconds; None if it doesn't answer."""
+    try:
+        seconds, microseconds = await _ask(_connect(url, address), "TIME")
+    except (RedisError, OSError):
+        return None
+    return int(seconds) + int(microseconds) / 1e6
+
+
 async def _ask(client: Redis, *command: str) -> Any:
     with as_connection_error():
         async with client:

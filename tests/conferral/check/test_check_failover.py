@@ -8,10 +8,15 @@ import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
 from conferral.check import failover
-from conferral.check.failover import check_failover, check_replicas
+from conferral.check.failover import check_failover, check_replica_clocks, check_replicas
 from conferral.check.redis_server import check_commands
+from conferral.storage.connection.client import make_client
+from conferral.storage.connection.primary import read_time_s
+from conferral.storage.connection.url import Address, RedisUrl
 from conferral.storage.keys import Keys
 from tests.support.each import each
+from tests.support.ports import HOST
+from tests.support.replicated_redis import started
 
 SENTINEL, CLUSTER = "redis+sentinel://h1,h2/main/0", "redis://h1/?cluster=true"
 
@@ -190,3 +195,50 @@ NO_PERMISSION = NoPermissionError("this user has no permissions", status_code="N
 async def test_what_a_managed_redis_lacks_is_reported(client, status, fix):
     line = await check_commands(client, Keys("c", 4))
     assert (line.status, line.fix) == (status, fix)
+
+
+def read_with(ahead_s: dict[int, float]) -> Any:
+    """Reads servers' clocks, of which those at some ports are wrong by seconds."""
+
+    async def read(url: RedisUrl, address: Address) -> float | None:
+        read_s = await read_time_s(url, address)
+        return None if read_s is None else read_s + ahead_s.get(address[1], 0.0)
+
+    return read
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+async def test_replica_whose_clock_is_apart_from_the_primary_s_is_named(redis_program, tmp_path):
+    async with started(redis_program, tmp_path) as servers:
+        await servers.attach()
+        port, url = servers.replica.port, f"redis://{HOST}:{servers.primary.port}"
+        client = make_client(url)
+        info = await client.info()
+        for ahead_s, status, found in [
+            (0.0, "ok", "within 0.5 s of the primary's"),
+            (0.3, "ok", "within 0.5 s of the primary's"),
+            (30.0, "warn", f"127.0.0.1:{port} is 30.0 s ahead of the primary"),
+            (-30.0, "warn", f"127.0.0.1:{port} is 30.0 s behind the primary"),
+        ]:
+            (line,) = await check_replica_clocks(client, "key", url, info, read_with({port: ahead_s}))
+            assert (line.name, line.status, line.found) == ("replicas' clocks", status, found)
+            assert ("NTP" in line.fix) is (status == "warn")
+        servers.replica.kill()
+        (line,) = await check_replica_clocks(client, "key", url, info)
+        assert (line.status, line.found) == ("ok", f"127.0.0.1:{port} can't be read from here")
+        assert await check_replica_clocks(client, "key", url, {"role": "master"}) == []
+        await client.aclose()
+
+
+@each("apart_s, status", [(0.45, "ok"), (-0.45, "ok"), (0.6, "warn"), (-0.6, "warn")])
+async def test_replica_s_clock_may_be_apart_by_half_a_second(monkeypatch, apart_s, status):
+    monkeypatch.setattr(failover.SystemClock, "monotonic_s", lambda _clock: 7.0)
+
+    async def read(_url: RedisUrl, _address: Address) -> float:
+        return 1_000.25 + apart_s
+
+    client = SimpleNamespace(execute_command=AsyncMock(return_value=[b"", b"0", b"1000250"]))
+    replica = {"slave0": {"ip": "h2", "port": 6379}}
+    (line,) = await check_replica_clocks(client, "key", "redis://h1/0", replica, read)
+    assert line.status == status
