@@ -26,7 +26,7 @@ from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherW
 from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
 from conferral.worker.executor.executor import Executor
 from conferral.worker.held_partitions import HeldPartitions
-from conferral.worker.partition import Partition
+from conferral.worker.partition.partition import Partition
 
 log = structlog.get_logger()
 

@@ -47,7 +47,7 @@ from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.held_partitions import LIFETIME_MAX_S, HeldPartitions
 from conferral.worker.ownership import Ownership
-from conferral.worker.partition import Partition
+from conferral.worker.partition.partition import Partition
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
 from conferral.worker.routing.router import CommandRouter

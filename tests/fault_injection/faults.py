@@ -58,7 +58,9 @@ FAULTS: dict[int, Fault] = {
     31: Fault("the primary dies or hands over, a replica is promoted", "followed; consults are completed"),
     32: Fault("an entry can't be parsed", "dead-lettered in full; the stream continues"),
     33: Fault(
-        "an entry kills the worker that decides it", "dead-lettered after three deaths", "worker/test_quarantine.py"
+        "an entry kills the worker that decides it",
+        "dead-lettered after three deaths",
+        "worker/partition/test_quarantine.py",
     ),
     34: Fault("another program trims a stream", "the sweep repairs the loss"),
     35: Fault("a backlog of a million events", "memory bounded, oldest first, timers put on the stream on time"),

@@ -1,7 +1,7 @@
 """What the next owner of a partition finds: after a death of the last one, and after a loss of Redis."""
 
 from conferral.statemachine.events import AccountSwept
-from conferral.worker.partition_parts.effects import WRITES_LOST
+from conferral.worker.partition.effects import WRITES_LOST
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import Copy, ModelInputs, Place
 from tests.model_checking.decision import decided

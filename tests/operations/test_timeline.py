@@ -28,7 +28,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import to_iso
-from conferral.worker.partition_parts import log_entry
+from conferral.worker.partition import log_entry
 from tests.conferral.cli_helpers import CALL, TARGET_CALL
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import Scenario

@@ -9,7 +9,7 @@ from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.record import replace
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import changes
-from conferral.worker.partition_parts.log_entry import log_entry
+from conferral.worker.partition.log_entry import log_entry
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.scenario import ALICE, BOB, CAROL, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking

@@ -16,7 +16,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import event_codec
-from conferral.worker.partition_parts import batch
+from conferral.worker.partition import batch
 from tests.simulation.__main__ import play
 from tests.simulation.plan import HARSH, Plan
 from tests.statemachine.histories import Decision, History, save

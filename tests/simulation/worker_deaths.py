@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from conferral.storage.codecs.text_codec import from_iso
-from conferral.worker.partition_parts import quarantine
+from conferral.worker.partition import quarantine
 
 #: How many owners of a partition may die within a limit, and how long each further one takes, seconds.
 DEATHS_INCLUDED, TAKEOVER_S = 2, 2.0

@@ -13,7 +13,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import Event
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
-from conferral.worker import partition
+from conferral.worker.partition import partition
 from offhook import CallHandle
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.local_system import DEADLINE_S

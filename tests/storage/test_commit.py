@@ -25,7 +25,7 @@ from conferral.storage.partition.commit_store import (
     SessionChange,
 )
 from conferral.storage.partition.trial import try_commit
-from conferral.worker.partition_parts.log_entry import log_entry
+from conferral.worker.partition.log_entry import log_entry
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis

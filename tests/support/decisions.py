@@ -17,9 +17,9 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import changes
-from conferral.worker import partition
-from conferral.worker.partition_parts.batch import Decision
-from conferral.worker.partition_parts.log_entry import log_entry
+from conferral.worker.partition import partition
+from conferral.worker.partition.batch import Decision
+from conferral.worker.partition.log_entry import log_entry
 
 
 class Kept(NamedTuple):

@@ -9,7 +9,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession, changes, encode, stored_session
-from conferral.worker.partition_parts.log_entry import log_entry
+from conferral.worker.partition.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
 
 

@@ -10,7 +10,7 @@ from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import MarkResult
 from tests.support.metric_values import value_of
 from tests.worker.executor_harness import BUSY, ExecutorHarness, both_ways, straight
-from tests.worker.test_command_router import CALL, CALL_SID, DIALING, TRANSFER, routing_on
+from tests.worker.routing.test_command_router import CALL, CALL_SID, DIALING, TRANSFER, routing_on
 
 # ---- the router ----------------------------------------------------------------------------------------------------
 

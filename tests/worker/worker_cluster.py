@@ -13,7 +13,7 @@ from conferral.storage.keys import Keys
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
-from conferral.worker.partition import Partition
+from conferral.worker.partition.partition import Partition
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient

@@ -19,7 +19,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX, Commit, SessionChange
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.partition_parts.log_entry import log_entry
+from conferral.worker.partition.log_entry import log_entry
 
 #: Without spans.
 UNTRACED: Mapping[str, str] = {}

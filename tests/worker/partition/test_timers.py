@@ -12,7 +12,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.policy import Policy
 from conferral.storage.coordinator import Lease
-from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
+from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one

@@ -14,7 +14,8 @@ from conferral.storage.call_index import REPLAY_WINDOW_S
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from conferral.storage.server import server_time_ms
-from conferral.worker import partition, process
+from conferral.worker import process
+from conferral.worker.partition import partition
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
 from tests.support.owners import owned_by

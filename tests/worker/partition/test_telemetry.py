@@ -15,9 +15,9 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome, Step
-from conferral.worker.partition_parts import telemetry
-from conferral.worker.partition_parts.batch import Decision
-from conferral.worker.partition_parts.telemetry import emit_telemetry
+from conferral.worker.partition import telemetry
+from conferral.worker.partition.batch import Decision
+from conferral.worker.partition.telemetry import emit_telemetry
 from tests.support.each import each
 from tests.support.metric_values import value_of
 

@@ -1,7 +1,7 @@
 """Partition: from its takeover by this worker until it is given back.
 
 The partition's stream has its undecided entries. This file is the life of a partition and of each entry, top to bottom:
-take over, read, decide, commit, start effects, give back. `partition_parts/` has the details.
+take over, read, decide, commit, start effects, give back. The other files have the details; none of them calls it.
 
 If the process dies before a commit, the next owner decides the entries again, with the same ids. After it, effects
 and timers are in Redis, where the next owner finds them.
@@ -30,13 +30,13 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
-from conferral.worker.partition_parts.batch import decide, discard, encode
-from conferral.worker.partition_parts.effects import WRITES_LOST, OpenEffects
-from conferral.worker.partition_parts.lease_check import LeaseCheck
-from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.partition_parts.session_cache import SessionCache
-from conferral.worker.partition_parts.telemetry import emit_telemetry
-from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
+from conferral.worker.partition.batch import decide, discard, encode
+from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
+from conferral.worker.partition.lease_check import LeaseCheck
+from conferral.worker.partition.quarantine import KILLER_REASON, Quarantine
+from conferral.worker.partition.session_cache import SessionCache
+from conferral.worker.partition.telemetry import emit_telemetry
+from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
 from conferral.worker.times import in_workers_time
 
 log = structlog.get_logger()

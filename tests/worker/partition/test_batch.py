@@ -16,8 +16,8 @@ from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
-from conferral.worker.partition_parts import batch
-from conferral.worker.partition_parts.quarantine import Quarantine
+from conferral.worker.partition import batch
+from conferral.worker.partition.quarantine import Quarantine
 from conferral.worker.times import in_workers_time
 
 NOW_MS = 1_795_165_380_000

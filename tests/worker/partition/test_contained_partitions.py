@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
-from conferral.worker import partition as module
+from conferral.worker.partition import partition as module
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one

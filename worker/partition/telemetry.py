@@ -16,7 +16,7 @@ from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome
 from conferral.storage.partition.partition_store import parse_entry_id
-from conferral.worker.partition_parts.batch import UNTRACED, Decision
+from conferral.worker.partition.batch import UNTRACED, Decision
 
 log = structlog.get_logger()
 

@@ -11,8 +11,8 @@ from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job
-from conferral.worker.partition_parts.batch import Batch
-from conferral.worker.partition_parts.quarantine import Quarantine
+from conferral.worker.partition.batch import Batch
+from conferral.worker.partition.quarantine import Quarantine
 
 #: The `finding` of the event that makes a session read after a loss.
 WRITES_LOST = "writes-lost"

@@ -44,7 +44,7 @@ from conferral.statemachine.parts import PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, TransferMode
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.worker.partition_parts.log_entry import command_type_of, details
+from conferral.worker.partition.log_entry import command_type_of, details
 from tests.support.each import each
 from tests.support.people import CUSTOMER
 

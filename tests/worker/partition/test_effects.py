@@ -17,9 +17,9 @@ from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import Commit, SessionChange
 from conferral.worker.executor.job import Job
-from conferral.worker.partition_parts.batch import Batch, Decision
-from conferral.worker.partition_parts.effects import WRITES_LOST, OpenEffects
-from conferral.worker.partition_parts.quarantine import Quarantine
+from conferral.worker.partition.batch import Batch, Decision
+from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
+from conferral.worker.partition.quarantine import Quarantine
 from tests.support.each import each
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, read, update, voicemail

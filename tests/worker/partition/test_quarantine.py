@@ -24,7 +24,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
 from conferral.worker.executor.job import Job
-from conferral.worker.partition_parts.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
+from conferral.worker.partition.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import hang_up

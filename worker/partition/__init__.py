@@ -1,0 +1,1 @@
+"""One partition: `partition.py` is its life, and the others its parts."""

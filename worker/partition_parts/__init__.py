@@ -1,1 +1,0 @@
-"""Parts behind `worker/partition.py`; none of them calls another upward."""
