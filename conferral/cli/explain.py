@@ -8,9 +8,11 @@ from conferral.cli import output
 from conferral.cli.command_line import own_command
 from conferral.cli.redis_connection import run_query
 from conferral.cli.session_tables import print_fields, print_parties, read_history
-from conferral.operations import catalog, explanation, replay, session_summary, timeline
+from conferral.operations import catalog, replay
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.explanation import Explanation, Failure, Wait
+from conferral.operations.explain import explanation, facts, people, timeline
+from conferral.operations.explain.explanation import Explanation, Failure
+from conferral.operations.explain.waits import Wait, list_waits
 from conferral.operations.json_values import to_json_object, to_json_value
 from conferral.operations.replay import SessionHistory
 from conferral.storage.codecs.session_codec import stored_session
@@ -114,7 +116,7 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
     versions = replay.all_versions(history.log, history.fields)
     for moment, fields in zip(moments, versions, strict=True):
         entry, session = moment.entry, stored_session(fields)
-        connected = "" if session.is_ended else session_summary.activity_line(session, full=full)
+        connected = "" if session.is_ended else people.activity_line(session, full=full)
         if as_json:
             output.print_json_line({**moment.public(), "changes": entry.changes, "now": connected})
             continue
@@ -122,7 +124,7 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
         failed = "failed: " if moment.is_failure else ""
         gap = catalog.format_gap(moment.gap_ms)
         print_line(f"{entry.version:>5}  {catalog.precise_clock(entry.at_ms)}  {gap:>12}  {failed}{moment.what}")
-        label = session_summary.state_label(session)
+        label = facts.state_label(session)
         lines = [label if label != state else "", connected if connected != participants else ""]
         unanswered = "no response yet"
         lines += [f"asks Twilio to {one.what}: {timeline.effect_result(one) or unanswered}" for one in moment.effects]
@@ -138,9 +140,9 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     if "version" not in fields:
         raise CommandNotDoneError(f"version {version} is not in the log, which begins later")
     session = stored_session(fields)
-    then_ms, hearing = session.updated_at_ms, [one.text for one in session_summary.audibility(session)]
+    then_ms, hearing = session.updated_at_ms, [one.text for one in people.audibility(session)]
     past = timeline.build_timeline([entry for entry in history.log if entry.version <= version], full=full)
-    waits = explanation.list_waits(session, past, then_ms)
+    waits = list_waits(session, past, then_ms)
     if as_json:
         output.print_json({"fields": fields, "hearing": hearing, "waits": to_json_value(waits)})
         return

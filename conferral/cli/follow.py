@@ -13,8 +13,8 @@ from conferral.cli.redis_connection import open_redis
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import catalog
 from conferral.operations.change_feed import POLL_INTERVAL_S, ChangeFeed
+from conferral.operations.explain.timeline import build_timeline
 from conferral.operations.session_search import find_session
-from conferral.operations.timeline import build_timeline
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most

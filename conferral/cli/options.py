@@ -127,13 +127,14 @@ def _check_optional_id(value: str | None) -> str | None:
 
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     """Complete live sessions by id prefix, each with its state."""
-    from conferral.operations import session_search, session_summary
+    from conferral.operations import session_search
+    from conferral.operations.explain import people
 
     offered = []
     live = read_in_time(lambda reader: session_search.all_sessions(reader, None, with_ended=False))
     for session in reversed(live or []):
         if session.id.startswith(incomplete) and ID_PATTERN.fullmatch(session.id):
-            addresses = (session_summary.connected_address(session, name) for name in ("customer", "agent"))
+            addresses = (people.connected_address(session, name) for name in ("customer", "agent"))
             about = ", ".join(filter(None, (f"{session.state} {session.phase}".strip(), *addresses)))
             offered.append((session.id, re.sub(UNSAFE_IN_SHELL, "?", about)))
     return offered

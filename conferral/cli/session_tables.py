@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from conferral.cli import output
 from conferral.cli.redis_connection import require_complete, run_query
-from conferral.operations import catalog, session_summary, timeline
+from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
+from conferral.operations.explain import facts, people, timeline
+from conferral.operations.explain.attention import attention_of, sort_key
 from conferral.operations.replay import SessionHistory, field_changed_ms
 from conferral.operations.session_search import all_sessions, displayed, find_session
-from conferral.operations.session_summary import attention_of, sort_key
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.states import TransferStage
@@ -52,11 +53,11 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     here_ms = SystemClock().wall_ms()
     attention = attention_of(session, now_ms or here_ms)
     problem = attention.text if attention and attention.needs_attention else ""
-    participants = session_summary.activity_line(session, full=full)
-    about = (session_summary.number_line(session, full=full), session_summary.transfer_line(session, full=full))
-    notes = [*about, *session_summary.session_notes(session)]
+    participants = people.activity_line(session, full=full)
+    about = (facts.number_line(session, full=full), facts.transfer_line(session, full=full))
+    notes = [*about, *facts.session_notes(session)]
     lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
-    state = f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
+    state = f"{facts.state_label(session)} {session.end_reason}".rstrip()
     ended_at = session.fields.get("ended_at", "")[:19].replace("T", " ")
     lasts = catalog.format_age(session.created_at_ms, session.ended_at_ms or here_ms)
     lasted = f"ended {ended_at} UTC, lasted {lasts}" if ended_at else lasts
@@ -105,14 +106,14 @@ def print_fields(session: StoredSession, *, full: bool) -> None:
     recording = session.recording
     shown = {
         "session": session.id,
-        "state": session_summary.state_label(session),
+        "state": facts.state_label(session),
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
         "number": display_address(session.number, full=full),
         "by": display_address(session.by, full=full),
         "ref": display_address(session.ref, full=full),
-        "transfer": session_summary.transfer_line(session, full=full),
-        "now": "" if session.is_ended else session_summary.activity_line(session, full=full),
-        "notes": "; ".join(session_summary.session_notes(session)),
+        "transfer": facts.transfer_line(session, full=full),
+        "now": "" if session.is_ended else people.activity_line(session, full=full),
+        "notes": "; ".join(facts.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
     }
@@ -126,10 +127,10 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
         address = display_address(party.address, full=full)
-        notes = ", ".join(session_summary.party_notes(session, party))
+        notes = ", ".join(people.party_notes(session, party))
         legs = "  ".join(filter(None, (party.call_sid, party.label)))
         entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
-    for which, agent in session_summary.agents_tried(session):
+    for which, agent in facts.agents_tried(session):
         address = display_address(agent, full=full)
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
     output.print_line()
@@ -141,7 +142,7 @@ def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bo
     stage = "internal_transfer.stage" if session.internal_transfer is not None else "transfer.stage"
     over_ms = field_changed_ms(stage, log, to=TransferStage.OVER)
     until_ms = over_ms or session.ended_at_ms or SystemClock().wall_ms()
-    rows = session_summary.dial_attempts(session, until_ms, full=full)
+    rows = facts.dial_attempts(session, until_ms, full=full)
     if rows:
         output.print_line()
         output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)

@@ -15,8 +15,9 @@ from conferral.cli.command_texts import done_word
 from conferral.cli.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
-from conferral.operations import catalog, explanation, session_summary
+from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
+from conferral.operations.explain import explanation, facts, people
 from conferral.operations.session_search import allowed_commands_of, find_session, match_session, only_session
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -234,11 +235,7 @@ async def _not_done(
         why = catalog.command_reason(kind, outcome.reason, outcome.code) or "no reason given"
         reason = f"{kind} {outcome.status}: {why}"
         # A failed attempt can change the call: say who the customer is connected to now.
-        now = (
-            [f"{session.id} is {session_summary.state_label(session)}", session_summary.activity_line(session)]
-            if session.id
-            else []
-        )
+        now = [f"{session.id} is {facts.state_label(session)}", people.activity_line(session)] if session.id else []
         details = tuple(filter(None, now)) if outcome.status == "failed" else ()
         return CommandNotDoneError(
             reason,
@@ -267,9 +264,9 @@ def _print_done(
     elif session.is_ended:
         line = f"{word}; {session_id} has ended"
     else:
-        line = f"{word}; {session_id} is now {session_summary.state_label(session)}"
+        line = f"{word}; {session_id} is now {facts.state_label(session)}"
     output.print_line(f"{line} ({reason})" if reason else line)
-    for line in (session_summary.activity_line(session), "; ".join(session_summary.session_notes(session))):
+    for line in (people.activity_line(session), "; ".join(facts.session_notes(session))):
         if line:
             output.print_line(line)
     if session.is_ended:

@@ -8,8 +8,8 @@ from conferral.console.messages import encode_message
 from conferral.console.page_view import PageMessage, View
 from conferral.console.report import DayReports, zone_of
 from conferral.console.session_feed import SessionFeed
+from conferral.operations.explain.people import party_since_ms, people_line
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_summary import party_since_ms, people_line
 from conferral.outcomes.report import OutcomeReport
 from conferral.runtime.clock import Clock
 from conferral.runtime.redaction import display_address

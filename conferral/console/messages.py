@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
-from conferral.operations import catalog, session_summary
+from conferral.operations import catalog
+from conferral.operations.explain import facts, people
+from conferral.operations.explain.attention import Attention, is_lone
+from conferral.operations.explain.people import held_call
 from conferral.operations.json_values import to_json_value
 from conferral.operations.session_search import number_of
-from conferral.operations.session_summary import Attention, held_call, is_lone
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
@@ -59,9 +61,9 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": held_call(session),
         **_columns(session, full=full),
-        "transfer": session_summary.transfer_line(session, full=full),
+        "transfer": facts.transfer_line(session, full=full),
         "transfer_status": session.transfer_status,
-        "title": session_summary.people_line(session, full=full),
+        "title": people.people_line(session, full=full),
         "now": _now(session),
         **_search_terms(session, full=full),
     }
@@ -70,7 +72,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
 def _columns(session: Session, *, full: bool) -> dict[str, str]:
     """Return who is on the call, by column: as people name each other."""
     there = session.parties if session.is_ended else session.present
-    names = {name: session_summary.person(party, full=full) for name, party in there.items()}
+    names = {name: people.person(party, full=full) for name, party in there.items()}
     others = [
         shown if session.is_ended or there[name].is_connected else f"{shown} ({there[name].status})"
         for name, shown in names.items()
@@ -79,7 +81,7 @@ def _columns(session: Session, *, full: bool) -> dict[str, str]:
     return {
         "customer": names.get(CUSTOMER, ""),
         "agent": names.get(AGENT, ""),
-        "with": ", ".join(catalog.limit_notes(others, session_summary.SHORT_NOTES_MAX)),
+        "with": ", ".join(catalog.limit_notes(others, facts.SHORT_NOTES_MAX)),
         "number": display_address(session.number, full=full),
     }
 
@@ -88,8 +90,8 @@ def _now(session: Session) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
         return catalog.reason_text(session.end_reason)
-    doing = session_summary.activity_line(session, addresses=False)
-    return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
+    doing = people.activity_line(session, addresses=False)
+    return "; ".join(filter(None, (doing, *facts.session_notes(session, to_iso))))
 
 
 def attention_mark(attention: Attention | None) -> dict[str, object] | None:

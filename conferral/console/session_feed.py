@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from conferral.operations.explain.attention import Attention, attention_of
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import FollowedSession, SessionFollower
-from conferral.operations.session_summary import Attention, attention_of
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import CUSTOMER

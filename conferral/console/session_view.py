@@ -8,12 +8,13 @@ from conferral.commands.forms import CommandForm, command_forms
 from conferral.console.messages import attention_mark, encode_message, redact_fields
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
-from conferral.operations import explanation, replay, session_summary
-from conferral.operations.explanation import Explanation
-from conferral.operations.headline import doing_since_ms, headline
+from conferral.operations import replay
+from conferral.operations.explain import explanation, people
+from conferral.operations.explain.attention import Attention, attention_of
+from conferral.operations.explain.explanation import Explanation
+from conferral.operations.explain.people import headline
+from conferral.operations.explain.timeline import TimelineEntry, build_timeline
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_summary import Attention, attention_of
-from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
 from conferral.runtime.redaction import display_address
 from conferral.runtime.web.tokens import Token
@@ -136,9 +137,9 @@ class SessionDetailView(View):
             as_of=self._asked.as_of,
             fields=redact_fields(session.fields, full=self._full),
             parties=parties_of(session, full=self._full),
-            people=session_summary.people_line(session, full=self._full),
+            people=people.people_line(session, full=self._full),
             headline=headline(session, full=self._full),
-            held=session_summary.held_call(session),
+            held=people.held_call(session),
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,
@@ -157,7 +158,8 @@ class SessionDetailView(View):
 
 def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
     """Return what a page shows of each party, with whom it hears."""
-    heard = {one.party: one for one in session_summary.audibility(session)}
+    heard = {one.party: one for one in people.audibility(session)}
+    since_ms = {one.party.name: one.since_ms for one in people.activities(session)}
     is_drawn = len(heard) <= DRAWN_MAX
     return [
         {
@@ -168,11 +170,11 @@ def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
             "label": party.label,
             "held": party.held,
             "muted": party.muted,
-            "person": session_summary.person(party, full=full),
-            "since": to_iso(doing_since_ms(session, party) or session_summary.party_since_ms(session, party)),
+            "person": people.person(party, full=full),
+            "since": to_iso(since_ms.get(name) or people.party_since_ms(session, party)),
             "words": heard[name].text
             if name in heard
-            else ", ".join((party.status, *session_summary.party_notes(session, party))),
+            else ", ".join((party.status, *people.party_notes(session, party))),
             "hears": heard[name].hears if name in heard and is_drawn else (),
         }
         for name, party in session.parties.items()

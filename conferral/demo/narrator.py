@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral.cli import output
-from conferral.operations.timeline import build_timeline, details_of, reason_of
+from conferral.operations.explain.timeline import build_timeline, details_of, reason_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.queries.session_reader import SessionReader

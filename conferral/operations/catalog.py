@@ -61,7 +61,7 @@ RECOVERIES = {
     "fallback": "dialing the fallback",
     "voicemail": "the customer is in the voicemail",
 }
-#: Events whose words need no more than their own fields; `timeline` describes the others.
+#: Events whose words need no more than their own fields; `explain/timeline.py` describes the others.
 EVENTS = {
     "conference_started": "conference started",
     "calls_overdue": "no callback about the calls has arrived; asking Twilio",
@@ -156,11 +156,6 @@ PARTY_WAITS: dict[str, tuple[str, WaitSource]] = {
     "dialing": ("Twilio to dial {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),
     "confirming": ("{party} to press 1", "person"),
-}
-#: A transfer's progress, if its status does not say it.
-TRANSFER_STATUSES = {status: f"the target {text}" for status, text in CONNECTING.items()} | {
-    "consulting": "agent and target are talking",
-    "merged": "all three are talking",
 }
 #: States at the start of a sentence.
 STATES = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from conferral.operations.session_summary import OVERDUE_AFTER_MS
+from conferral.operations.explain.attention import OVERDUE_AFTER_MS
 from conferral.storage import checks, coordinator
 from conferral.storage.checks import StoredCheck
 from conferral.storage.codecs.text_codec import int_of

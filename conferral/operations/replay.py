@@ -7,9 +7,8 @@ the current hash by the participant's label, which is never reused.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conferral.operations import session_summary
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import is_logged, stored_session
+from conferral.storage.codecs.session_codec import is_logged
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.session_reader import Fields
 
@@ -89,38 +88,9 @@ def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
     return {name: entry.changes[name] for name in names if name in entry.changes}
 
 
-def state_or_field_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
-    """Return when the state or one of these fields last changed; or 0."""
-    for entry in reversed(log):
-        if entry.state_before != entry.state_after or changes_of(entry, *names):
-            return entry.at_ms
-    return 0
-
-
 def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed; 0 if unknown, or if not to `to`."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
             return entry.at_ms if not to or changed[name] == to else 0
-    return 0
-
-
-def command_accepted_ms(command: str, log: Sequence[LogEntry]) -> int:
-    """Return when a command, such as `hold customer`, was accepted; or 0."""
-    at_ms, is_there = 0, False
-    for entry in log:
-        if changed := changes_of(entry, "pending_commands"):
-            commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
-            was_there, is_there = is_there, command in session_summary.pending_command_labels(commands)
-            if is_there and not was_there:
-                at_ms = entry.at_ms
-    return at_ms
-
-
-def timer_set_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
-    """Return when the timer with this due time was set; 0 if unknown."""
-    for entry in log:
-        timers = entry.changes.get("timers") or ""
-        if str(due_ms) in timers and due_ms in stored_session({"timers": timers}).timers.values():
-            return entry.at_ms
     return 0

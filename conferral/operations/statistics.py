@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from conferral.operations.session_summary import Attention, held_call, is_lone
+from conferral.operations.explain.attention import Attention, is_lone
+from conferral.operations.explain.people import held_call
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 

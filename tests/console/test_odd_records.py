@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from conferral.commands.forms import command_forms
 from conferral.console import messages, session_view
 from conferral.console.messages import encode_message, redact_fields
-from conferral.operations import explanation, replay, statistics, timeline
-from conferral.operations.session_summary import attention_of
+from conferral.operations import replay, statistics
+from conferral.operations.explain import explanation, timeline
+from conferral.operations.explain.attention import attention_of
 from conferral.statemachine.parts import Attempt, Recording, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus

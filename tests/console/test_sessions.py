@@ -6,7 +6,7 @@ import pytest
 
 from conferral.console import session_feed
 from conferral.console.messages import row
-from conferral.operations.session_summary import attention_of
+from conferral.operations.explain.attention import attention_of
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.config import SCHEMA_VERSION

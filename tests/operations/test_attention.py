@@ -2,8 +2,9 @@
 
 import pytest
 
-from conferral.operations import catalog, session_summary, statistics
-from conferral.operations.session_summary import (
+from conferral.operations import catalog, statistics
+from conferral.operations.explain import attention
+from conferral.operations.explain.attention import (
     HOLD_LIMIT,
     HOLD_LIMIT_NEAR_MS,
     LONE,
@@ -59,7 +60,7 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
     fields, _ = of(Scenario().comes_in())
     due_ms = 1_000_000 + 40_000
 
-    assert attention_of(stored_session(fields), due_ms + session_summary.OVERDUE_AFTER_MS) is None
+    assert attention_of(stored_session(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
     found = attention_of(stored_session(fields), due_ms + 14_000)
     assert found.rank == OVERDUE
     assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
@@ -100,11 +101,11 @@ def test_failed_transfer_is_shown_for_five_minutes() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
     fields |= {"state": "conferenced", "phase": "connected", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
 
-    found = attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS - 1)
+    found = attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
 
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
     assert found.label == "target was busy", "a list cuts the end"
-    assert attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
@@ -116,7 +117,7 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
     beyond = replace(story.session, refused_transfer="dial-limit")
     assert attention_of(beyond, story.now_ms).text == "transfer refused: limit of dials reached"
-    assert attention_of(stored_session(fields), story.now_ms + session_summary.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:

@@ -3,12 +3,12 @@
 import pytest
 
 from conferral.console.messages import redact_fields, row
-from conferral.operations import session_summary
-from conferral.operations.explanation import explain, list_waits, suggested_commands
+from conferral.operations.explain import facts, people
+from conferral.operations.explain.attention import RECOVERED, attention_of, is_lone
+from conferral.operations.explain.explanation import explain, suggested_commands
+from conferral.operations.explain.waits import list_waits
 from conferral.operations.replay import at_version
-from conferral.operations.session_summary import RECOVERED, attention_of, is_lone
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.session import OUTBOUND
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine import test_lost_agents as lost_agents
@@ -41,7 +41,7 @@ def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
     story = begin()
     session = stored(story)
 
-    assert session_summary.transfer_line(session) == ""
+    assert facts.transfer_line(session) == ""
     assert attention_of(session, story.session.updated_at_ms) is None
     assert not is_lone(session)
     shown = row(session, None, full=False)
@@ -54,7 +54,7 @@ def test_recall_of_a_lost_agent_is_shown_as_no_transfer_beside_an_earlier_one() 
     session = stored(story)
 
     assert (session.phase, session.public()["transfer"]["status"]) == ("recall", "completed")
-    assert session_summary.transfer_line(session).endswith("completed")
+    assert facts.transfer_line(session).endswith("completed")
     assert attention_of(session, story.session.updated_at_ms) is None
     assert not is_lone(session)
     assert "Transferring (recall)" in said(story)[0]
@@ -67,28 +67,7 @@ def test_a_caller_whom_the_fallback_took_is_not_suggested_another_transfer() -> 
     assert first.why == "transfers the customer"
 
 
-# ---- who does what -------------------------------------------------------------------------------------------------
-
-
-def test_a_caller_waits_while_the_fallback_rings() -> None:
-    session = stored(rings_for_caller())
-
-    assert session_summary.activity_line(session, addresses=False) == "customer is waiting; target is ringing"
-    assert session_summary.held_call(session).kind == "waiting"
-    assert [one.text for one in session_summary.audibility(session)] == [
-        "customer is waiting and hears music",
-        "target is ringing",
-    ]
-
-
-def test_a_caller_in_the_voicemail_is_neither_alone_nor_waiting() -> None:
-    story = in_voicemail(unanswered("voicemail"))
-
-    assert session_summary.activity_line(stored(story), addresses=False) == "customer is in the voicemail"
-    speaking = stored(caller_in_voicemail())
-    assert session_summary.activity_line(speaking, addresses=False) == "customer is leaving a message"
-    assert [one.text for one in session_summary.audibility(stored(story))] == ["customer is in the voicemail"]
-    assert session_summary.held_call(stored(story)) is None
+# ---- what is waited for ---------------------------------------------------------------------------------------------
 
 
 def test_a_caller_in_the_voicemail_is_waited_for() -> None:
@@ -102,21 +81,8 @@ def test_a_caller_in_the_voicemail_is_waited_for() -> None:
     assert [one.command for one in suggested_commands(stored(story))] == ["end"]
 
 
-def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None:
-    session = stored(Scenario().comes_in(handed_off=True, direction=OUTBOUND).call("agent", "ringing"))
-
-    assert (
-        session_summary.activity_line(session, addresses=False) == "customer is waiting for an answer; agent is ringing"
-    )
-
-
 def test_an_agent_on_a_bridge_is_asked_to_press_a_key() -> None:
-    session = stored(asked())
-
-    assert "agent to press 1" in [one.for_ for one in list_waits(session, (), 0)]
-    assert session_summary.activity_line(session, addresses=False) == (
-        "customer is waiting for an answer; agent is being asked to press 1"
-    )
+    assert "agent to press 1" in [one.for_ for one in list_waits(stored(asked()), (), 0)]
 
 
 # ---- a transfer that failed, and what follows ----------------------------------------------------------------------
@@ -162,8 +128,8 @@ def test_a_fallback_can_be_shown_as_it_was() -> None:
     version = next(one.version for one in sessions if one.phase == "voicemail")
 
     then = stored_session(at_version(log, version, last))
-    assert session_summary.activity_line(then, addresses=False) == "customer is in the voicemail"
-    assert session_summary.transfer_line(then) == ""
+    assert people.activity_line(then, addresses=False) == "customer is in the voicemail"
+    assert facts.transfer_line(then) == ""
 
 
 @pytest.mark.parametrize("begin", [rings_for_caller, lambda: unreached("+14155550123")])

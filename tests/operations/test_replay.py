@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conferral.operations import replay, session_summary
+from conferral.operations import replay
+from conferral.operations.explain import people
 from conferral.operations.replay import SessionHistory
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
@@ -53,10 +54,10 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
     assert (
-        session_summary.activity_line(stored_session(then))
+        people.activity_line(stored_session(then))
         == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
-    assert [one.text for one in session_summary.audibility(stored_session(then))][1:] == [
+    assert [one.text for one in people.audibility(stored_session(then))][1:] == [
         "agent hears target",
         "target hears agent",
     ]

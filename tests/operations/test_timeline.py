@@ -6,7 +6,7 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from conferral.operations import timeline
+from conferral.operations.explain import timeline
 from conferral.statemachine.effects import EFFECTS, UpdateParticipant
 from conferral.statemachine.events import (
     EVENTS,

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
-from conferral.operations.session_summary import audibility
+from conferral.operations.explain.people import audibility
 from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.telephony.account_lists import PAGE_SIZE

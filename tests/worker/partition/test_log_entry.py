@@ -9,7 +9,7 @@ from typing import get_type_hints
 
 import pytest
 
-from conferral.operations.timeline import build_timeline
+from conferral.operations.explain.timeline import build_timeline
 from conferral.statemachine.events import (
     EVENTS,
     AccountSwept,

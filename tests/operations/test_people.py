@@ -1,4 +1,4 @@
-"""How a session stands: who talks to whom and hears whom by the record, and how its transfer goes.
+"""How a session stands on each surface: who does what, who hears whom, and how its transfer goes.
 
 Whether people hear each other so in truth is asked in every scene of the drawn flows.
 """
@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.operations import session_summary, statistics
-from conferral.operations.explanation import list_waits
-from conferral.operations.session_summary import HeldCall, audibility, held_call
+from conferral.operations import statistics
+from conferral.operations.explain import facts, people
+from conferral.operations.explain.people import HeldCall, audibility, held_call
+from conferral.operations.explain.waits import list_waits
+from conferral.statemachine import session
 from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase, State, TransferMode
@@ -17,9 +19,12 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import CREATED_MS, make_session
+from tests.operations.test_fallbacks import caller_in_voicemail, rings_for_caller
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import OUTBOUND, Scenario
+from tests.statemachine.test_bridge_gate import asked
+from tests.statemachine.test_fallbacks import in_voicemail, unanswered
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import stored
@@ -44,22 +49,11 @@ SUPERVISED = TALKING | parties(supervisor="connected")
 @each(
     "fields, shown",
     [
-        (TALKING, "customer and agent are talking"),
-        (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
-        (
-            parties(customer="ringing", agent="ringing") | {"direction": "inbound"},
-            "customer is waiting for an answer; agent is ringing",
-        ),
         (
             parties(customer="ringing", agent="connected") | {"direction": "outbound"},
             "agent is waiting; customer is ringing",
         ),
-        (
-            parties(customer="held", agent="connected", target="connected"),
-            "agent and target are talking; customer is on hold",
-        ),
         (TALKING | parties(target="held"), "customer and agent are talking; target is on hold"),
-        (TALKING | parties(target="connected"), "customer, agent, and target are talking"),
         (
             parties(customer="held", agent="connected", target="dialing"),
             "agent is waiting; customer is on hold; target is being dialed",
@@ -69,16 +63,10 @@ SUPERVISED = TALKING | parties(supervisor="connected")
             "customer is waiting; target is being asked to press 1",
         ),
         (TALKING | parties(agent_1="left"), "customer and agent are talking"),
-        (parties(customer="connected", agent="left"), "customer is alone"),
         (parties(customer="held", agent="is_leaving", target="left"), "customer is on hold; agent is leaving"),
         (parties(customer="left", agent="left"), ""),
         ({}, ""),
-        (TALKING | parties(expert="connected"), "customer, agent, and expert are talking"),
         (parties(customer="waits", agent="left"), "customer is waiting"),
-        (
-            SUPERVISED | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
-            "customer and agent are talking; supervisor is monitoring",
-        ),
         (
             SUPERVISED | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
             "customer and agent are talking; supervisor is whispering to the agent",
@@ -93,7 +81,7 @@ SUPERVISED = TALKING | parties(supervisor="connected")
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
-    assert session_summary.activity_line(stored_session(fields)) == shown
+    assert people.activity_line(stored_session(fields)) == shown
 
 
 @pytest.mark.parametrize("status", ["connected", "held", "ringing"])
@@ -105,9 +93,9 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
     }
     session = stored_session(fields)
 
-    line = session_summary.activity_line(session)
+    line = people.activity_line(session)
 
-    assert ("and 240 more are talking" if status == "connected" else "; and 238 more") in line
+    assert ("and 240 more are talking" if status == "connected" else "; 238 more") in line
     assert len(line) < 400
     assert max(len(one.text) for one in audibility(session)) < 200
 
@@ -136,7 +124,7 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
     ],
 )
 def test_a_call_is_named_by_its_people(fields, named):
-    assert session_summary.people_line(stored_session(fields)) == named
+    assert people.people_line(stored_session(fields)) == named
 
 
 @pytest.mark.parametrize(
@@ -158,7 +146,7 @@ def test_a_call_is_named_by_its_people(fields, named):
 def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
-    assert session_summary.transfer_line(stored_session(fields)) == reported
+    assert facts.transfer_line(stored_session(fields)) == reported
 
 
 def attempts(*tries):
@@ -174,12 +162,12 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
     rings = Attempt("agent", "client:alice", "d3", started_ms)
     fields = {"transfer.mode": "blind", "transfer.attempts": attempts(busy, answered, rings)}
 
-    assert session_summary.dial_attempts(stored_session(fields), started_ms + 1_000) == [
+    assert facts.dial_attempts(stored_session(fields), started_ms + 1_000) == [
         ("target", "+…45", "was busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
         ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
-    assert session_summary.dial_attempts(stored_session(fields), started_ms, full=True)[0][1] == "+14155550145"
+    assert facts.dial_attempts(stored_session(fields), started_ms, full=True)[0][1] == "+14155550145"
 
 
 # ---- what is next to it -------------------------------------------------------------------------------------------
@@ -187,7 +175,7 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
 
 def notes(**changes):
     """The notes on a session that a worker wrote."""
-    return session_summary.session_notes(stored(make_session(**changes)))
+    return facts.session_notes(stored(make_session(**changes)))
 
 
 def test_parked_call_shows_when_parking_ends():
@@ -215,7 +203,7 @@ def test_pending_commands_are_shown_with_their_party():
 
 def party_notes(fields, name):
     session = stored_session(fields)
-    return session_summary.party_notes(session, session.parties[name])
+    return people.party_notes(session, session.parties[name])
 
 
 def test_party_notes_show_what_it_hears_and_why_it_left():
@@ -257,11 +245,11 @@ def test_caller_who_gave_up_hung_up(fields, notes):
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():
     fields = {"agents": '["client:a", "client:b", "client:c"]', "agent_number": "2"}
 
-    assert session_summary.agents_tried(stored_session(fields)) == [
+    assert facts.agents_tried(stored_session(fields)) == [
         ("agent 1 of 3", "client:a"),
         ("agent 2 of 3", "client:b"),
     ]
-    assert session_summary.agents_tried(stored_session({**fields, "agent_number": "x"})) == []
+    assert facts.agents_tried(stored_session({**fields, "agent_number": "x"})) == []
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
@@ -273,7 +261,7 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     reported = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
-        reported.append(session_summary.activity_line(stored_session(fields)))
+        reported.append(people.activity_line(stored_session(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
         assert "customer will be dialed next" in [one.text for one in audibility(stored_session(fields))]
         waits = [one.for_ for one in list_waits(stored_session(fields), (), story.now_ms)]
@@ -307,7 +295,7 @@ def test_a_customer_on_hold_waits_from_the_confirmed_hold_on() -> None:
 def test_a_parked_call_waits_since_it_was_parked() -> None:
     story = parked()
 
-    assert held_call(stored_session(of(story))) == HeldCall("parked", to_iso(story.session.state_since_ms))
+    assert held_call(stored_session(of(story))) == HeldCall("parked", to_iso(story.session.customer.since_ms))
 
 
 def test_a_call_in_conversation_and_one_that_is_over_keep_no_one_waiting() -> None:
@@ -317,7 +305,7 @@ def test_a_call_in_conversation_and_one_that_is_over_keep_no_one_waiting() -> No
 
 def test_calls_that_wait_are_counted_with_the_longest() -> None:
     first, second = of(parked()), of(parked())
-    second["state_since"] = to_iso(1_000)
+    second["party.customer.since"] = to_iso(1_000)
 
     found = statistics.count_sessions((stored_session(one), None) for one in (first, second, of(conferenced())))
 
@@ -327,32 +315,53 @@ def test_calls_that_wait_are_counted_with_the_longest() -> None:
 # ---- who hears whom --------------------------------------------------------------------------------------------------
 
 
-SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
+def held() -> Scenario:
+    return ordering().hold("customer").confirms("customer")
+
+
+#: How each surface says it: the page (who, and whether for how long), the console's list, and what each party hears.
+SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[tuple[str, bool]], str, list[str]]] = {
     "ringing": (
         lambda: Scenario().comes_in().call("agent", "ringing"),
+        [("+…23 has been waiting for an answer", True), ("Alice has been ringing", True)],
+        "customer is waiting for an answer; agent is ringing",
         ["customer hears ringing", "agent is ringing"],
     ),
-    "bridged": (lambda: Scenario().answered(), ["customer hears agent", "agent hears customer"]),
+    "bridged": (
+        lambda: Scenario().answered(),
+        [("+…23 and alice are talking", False)],
+        "customer and agent are talking",
+        ["customer hears agent", "agent hears customer"],
+    ),
     # Requested is not done: until a callback says otherwise they talk in the bridge.
-    "converting": (lambda: Scenario().answered().convert(), ["customer hears agent", "agent hears customer"]),
+    "converting": (
+        lambda: Scenario().answered().convert(),
+        [("+…23 and alice are talking", False)],
+        "customer and agent are talking",
+        ["customer hears agent", "agent hears customer"],
+    ),
     "half converted": (
         lambda: Scenario().answered().convert().joins("agent"),
+        [("Alice is waiting", False), ("+…23 is joining the conference", False)],
+        "agent is waiting; customer is joining the conference",
         ["customer is joining the conference and hears silence", "agent hears silence"],
     ),
     "waiting": (
         waiting,
+        [("+…23 has been waiting", True), ("Alice is being dialed", False)],
+        "customer is waiting; agent is being dialed",
         ["customer is waiting and hears music", "agent is being dialed"],
     ),
-    "hold requested": (
-        lambda: ordering().hold("customer"),
-        ["customer hears agent", "agent hears customer"],
-    ),
     "held": (
-        lambda: ordering().hold("customer").confirms("customer"),
+        held,
+        [("Alice is on the call", False), ("+…23 has been on hold", True)],
+        "agent is on the call; customer is on hold",
         ["customer is on hold and hears music", "agent hears silence"],
     ),
     "muted": (
         lambda: added().mute("agent").confirms("agent"),
+        [("+…23, alice, and lawyer are talking", False), ("Alice is muted", False)],
+        "customer, agent, and lawyer are talking; agent is muted",
         [
             "customer hears lawyer",
             "agent hears customer and lawyer; no one hears agent",
@@ -361,6 +370,8 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     ),
     "monitored": (
         lambda: supervised("monitor"),
+        [("+…23 and alice are talking", False), ("Chief is monitoring", False)],
+        "customer and agent are talking; supervisor is monitoring",
         [
             "customer hears agent",
             "agent hears customer",
@@ -369,27 +380,77 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     ),
     "target is ringing": (
         lambda: dialing("consult").call("target", "ringing"),
+        [("Alice is waiting", False), ("+…23 has been on hold", True), ("Bob has been ringing", True)],
+        "agent is waiting; customer is on hold; target is ringing",
         ["customer is on hold and hears music", "agent hears ringing", "target is ringing"],
     ),
     "consult": (
         lambda: talking("consult"),
+        [("Alice and bob are talking", False), ("+…23 has been on hold", True)],
+        "agent and target are talking; customer is on hold",
         ["customer is on hold and hears music", "agent hears target", "target hears agent"],
     ),
     "blind": (
         blind_from_bridge,
+        [("+…23 has been waiting", True), ("Bob is being dialed", False)],
+        "customer is waiting; target is being dialed",
         ["customer is waiting and hears ringing", "target is being dialed"],
     ),
-    "parked": (parked, ["customer is parked and hears music"]),
-    "one is left": (lambda: conferenced().leaves("agent"), ["customer hears silence"]),
-    "ended": (lambda: conferenced().end(), []),
+    "parked": (
+        parked,
+        [("+…23 has been parked", True)],
+        "customer is parked",
+        ["customer is parked and hears music"],
+    ),
+    "fallback rings": (
+        rings_for_caller,
+        [("+…23 has been waiting", True), ("Carol has been ringing", True)],
+        "customer is waiting; target is ringing",
+        ["customer is waiting and hears music", "target is ringing"],
+    ),
+    "in the voicemail": (
+        lambda: in_voicemail(unanswered("voicemail")),
+        [("+…23 is in the voicemail", False)],
+        "customer is in the voicemail",
+        ["customer is in the voicemail"],
+    ),
+    "leaves a message": (
+        caller_in_voicemail,
+        [("+…23 is leaving a message", False)],
+        "customer is leaving a message",
+        ["customer is leaving a message"],
+    ),
+    "handed over by an app that called": (
+        lambda: Scenario().comes_in(handed_off=True, direction=session.OUTBOUND).call("agent", "ringing"),
+        [("+…23 has been waiting for an answer", True), ("Alice has been ringing", True)],
+        "customer is waiting for an answer; agent is ringing",
+        ["customer hears ringing", "agent is ringing"],
+    ),
+    "asked to press a key": (
+        asked,
+        [("+…23 has been waiting for an answer", True), ("+…88 is being asked to press 1", False)],
+        "customer is waiting for an answer; agent is being asked to press 1",
+        ["customer hears ringing", "agent is being asked to press 1"],
+    ),
+    "one is left": (
+        lambda: conferenced().leaves("agent"),
+        [("+…23 is alone", False)],
+        "customer is alone",
+        ["customer hears silence"],
+    ),
+    "ended": (lambda: conferenced().end(), [("The call has ended: an operator ended it", False)], "", []),
 }
 
 
 @each("name", SITUATIONS)
-def test_audibility_shows_who_hears_whom(name: str) -> None:
-    begin, reported = SITUATIONS[name]
+def test_every_surface_says_the_same_of_who_does_what(name: str) -> None:
+    begin, page, listed, heard = SITUATIONS[name]
+    found = stored(begin())
 
-    assert [one.text for one in audibility(stored(begin()))] == reported
+    assert [(text, bool(since)) for text, since in people.headline(found)] == page
+    assert people.activity_line(found, addresses=False) == listed
+    assert [one.text for one in audibility(found)] == heard
+    assert (held_call(found) is not None) == (" and hears " in " ".join(one for one in heard if "joining" not in one))
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
@@ -408,7 +469,7 @@ def test_party_is_on_the_call_since_it_answered_or_was_rung_and_a_caller_since_t
     attempt = Attempt("agent", "client:alice", "d1", CREATED_MS + 30_000, answered_at_ms=CREATED_MS + 33_000)
     session = make_session(attempts=(attempt,))
     late = replace(session.agent, dial_id="d1")
-    assert session_summary.party_since_ms(session, late) == CREATED_MS + 33_000
-    assert session_summary.party_since_ms(session, replace(late, answered_at_ms=CREATED_MS + 9)) == CREATED_MS + 9
-    assert session_summary.party_since_ms(session, replace(late, dial_id="d2", dialed_at_ms=7)) == 7
-    assert session_summary.party_since_ms(session, session.customer) == CREATED_MS
+    assert people.party_since_ms(session, late) == CREATED_MS + 33_000
+    assert people.party_since_ms(session, replace(late, answered_at_ms=CREATED_MS + 9)) == CREATED_MS + 9
+    assert people.party_since_ms(session, replace(late, dial_id="d2", dialed_at_ms=7)) == 7
+    assert people.party_since_ms(session, session.customer) == CREATED_MS
