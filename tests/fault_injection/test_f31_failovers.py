@@ -16,6 +16,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import CreateCall
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
+from conferral.worker.partition_parts.effects import WRITES_LOST
 from offhook import CallHandle
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import SHORT_LEASE_MS, FaultSystem
@@ -171,10 +172,11 @@ async def test_fault_31_dial_that_was_asked_for_before_a_long_failover_rings_aft
         await asyncio.to_thread(plain.wait_until_replaced, former)
         await asyncio.to_thread(plain.restore)
         target = await system.dialed(AGENT_PHONE)
+        assert reads(system) == before
         await system.until_hears(customer, [agent, target])
         assert (await system.outcome_of("t")).status == "done"
         assert system.dials_to(AGENT_PHONE) == 1
-        assert reads(system) == before
+        assert not sum(value_of(one.metrics.sweep_findings.labels(WRITES_LOST)) for one in system.workers)
         for one, other in talking:
             await system.until_talk(one, other)
         await all_hang_up(system, outage_s=FAILOVER_S)
