@@ -8,7 +8,7 @@ from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCa
 from conferral.statemachine.events import COMMANDS, ReadOverdue
 from conferral.storage.codecs.text_codec import from_iso
 
-#: Most reads that one session requests in a minute; each command and dial of that minute may lead to one more (count).
+#: Most reads that one session requests in a minute; each command, dial, and loss of Redis may lead to one more (count).
 READS_MAX = 12
 _MINUTE_S = 60.0
 _COMMANDS = frozenset(command.name.encode() for command in COMMANDS)
@@ -30,8 +30,9 @@ def too_many_reads(entries: Iterable[Mapping[bytes, bytes]]) -> str:
         at_s = from_iso(fields[b"at"].decode()) / 1000
         kinds = [effect["kind"] for effect in orjson.loads(fields.get(b"effects", b"[]"))]
         reads = [one for one in reads if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
-        more = (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))
+        is_loss = b'"writes-lost"' in fields.get(b"details", b"")
+        more = is_loss + (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))
         others = [one for one in others if at_s - one < _MINUTE_S] + [at_s] * more
         if len(reads) > READS_MAX + len(others):
-            return f"{len(reads)} reads, but {len(others)} commands and dials, within a minute"
+            return f"{len(reads)} reads, but {len(others)} commands, dials, and losses within a minute"
     return ""
