@@ -108,8 +108,6 @@ class ParticipantUpdate(StrEnum):
 
 
 END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
-#: Updates with `Hold=false`.
-UNHOLDING_UPDATES = END_ON_EXIT_UPDATES | {ParticipantUpdate.UNHOLD}
 
 
 class RecordAction(StrEnum):

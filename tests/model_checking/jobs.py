@@ -22,7 +22,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
+from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
@@ -177,7 +177,7 @@ def new(effect: Effect, *, may_be_sent: bool = False, ahead: int = 0) -> Job:
 def _is_dropped_after_loss(order: Job) -> bool:
     """Whether it can't be verified, and must not happen late."""
     if isinstance(order.effect, UpdateParticipant):
-        return order.effect.update in UNHOLDING_UPDATES
+        return order.effect.unholds
     return order.is_never_repeated and not isinstance(order.effect, RedirectToVoicemail)
 
 

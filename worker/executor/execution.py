@@ -30,7 +30,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.reasons import Reason
-from conferral.statemachine.states import UNHOLDING_UPDATES, RecordingStatus
+from conferral.statemachine.states import RecordingStatus
 from conferral.storage.partition.partition_store import MarkResult
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.request_context import send_guard
@@ -182,8 +182,7 @@ class Execution:
         if job.sent_until_s is not None and not self._is_at_most_once:
             self._mark_unknown(job.sent_until_s)
         outcome = await self._run()
-        is_unhold = isinstance(job.effect, UpdateParticipant) and job.effect.unholds
-        if is_unhold and self._may_have_happened and not isinstance(outcome, CallsRead):
+        if _unholds(job.effect) and self._may_have_happened and not isinstance(outcome, CallsRead):
             outcome = replace(outcome, may_unhold_later=True)
         # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
@@ -428,7 +427,7 @@ async def _verify(job: Job, context: ExecutionContext, *, sent_at_ms: int | None
 
 def _unholds(effect: Effect) -> bool:
     """Whether it takes a party off hold; late, a consult would be overheard."""
-    return isinstance(effect, UpdateParticipant) and effect.update in UNHOLDING_UPDATES
+    return isinstance(effect, UpdateParticipant) and effect.unholds
 
 
 def _outcome_of(effect: Effect, result: object) -> JobOutcome:

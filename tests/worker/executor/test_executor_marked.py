@@ -114,13 +114,17 @@ async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
     assert system.counts == (0, 0, 1, 0)
 
 
-@each("update_, is_sent", [
-    ("unhold", False), ("clear-end-on-exit", False), ("set-end-on-exit", False), ("hold", True), ("mute", True),
+@each("update_, keeps_hold, is_sent", [
+    ("unhold", False, False), ("clear-end-on-exit", False, False), ("set-end-on-exit", False, False),
+    ("clear-end-on-exit", True, True), ("set-end-on-exit", True, True), ("hold", False, True), ("mute", False, True),
 ])  # fmt: skip
-async def test_only_an_update_that_can_be_late_is_sent_after_a_loss(update_: str, is_sent: bool) -> None:
+async def test_only_an_update_that_can_be_late_is_sent_after_a_loss(
+    update_: str, keeps_hold: bool, is_sent: bool
+) -> None:
     """A late unhold would let a consult be overheard; a read decides whether it is still wanted."""
     system = ExecutorHarness()
-    outcome = await system.run(update("e", update=update_), sent_until_s=0.0, mark_may_be_lost=True)
+    effect = update("e", update=update_, keeps_hold=keeps_hold)
+    outcome = await system.run(effect, sent_until_s=0.0, mark_may_be_lost=True)
     assert isinstance(outcome, EffectUnknown) is not is_sent
     assert system.calls.asked == (["e"] if is_sent else [])
 
