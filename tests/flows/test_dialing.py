@@ -1,11 +1,9 @@
 """Dialing by REST: which requests Twilio gets, and none twice, whatever happens to requests and callbacks."""
 
-import asyncio
-
 import pytest
 
 from offhook.model.behavior import Behavior
-from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
+from tests.flows.flow_helpers import CAROL, TARGET, goes_on_and_ends, talks_and_ends
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, presses
 
@@ -167,22 +165,3 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
         customer, agent = await system.converted()
         await system.done("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
         await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
-
-
-async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=2) as system:
-        system.answered_by(TARGET)
-        customer, agent = await system.converted()
-        agents = [f"client:agent{number}" for number in range(4)]
-        for address in agents:
-            system.sandbox.phone(address).script_in_turn(busy())
-        *calls, _ = await asyncio.gather(
-            *(system.begins("call", "", agent=address, customer=SECOND) for address in agents),
-            system.done("transfer", customer.sid, to=TARGET, mode="warm"),
-        )
-        dials = [entry.to for entry in system.sandbox.request_log.dials if entry.direction == "outbound-api"]
-        assert TARGET in dials[:3]
-        assert len(dials) < 1 + len(agents)
-        for command in calls:
-            assert (await system.outcome_of(command)).reason == "agent-busy"
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
