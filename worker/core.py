@@ -1,7 +1,8 @@
 """What the parts of a worker share: clocks, Redis, policy."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
@@ -45,6 +46,8 @@ class WorkerCore:
     tasks: tuple[str, ...] = TASKS
     #: Nothing is sent for a lease that was not confirmed later, monotonic seconds: Redis may be an older copy since.
     confirm_from_s: float = float("-inf")
+    #: Held by the partition of this worker that decides its first entries alone (`worker.partition.crash_loop`).
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
     is_accepted: bool | None = None
     #: Whether another worker should do this one's work (`worker.credentials`): this one owns nothing then.

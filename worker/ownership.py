@@ -249,7 +249,10 @@ class Ownership:
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
-                lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder)
+                has_failed = number in self._failed
+                lease = await coordinator.claim_partition(
+                    core.reserved, core.keys, number, holder, has_failed=has_failed
+                )
             except EpochUsedError as error:
                 # Redis failed over, and has forgotten a grant.
                 self._end_epoch(number, error.epoch)
@@ -271,8 +274,7 @@ class Ownership:
 
     async def _run_partition(self, number: int, lease: Lease) -> None:
         """Run a partition to its end, and give it back."""
-        is_after_death = number in self._failed or self._has_died(lease.last_holder)
-        partition = Partition(number, lease, self._core, self._executor, is_after_death=is_after_death)
+        partition = Partition(number, lease, self._core, self._executor)
         self._failed.discard(number)
         self.partitions[number] = partition
         try:

@@ -150,6 +150,8 @@ class Worker:
             problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
+        loops = [number for number, one in self.ownership.partitions.items() if one.is_crash_looping]
+        found += [f"partition {number}: its oldest event kills workers; retried once a minute" for number in loops]
         return [*found, *filter(None, [problem, self._config.contradiction])]
 
     async def _wait_for_config(self, stop: asyncio.Event) -> None:
@@ -233,8 +235,10 @@ class Worker:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(counts[state.value])
             self.metrics.partition_lag.clear()
+            self.metrics.partition_crash_loop.clear()
             for number, partition in partitions.items():
                 self.metrics.partition_lag.labels(str(number)).set(partition.lease.waiting)
+                self.metrics.partition_crash_loop.labels(str(number)).set(partition.is_crash_looping)
             self.metrics.sending_allowed.set(parts.ownership.held.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
 

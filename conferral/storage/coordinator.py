@@ -185,15 +185,24 @@ class Lease:
     awaits_reads: bool = False
     #: Undecided entries, as last seen (count).
     waiting: int = 0
+    #: Claims in a row that followed an owner's death while entries waited, this one included (count).
+    claims: int = 0
+    #: Redis's time when an owner last began to decide these entries alone, Unix milliseconds; 0 if none has.
+    tried_at_ms: int = 0
 
 
-async def claim_partition(client: Client, keys: Keys, partition: int, holder: str) -> Lease:
-    """Make `holder` the partition's owner, or raise EpochUsedError."""
-    arguments: list[scripts.Argument] = [holder, "", 0, 0, 0]
+async def claim_partition(
+    client: Client, keys: Keys, partition: int, holder: str, *, has_failed: bool = False
+) -> Lease:
+    """Make `holder` the partition's owner, or raise EpochUsedError.
+
+    `has_failed`: an error has ended this worker's last lease.
+    """
+    arguments: list[scripts.Argument] = [holder, "", 0, 0, "", "failed" if has_failed else ""]
     answer = await scripts.hold_partition.durably(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
-    _, commit_number, marks, now_ms, last_holder, waiting, is_lost, newest_id = answer
+    _, commit_number, marks, now_ms, last_holder, waiting, is_lost, newest_id, claims, tried_at_ms = answer
     return Lease(
         holder,
         int(commit_number),
@@ -204,19 +213,31 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
         is_after_loss=bool(is_lost),
         awaits_reads=bool(is_lost),
         waiting=int(waiting),
+        claims=int(claims),
+        tried_at_ms=int(tried_at_ms),
     )
 
 
 async def confirm_partition(
-    client: Client, keys: Keys, partition: int, lease: Lease, *, is_release: bool = False, is_read: bool = False
+    client: Client,
+    keys: Keys,
+    partition: int,
+    lease: Lease,
+    *,
+    is_release: bool = False,
+    is_read: bool = False,
+    is_try: bool = False,
+    is_well: bool = False,
 ) -> None:
     """Compare a partition with its key.
 
     Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until `is_read`:
-    each live session's read is in the outbox. `is_release`: give the partition back.
+    each live session's read is in the outbox. `is_release`: give the partition back. `is_try`: note that its entries
+    are about to be decided alone. `is_well`: forget the claims.
     """
     reads: scripts.Argument = int(is_read) if lease.awaits_reads else ""
-    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads]
+    note = "tried" if is_try else "well" if is_well and lease.claims else ""
+    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads, note]
     answer = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
@@ -224,6 +245,8 @@ async def confirm_partition(
         raise WritesLostError
     lease.waiting = int(answer[5])
     lease.awaits_reads = lease.awaits_reads and not is_read
+    if is_well:
+        lease.claims = 0
 
 
 def _lease_keys(keys: Keys, partition: int) -> list[str]:

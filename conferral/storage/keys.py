@@ -63,7 +63,6 @@ class Keys:
     timers = PartitionKey("timers", "Sorted set of timers, by due time in ms.")
     live = PartitionKey("live", "Set of live session ids.")
     ended = PartitionKey("ended", "Sorted set of ended session ids, by end time in ms.")
-    suspects = PartitionKey("suspects", "Hash: worker deaths by entry or effect id.")
     new_log = PartitionKey("new-log", "Stream that exists only while a commit runs.")
     session = SessionKey("session", "Hash: the session.")
     log = SessionKey("log", "Stream: the session's log.")

@@ -31,7 +31,7 @@ PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel[
 EXPRESSIONS = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PANELS for target in panel["targets"]]
 #: Labels that Prometheus adds, and those of a histogram's buckets.
 ADDED = {"instance", "job", "le"}
-FUNCTIONS = {"histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "vector"}
+FUNCTIONS = {"histogram_quantile", "increase", "max", "max_over_time", "min", "rate", "sum", "time", "vector"}
 SERIES_USED = re.compile(r"(conferral_\w+)(\{[^{}]*\})?")
 GROUPED = re.compile(r"\b(?:by|on|group_left) ?\(([^()]*)\)")
 MATCHER = re.compile(r'(\w+)(=|!=|=~|!~)"([^"]*)"')

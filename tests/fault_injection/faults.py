@@ -57,11 +57,7 @@ FAULTS: dict[int, Fault] = {
     30: Fault("a cluster's slot moves under load", "followed, nothing lost"),
     31: Fault("the primary dies or hands over, a replica is promoted", "followed; consults are completed"),
     32: Fault("an entry can't be parsed", "dead-lettered in full; the stream continues"),
-    33: Fault(
-        "an entry kills the worker that decides it",
-        "dead-lettered after three deaths",
-        "worker/partition/test_quarantine.py",
-    ),
+    33: Fault("an entry kills the worker that decides it", "the other partitions go on; an alert names its partition"),
     34: Fault("another program trims a stream", "the sweep repairs the loss"),
     35: Fault("a backlog of a million events", "memory bounded, oldest first, timers put on the stream on time"),
     36: Fault("the machine's clock is set by an hour", "no effect: no timer fires early, no lease is lost"),

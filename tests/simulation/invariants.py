@@ -86,7 +86,6 @@ class InvariantChecker:
         stranded: Times that someone was alone for too long (count).
         unsent: Gated dials that were given up though no request for them left, and Redis was not restarted meanwhile
             (count).
-        dead_lettered: Entries that were dead-lettered because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that someone of a session was alone, for each session that is over, seconds; without
             the time in which our gate or our last sentence speaks to them.
@@ -111,7 +110,6 @@ class InvariantChecker:
         silent_max_s: float,
         quieted: Callable[[str], bool],
         replays: Replays,
-        died_over: Callable[[str, str], bool],
     ) -> None:
         """Begins to watch.
 
@@ -124,10 +122,9 @@ class InvariantChecker:
             silent_max_s: How long one who is not may hear no one and nothing, seconds.
             quieted: Whether a command was given to a session after which someone may hear no one.
             replays: Decides a sample of the sessions again.
-            died_over: Whether the workers' deaths explain that an entry or effect was dead-lettered for a reason.
         """
         self.problems: list[Problem] = []
-        self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = self.unsent = 0
+        self.double_dials = self.stranded = self.left = self.mistaken = self.unsent = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
         self.judged = self.not_judged = 0
@@ -142,7 +139,6 @@ class InvariantChecker:
         self._silent_max_s = silent_max_s
         self._quieted = quieted
         self._replays = replays
-        self._died_over = died_over
         self.presences = Presences()
         self._letters = 0
         #: When Redis went or came back, seconds.
@@ -435,22 +431,13 @@ class InvariantChecker:
                 self.blame(legs[0].session_id, f"dial {dial_id} was placed {len(legs)} times: {sids}")
 
     def _judge_dead_letters(self) -> None:
-        """That no entry was given up, but for one that really was there at so many deaths: chance may resemble poison.
-
-        An entry or effect that kills workers is like one that was there when they died: the third death dead-letters
-        it. If workers die every few seconds, that hits an innocent one now and then.
-        """
+        """That no entry was given up."""
         letters = entries_of(self._values().get(self._keys.dead.encode()))
         for fields in letters[min(self._letters, len(letters)) :]:
-            what, reason, session_id, stream, entry_id = (
-                fields.get(name, b"").decode(errors="replace")
-                for name in (b"type", b"dead_reason", b"session", b"dead_stream", b"dead_entry")
+            what, reason, session_id = (
+                fields.get(name, b"").decode(errors="replace") for name in (b"type", b"dead_reason", b"session")
             )
-            partition = stream.removesuffix("events").removesuffix("outbox")
-            if self._died_over(partition + entry_id, reason):
-                self.dead_lettered += 1
-            else:
-                self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")
+            self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")
         self._letters = len(letters)
 
     # ---- stories --------------------------------------------------------------------------------------------------

@@ -25,14 +25,11 @@ class Network:
         server: The server.
         counts: What went wrong, by name.
         committed: Called with the sessions of every stored commit, at that moment.
-        marked: Called with each entry and effect that is tried, after its partition's prefix of keys, the deaths that
-            this may make, and the lease's holder.
     """
 
     def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
         self.counts: Counter[str] = Counter()
         self.committed: Callable[[Iterable[str]], None] = lambda _session_ids: None
-        self.marked: Callable[[str, int, str], None] = lambda _name, _deaths, _holder: None
         self.server = _WatchedServer(now_ms, self)
         self._loop = loop
         self._plan = plan
@@ -97,7 +94,7 @@ class Network:
 
 
 class _WatchedServer(MemoryServer):
-    """Reports commits and marks."""
+    """Reports commits."""
 
     def __init__(self, now_ms: Callable[[], int], network: Network) -> None:
         super().__init__(now_ms)
@@ -110,23 +107,13 @@ class _WatchedServer(MemoryServer):
         replies, fault = super().perform(commands, fault_of)
         for argv, reply in zip(commands, replies, strict=False):
             name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
-            if argv[0] == b"HSET" and argv[1].endswith(b":suspects"):
-                self._note_trials(argv)
-            elif name == "commit_batch" and b":trial:" not in argv[3]:
+            if name == "commit_batch" and b":trial:" not in argv[3]:
                 self._network.counts["commits"] += 1
                 if isinstance(reply, list) and reply[0] == 1:
                     keys = argv[3 : 3 + int(argv[2])]
                     names = [key.partition(b":session:")[2].decode() for key in keys]
                     self._network.committed([name for name in names if name])
         return replies, fault
-
-    def _note_trials(self, argv: Sequence[bytes]) -> None:
-        """Entries and effects are tried with the counts that they have if the worker dies."""
-        partition = argv[1].removesuffix(b"suspects")
-        lease = self._network.values.get(partition + b"lease") or {}
-        for name, deaths in zip(argv[2::2], argv[3::2], strict=True):
-            # The streams of two partitions may have the same entry ids.
-            self._network.marked((partition + name).decode(), int(deaths), lease.get(b"holder", b"").decode())
 
 
 class _Client(MemoryClient):

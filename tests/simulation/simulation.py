@@ -32,7 +32,6 @@ from tests.simulation.submitted_commands import SubmittedCommand, SubmittedComma
 from tests.simulation.unknown_responses import UnknownResponses
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
-from tests.simulation.worker_deaths import WorkerDeaths
 from tests.simulation.world_settings import either_way, world_settings
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
@@ -99,7 +98,6 @@ class Simulation:
         self._names = 0
         #: Deaths and stops of workers, outages of Redis (count).
         self._disturbances = 0
-        self._deaths = WorkerDeaths()
         self._chaos: list[asyncio.Task[None]] = []
         self._asked_of = plan.chance("which webhooks")
         phones = plan.chance("phones")
@@ -141,10 +139,8 @@ class Simulation:
             silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
-            died_over=self._deaths.explain,
         )
         self.network.committed = self.judge.committed
-        self.network.marked = self._deaths.note_mark
         self.client: Client = self.network.client(None)
 
     # ---- processes ------------------------------------------------------------------------------------------------
@@ -240,7 +236,6 @@ class Simulation:
         entry = chance.choice(self.workers)
         self.workers.remove(entry)
         held = dict(self._holders_of(entry.process.name))
-        self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
         # Anywhere in the middle of what it does next, or now.
@@ -294,7 +289,6 @@ class Simulation:
         entry = chance.choice(self.workers)
         entry.process.pause()
         self._disturbances += 1
-        self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers paused"] += 1
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))
         self._disturbances += 1
@@ -472,7 +466,6 @@ class Simulation:
         run.counts["sessions judged"], run.counts["results not judged"] = judge.judged, judge.not_judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
-        run.counts["innocent entries put aside"] = judge.dead_lettered
         run.counts["customers of lost agents"] = judge.lost
         run.counts["dials given up unsent"] = judge.unsent
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done

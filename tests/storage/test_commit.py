@@ -152,7 +152,7 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
 
 
 OF_SESSION = ("session", "log")
-OF_PARTITION = ("events", "lease", "outbox", "timers", "live", "ended", "suspects")
+OF_PARTITION = ("events", "lease", "outbox", "timers", "live", "ended")
 
 
 @pytest.mark.parametrize("key", [*OF_SESSION, *OF_PARTITION])

@@ -6,7 +6,6 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
 from conferral.storage.dead_letters import append_dead_letter
-from conferral.storage.partition.commit_store import Commit
 from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry
 
 pytestmark = pytest.mark.redis
@@ -106,20 +105,6 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
     }  # fmt: skip
     larger_than_a_script_takes = Entry("7-1", {b"%d" % number: b"" for number in range(4_000)})
     assert await append_dead_letter(client, keys, "s", larger_than_a_script_takes, "why") == ""
-
-
-async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, client, keys, lease):
-    entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
-    assert await access.deaths(P) == {}
-    await access.set_deaths(P, {entry_id: 2, "e1": 3, "e2": 2})
-    await access.set_deaths(P, {"e2": 0, "e3": 1, "e4": 0})
-    assert await access.deaths(P) == {entry_id: 2, "e1": 3, "e3": 1}
-    await store.commit(P, lease, Commit(entry_ids=[entry_id], outbox_remove=["e1", "e3"]))
-    assert not await client.exists(keys.suspects(P))
-    await access.set_deaths(P, {"e1": 3})
-    await access.clear_deaths(P)
-    await access.set_deaths(P, {})
-    assert not await client.exists(keys.suspects(P))
 
 
 async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):

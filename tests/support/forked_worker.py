@@ -66,7 +66,12 @@ class ForkedWorker:
 
     @property
     def was_killed(self) -> bool:
-        return self._process.exitcode == -signal.SIGKILL
+        return self.exit_code == -signal.SIGKILL
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.exitcode
 
     def text(self) -> str:
         return self.log_file.read_text() if self.log_file.exists() else ""

@@ -25,6 +25,8 @@ def order_of(
     die_at: str = "",
     nth: int = 1,
     kind: str = "",
+    partition: int | None = None,
+    port: int | None = None,
     decisions_file: str = "",
     changes: dict[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -38,6 +40,8 @@ def order_of(
         die_at: The step at which it dies.
         nth: The how-manieth time that it comes there.
         kind: Kind of the effect that it is at; empty for steps of the loop.
+        partition: The partition whose loop it is; None for each.
+        port: Where it serves its metrics; None for nowhere.
         decisions_file: Where it writes down what it decides; see `tests.support.decisions`.
         changes: Settings that it has otherwise than the test's world.
     """
@@ -53,6 +57,8 @@ def order_of(
         "die_at": die_at,
         "nth": nth,
         "kind": kind,
+        "partition": partition,
+        "port": port,
         "decisions_file": decisions_file,
         "arm_file": str(arm_file),
     }
@@ -76,6 +82,8 @@ class _Doom:
         kind = getattr(detail, "kind", "")
         if point != self.order["die_at"] or kind != self.order["kind"] or not self.is_armed():
             return
+        if self.order["partition"] not in (None, detail):
+            return
         self.seen[point] += 1
         if self.seen[point] == self.order["nth"]:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -95,7 +103,7 @@ def run(order: dict[str, Any]) -> int:
     worker = Worker(settings, environment=environment)
 
     async def work(stop: asyncio.Event) -> int:
-        return await worker.run(stop)
+        return await worker.run(stop, order["port"])
 
     keeping = keeping_in(Path(order["decisions_file"])) if order["decisions_file"] else nullcontext()
     with keeping, tracing.exporting("worker"):

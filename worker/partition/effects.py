@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping
 
+from conferral.runtime.errors import StoreError
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import Effect, ReadCalls, RedirectToVoicemail
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.guards.unsettled import only_loss_is_unsettled
+from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.worker.core import WorkerCore
+from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job
 from conferral.worker.partition.batch import Batch
-from conferral.worker.partition.quarantine import Quarantine
 
 #: The `finding` of the event that makes a session read after a loss.
 WRITES_LOST = "writes-lost"
+UNREADABLE_REASON = "outbox entry unreadable"
 
 
 class OpenEffects:
@@ -27,35 +32,44 @@ class OpenEffects:
         lease: Lease,
         core: WorkerCore,
         executor: Executor,
-        quarantine: Quarantine,
     ) -> None:
         self._partition = partition
         self._lease = lease
-        self._store = core.partition_store
+        self._core = core
         self._clock = core.store_clock
         self._executor = executor
-        self._quarantine = quarantine
         #: When another owner could last send, monotonic seconds: the partition was claimed just now.
         self._sent_until_s = core.clock.monotonic_s()
         #: In the outbox, by id.
         self.by_id: dict[str, Effect] = {}
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
-        """Start what a former owner left.
+        """Start what a former owner left."""
+        entries = await self.decode(outbox)
+        for entry in entries:
+            self.by_id[entry.effect.effect_id] = entry.effect
+        for entry in entries:
+            self._executor.submit(self._restored_job(entry))
 
-        What has killed workers becomes a dead letter instead.
-        """
-        jobs = []
-        for entry in await self._quarantine.decode(outbox):
-            effect = entry.effect
-            self.by_id[effect.effect_id] = effect
-            if self._quarantine.has_killed(effect.effect_id):
-                await self._quarantine.dead_letter(effect, outbox[effect.effect_id])
-            else:
-                jobs.append(self._restored_job(entry))
-        await self._quarantine.begin_tries([job.effect.effect_id for job in jobs])
-        for job in jobs:
-            self._executor.submit(job)
+    async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
+        """Return the outbox's entries, oldest first; dead-letter unreadable ones."""
+        entries = []
+        for name, body in outbox.items():
+            try:
+                entries.append(effect_codec.decode(body))
+            except BadEntryError:
+                try:
+                    await self._dead_letter(name, body)
+                except StoreError as error:  # the next takeover finds the entry again
+                    log_unreachable(error, partition=self._partition)
+        return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
+
+    async def _dead_letter(self, effect_id: str, body: bytes) -> None:
+        """Dead-letter a body that can't be read."""
+        letter = Entry(effect_id, {b"type": b"effect", b"session": b"", b"effect": body})
+        outbox = self._core.keys.outbox(self._partition)
+        await dead_letter(self._core, outbox, letter, UNREADABLE_REASON, partition=self._partition)
+        await self._core.partition_store.remove_from_outbox(self._partition, effect_id)
 
     def start(self, batch: Batch) -> None:
         """Start the effects of a commit; forget and cancel what it removed."""

@@ -33,18 +33,31 @@ class LeaseCheck:
         """Whether it was confirmed since Redis may have been replaced."""
         return self._confirmed_at_s >= self._core.confirm_from_s
 
-    async def confirm_when_due(self, *, is_read: bool) -> None:
+    async def confirm_when_due(self, *, is_read: bool = False, is_well: bool = False) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
-        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox.
+        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox. `is_well`:
+        its entries end no worker.
         """
-        core = self._core
-        now_s = core.clock.monotonic_s()
-        must_confirm = not self.is_confirmed and now_s >= core.confirm_from_s
-        if now_s - self._confirmed_at_s < CONFIRM_EVERY_S and not must_confirm:
-            return
+        now_s = self._core.clock.monotonic_s()
+        must_confirm = not self.is_confirmed and now_s >= self._core.confirm_from_s
+        must_note = is_well and self._lease.claims > 0
+        if now_s - self._confirmed_at_s >= CONFIRM_EVERY_S or must_confirm or must_note:
+            await self._confirm(is_read=is_read, is_well=is_well)
+
+    async def note_try(self) -> None:
+        """Note in the key that its entries are about to be decided alone."""
+        await self._confirm(is_try=True)
+
+    async def note_well(self) -> None:
+        """Note in the key that its entries have ended no worker."""
+        await self._confirm(is_well=True)
+
+    async def _confirm(self, **notes: bool) -> None:
+        """Compare the partition with its key, or raise LeaseLostError."""
+        core, now_s = self._core, self._core.clock.monotonic_s()
         try:
-            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, is_read=is_read)
+            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, **notes)
         except WritesLostError:
             core.metrics.redis_losses.inc()
             log.error("redis_loss_detected", partition=self._partition, holder=self._lease.holder)

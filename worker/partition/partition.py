@@ -31,9 +31,9 @@ from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.partition.batch import decide, discard, encode
+from conferral.worker.partition.crash_loop import CrashLoop
 from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition.lease_check import LeaseCheck
-from conferral.worker.partition.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.partition.session_cache import SessionCache
 from conferral.worker.partition.telemetry import emit_telemetry
 from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
@@ -61,10 +61,7 @@ class Partition:
         lease: Lease,
         core: WorkerCore,
         executor: Executor,
-        *,
-        is_after_death: bool,
     ) -> None:
-        """Hold it; `is_after_death`: its last owner has died, or failed."""
         self.number = number
         self.lease = lease
         #: Whether it ended without being given back: see LeaseLostError.
@@ -78,11 +75,10 @@ class Partition:
         self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
         self._core = core
         self._metrics = core.metrics
-        self._is_after_death = is_after_death
         self.has_taken_over = False
-        self._quarantine = Quarantine(number, core)
         self._lease_check = LeaseCheck(number, lease, core)
-        self._effects = OpenEffects(number, lease, core, executor, self._quarantine)
+        self._crash_loop = CrashLoop(number, lease, core, self._lease_check, BATCH_MAX)
+        self._effects = OpenEffects(number, lease, core, executor)
         #: What runs next to the reads, from the takeover to the end.
         self._tasks: list[asyncio.Task[None]] = []
         #: After a loss: entries, not decided yet, that make live sessions read Twilio.
@@ -98,11 +94,13 @@ class Partition:
             ):
                 while self.is_active:
                     await self._run_tolerantly(self._process_next if self.has_taken_over else self._take_over)
+                await self._run_tolerantly(self._crash_loop.note_stop)
                 is_well = True
             self.has_failed = boundary.unexpected is not None
         finally:
             # After an unexpected error, the partition is claimed again, so that its effects are verified.
             self.is_lost = self.is_lost or not is_well
+            self._crash_loop.end_turn()
             for task in self._tasks:
                 task.cancel()
 
@@ -122,23 +120,21 @@ class Partition:
         except StoreError as error:
             # Another program writes under our prefix, or Redis lost writes.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
-            with suppress(StoreError):
-                await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
             raise LeaseLostError(str(error)) from error
 
     # ---- take over ---------------------------------------------------------------------------------------------------
 
     async def _take_over(self) -> None:
-        """Restore effects, states, and counts of deaths, before any entry.
+        """Restore effects and states, before any entry.
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
+        if not await self._crash_loop.may_begin():
+            return
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
             self._core.partition_store.outbox(self.number),
             self._cache.load_states(),
-            # An entry may have killed the last owner.
-            self._quarantine.begin(after_death=self._is_after_death, one_by_one=BATCH_MAX),
         )
         await self._effects.restore(outbox)
         if self.lease.is_after_loss:
@@ -173,24 +169,20 @@ class Partition:
 
     async def _process_next(self) -> None:
         """Process the next entries."""
-        await self._lease_check.confirm_when_due(is_read=not self._read_requests)
-        entries = await self._read(1 if self._quarantine.is_one_by_one else BATCH_MAX)
+        is_well = self._crash_loop.is_over
+        await self._lease_check.confirm_when_due(is_read=not self._read_requests, is_well=is_well)
+        if is_well:
+            self._crash_loop.end_turn()
+        entries = await self._read(self._crash_loop.batch_max)
         if entries:
-            await self._process(entries)
-        else:
-            self._quarantine.end_one_by_one()
+            await self._decide(*await self._select(entries))
+        self._crash_loop.note_decided(len(entries))
 
     async def _read(self, count: int) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
         # A stop ends the read that it finds, but none that begins later.
         entries = await self._core.partition_store.read(self.number, count) if self.is_active else []
         return entries if self.is_active else []
-
-    async def _process(self, entries: Sequence[Entry]) -> None:
-        """Decide what may be decided now."""
-        await self._decide(*await self._select(entries))
-        if self._quarantine.is_one_by_one:
-            self._quarantine.end_try()
 
     async def _decide(self, events: Events, sessions: Mapping[str, Session]) -> None:
         """Decide events together, or if that fails, one by one."""
@@ -204,13 +196,10 @@ class Partition:
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.
 
-        The others become dead letters, in this order: what has killed workers, what can't be read, what is another
-        partition's, and what a session gets that can't be read.
+        The others become dead letters, in this order: what can't be read, what is another partition's, and what a
+        session gets that can't be read.
         """
         events: Events = []
-        if self._quarantine.is_one_by_one and not await self._quarantine.begin_try(entries[0].entry_id):
-            await self._dead_letter(entries, KILLER_REASON)  # it is the only one
-            return events, {}
         await self._core.checkpoint("after_read", self.number)
         for entry in entries:
             try:
@@ -332,6 +321,11 @@ class Partition:
     def is_active(self) -> bool:
         """Whether its entries are still processed."""
         return not self.is_lost and not self.is_stopping
+
+    @property
+    def is_crash_looping(self) -> bool:
+        """Whether an entry has ended each worker that decided it alone."""
+        return self._crash_loop.is_on
 
 
 @contextmanager

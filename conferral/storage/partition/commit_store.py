@@ -167,7 +167,6 @@ class CommitStore:
             keys.timers(partition),
             keys.live(partition),
             keys.ended(partition),
-            keys.suspects(partition),
             keys.new_log(partition),
             keys.outcomes,
             *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),

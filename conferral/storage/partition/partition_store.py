@@ -178,27 +178,6 @@ class PartitionStore:
         arguments = [effect_id, *_parts(event_codec.encode(outcome))]
         return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
 
-    async def deaths(self, partition: int) -> dict[str, int]:
-        """Return how many workers died over which entries and effects, by id."""
-        found = await ask(self._client, "HGETALL", self._keys.suspects(partition))
-        return {name.decode(errors="replace"): int(count) for name, count in found.items() if count.isdigit()}
-
-    async def set_deaths(self, partition: int, deaths: Mapping[str, int]) -> None:
-        """Store counts of worker deaths, by entry or effect id; 0 removes one."""
-        key = self._keys.suspects(partition)
-        counted = {name: count for name, count in deaths.items() if count}
-        if counted:
-            await ask(self._client, "HSET", key, *(part for pair in counted.items() for part in pair))
-        if forgotten := deaths.keys() - counted.keys():
-            await ask(self._client, "HDEL", key, *forgotten)
-
-    async def clear_deaths(self, partition: int) -> None:
-        """Forget all worker deaths of a partition, for entries and effects."""
-        key = self._keys.suspects(partition)
-        # Field by field: a key of another type is another program's, and stays.
-        if names := await ask(self._client, "HKEYS", key):
-            await ask(self._client, "HDEL", key, *names)
-
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)

@@ -8,10 +8,9 @@
   KEYS[4]  timers sorted set
   KEYS[5]  set of live sessions
   KEYS[6]  sorted set of ended sessions
-  KEYS[7]  hash of suspected entries and effects
-  KEYS[8]  stream that exists only while the script runs
-  KEYS[9]  stream of outcomes
-  KEYS[10 ..]  for each session its hash and its log stream; then keys that the batch names by their numbers in KEYS
+  KEYS[7]  stream that exists only while the script runs
+  KEYS[8]  stream of outcomes
+  KEYS[9 ..]  for each session its hash and its log stream; then keys that the batch names by their numbers in KEYS
 
   ARGV[1]  lease holder            text, in full
   ARGV[2]  number of this commit   count, one higher than the lease's last
@@ -46,11 +45,11 @@
            {5, n, ..} conflict: these sessions (counted from 1) have another version, or a wrong type, nothing written
   Why one script: a crash between the parts would repeat a decision, or lose its effects, reports, or outcomes.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
-  While the slot moves to another node of a cluster, no commit begins: KEYS[8] never exists before it, so Redis refuses
+  While the slot moves to another node of a cluster, no commit begins: KEYS[7] never exists before it, so Redis refuses
   the script (TRYAGAIN, ASK). Otherwise, it would fail at a key that it has emptied itself.
 ]]
-local events, lease, outbox, timers, live, ended, suspects, spare, outcomes =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local events, lease, outbox, timers, live, ended, spare, outcomes =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local holder, number, ttl_s, calls_ttl_s, command_ttl_s, log_max, outcomes_max =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local batch = cjson.decode(ARGV[8])
@@ -66,7 +65,7 @@ local function is_error(answer) return type(answer) == 'table' and answer.err en
 
 -- Check everything before the first write: Redis does not roll back a script that fails halfway.
 local wrong = {4}
-for at, count in ipairs({'XLEN', 'HLEN', 'HLEN', 'ZCARD', 'SCARD', 'ZCARD', 'HLEN'}) do
+for at, count in ipairs({'XLEN', 'HLEN', 'HLEN', 'ZCARD', 'SCARD', 'ZCARD'}) do
   local err = is_error(try(count, KEYS[at]))
   if err and not string.find(err, 'WRONGTYPE', 1, true) then return {err = err} end
   if err then wrong[#wrong + 1] = at end
@@ -84,8 +83,8 @@ end
 if last ~= tonumber(number) - 1 then return {3} end
 local conflicts, log_lengths = {5}, {}
 for i, session in ipairs(batch.sessions) do
-  local found = try('HMGET', KEYS[8 + 2 * i], 'version')
-  log_lengths[i] = try('XLEN', KEYS[9 + 2 * i])
+  local found = try('HMGET', KEYS[7 + 2 * i], 'version')
+  log_lengths[i] = try('XLEN', KEYS[8 + 2 * i])
   if found.err or (found[1] or '0') ~= session.expected or is_error(log_lengths[i]) then
     conflicts[#conflicts + 1] = i
   end
@@ -94,15 +93,13 @@ if #conflicts > 1 then return conflicts end
 
 -- From here on, only a rule for our user (ACL) can refuse a write. Each process tries them all when it starts.
 write('XDEL', events, batch.entries)
-write('HDEL', suspects, batch.entries)
-write('HDEL', suspects, batch.outbox_remove)
 call('HSET', lease, 'commit', number)
 write('HDEL', outbox, batch.outbox_remove)
 write('HSET', outbox, batch.outbox_set)
 write('ZREM', timers, batch.timers_remove)
 write('ZADD', timers, batch.timers_set)
 for i, session in ipairs(batch.sessions) do
-  local hash = KEYS[8 + 2 * i]
+  local hash = KEYS[7 + 2 * i]
   write('HSET', hash, session.set)
   write('HDEL', hash, session.remove)
   if session.is_opened then call('SADD', live, session.id) end
@@ -123,7 +120,7 @@ local function attempt(at, command, ...)
   stored[#stored + 1] = at
 end
 for i, session in ipairs(batch.sessions) do
-  local at, log = 9 + 2 * i, KEYS[9 + 2 * i]
+  local at, log = 8 + 2 * i, KEYS[8 + 2 * i]
   for _, entry in ipairs(session.log) do attempt(at, 'XADD', log, 'MAXLEN', log_max, '*', unpack(entry)) end
   -- Redis reserves 4 KiB for a new stream. A copy takes only what it holds.
   if log_lengths[i] == 0 and #session.log > 0 and attempt(at, 'COPY', log, spare, 'REPLACE') == 1 then
@@ -142,7 +139,7 @@ for _, report in ipairs(batch.reports) do
   end
 end
 for _, fields in ipairs(batch.outcomes) do
-  attempt(9, 'XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
+  attempt(8, 'XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
 end
 for _, call_over in ipairs(batch.over) do
   local at, session = unpack(call_over)

@@ -3,7 +3,9 @@
   what an owner has seen there, and notes that until each live session reads Twilio.
 
   KEYS[1]  lease hash: holder; commit and marks (how many of each, counts); released (1 if the owner gave the partition
-           back); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio)
+           back); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio); claims (by
+           successors of owners that died while entries waited, in a row, count); tried_at (when one began to decide
+           these alone, ms)
   KEYS[2]  event stream of the partition
 
   ARGV[1]  holder                              text, EPOCH:NAME
@@ -11,9 +13,11 @@
   ARGV[3]  last mark that the owner knows      count
   ARGV[4]  whether it gives the partition back 1 or 0
   ARGV[5]  of an owner that claimed it after a loss: whether each live session's read is in the outbox   1 or 0; else empty
+  ARGV[6]  `failed`: it claims the partition after an error of its own ended it. `tried`: it begins to decide the waiting
+           entries alone. `well`: it has decided them, or lived on; the claims are forgotten. Else empty
 
-  Returns  {1, commit, marks, now_ms, last_holder, undecided entries, lost, newest entry}   held; last_holder: empty if it
-           gave the partition back, or there was none
+  Returns  {1, commit, marks, now_ms, last_holder, undecided entries, lost, newest entry, claims, tried_at}   held;
+           last_holder: empty if it gave the partition back, or there was none
            {2}         there are fewer commits or marks than this owner knows, or than a later one knew: it claims the
                        partition again
            {0, epoch}  refused: another owner, with this epoch, which is not lower
@@ -22,8 +26,8 @@
 ]]
 local lease, events = KEYS[1], KEYS[2]
 local holder, known, known_marks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local is_release, reads = ARGV[4] == '1', ARGV[5]
-local stored = redis.call('HMGET', lease, 'holder', 'commit', 'marks', 'released', 'server', 'lost')
+local is_release, reads, note = ARGV[4] == '1', ARGV[5], ARGV[6]
+local stored = redis.call('HMGET', lease, 'holder', 'commit', 'marks', 'released', 'server', 'lost', 'claims', 'tried_at')
 local commit, marks = tonumber(stored[2] or '0'), tonumber(stored[3] or '0')
 local last_holder, before = stored[4] and '' or stored[1] or '', stored[5] or ''
 local is_new = stored[1] ~= holder
@@ -40,13 +44,23 @@ local lacks_own = known and (is_new or commit < known or marks < known_marks)
 local lacks = lacks_own or (known and stored[6] and reads == '')
 local is_lost = (stored[6] and reads ~= '1') or lacks or (not known and last_holder ~= '' and before ~= '' and before ~= server)
 
-if not known or is_release or lacks or before ~= server or reads == '1' then
+local waiting = redis.pcall('XLEN', events)
+waiting = type(waiting) == 'number' and waiting or 0
+local claims, tried_at = tonumber(stored[7] or '0'), tonumber(stored[8] or '0')
+-- A worker that claims again what it has lost lives.
+local function name_of(one) return string.match(one, ':(.*)') end
+local has_died = last_holder ~= '' and (name_of(last_holder) ~= name_of(holder) or note == 'failed')
+if not known and is_new and has_died and waiting > 0 then claims = claims + 1 end
+if note == 'tried' then tried_at = now_ms end
+if note == 'well' then claims, tried_at = 0, 0 end
+
+if not known or is_release or lacks or before ~= server or reads == '1' or note ~= '' then
   -- A full Redis accepts a script whose first write needs no memory.
   redis.call('HDEL', lease, '')
   if is_lost then redis.call('HSET', lease, 'lost', '1') else redis.call('HDEL', lease, 'lost') end
   if lacks then return {2} end
   redis.call('HSET', lease, 'holder', holder, 'commit', string.format('%.0f', commit), 'marks',
-    string.format('%.0f', marks), 'server', server)
+    string.format('%.0f', marks), 'server', server, 'claims', claims, 'tried_at', string.format('%.0f', tried_at))
   redis.call('HDEL', lease, 'released')  -- not before: while the slot moves, Redis refuses a key without fields
   if is_release then redis.call('HSET', lease, 'released', '1') end
 end
@@ -57,6 +71,5 @@ if not known then
     if about[at] == 'last-generated-id' then newest_id = about[at + 1] end
   end
 end
-local waiting = redis.pcall('XLEN', events)
 return {1, string.format('%.0f', commit), string.format('%.0f', marks), string.format('%.0f', now_ms), last_holder,
-  type(waiting) == 'number' and waiting or 0, is_lost and 1 or 0, newest_id}
+  waiting, is_lost and 1 or 0, newest_id, claims, string.format('%.0f', tried_at)}

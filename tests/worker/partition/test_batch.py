@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conferral.outcomes.outcome import encode_outcome
+from conferral.runtime.clock import SystemClock
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
 from conferral.statemachine.events import Convert, End, Event, ParticipantChanged, ReadOverdue
 from conferral.statemachine.parts import PendingCommand
@@ -17,7 +18,7 @@ from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
 from conferral.worker.partition import batch
-from conferral.worker.partition.quarantine import Quarantine
+from conferral.worker.partition.effects import OpenEffects
 from conferral.worker.times import in_workers_time
 
 NOW_MS = 1_795_165_380_000
@@ -90,8 +91,8 @@ async def test_next_owner_executes_the_effects_of_several_commits_at_one_time_in
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).commit.outbox_set | outbox
 
-    nothing: Any = SimpleNamespace(partition_store=None)
-    entries = await Quarantine(0, nothing).decode(outbox)
+    nothing: Any = SimpleNamespace(store_clock=None, clock=SystemClock())
+    entries = await OpenEffects(0, nothing, nothing, nothing).decode(outbox)
     assert [entry.effect for entry in entries] == [other, HOLD, unhold]
 
 

@@ -1,12 +1,16 @@
 """What a partition passes to the executor about an effect, and when."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import orjson
 import pytest
 
-from conferral.runtime.clock import StoreClock
+from conferral.operations.dead_letters import DeadLetters
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import AccountSwept, CallsRead, Event, Park, Transfer
 from conferral.statemachine.session import Session
@@ -18,11 +22,12 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import Commit, SessionChange
 from conferral.worker.executor.job import Job
 from conferral.worker.partition.batch import Batch, Decision
-from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
-from conferral.worker.partition.quarantine import Quarantine
+from conferral.worker.partition.effects import UNREADABLE_REASON, WRITES_LOST, OpenEffects
 from tests.support.each import each
 from tests.worker.cores import core_of
-from tests.worker.executor_harness import START_MS, FakeTime, gated, read, update, voicemail
+from tests.worker.executor_harness import START_MS, FakeTime, gated, hang_up, read, update, voicemail
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import Work, WorkerCluster, running_cluster
 
 NEW: dict[str, Any] = {"session_id": "S1", "entry_id": f"{START_MS + 35_000}-0", "token": "t"}
 READ = CallsRead(**NEW, effect_id="r", read_version=1, calls=())
@@ -134,9 +139,54 @@ def open_effects(
         expedite_read=([] if expedited is None else expedited).append,
     )
 
-    async def keep(_partition: int, _deaths: Any) -> None: ...
-
-    store: Any = SimpleNamespace(set_deaths=keep)
-    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time), partition_store=store)
+    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time))
     lease = Lease("7:worker", 0, 0, START_MS, NEWEST, last_holder="", is_after_loss=verifies)
-    return OpenEffects(0, lease, core, executor, Quarantine(0, core))
+    return OpenEffects(0, lease, core, executor)
+
+
+# ---- entries of the outbox that can't be read ------------------------------------------------------------------------
+
+
+def broken(**given: Any) -> bytes:
+    """An effect that lacks what its kind needs."""
+    return orjson.dumps({"committed_at_ms": 1, "kind": "hang_up_call", "effect": {}} | given)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\x00",
+        b"[]",
+        b'{"committed_at_ms": 1, "kind": "hang_up_call"}',
+        broken(kind=["hang_up_call"]),
+        broken(kind="ring_the_moon"),
+        broken(committed_at_ms="soon"),
+        broken(effect={"session_id": "CA" + "1" * 32}),
+    ],
+)
+@in_virtual_time_with("team", partial(running_cluster, partitions=1))
+async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(body: bytes, team: WorkerCluster) -> None:
+    outbox, submitted = team.keys.outbox(0), list[str]()
+    good = OutboxEntry(hang_up("e2", "s1"), 1)
+    await team.client.hset(outbox, mapping={"e1": body, "e2": effect_codec.encode(good)})
+    work: Any = Work()
+    work.submit = lambda job: submitted.append(job.effect.effect_id)
+    member = team.join(work=work)
+    await team.passes(8.0)
+    assert submitted == ["e2"]
+    assert set(await team.client.hkeys(outbox)) == {b"e2"}
+    (letter,) = await DeadLetters(team.client, team.keys).newest(2)
+    assert (letter.type, letter.reason, letter.entry_id) == ("effect", UNREADABLE_REASON, "e1")
+    registry = member.metrics.registry
+    assert registry.get_sample_value("conferral_dead_letters_total", {"reason": UNREADABLE_REASON}) == 1
+
+
+async def test_unreadable_entry_stays_for_the_next_owner_while_dead_letters_are_out_of_reach() -> None:
+    async def unreachable(*_entry: object) -> str:
+        raise StoreUnreachableError("no answer")
+
+    client: Any = SimpleNamespace(execute_command=unreachable)
+    core, nothing = core_of(client, Keys("test", 1), SystemClock()), cast("Any", None)
+    good = OutboxEntry(hang_up("e2", "s1"), 1)
+    found = await OpenEffects(0, nothing, core, nothing).decode({"e1": b"[]", "e2": effect_codec.encode(good)})
+    assert found == [good]
