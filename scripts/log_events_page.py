@@ -88,8 +88,6 @@ MEANINGS = {
     "setting_unknown": "An environment variable looks like a setting but isn't one; `reason` suggests a name.",
     "desk_token_issued": "Your server got a desk token for an agent; `token_name` asked for it.",
     "signed_in": "Someone signed in to the console.",
-    "standby_begun": "Twilio refuses this worker's credentials, but not another's; it hands its partitions over.",
-    "standby_ended": "Twilio accepts this worker's credentials again, or no other's; it takes partitions again.",
     "stop_requested": "The process received a signal and is stopping.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",
     "sweep_abandoned": "A sweep failed, or its part for one `partition`; the next one covers what it missed.",
@@ -121,6 +119,7 @@ MEANINGS = {
     "webhooks_listening": "The webhooks listen on `host` and `port`.",
     "webhooks_stopped": "The webhooks have stopped.",
     "worker_lost": "Another worker has not ticked for its lifetime; this one freed what it owned.",
+    "worker_refused": "Twilio has refused this worker's credentials for 30 s, but not another's; it stops.",
     "worker_started": "The worker is running.",
     "worker_stopped": "The worker has stopped and given everything back.",
 }

@@ -50,8 +50,6 @@ class WorkerCore:
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
     is_accepted: bool | None = None
-    #: Whether another worker should do this one's work (`worker.credentials`): this one owns nothing then.
-    is_on_standby: bool = False
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
     #: Lets tests end the process between steps.

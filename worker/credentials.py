@@ -1,4 +1,4 @@
-"""Standby while Twilio refuses this worker's credentials, but not others'."""
+"""Whether Twilio accepts this worker's credentials; a worker that it refuses leaves the work to others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,10 @@ from conferral.worker.ownership import Ownership
 
 log = structlog.get_logger()
 
-#: Between checks of what Twilio last answered this worker, seconds.
-CHECK_EVERY_S = 1.0
 #: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions anyway.
 FIRST_ANSWER_S = 2.0
+#: How long a worker is refused, and another is accepted, before it stops, seconds.
+GIVE_UP_AFTER_S = 30.0
 
 
 def accepts_credentials(answer: RequestResult) -> bool | None:
@@ -46,7 +46,10 @@ async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
 
 
 class CredentialsWatch:
-    """Sets this worker on standby while Twilio refuses it, but not another."""
+    """Keeps a refused worker from owning anything, if that helps.
+
+    Others see in its tick whether it is accepted (`conferral.storage.coordinator.Tick`).
+    """
 
     def __init__(
         self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]], ownership: Ownership
@@ -54,43 +57,45 @@ class CredentialsWatch:
         self._core = core
         self._probe_credentials = probe_credentials
         self._ownership = ownership
+        #: When the first and the last of the newest refusals arrived, monotonic seconds; None since an acceptance.
+        self._refused_s: tuple[float, float] | None = None
+        #: Whether this worker has stopped because another one is accepted.
+        self.has_given_up = False
 
     def observe(self, answer: RequestResult) -> None:
         """Note what Twilio's answer says; others change nothing."""
-        if (is_accepted := accepts_credentials(answer)) is not None:
-            self._core.is_accepted = is_accepted
+        if (is_accepted := accepts_credentials(answer)) is None:
+            return
+        now_s = self._core.clock.monotonic_s()
+        self._core.is_accepted = is_accepted
+        self._refused_s = None if is_accepted else ((self._refused_s or (now_s,))[0], now_s)
 
-    async def check_before_start(self) -> None:
-        """Check once, before this worker takes partitions; do not wait for long."""
+    async def are_refused(self) -> bool:
+        """Ask Twilio; no answer in time counts as accepted, unless an earlier one refuses."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._probe()
-                self._update_standby()
+        return self._core.is_accepted is False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Probe while the credentials are refused; keep the standby up to date.
+        """Probe while any worker is refused; stop this one if only it is.
 
-        Any request's answer may end the refusal, and the other worker may leave: so the standby follows from what is
-        known now, not from a probe.
+        All do, so that a tick says what Twilio answers now: the token may have been revoked for all.
         """
         while not stop.is_set():
-            if self._core.is_accepted is False:
+            if self._core.is_accepted is not True or self._ownership.is_other_refused:
                 await self._probe()
-            self._update_standby()
-            await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
+            if self._is_refused_for_long and self._ownership.is_other_accepted:
+                self.has_given_up = True
+                log.error("worker_refused", holder=self._core.name)
+                stop.set()
+            await wait_at_most(stop, CREDENTIALS_PAUSE_S)
+
+    @property
+    def _is_refused_for_long(self) -> bool:
+        return self._refused_s is not None and self._refused_s[1] - self._refused_s[0] >= GIVE_UP_AFTER_S
 
     async def _probe(self) -> None:
         """Request once; `observe` gets the answer."""
         with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(ProviderError):
             await self._probe_credentials()
-
-    def _update_standby(self) -> None:
-        """Begin or end the standby."""
-        is_on = self._core.is_accepted is False and self._ownership.is_other_accepted
-        if is_on != self._core.is_on_standby:
-            self._core.is_on_standby = is_on
-            self._core.metrics.worker_standby.set(is_on)
-            if is_on:
-                log.error("standby_begun", holder=self._core.name)
-            else:
-                log.info("standby_ended", holder=self._core.name)

@@ -80,8 +80,13 @@ class Ownership:
 
     @property
     def is_other_accepted(self) -> bool:
-        """Whether Twilio accepts another worker; True before that is known."""
-        return self._answered_at_s == -math.inf or any(one.is_accepted for one, _ in self._others.values())
+        """Whether Twilio accepts another live worker."""
+        return any(one.is_accepted for one, _ in self._others.values())
+
+    @property
+    def is_other_refused(self) -> bool:
+        """Whether Twilio refuses another live worker, as far as that is known."""
+        return any(not one.is_accepted for one, _ in self._others.values())
 
     @property
     def problems(self) -> list[str]:
@@ -103,7 +108,7 @@ class Ownership:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                granted = await self._tick(Wants.NOTHING if self._core.is_on_standby else Wants.SHARE)
+                granted = await self._tick(Wants.SHARE)
                 if granted is not None and not stop.is_set():
                     self._start_and_stop(granted)
                     self._stop_surplus(granted.surplus)

@@ -27,7 +27,7 @@ from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.request_limiter import RequestLimiter
+from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, PROBLEMS, BreakerReason, RequestLimiter
 from conferral.worker.ownership import Ownership
 from conferral.worker.wiring import Environment, WorkerParts
 
@@ -42,6 +42,8 @@ GAUGES_EVERY_S = 5.0
 WARN_EVERY_S = 60.0
 #: Beyond the longest message, for the greeting and for late callbacks, milliseconds.
 VOICEMAIL_SLACK_MS = 60_000
+#: Why a worker that Twilio refuses doesn't start.
+REFUSED = PROBLEMS[BreakerReason.CREDENTIALS]
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
 
@@ -96,10 +98,9 @@ class Worker:
         parts = self._parts
         monitoring = self._monitor(stop, monitoring_port, host)
         try:
-            await self._wait_for_config(stop)
+            await self._wait_until_ready(stop)
             if self._start_problem:
                 return await run_until_stopped(stop, monitoring)
-            await parts.credentials.check_before_start()
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=self._core.keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -118,7 +119,8 @@ class Worker:
                 for name, action in work.items()
             }
             try:
-                return await run_until_stopped(stop, tasks | monitoring)
+                code = await run_until_stopped(stop, tasks | monitoring)
+                return 1 if parts.credentials.has_given_up else code
             finally:
                 stop_by_s = await stopping
                 await self._drain(stop_by_s)
@@ -154,18 +156,20 @@ class Worker:
         found += [f"partition {number}: its oldest event kills workers; retried once a minute" for number in loops]
         return [*found, *filter(None, [problem, self._config.contradiction])]
 
-    async def _wait_for_config(self, stop: asyncio.Event) -> None:
-        """Wait until Redis has our configuration, or the stop."""
+    async def _wait_until_ready(self, stop: asyncio.Event) -> None:
+        """Wait until Redis has our configuration and Twilio accepts us, or the stop."""
         while self._start_problem and not stop.is_set():
             try:
                 await config.check_eviction_policy(self._core.client)
                 await self._config.ensure()
                 await try_commit(self._core.client, self._settings.prefix)
-                self._start_problem = ""
+                self._start_problem = REFUSED if await self._parts.credentials.are_refused() else ""
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
-                await wait_at_most(stop, CONFIG_CHECK_EVERY_S)
+            if self._start_problem:
+                pause_s = CREDENTIALS_PAUSE_S if self._start_problem == REFUSED else CONFIG_CHECK_EVERY_S
+                await wait_at_most(stop, pause_s)
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""

@@ -169,10 +169,6 @@ class Metrics:
             "read: someone waits for it; background-read: no one does)",
             ["priority"],
         )
-        self.worker_standby = self._gauge(
-            "conferral_worker_standby",
-            "1 while this worker takes no partitions: Twilio refuses its credentials, but not another worker's",
-        )
         self.rest_breaker_open = self._gauge(
             "conferral_rest_breaker_open",
             "1 while this worker sends Twilio only hang-ups and probes, by reason (unreachable, "

@@ -79,9 +79,9 @@ async def test_epoch_that_has_ended_is_skipped_for_its_owner_alone(client, keys)
 
 async def test_worker_that_wants_nothing_counts_for_no_share_and_may_keep_what_is_busy(client, keys):
     await send_tick(client, keys, tick("one", 1))
-    standby = await send_tick(client, keys, tick("one", 2, wants=Wants.NOTHING))
-    assert standby is not None
-    assert (standby.surplus, len(standby.epochs)) == (4, 4)
+    granted = await send_tick(client, keys, tick("one", 2, wants=Wants.NOTHING))
+    assert granted is not None
+    assert (granted.surplus, len(granted.epochs)) == (4, 4)
     assert await owned(client, keys, tick("two", 1)) == dict.fromkeys(TASKS, 2)
     await send_tick(client, keys, tick("one", 3, wants=Wants.NOTHING, ended_epochs={0: 1, 1: 1, 2: 1}))
     assert (await owned(client, keys, tick("two", 2))).keys() == {"0", "1", "2", *TASKS}

@@ -1,7 +1,7 @@
-"""Twilio refuses one worker's credentials: it gives its partitions up if another worker's are accepted."""
+"""Twilio refuses one worker's credentials, or all workers': who owns nothing, who stops, and who goes on."""
 
 import asyncio
-from types import SimpleNamespace
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -12,13 +12,22 @@ from twilio.rest import Client
 
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.credentials import CredentialsWatch, accepts_credentials, probe_credentials
+from conferral.worker import credentials, process
+from conferral.worker.credentials import (
+    FIRST_ANSWER_S,
+    GIVE_UP_AFTER_S,
+    CredentialsWatch,
+    accepts_credentials,
+    probe_credentials,
+)
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
+from tests.support.fair_time import LoopClock
 from tests.support.local_system import LocalSystem, settings_for
-from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp, page
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
 
 
 @each("status, code, expected", [
@@ -31,8 +40,8 @@ def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: 
 
 
 @pytest.mark.parametrize("status", [0, 500])
-def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
-    core = Mock(is_accepted=None)
+async def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
+    core = Mock(is_accepted=None, clock=LoopClock())
     watch = CredentialsWatch(core, Mock(), Mock())
     watch.observe(RequestResult(401, 20003, 0.0, 0.0))
     watch.observe(RequestResult(status, 0, 0.0, 0.0))
@@ -51,75 +60,151 @@ async def test_what_any_valid_credentials_may_read_is_asked_for(given: dict[str,
     assert [(name, sent.get("PageSize")) for name, sent in http.requests] == [(asked, 1 if given else None)]
 
 
+# ---- before the first tick -------------------------------------------------------------------------------------------
+
+
+@each("answer, are_refused", [(401, True), (200, False), (500, False), (None, False)])
 @in_virtual_time
-async def test_refused_worker_asks_every_second_until_another_is_accepted_and_then_every_five(
-    loop: VirtualLoop,
+async def test_only_a_refusal_keeps_a_worker_from_starting(
+    answer: int | None, are_refused: bool, loop: VirtualLoop
 ) -> None:
-    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=False, name="one", metrics=Metrics())
-    ownership: Any = SimpleNamespace(is_other_accepted=False)
-    asked, stop = [], asyncio.Event()
+    """No answer within two seconds counts as accepted."""
+    core = Mock(is_accepted=None, clock=LoopClock())
 
     async def probe() -> None:
-        asked.append(loop.time())
+        if answer is None:
+            await asyncio.Event().wait()
+        watch.observe(RequestResult(answer or 0, 20003 if answer == 401 else 0, 0.0, 0.0))
 
-    watching = asyncio.create_task(CredentialsWatch(core, probe, ownership).run(stop))
-    with capture_logs() as lines:
-        await asyncio.sleep(2.5)  # a delay: virtual time
-        ownership.is_other_accepted = True
-        await asyncio.sleep(10.0)  # a delay: virtual time
-        assert asked == [0.0, 1.0, 2.0, 3.0, 8.0]
-        ownership.is_other_accepted = False
-        await asyncio.sleep(1.0)  # a delay: virtual time
-    assert [line["event"] for line in lines] == ["standby_begun", "standby_ended"]
-    stop.set()
-    await watching
+    watch = CredentialsWatch(core, probe, Mock())
+    assert await watch.are_refused() is are_refused
+    assert loop.time() == (FIRST_ANSWER_S if answer is None else 0.0)
 
 
 @in_virtual_time
-async def test_standby_ends_also_after_another_request_was_accepted(loop: VirtualLoop) -> None:
-    """A hang-up that is being retried may be the first request that Twilio accepts again."""
-    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=False, name="one", metrics=Metrics())
-    watch, stop = CredentialsWatch(core, AsyncMock(), Mock(is_other_accepted=True)), asyncio.Event()
-    watching = asyncio.create_task(watch.run(stop))
-    await asyncio.sleep(1.0)  # a delay: virtual time
-    assert core.is_on_standby
-    watch.observe(RequestResult(204, 0, 0.0, 0.0))
-    await asyncio.sleep(6.0)  # a delay: virtual time
-    assert (core.is_on_standby, value_of(core.metrics.worker_standby)) == (False, 0)
-    stop.set()
-    await watching
-
-
-@in_virtual_time
-async def test_standby_ends_without_another_worker_though_the_probe_fails_strangely(loop: VirtualLoop) -> None:
-    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=True, name="one", metrics=Metrics())
-    watch = CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock(is_other_accepted=False))
-    stop = asyncio.Event()
-    watching = asyncio.create_task(watch.run(stop))
-    await asyncio.sleep(1.0)  # a delay: virtual time
-    assert not core.is_on_standby
-    stop.set()
-    await watching
+async def test_probe_that_fails_strangely_refuses_nothing(loop: VirtualLoop) -> None:
+    core = Mock(is_accepted=None, clock=LoopClock(), metrics=Metrics())
+    assert not await CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock()).are_refused()
 
 
 @pytest.mark.redis
-async def test_worker_with_wrong_credentials_leaves_its_partitions_to_one_that_is_accepted(
-    redis_server: RedisServer,
+async def test_refused_worker_owns_nothing_until_it_is_accepted(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One wrong replica of several: it holds everything while it is alone, and nothing afterward."""
+    monkeypatch.setattr(process, "CREDENTIALS_PAUSE_S", 0.05)
     async with LocalSystem(redis_server.url, workers=0) as system:
-        right = system.settings
-        system.settings = right.model_copy(update={"auth_token": SecretStr("wrong")})
-        wrong = system.start_worker()
-        await system.eventually(system.all_held, "the only worker holds every partition")
-        system.settings = right
-        system.start_worker()
+        right, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
+        worker = system.start_worker()
 
-        async def holds_nothing() -> bool:
-            return not wrong.ownership.partitions and await system.all_held()
+        async def is_refused() -> bool:
+            return await worker.problems() == ["twilio: credentials refused (20003)"]
 
-        await system.eventually(holds_nothing, "the other worker holds every partition")
-        assert value_of(wrong.metrics.worker_standby) == 1
+        await system.eventually(is_refused, "it says why it does not start")
+        assert not await system.client.exists(system.keys.owners)
+        system.sandbox.auth_token = right
+        await system.eventually(system.all_held, "it holds everything")
         customer, _ = await system.converted()
+        await system.done("end", customer.sid)
+        await system.settled()
+
+
+# ---- while it works --------------------------------------------------------------------------------------------------
+
+
+class Account:
+    """What Twilio answers two workers, and what they do: each asks for something else every 20 seconds."""
+
+    def __init__(self, team: WorkerCluster) -> None:
+        self._team = team
+        self.refuses: set[str] = set()
+        self.asked_s: dict[str, list[float]] = {}
+        self.watches: dict[str, CredentialsWatch] = {}
+
+    def join(self) -> ClusterMember:
+        member = self._team.join()
+        watch = CredentialsWatch(member.core, partial(self._ask, member.name), member.ownership)
+        self.watches[member.name], self.asked_s[member.name] = watch, []
+        member.process.start(watch.run(member.stop))
+        return member
+
+    async def _ask(self, name: str) -> None:
+        self.asked_s[name].append(self._team.loop.time())
+        self.watches[name].observe(RequestResult(401 if name in self.refuses else 200, 0, 0.0, 0.0))
+
+
+@in_virtual_time_with("team", partial(running_cluster, partitions=4))
+async def test_no_one_stops_while_all_are_refused(team: WorkerCluster) -> None:
+    """One has asked nothing for a while, so its last answer was an acceptance: it learns more by itself."""
+    account = Account(team)
+    busy, idle = account.join(), account.join()
+    await team.until_fair(6.0)
+    await team.passes(20.0)
+    assert {name: len(times) for name, times in account.asked_s.items()} == {busy.name: 1, idle.name: 1}
+    account.refuses = {busy.name, idle.name}
+    account.watches[busy.name].observe(RequestResult(401, 20003, 0.0, 0.0))
+    await team.passes(120.0)
+    assert not busy.stop.is_set()
+    assert not idle.stop.is_set()
+    assert await team.is_fair()
+    account.refuses = set()
+    await team.passes(10.0)
+    assert busy.core.is_accepted
+    assert idle.core.is_accepted
+
+
+@in_virtual_time_with("team", partial(running_cluster, partitions=4))
+async def test_worker_that_alone_is_refused_for_30_s_stops_and_another_takes_over(team: WorkerCluster) -> None:
+    account = Account(team)
+    wrong, right = account.join(), account.join()
+    await team.until_fair(6.0)
+    account.refuses = {wrong.name}
+    account.watches[wrong.name].observe(RequestResult(401, 20003, 0.0, 0.0))
+    with capture_logs() as lines:
+        await team.passes(GIVE_UP_AFTER_S - 6.0)
+        assert not wrong.stop.is_set()
+        await team.passes(12.0)
+    assert wrong.stop.is_set()
+    assert account.watches[wrong.name].has_given_up
+    assert [line["holder"] for line in lines if line["event"] == "worker_refused"] == [wrong.name]
+    await team.leave(wrong)
+    assert await team.until_fair(2.0) < 2.0
+    assert right.ownership.partitions.keys() == {0, 1, 2, 3}
+    assert not right.stop.is_set()
+
+
+@in_virtual_time_with("team", partial(running_cluster, partitions=4))
+async def test_refusals_that_are_not_the_only_answers_stop_no_one(team: WorkerCluster) -> None:
+    account = Account(team)
+    wrong, _ = account.join(), account.join()
+    await team.until_fair(6.0)
+    account.refuses = {wrong.name}
+    for _ in range(3):
+        await team.passes(25.0)
+        account.watches[wrong.name].observe(RequestResult(200, 0, 0.0, 0.0))
+    assert not wrong.stop.is_set()
+
+
+@pytest.mark.redis
+async def test_one_of_two_workers_with_a_wrong_key_exits_and_the_other_takes_over(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone deletes the API key that one of them uses."""
+    monkeypatch.setattr(credentials, "CREDENTIALS_PAUSE_S", 0.05)
+    monkeypatch.setattr(credentials, "GIVE_UP_AFTER_S", 0.5)
+    async with LocalSystem(redis_server.url, workers=0) as system:
+        system.sandbox.api_key = ("SK" + "1" * 32, "secret")
+        of_token = system.settings
+        key = {"api_key": system.sandbox.api_key[0], "api_secret": SecretStr("secret")}
+        system.settings = of_token.model_copy(update=key)
+        system.start_worker()
+        await system.eventually(system.all_held, "it holds everything")
+        system.settings = of_token
+        right = system.start_worker()
+        await system.eventually(lambda: right.ownership.partitions, "both share")
+        system.sandbox.api_key = None
+        customer, _ = await system.talking()
+        await system.command("convert", customer.sid)
+        await system.eventually(lambda: len(right.ownership.partitions), "the other takes over", equals=2)
+        assert await system.stop_worker(0) == 1
         await system.done("end", customer.sid)
         await system.settled()

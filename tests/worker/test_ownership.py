@@ -13,7 +13,7 @@ import pytest
 
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.coordinator import TASKS, claim_partition, read_owners
+from conferral.storage.coordinator import TASKS, claim_partition
 from conferral.storage.partition.partition_store import MarkResult
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import UNOWNED_S
@@ -139,27 +139,6 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     assert second.ownership.partitions.keys() == {1, 2}
     assert sorted(work.drained) == [1, 2]
     assert work.drains_s == {2.0}
-
-
-@with_4_partitions
-async def test_worker_on_standby_gives_everything_up_until_it_is_accepted_again(team: WorkerCluster) -> None:
-    """Otherwise, tasks stay with their worker."""
-
-    async def owners() -> set[tuple[str, int]]:
-        found = await read_owners(team.client, team.keys)
-        return {(found[task].name, found[task].epoch) for task in TASKS}
-
-    first = team.join()
-    await team.until_fair(2.0)
-    second = team.join()
-    await team.passes(5.0)
-    assert await owners() == {(first.name, 1)}
-    first.core.is_on_standby = True
-    await team.passes(3.0)
-    assert await owners() == {(second.name, 2)}
-    assert await team.shares() == [0, 4]
-    first.core.is_on_standby = False
-    await team.until_fair(6.0)
 
 
 @with_4_partitions

@@ -74,7 +74,8 @@ class BreakerReason(StrEnum):
     CREDENTIALS = "credentials"
 
 
-_PROBLEMS = {
+#: How `/readyz` says it.
+PROBLEMS = {
     BreakerReason.CREDENTIALS: f"twilio: credentials refused ({PERMISSION_DENIED_CODE})",
     BreakerReason.UNREACHABLE: "twilio: no answer",
 }
@@ -214,7 +215,7 @@ class RequestLimiter:
     @property
     def problem(self) -> str:
         """The breaker's reason as `/readyz` reports it; empty when it is closed."""
-        return _PROBLEMS[reason] if (reason := self.breaker_reason) else ""
+        return PROBLEMS[reason] if (reason := self.breaker_reason) else ""
 
     def observe(self, answer: RequestResult) -> None:
         """Update the limit with an answer; status 0 means that none arrived."""
