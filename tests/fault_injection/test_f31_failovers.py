@@ -16,7 +16,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import CreateCall
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
-from conferral.worker.partition_parts.effects import WRITES_LOST
+from conferral.worker.partition.effects import WRITES_LOST
 from offhook import CallHandle
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import SHORT_LEASE_MS, FaultSystem
