@@ -1,4 +1,4 @@
-"""Whether Twilio accepts this worker's credentials; a worker that it refuses leaves the work to others."""
+"""A worker whose credentials Twilio refuses leaves the work to others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -71,7 +71,10 @@ class CredentialsWatch:
         self._refused_s = None if is_accepted else ((self._refused_s or (now_s,))[0], now_s)
 
     async def are_refused(self) -> bool:
-        """Ask Twilio; no answer in time counts as accepted, unless an earlier one refuses."""
+        """Ask Twilio.
+
+        No answer in time counts as accepted, unless an earlier one refuses.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._probe()

@@ -157,7 +157,7 @@ class Worker:
         return [*found, *filter(None, [problem, self._config.contradiction])]
 
     async def _wait_until_ready(self, stop: asyncio.Event) -> None:
-        """Wait until Redis has our configuration and Twilio accepts us, or the stop."""
+        """Wait for our configuration in Redis and for Twilio, or the stop."""
         while self._start_problem and not stop.is_set():
             try:
                 await config.check_eviction_policy(self._core.client)

@@ -1,4 +1,4 @@
-"""Crash loops: an entry that kills its worker must not stop other partitions.
+"""An entry that kills its worker must not stop other partitions.
 
 Such an entry (out of memory, a crash in C) stays on the stream, and kills the next owner, too. A worker that dies takes
 all its leases along. So while entries wait, claims after a death are counted in the lease (`hold_partition-2.lua`).
