@@ -111,7 +111,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await expect(troubled.get_by_title("transfer failed: target was busy")).to_have_count(1)
     await troubled.get_by_role("link").click()
     await expect(console.get_by_text("First failure:")).to_be_visible()
-    await console.get_by_role("button", name="target was busy").click()
+    await console.get_by_role("button", name="target was busy", exact=True).click()
     moment = console.get_by_role("listitem").filter(has_text="first failure")
     await expect(moment).to_be_in_viewport()
     await expect(moment).to_contain_text("transfer failed: busy")

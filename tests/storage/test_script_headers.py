@@ -73,7 +73,7 @@ def test_arguments_of_the_header_are_those_of_the_code(path):
     assert used(code, "ARGV") >= set(fixed), "an argument of the header is not used"
     assert used(code, "ARGV") <= set(numbers), "the code uses an argument that the header does not name"
     if goes_on:
-        assert re.search(r"ARGV\[[a-z]+\]", code), "the header's last argument goes on, the code takes no more"
+        assert re.search(r"ARGV\[[^]]*[a-z]", code), "the header's last argument goes on, the code takes no more"
 
 
 @each_script
