@@ -114,7 +114,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await console.get_by_role("button", name="target was busy", exact=True).click()
     moment = console.get_by_role("listitem").filter(has_text="first failure")
     await expect(moment).to_be_in_viewport()
-    await expect(moment).to_contain_text("transfer failed: busy")
+    await expect(moment).to_contain_text("transfer failed: target was busy")
     await console.evaluate("scrollTo(0, 0)")
     if camera.folder is not None:
         # For a moment a button takes no second press; the picture would show it as one that says no reason.
