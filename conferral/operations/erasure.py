@@ -199,7 +199,7 @@ class SessionErasure:
             session_id=session_id,
             session=session,
             is_live=bool(is_live) or fields.get("state", State.ENDED) != State.ENDED,
-            is_foreign=fields_raw is None or (bool(fields) and (bool(session.damaged) or session.id != session_id)),
+            is_foreign=fields_raw is None or (bool(fields) and not session.can_be_read_as(session_id)),
             pending_work=await self._pending_work(session_id, names),
             ended_at_ms=int(ended_ms or 0),
             log_entries=int(log_entries or 0),

@@ -48,7 +48,7 @@ class Recorder:
         if before != self._latest.get(name, Session(name)):
             again = next((at for at, one in enumerate(befores) if one == before), None)
             if again is None:
-                self._broken.add(name)  # after a loss of Redis, or a step of its clock
+                self._broken.add(name)  # after a loss of Redis
                 return
             del befores[again:], self.histories[name].decisions[again:], self.shapes[name][again:]
         history = self.histories.setdefault(name, History(name, policy))

@@ -33,7 +33,6 @@ class CrashLoop:
         self._partition, self._lease = partition, lease
         self._core, self._lease_check = core, lease_check
         self._batch_max = batch_max
-        self._is_alone = lease.claims >= ALONE_FROM
         #: Entries to be decided before the claims are forgotten, count: the first batch, of which one has killed.
         self._left = min(batch_max, lease.waiting) if self.is_on else min(1, lease.claims)
         self._has_turn = self._is_tried = False
@@ -67,7 +66,7 @@ class CrashLoop:
             await self._lease_check.confirm_when_due()
             await asyncio.sleep(min(REDIS_PAUSE_S, self._due_at_s - now_s))
             return False
-        if self._is_alone and not self._has_turn:
+        if self._lease.claims >= ALONE_FROM and not self._has_turn:
             await self._core.alone.acquire()
             self._has_turn = True
             return False  # the lease may have ended meanwhile

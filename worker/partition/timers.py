@@ -79,13 +79,12 @@ class PartitionTimers:
                 counts as due: Redis's clock was set back after it was stored.
         """
         while True:
-            if not max_lengths_ms:
-                await self.wait_until_due()
             try:
                 with contain(ItemKind.TIMER, metrics, passing=(StoreError,), partition=self._partition) as boundary:
                     await self.fire(max_lengths_ms)
                 if boundary.unexpected is None:
                     max_lengths_ms = {}
+                    await self.wait_until_due()
                     continue
             except LeaseLostError:
                 raise

@@ -222,6 +222,10 @@ class StoredSession(Session, frozen=True, kw_only=True):
     #: The first field that can't be decoded; empty if there is none.
     damaged: str = ""
 
+    def can_be_read_as(self, session_id: str) -> bool:
+        """Whether each field could be decoded, and it is this session's hash."""
+        return not self.damaged and self.id == session_id
+
     def public(self) -> dict[str, Any]:
         """Return its JSON for other programs, in which what is empty is null."""
         found = _CODECS[""].public(self)

@@ -113,7 +113,7 @@ class SessionReader:
         found: dict[str, StoredSession] = {}
         for name, record in zip(wanted, answers, strict=True):
             session = UNKNOWN_SESSION if record is None else _public_session(record)
-            if record is None or (record and (session.damaged or session.id != name)):
+            if record is None or (record and not session.can_be_read_as(name)):
                 self.foreign_keys.add(self.keys.session(name))
             elif record:
                 found[name] = session
