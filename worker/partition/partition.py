@@ -42,7 +42,7 @@ from conferral.worker.times import in_workers_time
 log = structlog.get_logger()
 
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
-BATCH_MAX = 40
+BATCH_MAX = 20
 
 
 Events = list[tuple[Entry, Event]]
