@@ -118,7 +118,7 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
 
 
 def check_holds(system: ModelInputs, before: Place, after: Place) -> None:
-    """Raises where a customer is put on hold to wait for someone, and hears someone already."""
+    """Raises where a customer is put on hold to wait for someone, and hears someone who stays."""
     session = system.sessions.known[after.session]
     if session.phase not in WITHOUT_AGENT or not system.flow.start_first:
         return
@@ -126,9 +126,17 @@ def check_holds(system: ModelInputs, before: Place, after: Place) -> None:
     for number in set(after.line) - set(before.line):
         effect = system.orders[number].effect
         if isinstance(effect, UpdateParticipant) and effect.update == ParticipantUpdate.HOLD:
-            heard = set(legs[effect.call_sid].whom) if effect.call_sid in legs else set()
-            if heard:
+            heard = legs[effect.call_sid].whom if effect.call_sid in legs else ()
+            if any(_stays(session, sid) for sid in heard):
                 raise BrokenLawError("no one who talks is put on hold to wait", effect.party)
+
+
+def _stays(session: Session, sid: str) -> bool:
+    """Whether no one has removed who is heard; until a dial is answered, the session doesn't know its call."""
+    party = session.find_party(call_sid=sid)
+    if party is None:
+        return not any(dialed.is_leaving and not dialed.call_sid for dialed in session.parties.values())
+    return not party.is_leaving
 
 
 # ---- once nothing happens any more -------------------------------------------------------------------------------
