@@ -35,7 +35,7 @@ class SubmittedCommands(dict[str, SubmittedCommand]):
         """Each command has its outcome in time, also while everything else goes on."""
         for command_id, given in self.items():
             is_due = now_s - given.at_s >= OUTCOME_MAX_S and command_id not in self._late
-            if is_due and not self._is_over(self._status_of(command_id)):
+            if is_due and not self._is_over(self.status_of(command_id)):
                 self._late.add(command_id)
                 late = f"command {command_id} ({given.kind}) has no outcome after {OUTCOME_MAX_S:.0f} s"
                 judge.blame(given.session, late)
@@ -43,12 +43,12 @@ class SubmittedCommands(dict[str, SubmittedCommand]):
     def judge_the_end(self, judge: InvariantChecker, counts: Counter[str], *, all_of_them: bool) -> None:
         """Counts outcomes; in the end each command has one."""
         for command_id, given in self.items():
-            status = self._status_of(command_id)
+            status = self.status_of(command_id)
             counts[f"commands {status or 'without outcome'}"] += 1
             if all_of_them and not self._is_over(status):
                 judge.blame(given.session, f"command {command_id} ({given.kind}) is {status or 'unknown'}")
 
-    def _status_of(self, command_id: str) -> str:
+    def status_of(self, command_id: str) -> str:
         record = self._values().get(self._keys.command(command_id).encode()) or {}
         return str(record.get(b"status", b"").decode())
 
