@@ -6,7 +6,7 @@ A caller may come back to a voice URL during the same call: each visit is a sess
 import re
 
 #: Ids that refer to an existing session or command.
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REFERENCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: New ids: not 7 to 15 digits alone, which could be a phone number in keys, logs, and conference names. On a command
 #: line, a text that begins with `-` is an option.
 ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
@@ -33,7 +33,7 @@ def id_error(text: str) -> str:
         return ""
     if _PHONE_NUMBER.fullmatch(text):
         return NO_PHONE_NUMBER_RULE
-    return NO_DASH_RULE if NAME_PATTERN.fullmatch(text) else ID_RULE
+    return NO_DASH_RULE if REFERENCE_PATTERN.fullmatch(text) else ID_RULE
 
 
 def safe_id(text: str) -> str:

@@ -21,7 +21,7 @@ from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
-from conferral.telephony.twiml import QUESTIONS
+from conferral.telephony.twiml import GATE_QUESTIONS
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -74,7 +74,7 @@ def decide_by_key(*, question: int, pressed: str) -> GateDecision | None:
     """Decide by the key alone; return None to prompt for one."""
     if question > 1 and pressed in (_ACCEPT_DIGIT, _DECLINE_DIGIT):
         return GateDecision.ACCEPTED if pressed == _ACCEPT_DIGIT else GateDecision.REJECTED
-    return GateDecision.NO_CONFIRMATION if question > QUESTIONS else None
+    return GateDecision.NO_CONFIRMATION if question > GATE_QUESTIONS else None
 
 
 def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:

@@ -31,7 +31,7 @@ from conferral.telephony.addresses import (
 )
 from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
 from conferral.telephony.directory import handoff_allow_list
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.handoff_values import fit_params, json_text, speech_of
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
@@ -144,7 +144,7 @@ class HandoffParser:
         if name == "to":
             return self._resolve(value, is_data=is_data)
         if name == _BACK:
-            return FallbackRules({}, self._allowed, self._return_urls).parse(_one_place(value))
+            return AddressRules({}, self._allowed, self._return_urls).parse(_one_place(value))
         if name == "fallback":
             return self._parse_fallback(value, back, is_data=is_data)
         if is_data and ((name == "amd" and value) or (name == "timeout" and value > self._ring_timeout_s)):
@@ -181,7 +181,7 @@ class HandoffParser:
         for place in places:
             if is_data and not (is_name(place) or is_url(place)):
                 self._allowed_in_data.check(parse_address(place))
-        rules = FallbackRules(self._names(), self._allowed, self._return_urls)
+        rules = AddressRules(self._names(), self._allowed, self._return_urls)
         return rules.check(places, without=_NOT_POSSIBLE)
 
 

@@ -32,7 +32,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.telephony.own_numbers import OthersThanCanary
 from conferral.telephony.parameters import CallSetup
@@ -159,7 +159,7 @@ class WorkerParts:
     def _make_addresses(self, rest: Client) -> CommandAddresses:
         directory, urls = self._directory, self._settings.return_urls
         return CommandAddresses(
-            lambda: FallbackRules(directory.current.destinations, directory.allowed, urls),
+            lambda: AddressRules(directory.current.destinations, directory.allowed, urls),
             CallerIdChecker(rest, self._own_numbers, self.core.clock),
             directory.own_numbers,
         )

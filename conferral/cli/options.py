@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conferral.runtime.limits import NUMBER
-from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, REFERENCE_PATTERN, id_error
 
 if TYPE_CHECKING:
     from conferral.runtime.settings import ServiceSettings
@@ -83,7 +83,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     return [
         (name, party.status if re.fullmatch("[a-z]{1,20}", party.status) else "")
         for name, party in (session.present if session else {}).items()
-        if name.startswith(incomplete) and NAME_PATTERN.fullmatch(name)  # others might contain shell syntax
+        if name.startswith(incomplete) and REFERENCE_PATTERN.fullmatch(name)  # others might contain shell syntax
     ]
 
 
@@ -143,7 +143,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
 #: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: Ways to name a session: ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
-SESSION_PATTERN = rf"{NAME_PATTERN.pattern}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
+SESSION_PATTERN = rf"{REFERENCE_PATTERN.pattern}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
 SESSION_HELP = (
     "Its id or at least the first 4 characters, a call SID, the conference SID, the last digits of a number, or a "
     "party's name, address, or label"

@@ -27,8 +27,8 @@ from conferral.runtime.text import join_words
 from conferral.statemachine.ids import (
     ID_PATTERN,
     ID_RULE,
-    NAME_PATTERN,
     NO_SID_RULE,
+    REFERENCE_PATTERN,
     RESERVED_PATTERN,
     id_error,
 )
@@ -172,7 +172,7 @@ _ADDRESS = "a name from the directory, a phone number (+E.164), client:NAME, or 
 _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
 
-SESSION = _text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
+SESSION = _text(REFERENCE_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID")
 NEW_SESSION_ID = _text(
     rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from conferral.commands.field_values import AUTHOR
 from conferral.runtime import tracing
 from conferral.statemachine.events import Press
-from conferral.statemachine.ids import NAME_PATTERN, safe_id
+from conferral.statemachine.ids import REFERENCE_PATTERN, safe_id
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
@@ -46,7 +46,7 @@ def session_id_of(command_id: str) -> str:
 
 def unknown_session(named: str) -> str:
     """Return the reason for rejecting a command whose session is unknown."""
-    return f"no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'with this id'} found"
+    return f"no call {safe_id(named) if REFERENCE_PATTERN.fullmatch(named) else 'with this id'} found"
 
 
 def existing_session(remedy: str = "leave it out to generate one") -> str:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conferral.statemachine.ids import NAME_PATTERN
+from conferral.statemachine.ids import REFERENCE_PATTERN
 from conferral.storage.queries.dead_letters import REASON_MAX
 
-_Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]
+_Id = Annotated[str, Field(pattern=f"^{REFERENCE_PATTERN.pattern}$")]
 
 
 class PageMessage(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.runtime.redaction import display_address, mask_numbers, redact
-from conferral.statemachine.ids import NAME_PATTERN, safe_id
+from conferral.statemachine.ids import REFERENCE_PATTERN, safe_id
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.connection.client import CHUNK
@@ -176,4 +176,4 @@ def displayed(named: str) -> str:
     """Return what someone typed, with phone numbers masked."""
     if named.lstrip("+").isdigit() and len(named) > SHOWN_DIGITS_MAX:
         return redact(named) if named.startswith("+") else safe_id(named)
-    return named if NAME_PATTERN.fullmatch(named) else mask_numbers(named)
+    return named if REFERENCE_PATTERN.fullmatch(named) else mask_numbers(named)

@@ -18,7 +18,7 @@ from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: How long a renewal counts, milliseconds.
-LIFETIME_MS = 30_000
+PRESENCE_MS = 30_000
 #: How many desks of one agent may be ready (count).
 DESKS_MAX = 8
 
@@ -60,12 +60,12 @@ class Agents:
         `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call.
         """
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
-        arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), LIFETIME_MS, DESKS_MAX]
+        arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
         return _agent(identity, await scripts.renew_agent(self._client, [self._keys.agents], arguments))
 
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""
-        removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [LIFETIME_MS])
+        removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [PRESENCE_MS])
         log_removed(self._keys.agents, int(removed))
         return _readable(zip(found[::2], found[1::2], strict=True))
 
@@ -73,7 +73,7 @@ class Agents:
         """Return all agents by Redis's time, for users who may only read."""
         (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
         # A time in the future was left when the clock was set back.
-        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < LIFETIME_MS]
+        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
 
 
 def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:

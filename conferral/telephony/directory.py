@@ -33,7 +33,7 @@ from conferral.statemachine.parts import (
 )
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.telephony.own_numbers import OwnNumbers
 from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
@@ -113,7 +113,7 @@ def _inbound_fallback(text: object, info: ValidationInfo) -> str:
     if not isinstance(text, str):
         raise ValueError("must be a string, with commas between the places")  # noqa: TRY004  # pydantic catches no other
     context = _context(info)
-    rules = FallbackRules(context.names, context.allowed, context.return_urls)
+    rules = AddressRules(context.names, context.allowed, context.return_urls)
     try:
         return rules.parse(text, without=_NOT_FOR_INBOUND)
     except AddressError as error:
@@ -325,7 +325,7 @@ def load_directory(
         return resolve_address(value, names, allowed).text
 
     agents = (parsed("CONFERRAL_AGENT", settings.agent, resolve),) if settings.agent is not None else ()
-    rules = FallbackRules(names, allowed, settings.return_urls)
+    rules = AddressRules(names, allowed, settings.return_urls)
     transfer_fallback = parsed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, rules.parse)
     for_inbound = partial(rules.parse, without=_NOT_FOR_INBOUND)
     inbound_fallback = parsed("CONFERRAL_INBOUND_FALLBACK", settings.inbound_fallback, for_inbound)

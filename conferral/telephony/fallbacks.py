@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class FallbackRules:
+class AddressRules:
     """What a fallback may name."""
 
     #: The directory's addresses by name.

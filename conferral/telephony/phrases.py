@@ -24,7 +24,7 @@ class Phrase(StrEnum):
     PRESS_ONE = "press-one"
     #: The party pressed a key other than 1.
     DECLINED = "declined"
-    #: The party pressed no key, even after the second prompt.
+    #: The party pressed no key, even after the last question.
     NO_KEY = "no-key"
     #: Another party of the ring group has taken the call.
     TAKEN = "taken"

@@ -39,7 +39,7 @@ CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 #: Invalid in XML even if escaped; an operator's text may have them. Source: W3C, XML 1.0, section 2.2.
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How often the gate asks a call for a key, count.
-QUESTIONS = 3
+GATE_QUESTIONS = 3
 #: How long the gate's question takes to say.
 _SAY_S_PER_CHARACTER = 0.07
 #: Length of a silence before Twilio requests the wait document again, seconds.
@@ -93,13 +93,13 @@ class TwimlBuilder:
     def ask_for_key(self, gate: Gate, confirm_for_s: int, *, brief: str = "", recall_reason: str = "") -> str:
         """Play the briefing; ask for a key (DTMF), in all for `confirm_for_s`."""
         question = sentence_in(Phrase.PRESS_ONE, self._language)
-        pauses_s = int(confirm_for_s - QUESTIONS * len(question) * _SAY_S_PER_CHARACTER)
+        pauses_s = int(confirm_for_s - GATE_QUESTIONS * len(question) * _SAY_S_PER_CHARACTER)
         response = VoiceResponse()
         gather = response.gather(
             action=self._urls.of(gate.next_question()),
             method="POST",
             num_digits=1,
-            timeout=max(1, (pauses_s + gate.question - 1) // QUESTIONS),  # adds up to all pauses
+            timeout=max(1, (pauses_s + gate.question - 1) // GATE_QUESTIONS),  # adds up to all pauses
             finish_on_key="",  # every key counts, including `#`
             action_on_empty_result=True,
         )

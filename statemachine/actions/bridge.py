@@ -388,9 +388,9 @@ def move_to_new_conference(draft: Draft, event: Event) -> None:
 
 
 def await_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for a `<Dial>` action to join the party to another conference.
+    """Leave this conference; the waiting party comes, or has come, to another.
 
-    Twilio removed the party because its wait audio failed. Who was dialed into the old conference is dialed again.
+    Its wait audio failed here. Who was dialed into this conference is dialed again.
     """
     leave_conference(draft, event)
     draft.change(moved_at_ms=draft.now_ms)  # gives the party time to arrive

@@ -182,9 +182,9 @@ def noting(system: FaultSystem) -> Iterator[Acknowledged]:
         return read
 
     def decide_and_note(*given: Any) -> Any:
-        decisions, timed_ids = decide(*given)
+        decisions, ids_to_time = decide(*given)
         found.unchanging |= {key_of(one.event) for one in decisions if not one.is_stored}
-        return decisions, timed_ids
+        return decisions, ids_to_time
 
     store.publish, store.publish_and_read = publish_and_note, read_and_note  # type: ignore[method-assign]
     partition.decide = decide_and_note

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conferral.storage.agents import DESKS_MAX, LIFETIME_MS, Agents, AgentStatus
+from conferral.storage.agents import DESKS_MAX, PRESENCE_MS, Agents, AgentStatus
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -54,9 +54,9 @@ async def test_an_agent_is_gone_without_renewals_and_removed(agents, client, key
     await renewed(agents, "d1", is_ready=False)
     assert await is_present(agents, client, "alice")
     assert not await is_present(agents, client, "dave")
-    assert LIFETIME_MS - 1_000 < await client.pttl(keys.agents) <= LIFETIME_MS
+    assert PRESENCE_MS - 1_000 < await client.pttl(keys.agents) <= PRESENCE_MS
 
-    await age(client, keys, LIFETIME_MS - 5_000)
+    await age(client, keys, PRESENCE_MS - 5_000)
     assert await is_present(agents, client, "alice")
     await age(client, keys, 5_000)
     assert not await is_present(agents, client, "alice")

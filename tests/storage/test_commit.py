@@ -307,13 +307,13 @@ async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, part
     ((_, found),) = await client.xrange(keys.log(SESSION))
     assert {name.decode(): value.decode() for name, value in found.items()} == change.log[0].stored()
     assert next(iter(found)) == b"at"
-    ((_, entry),) = ((name, *log) for name, log in (await store.logs([SESSION])).items())
+    ((_, entry),) = ((name, *log) for name, log in (await store.whole_logs([SESSION])).items())
     assert replace(entry, id="", fields={}) == replace(change.log[0], session="")
 
 
 async def test_log_that_is_missing_or_another_programs_is_empty(store, client, keys):
     await client.set(keys.log("text"), "text")
-    assert await store.logs(["none", "text"]) == {"none": [], "text": []}
+    assert await store.whole_logs(["none", "text"]) == {"none": [], "text": []}
 
 
 async def test_young_log_takes_no_more_memory_than_it_needs(store, client, single, keys, partition, lease, opening):

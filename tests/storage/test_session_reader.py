@@ -175,14 +175,14 @@ async def test_calls_are_found_by_the_index(reader, client, keys):
 @pytest.mark.redis
 async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
     entries = [(await client.xadd(keys.log("S1"), {"event": f"e{n}"})).decode() for n in range(5)]
-    found, sizes = await all_of(partial(reader.read_log, "S1"), limit=2)
+    found, sizes = await all_of(partial(reader.log_page, "S1"), limit=2)
     assert [one.id for one in found] == entries
     assert [one.event for one in found] == ["e0", "e1", "e2", "e3", "e4"]
     assert (sizes, found[0].reason) == ([2, 2, 1], "")
-    page = await reader.read_log("S1", limit=2)
+    page = await reader.log_page("S1", limit=2)
     await client.xdel(keys.log("S1"), *entries[:3])
-    assert [one.id for one in (await reader.read_log("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
-    assert (await reader.read_log("nobody", limit=2)).items == []
+    assert [one.id for one in (await reader.log_page("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
+    assert (await reader.log_page("nobody", limit=2)).items == []
 
 
 @pytest.mark.redis
@@ -208,7 +208,7 @@ async def test_session_to_which_another_program_wrote_is_left_out_and_its_key_na
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limit_outside_its_bounds_is_refused(limit):
     reader = SessionReader(None, None)
-    for read in (reader.list_sessions(limit=limit), reader.read_log("S1", limit=limit)):
+    for read in (reader.list_sessions(limit=limit), reader.log_page("S1", limit=limit)):
         with pytest.raises(ValueError, match="limit must be 1 to 500"):
             await read
 

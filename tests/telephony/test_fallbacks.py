@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.telephony.addresses import AddressError, AllowList
-from conferral.telephony.fallbacks import FallbackRules, url_matches
+from conferral.telephony.fallbacks import AddressRules, url_matches
 from tests.support.each import each
 
 HOST = "https://app.example.com"
@@ -40,7 +40,7 @@ def test_any_other_url_is_not(url):
 
 
 def rules():
-    return FallbackRules({"desk": "+14155550123"}, AllowList(frozenset({"US"}), clients=True), (PREFIX,))
+    return AddressRules({"desk": "+14155550123"}, AllowList(frozenset({"US"}), clients=True), (PREFIX,))
 
 
 @each("text, places", [

@@ -26,7 +26,7 @@ CHANGE.fields["party.agent.address"] = CUSTOMER
     ROUTE,
     directory.Directory({"desk": CUSTOMER}, {CUSTOMER: ROUTE}, ROUTE, CUSTOMER),
     directory.DirectoryEntry.model_construct(agents=[CUSTOMER], greeting=CUSTOMER, fallback=CUSTOMER),
-    fallbacks.FallbackRules({"desk": CUSTOMER}, LISTED),
+    fallbacks.AddressRules({"desk": CUSTOMER}, LISTED),
     http_client.HttpResponse(200, {"location": CUSTOMER}, CUSTOMER.encode()),
     parameters.CallSetup(None, None, CUSTOMER, LISTED),
     handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=CUSTOMER),

@@ -165,7 +165,7 @@ class Handlers:
     async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""
         session_id = await self._session_id(request)
-        log = self._reader.read_log(session_id, **request.query)
+        log = self._reader.log_page(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.
         if not page.items and not await self._limiter(self._reader.exists(session_id)):

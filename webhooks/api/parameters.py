@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from conferral.commands.field_values import DESTINATION_MAX
 from conferral.runtime.web.json_requests import RequestError
-from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, REFERENCE_PATTERN, id_error
 from conferral.statemachine.states import OutcomeKind, State
 from conferral.storage.queries.session_reader import LIMIT_MAX, LOG_CURSOR
 
@@ -146,7 +146,7 @@ SESSION = Parameter(
     "session",
     "only outcomes of the session with this id",
     "must be a session's id",
-    TypeAdapter(Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]),
+    TypeAdapter(Annotated[str, Field(pattern=f"^{REFERENCE_PATTERN.pattern}$")]),
     "",
 )
 EVENT_STREAM = "text/event-stream"
@@ -200,9 +200,9 @@ def idempotency_key_of(request: web.Request) -> str:
 
 
 PATH_PARAMETERS = {"session": "a session's id or one of its call SIDs", "command": "a command's id"}
-ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}
+ID_SCHEMA = {"type": "string", "pattern": f"^{REFERENCE_PATTERN.pattern}$"}
 
 
 def is_id(text: str) -> bool:
     """Whether a text may name a session or command in a Redis key."""
-    return NAME_PATTERN.fullmatch(text) is not None
+    return REFERENCE_PATTERN.fullmatch(text) is not None

@@ -118,7 +118,7 @@ class OutboxWriter:
 
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
-        return DialStatus.of(await self._session(effect.session_id), effect.effect_id)
+        return DialStatus.of(await self._load_session(effect.session_id), effect.effect_id)
 
     async def has_later_session(self, effect: CallEffect) -> bool:
         """Whether the call has a later session than the effect's, not yet ended."""
@@ -126,9 +126,9 @@ class OutboxWriter:
 
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether the session, if it can be read, waits for this change."""
-        return (await self._session(effect.session_id)).awaits(effect)
+        return (await self._load_session(effect.session_id)).awaits(effect)
 
-    async def _session(self, session_id: str) -> Session:
+    async def _load_session(self, session_id: str) -> Session:
         """Return a session as last committed, or a new one if Redis has none.
 
         One that can't be read is new, too: nothing that it ordered is sent.

@@ -247,14 +247,14 @@ class RequestLimiter:
             self._window = max(WINDOW_MIN, min(self._window, self.slots - 1) * KEPT_AFTER_429)
             log.warning("rest_limit_reduced", count=self.ordinary_slots, wait_s=answer.retry_after_s)
 
-    def _open_breaker(self, reason: BreakerReason, pause_s: float, answer: RequestResult) -> None:
+    def _open_breaker(self, reason: BreakerReason, new_pause_s: float, answer: RequestResult) -> None:
         """Pause ordinary requests; log a new reason."""
         self._reason_seen_at_s = self._clock.monotonic_s()
         if self._reason is reason and self.pause_s > 0:
             return  # endings keep failing during the pause, and must not extend it
         if self._reason is not reason and reason is BreakerReason.CREDENTIALS:
-            log.error("credentials_refused", status=answer.status, code=answer.code, wait_s=pause_s)
+            log.error("credentials_refused", status=answer.status, code=answer.code, wait_s=new_pause_s)
         elif self._reason is not reason:
-            log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
+            log.error("twilio_unreachable", count=self._failures, wait_s=round(new_pause_s, 3))
         self._reason = reason
-        self._paused_until_s = self._clock.monotonic_s() + pause_s
+        self._paused_until_s = self._clock.monotonic_s() + new_pause_s

@@ -228,8 +228,8 @@ class Partition:
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
                 decided = in_workers_time((event for _, event in events), now_ms, twilio_now_ms)
-                decisions, timed_ids = decide(decided, sessions, now_ms, core.policy())
-            session_logs = await core.commit_store.logs(timed_ids) if timed_ids else {}
+                decisions, ids_to_time = decide(decided, sessions, now_ms, core.policy())
+            session_logs = await core.commit_store.whole_logs(ids_to_time) if ids_to_time else {}
             with _deciding():
                 batch = encode(decisions, sessions, now_ms, self._effects.by_id, session_logs, traceparents)
             await core.checkpoint("before_commit", self.number)

@@ -55,7 +55,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
     for conclusion in step.conclusions:
         if conclusion.kind == "transfer":
-            _log_transfer(conclusion, partition, metrics)
+            _report_transfer(conclusion, partition, metrics)
         elif conclusion.kind == "voicemail":
             metrics.messages.inc()
             log.info(
@@ -75,7 +75,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         _log_decision(decision, partition)
 
 
-def _log_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
+def _report_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
     # A later version may have stored a mode that this one does not know.
     mode = conclusion.mode if conclusion.mode in _MODES else "other"
     metrics.transfers.labels(mode, conclusion.result).inc()

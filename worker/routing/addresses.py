@@ -15,7 +15,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.statemachine.events import Transfer
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.telephony.own_numbers import OthersThanCanary, OwnNumbers, find_number
 from conferral.telephony.request_context import label_requests
 
@@ -34,7 +34,7 @@ LOOKUP_PAUSE_S = 10.0
 _UNCONFIRMED = "caller_id: Twilio did not confirm that the number is in the account; try again"
 
 
-def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedCommand:
+def resolve_destinations(parsed: ParsedCommand, rules: AddressRules) -> ParsedCommand:
     """Return the command with addresses; BadCommandError never names one."""
     names, allowed = rules.names, rules.allowed
     found: dict[str, str] = {}
@@ -112,7 +112,7 @@ class CommandAddresses:
 
     def __init__(
         self,
-        rules: Callable[[], FallbackRules],
+        rules: Callable[[], AddressRules],
         caller_ids: CallerIdChecker,
         own_numbers: OwnNumbers | None = None,
     ) -> None:

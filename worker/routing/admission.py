@@ -91,7 +91,7 @@ class CommandAdmission:
         event = parsed.event(session_id, command_id, parse_entry_id(entry.entry_id)[0])
         # A repeated command may have opened its session, which then decides.
         if claim.is_first or not event.opens_session:
-            refused = refused or await self._check_dial_limits(event)
+            refused = refused or await self._dial_limit_refusal(event)
         if refused and event.opens_session:
             await self._reject(command_id, "", refused)
             return
@@ -118,19 +118,20 @@ class CommandAdmission:
         )
         return address.decode() if address else ""
 
-    async def _check_dial_limits(self, event: Command) -> str:
+    async def _dial_limit_refusal(self, command: Command) -> str:
         """Return why a command is refused: its dials would exceed a limit."""
-        if not (count := _dial_count(event)):
+        if not (count := _dial_count(command)):
             return ""
-        if isinstance(event, Supervise):
-            status = await ask(self._client, "HGET", self._keys.session(event.session_id), f"party.{SUPERVISOR}.status")
+        if isinstance(command, Supervise):
+            session = self._keys.session(command.session_id)
+            status = await ask(self._client, "HGET", session, f"party.{SUPERVISOR}.status")
             if status not in (None, PartyStatus.LEFT.value.encode()):
                 return ""  # it only switches the mode
         now_ms = self._store_clock.now_ms()
-        limit = await self._dial_limits.exceeded(self._client, event.session_id, count, now_ms)
+        limit = await self._dial_limits.exceeded(self._client, command.session_id, count, now_ms)
         if not limit:
             return ""
-        report_dial_limit(self._metrics, limit, command_id=event.command_id, session_id=event.session_id)
+        report_dial_limit(self._metrics, limit, command_id=command.command_id, session_id=command.session_id)
         return Reason.DIAL_LIMIT
 
     async def _find_session(self, reference: str) -> str | None:

@@ -123,8 +123,11 @@ class CommitStore:
                 found[name] = error
         return found
 
-    async def logs(self, session_ids: Collection[str]) -> dict[str, list[LogEntry]]:
-        """Return the logs of sessions, oldest entry first; empty if missing."""
+    async def whole_logs(self, session_ids: Collection[str]) -> dict[str, list[LogEntry]]:
+        """Return the logs from which the durations of outcomes follow.
+
+        Oldest entry first; empty if missing.
+        """
         reads = [("XRANGE", self._keys.log(name), "-", "+") for name in session_ids]
         answers = await run_each(self._client, reads)
         return {

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from conferral.statemachine.ids import NAME_PATTERN
+from conferral.statemachine.ids import REFERENCE_PATTERN
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
@@ -32,7 +32,7 @@ Fields = dict[str, str]
 Where = Callable[[StoredSession], bool] | None
 _T = TypeVar("_T")
 
-_SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{NAME_PATTERN.pattern})")
+_SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{REFERENCE_PATTERN.pattern})")
 #: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
 LOG_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
@@ -125,7 +125,7 @@ class SessionReader:
 
     async def find_exact(self, named: str) -> str:
         """Return the session with this id, or this SID of a call; or empty."""
-        if not NAME_PATTERN.fullmatch(named):
+        if not REFERENCE_PATTERN.fullmatch(named):
             return ""
         if await self.exists(named):
             return named
@@ -245,7 +245,7 @@ class SessionReader:
         ends = [SessionCursor(int(at), name.decode(errors="replace")) for at, name in times if at > -math.inf]
         return sorted((end for end in ends if end < start), reverse=True)[:count]
 
-    async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
+    async def log_page(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
         """Return a page of a session's log, oldest first; empty if unknown."""
         _check_limit(limit)
         start = f"({check_log_cursor(cursor)}" if cursor else "-"

@@ -21,7 +21,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage import checks, digits, scripts
-from conferral.storage.agents import LIFETIME_MS
+from conferral.storage.agents import PRESENCE_MS
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -206,7 +206,7 @@ class WebhookStore:
             if kind == "client":
                 with_desk = event_codec.encode(replace(event, desk=True))[event_codec.EVENT]
                 events = with_desk, entry.pop(event_codec.EVENT)
-                arguments: list[scripts.Argument] = [identity, LIFETIME_MS, *events]
+                arguments: list[scripts.Argument] = [identity, PRESENCE_MS, *events]
                 arguments += chain.from_iterable(entry.items())
                 writes = [scripts.store_answer.command([stream, self._keys.agents], arguments)]
         if call_sid:

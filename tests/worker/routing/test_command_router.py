@@ -19,7 +19,7 @@ from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.worker.routing import router
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
@@ -52,7 +52,7 @@ class Routing:
 
     def router(self) -> CommandRouter:
         core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
-        addresses = CommandAddresses(lambda: FallbackRules(self.names, self.allowed), self.caller_ids)
+        addresses = CommandAddresses(lambda: AddressRules(self.names, self.allowed), self.caller_ids)
         admission = CommandAdmission(core, addresses, NAMES, self.limits)
         return CommandRouter(core, BlockingReads(self.blocking), admission, self.owns_router)
 

@@ -7,7 +7,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.statemachine.policy import Policy
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.fallbacks import AddressRules
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.routing.addresses import resolve_destinations
 from tests.support.each import each
@@ -22,7 +22,7 @@ NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+1876555012
 
 
 def checked(allowed: AllowList = ALLOWED, **fields: str):
-    return resolve_destinations(parse(fields), FallbackRules(NAMES, allowed, ("https://app.example.com/calls",)))
+    return resolve_destinations(parse(fields), AddressRules(NAMES, allowed, ("https://app.example.com/calls",)))
 
 
 def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
