@@ -1,13 +1,15 @@
 """Histories of sessions: the events of each, and what the state machine decided.
 
-`python -m tests.simulation.histories` records them. A change that decides something else records again and says why.
+`python -m tests.statemachine.histories` decides the same events again, shows what differs, and records it: after a
+change that decides something else. `python -m tests.simulation.histories` chooses other sessions.
 """
 
 import json
 import lzma
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,13 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
-from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.codecs import event_codec
 
 FILE = Path(__file__).with_name("histories.json.xz")
 #: Fields of effects and sessions that a line has already, that change with each decision, or that say how urgent it is.
 _LEFT_OUT = {
-    "effect_id", "session_id", "read_version", "timers", "version", "known_version", "verified_version", "updated_at",
-    "seen", "call_token", "is_background",
+    "effect_id", "session_id", "read_version", "timers", "version", "known_version", "verified_version",
+    "updated_at_ms", "seen", "call_token", "is_background",
 }  # fmt: skip
 #: An effect's id, which follows from the event's.
 _EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")
@@ -55,28 +57,46 @@ class History:
 
 
 def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
-    """What an event did: states, effects, timers, reports, outcomes, and the changed fields; without names of code."""
+    """What an event did: states, effects, timers, reports, outcomes, and the changed fields; without names of code.
+
+    Only what is not the default has a place there: a new field changes no history, nor does another default.
+    """
     after = taken.session
     effects = [
-        f"{effect.kind}({', '.join(f'{name}={value}' for name, value in _arguments(effect))})"
+        f"{effect.kind}({', '.join(f'{name}={value}' for name, value in _content(effect).items())})"
         for effect in taken.effects
     ]
     dues = sorted(f"{one.timer} {'off' if one.due_ms is None else one.due_ms - now_ms}" for one in taken.timers)
     reports = [f"{report.command_id} {report.status} {report.reason}".rstrip() for report in taken.reports]
-    outcomes = [str(sorted(asdict(record).items())) for record in taken.conclusions]
-    changed = session_codec.changes(after, before).stored if after.version != before.version else {}
-    fields_now = [
-        f"{name}={text}" for name, text in sorted(changed.items()) if name.rpartition(".")[2] not in _LEFT_OUT
-    ]
+    outcomes = [str(sorted(_content(record).items())) for record in taken.conclusions]
+    old, new = _flat(before) if before.version else {}, _flat(after)
+    changed = [f"{name}={new.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"
     first = f"{states} {taken.outcome} {taken.reason}".rstrip()
-    return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *fields_now]))
+    return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *changed]))
 
 
-def _arguments(effect: Any) -> Iterator[tuple[str, Any]]:
-    for one in fields(effect):
-        if one.name not in _LEFT_OUT and (value := getattr(effect, one.name)) not in ("", None):
-            yield one.name, value
+def _flat(session: Session) -> dict[str, Any]:
+    """A session's fields, each party's under its name; the order of the parties numbers the next effects."""
+    content = _content(session) | {"party_order": [*session.parties]}
+    parties: dict[str, dict[str, Any]] = content.pop("parties", {})
+    return content | {f"{party}.{name}": one for party, held in parties.items() for name, one in held.items()}
+
+
+def _content(value: Any) -> Any:
+    """Plain values, of a record those that are not the default."""
+    if is_dataclass(value):
+        found = ((one, getattr(value, one.name)) for one in fields(value) if one.name not in _LEFT_OUT)
+        return {one.name: _content(content) for one, content in found if content != _default(one)}
+    if isinstance(value, Mapping):
+        return {name: _content(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_content(one) for one in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def save(histories: list[History]) -> None:
@@ -84,8 +104,7 @@ def save(histories: list[History]) -> None:
     content = [
         {
             "session": one.session_id,
-            # Only what is not the default: another default then shows in the decisions.
-            "policy": {name: value for name, value in asdict(one.policy).items() if value != getattr(Policy(), name)},
+            "policy": asdict(one.policy),  # all of it: another default changes no history
             "decisions": [
                 [made.now_ms, made.event.entry_id, event_codec.encode(made.event), line]
                 for made, line in zip(one.decisions, one.lines(), strict=True)
@@ -99,8 +118,27 @@ def save(histories: list[History]) -> None:
 
 def load() -> Iterator[tuple[History, list[str]]]:
     """The recorded histories, each with the lines that it had then."""
+    known = {one.name for one in fields(Policy)}
     for text in lzma.decompress(FILE.read_bytes()).decode().splitlines():
         found = json.loads(text)
         decisions = [Decision(at, event_codec.decode(entry, name)) for at, name, entry, _ in found["decisions"]]
         lines = [line for *_, line in found["decisions"]]
-        yield History(found["session"], Policy(**found["policy"]), decisions), lines
+        policy = Policy(**{name: value for name, value in found["policy"].items() if name in known})
+        yield History(found["session"], policy, decisions), lines
+
+
+def main() -> None:
+    """Record the histories again, and show what differs."""
+    recorded = [*load()]
+    for history, before in recorded:
+        for number, (old, new) in enumerate(zip(before, history.lines(), strict=True), start=1):
+            if old != new:
+                was, is_now = old.split(" | "), new.split(" | ")
+                sys.stdout.write(f"{history.session_id} {number} {new.partition(' | ')[0]}\n")
+                sys.stdout.writelines(f"  - {part}\n" for part in was if part not in is_now)
+                sys.stdout.writelines(f"  + {part}\n" for part in is_now if part not in was)
+    save([history for history, _ in recorded])
+
+
+if __name__ == "__main__":
+    main()
