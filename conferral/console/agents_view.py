@@ -58,17 +58,26 @@ class AgentsView(View):
         report = await self._reports.read(None, self._zone)
         self._read_at_s = now_s + READ_EVERY_S
         sessions = [one.session for one in self._feed.live.values()]
-        rows = agent_rows(self._feed.directory(), desks, sessions, full=self._full)
+        rows = agent_rows(self._feed.directory(), self._feed.people(), desks, sessions, full=self._full)
         return self._if_changed(
             encode_message("agents", agents=[_public(row, report, full=self._full) for row in rows])
         )
 
 
 def agent_rows(
-    directory: Mapping[str, str], desks: Iterable[Agent], sessions: Iterable[Session], *, full: bool
+    directory: Mapping[str, str],
+    people: Mapping[str, str],
+    desks: Iterable[Agent],
+    sessions: Iterable[Session],
+    *,
+    full: bool,
 ) -> list[_Row]:
-    """Return everyone in the directory or with a desk, and their calls."""
+    """Return everyone in the directory or with a desk, and their calls.
+
+    `people` are the names of agents at desks, by address.
+    """
     rows = {address: _Row(name, address) for name, address in directory.items()}
+    rows |= {address: _Row(name, address) for address, name in people.items()}
     for desk in desks:
         address = f"client:{desk.identity}"
         row = rows.setdefault(address, _Row(desk.name or desk.identity, address))

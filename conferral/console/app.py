@@ -72,6 +72,8 @@ class ConsoleOptions:
     allowed_hosts: tuple[str, ...] | None = ()
     #: Returns the directory's addresses by name; forms suggest the names.
     directory: Callable[[], Mapping[str, str]] = dict
+    #: Returns the names of agents at desks by address.
+    people: Callable[[], Mapping[str, str]] = dict
 
 
 def make_app(
@@ -92,7 +94,7 @@ def make_app(
     """
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(redis, tokens, clock, read_only=options.read_only)
-    feed = SessionFeed(redis, clock, options.directory)
+    feed = SessionFeed(redis, clock, options.directory, options.people)
     reports = DayReports(redis, clock)
     views = ViewFactory(feed, redis, clock, reports)
     shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
@@ -111,7 +113,7 @@ def make_app(
             has_twilio_pages=is_twilio_url(settings.api_url),
         )
 
-    commands, report = CommandRoutes(redis, access), ReportRoutes(reports, access, options.directory)
+    commands, report = CommandRoutes(redis, access), ReportRoutes(reports, access, options.directory, options.people)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(STATIC))

@@ -78,10 +78,17 @@ class DayReports:
 class ReportRoutes:
     """Serves a day's report."""
 
-    def __init__(self, reports: DayReports, access: AccessControl, directory: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        reports: DayReports,
+        access: AccessControl,
+        directory: Callable[[], Mapping[str, str]],
+        people: Callable[[], Mapping[str, str]],
+    ) -> None:
         self._reports = reports
         self._access = access
         self._directory = directory
+        self._people = people
 
     async def as_json(self, request: web.Request) -> web.Response:
         """Return sentences and tables, and with `row` a row's calls."""
@@ -118,7 +125,7 @@ class ReportRoutes:
 
     def _data(self, query: _Query, found: OutcomeReport) -> dict[str, Any]:
         """Return a report that names people as the directory does."""
-        names = {address: name for name, address in self._directory().items()}
+        names = {address: name for name, address in self._directory().items()} | {**self._people()}
         return found.data(
             full=query.full, zone=query.zone, name_of=lambda one: names.get(one, one.removeprefix("client:"))
         )

@@ -57,8 +57,15 @@ class CachedSession(FollowedSession):
 class SessionFeed(SessionFollower[CachedSession]):
     """Adds to the live sessions what needs attention, and the ended ones."""
 
-    def __init__(self, redis: RedisAccess, clock: Clock, directory: Callable[[], Mapping[str, str]] = dict) -> None:
+    def __init__(
+        self,
+        redis: RedisAccess,
+        clock: Clock,
+        directory: Callable[[], Mapping[str, str]] = dict,
+        people: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._directory = directory
+        self.people = people
         self._local_clock = clock
         self._clock = StoreClock(clock)
         #: Time of the last successful poll, Unix milliseconds; 0 before the first.

@@ -28,7 +28,7 @@ from conferral.runtime.web.server import run_server
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
-from conferral.telephony.directory import read_destinations
+from conferral.telephony.directory import read_destinations, read_people
 from conferral.telephony.token_file import TokenFile
 
 log = structlog.get_logger()
@@ -48,8 +48,8 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     names: Callable[[], Mapping[str, str]] = dict
     if settings.directory is not None:
         # Read again when it has changed, so that no reload is needed.
-        names = partial(_directory_names, settings.directory)
-        options = replace(options, directory=names)
+        names = partial(_directory_names, read_destinations, settings.directory)
+        options = replace(options, directory=names, people=partial(_directory_names, read_people, settings.directory))
     tokens = TokenFile(settings.tokens, settings.api_token, names)
     warn_of_weak_token(settings.api_token)
     if settings.api_token is not None and sys.stderr.isatty():
@@ -65,17 +65,17 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         )
 
 
-def _directory_names(path: Path) -> Mapping[str, str]:
-    """Return the directory's addresses by name; none if it can't be read."""
+def _directory_names(read: Callable[[Path], Mapping[str, str]], path: Path) -> Mapping[str, str]:
+    """Return names of the directory; none if it can't be read."""
     try:
-        return _read_directory(path, path.stat().st_mtime_ns)
+        return _read_directory(read, path, path.stat().st_mtime_ns)
     except (OSError, SettingsError):
         return {}
 
 
-@lru_cache(maxsize=1)
-def _read_directory(path: Path, _changed_ns: int) -> Mapping[str, str]:
-    return read_destinations(path)
+@lru_cache(maxsize=2)
+def _read_directory(read: Callable[[Path], Mapping[str, str]], path: Path, _changed_ns: int) -> Mapping[str, str]:
+    return read(path)
 
 
 async def _serve_console(

@@ -20,6 +20,8 @@ NUMBER = r"\+[1-9][0-9]{6,14}"
 IDENTITY_MAX = 121
 #: Source: as above. TwiML may ring others, but the REST API refuses them with 21211.
 IDENTITY = rf"[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}"
+#: A name that people read: no control characters, and not blank.
+PERSON_NAME = r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,64}"
 #: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
 NO_TEXT = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.limits import CONFIRM_TIME_MAX_S, CONFIRM_TIME_MIN_S, NUMBER, URL_MAX
+from conferral.runtime.limits import CONFIRM_TIME_MAX_S, CONFIRM_TIME_MIN_S, NUMBER, PERSON_NAME, URL_MAX
 from conferral.runtime.redaction import redact
 from conferral.runtime.setting_values import spoken_greeting
 from conferral.runtime.settings import ServiceSettings
@@ -34,6 +34,7 @@ from conferral.statemachine.parts import (
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
 from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.identities import identity_problem
 from conferral.telephony.own_numbers import OwnNumbers
 from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
@@ -168,7 +169,45 @@ class DirectoryEntry(Table):
 _Name = Annotated[str, AfterValidator(_valid_name)]
 
 
+def _valid_identity(text: str) -> str:
+    if problem := identity_problem(text):
+        raise ValueError(f"an identity {problem}")
+    return text
+
+
+def _valid_person(text: str) -> str:
+    if not re.fullmatch(PERSON_NAME, text):
+        raise ValueError("must be 1 to 64 characters that people read")
+    return text
+
+
+def _valid_email(text: str) -> str:
+    if not re.fullmatch(r"[^\s@,]{1,64}@[^\s@,]{1,189}", text):
+        raise ValueError("must be one mail address, such as dana@example.com")
+    return text
+
+
+class DeskAgent(Table):
+    """Someone who works at a desk."""
+
+    #: What colleagues call them; empty if they are known by their identity.
+    name: Annotated[str, AfterValidator(_valid_person)] = Field("", repr=False)
+    #: As a sign-in proxy names them.
+    email: Annotated[str, AfterValidator(_valid_email)] = Field("", repr=False)
+
+
+def _with_own_mail(agents: dict[str, DeskAgent]) -> dict[str, DeskAgent]:
+    emails = [agent.email.casefold() for agent in agents.values() if agent.email]
+    if len({*emails}) < len(emails):
+        raise ValueError("two agents have the same email: a sign-in proxy's header would mean either")
+    return agents
+
+
+_Agents = dict[Annotated[str, AfterValidator(_valid_identity)], DeskAgent]
+
+
 class _File(Table):
+    agents: Annotated[_Agents, AfterValidator(_with_own_mail)] = Field(default_factory=dict)
     destinations: dict[_Name, Annotated[str, AfterValidator(_allowed_address)]] = Field(default_factory=dict)
     inbound: dict[Annotated[str, AfterValidator(_valid_number)], DirectoryEntry] = Field(default_factory=dict)
 
@@ -183,14 +222,27 @@ def read_destinations(path: Path) -> dict[str, str]:
     return {} if not isinstance(destinations, dict) else {str(name): str(one) for name, one in destinations.items()}
 
 
+def read_people(path: Path) -> dict[str, str]:
+    """Return the names of agents at desks, or identities, by address.
+
+    Raises:
+        SettingsError: the file is unreadable.
+    """
+    agents = read_toml("CONFERRAL_DIRECTORY", path).get("agents")
+    tables = agents if isinstance(agents, dict) else {}
+    return {f"client:{one}": str(about.get("name") or one) for one, about in tables.items() if isinstance(about, dict)}
+
+
 def read_file(
     path: Path,
     allowed: AllowList,
     return_urls: Sequence[str] = (),
     own: Collection[str] = (),
     canary: frozenset[str] = frozenset(),
-) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
-    """Return addresses by name, and entries by number; raise SettingsError.
+) -> tuple[dict[str, str], dict[str, DirectoryEntry], dict[str, DeskAgent]]:
+    """Return addresses by name, entries by number, and agents by identity.
+
+    Raise SettingsError.
 
     None of them may dial the file's numbers, or our `own`; the only agent of a number may be one of `canary`.
     """
@@ -200,8 +252,9 @@ def read_file(
     called = content.get("inbound")
     allowed = replace(allowed, own=(*own, *(called if isinstance(called, dict) else ())))
     context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls, canary)
-    file = parse_toml("CONFERRAL_DIRECTORY", path, content, _File, DirectoryEntry, context)
-    return file.destinations, file.inbound
+    tables: dict[str, type[Table]] = {"inbound": DirectoryEntry, "agents": DeskAgent}
+    file = parse_toml("CONFERRAL_DIRECTORY", path, content, _File, tables, context)
+    return file.destinations, file.inbound, file.agents
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +286,20 @@ class Directory:
     default: InboundRoute = InboundRoute()
     #: Where a customer goes after a failed blind transfer: places in order (`CONFERRAL_TRANSFER_FALLBACK`).
     transfer_fallback: str = field(default=Place.RECALL, repr=False)
+    #: Who works at desks, by identity.
+    agents: Mapping[str, DeskAgent] = field(default_factory=dict, repr=False)
+
+    def agent_name(self, identity: str) -> str:
+        """Return what colleagues call an agent: by default, the identity."""
+        agent = self.agents.get(identity)
+        return (agent.name if agent is not None else "") or identity
+
+    def identity_of(self, person: str) -> str:
+        """Return whom a mail address or an identity names; empty for a stranger."""
+        if person in self.agents:
+            return person
+        email = person.casefold()
+        return next((one for one, agent in self.agents.items() if email and agent.email.casefold() == email), "")
 
     def address_of(self, name: str) -> str | None:
         """Return the address of a name in the file, None if the name is unknown."""
@@ -310,7 +377,9 @@ def load_directory(
     handoff_allow_list(settings)  # a wrong one stops every process, not only the webhooks
     path = settings.directory
     own = (settings.number, *account)
-    names, entries = read_file(path, allowed, settings.return_urls, own, canary) if path else ({}, {})
+    names, entries, agents_at_desks = (
+        read_file(path, allowed, settings.return_urls, own, canary) if path else ({}, {}, {})
+    )
     allowed = replace(allowed, own=(*own, *entries))
     problems: list[str] = []
 
@@ -333,7 +402,13 @@ def load_directory(
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record), inbound_fallback)
     numbers = {number: _route_from_entry(entry, default) for number, entry in entries.items()}
-    return Directory(MappingProxyType(names), MappingProxyType(numbers), default, transfer_fallback)
+    return Directory(
+        MappingProxyType(names),
+        MappingProxyType(numbers),
+        default,
+        transfer_fallback,
+        MappingProxyType(agents_at_desks),
+    )
 
 
 def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:

@@ -126,7 +126,7 @@ def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = d
     `names` returns the directory's addresses by name: a token's destinations may be names.
     """
     found: dict[str, Token] = {}
-    tables = parse_toml(_SETTING, path, read_toml(_SETTING, path), _File, _Token).tokens if path else {}
+    tables = parse_toml(_SETTING, path, read_toml(_SETTING, path), _File, {"tokens": _Token}).tokens if path else {}
     if api_token is not None:
         if tables and len(api_token.get_secret_value()) < API_TOKEN_LENGTH_MIN:
             why = f"must have at least {API_TOKEN_LENGTH_MIN} characters next to named tokens, which it outranks"

@@ -34,22 +34,28 @@ F = TypeVar("F", bound=Table)
 
 
 def parse_toml(
-    setting: str, path: Path, content: Mapping[str, Any], file: type[F], entry: type[Table], context: object = None
+    setting: str,
+    path: Path,
+    content: Mapping[str, Any],
+    file: type[F],
+    entries: Mapping[str, type[Table]],
+    context: object = None,
 ) -> F:
     """Validate a file, whose tables have entries; raise SettingsError."""
     try:
         return file.model_validate(content, context=context)
     except ValidationError as error:
-        problems = (f"{setting}: {path}, {_message(one, file, entry)}" for one in error.errors())
+        problems = (f"{setting}: {path}, {_message(one, file, entries)}" for one in error.errors())
         raise SettingsError(tuple(problems)) from None
 
 
-def _message(problem: Any, file: type[Table], entry: type[Table]) -> str:
+def _message(problem: Any, file: type[Table], entries: Mapping[str, type[Table]]) -> str:
     """Return our message for one of pydantic's errors, with the key."""
     # A long key may be a token in the wrong place.
     path = tuple("…" if len(str(part)) > 32 else part for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
-        return f"{display_path(path)}: no such key; known are {', '.join((entry if path[1:] else file).model_fields)}"
+        table = entries[path[0]] if path[1:] else file
+        return f"{display_path(path)}: no such key; known are {', '.join(table.model_fields)}"
     return f"{display_path(path)}: {str(problem['msg']).removeprefix('Value error, ')}"
 
 

@@ -25,7 +25,8 @@ async def test_everyone_is_listed_with_their_own_time(open_console, redis):
     missed = [attempt("client:bob", "no-answer", 20), attempt("client:bob", "busy", 0)]
     agents = '[{"address":"client:alice","talk_s":90.4,"holds":1}]'
     redis.xadd(KEYS.outcomes, session(int(time.time() * 1000) - 1, *missed, agents=agents))
-    console = await open_console(directory=lambda: NAMES)
+    people = {"client:carol": "Carol C."}
+    console = await open_console(directory=lambda: NAMES, people=lambda: people)
     page = await Page.open(console, {"view": "agents", "zone": "UTC"})
 
     found = {one["name"]: one for one in (await page.next("agents"))["agents"]}
@@ -33,7 +34,7 @@ async def test_everyone_is_listed_with_their_own_time(open_console, redis):
     status = {name: (one["status"], one["missed"], one["talk_s"]) for name, one in found.items()}
     assert status == {
         "Alice": ("busy", 0, 90), "Billing": ("not on a call", 0, 0), "Bob B.": ("ready", 1, 0),
-        "Carol": ("away", 0, 0),
+        "Carol C.": ("away", 0, 0),
     }  # fmt: skip
     (call,) = found["Alice"]["calls"]
     assert (call["id"], call["people"], call["party"]) == (CALL, "+…23 and alice", "agent")
@@ -45,4 +46,4 @@ async def test_everyone_is_listed_with_their_own_time(open_console, redis):
     commit(redis, replace(make_session("CA" + "9" * 32), parties={"customer": live.customer, "agent": replace(
         live.agent, address="client:bob")}))  # fmt: skip
     message = await page.next("agents", lambda found: sum(one["status"] == "busy" for one in found["agents"]) == 2)
-    assert [one["name"] for one in message["agents"]] == ["Alice", "Billing", "Bob B.", "Carol"]
+    assert [one["name"] for one in message["agents"]] == ["Alice", "Billing", "Bob B.", "Carol C."]

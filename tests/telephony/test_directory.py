@@ -14,6 +14,7 @@ from conferral.telephony.directory import (
     DirectoryFile,
     InboundRoute,
     load_directory,
+    read_people,
     resolve_address,
 )
 from tests.support.each import each
@@ -103,6 +104,37 @@ def test_everything_that_a_file_may_say(path, settings):
         ("client:alice",), None, ConferenceAttributes(record="false", beep="true")
     )
     assert found.inbound("+14155550100") == InboundRoute(("client:alice",), None, ConferenceAttributes(record="true"))
+
+
+def test_agents_at_desks_have_names_and_mail_addresses(path, settings):
+    path.write_text(
+        '[agents.dana]\nname = "Dana Scully"\nemail = "Dana@Example.com"\n[agents.fox]\nemail = "fox@example.com"\n'
+        "[agents.walter]\n"
+    )
+    found = load_directory(settings())
+    assert [found.agent_name(one) for one in ("dana", "fox", "walter", "alice")] == [
+        "Dana Scully", "fox", "walter", "alice",
+    ]  # fmt: skip
+    people = ("dana@example.COM", "fox", "dana", "Dana", "Dana Scully", "alice", "")
+    assert [found.identity_of(one) for one in people] == ["dana", "fox", "dana", "", "", "", ""]
+    assert read_people(path) == {"client:dana": "Dana Scully", "client:fox": "fox", "client:walter": "walter"}
+
+
+@each(
+    "text, key, reason",
+    [
+        ('[agents."dana@crm"]', 'agents."…rm"', "an identity must be 1 to 121 letters"),
+        ('[agents.dana]\nname = " "', "agents.dana.name", "must be 1 to 64 characters that people read"),
+        ('[agents.dana]\nname = "a\\u0007b"', "agents.dana.name", "must be 1 to 64 characters that people read"),
+        ('[agents.dana]\nemail = "a@b,c@d"', "agents.dana.email", "must be one mail address"),
+        ('[agents.dana]\nmail = "a@b"', "agents.dana.mail", "no such key; known are name, email"),
+        ('[agents.a]\nemail = "a@B"\n[agents.b]\nemail = "A@b"', "agents", "two agents have the same email"),
+    ],
+)
+def test_wrong_agents_are_named_without_what_they_say(faults, text, key, reason):
+    (problem,) = faults(text)
+    assert problem.startswith(f"{key}: {reason}")
+    assert "a@b" not in problem.lower()
 
 
 def test_directory_is_empty_without_a_file_and_an_agent():

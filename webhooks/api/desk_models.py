@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from conferral.commands.field_values import DESTINATION, NEW_ID
 from conferral.commands.parser import optional_schema
-from conferral.runtime.limits import IDENTITY
+from conferral.runtime.limits import IDENTITY, PERSON_NAME
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.storage.agents import AgentStatus
@@ -18,8 +18,6 @@ from conferral.telephony.identities import identity_problem
 from conferral.webhooks.api.models import IssuedToken, Session
 from conferral.webhooks.api.parameters import ErrorType
 
-#: A name that people read: no control characters, and not blank.
-_NAME = r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,64}"
 DESK_ID, DESK_ID_RULE = "[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, _, or -"
 DESK_ABOUT = "an id that this desk has chosen at random"
 #: Its value is checked with the command's other fields.
@@ -67,7 +65,10 @@ class DeskTokenRequest(_Request, frozen=True):
     ]
     name: Annotated[
         Hidden[str],
-        Meta(description="what colleagues call the agent; by default the identity", pattern=f"^(?:{_NAME})?$"),
+        Meta(
+            description="what colleagues call the agent; by default the directory's name, else the identity",
+            pattern=f"^(?:{PERSON_NAME})?$",
+        ),
     ] = ""
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class DeskTokenRequest(_Request, frozen=True):
         if problem := identity_problem(self.identity):
             raise RequestError(ErrorType.INVALID, f"identity {problem}")
         if self.name:
-            _check(_NAME, self.name)
+            _check(PERSON_NAME, self.name)
 
 
 class DeskStatus(StrEnum):

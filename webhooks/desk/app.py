@@ -19,8 +19,12 @@ def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
     """Mount the desk next to the control API, with whose client it reads."""
     app, settings = api.app, api.settings
     pages = DeskPages(settings)
-    tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics)
-    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics)
+
+    def name_of(identity: str) -> str:
+        return api.directory.current.agent_name(identity)
+
+    tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics, name_of)
+    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics, name_of)
     handlers = DeskHandlers(api, tokens, feed)
     api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))
     paths: dict[str, None] = {}

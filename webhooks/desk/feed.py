@@ -69,8 +69,11 @@ class _Track:
 class DeskFeed:
     """The live sessions by agent, the presence of agents, and all streams."""
 
-    def __init__(self, streams: EventStreams, agents: Agents, metrics: Metrics) -> None:
+    def __init__(
+        self, streams: EventStreams, agents: Agents, metrics: Metrics, name_of: Callable[[str], str] = str
+    ) -> None:
         self._streams = streams
+        self._name_of = name_of
         self._agents = agents
         self._metrics = metrics
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -147,7 +150,7 @@ class DeskFeed:
             self._streams.subscribe(self._wake)
             self._sessions, self._identities, self._tracks, self._parked = {}, {}, {}, {}
             for name, followed in self._streams.live.items():
-                self._index(name, SessionView(followed, self._metrics))
+                self._index(name, self._view(followed))
             # Its log lines belong to no request's trace.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         if not self._streams.is_loaded:
@@ -211,6 +214,9 @@ class DeskFeed:
         replaced.finish(_REPLACED)
         return replaced
 
+    def _view(self, followed: Followed) -> SessionView:
+        return SessionView(followed, self._metrics, self._name_of)
+
     def _views_of(self, identity: str) -> dict[str, SessionView]:
         """Return an agent's live sessions; Redis may have lost some."""
         live = self._streams.live
@@ -236,7 +242,7 @@ class DeskFeed:
         """Send a session's change to those whom it concerns."""
         if self._task is None:
             return
-        view = None if followed is None else SessionView(followed, self._metrics)
+        view = None if followed is None else self._view(followed)
         concerned = self._index(name, view) | self._identities.get(name, frozenset())
         readers = [(identity, one) for identity in concerned for one in tuple(self._readers.get(identity, ()))]
         if view is None:

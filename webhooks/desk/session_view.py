@@ -1,5 +1,6 @@
 """What a desk sees of a session: the API's JSON, and its agent's part."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -35,9 +36,11 @@ def keeps_desk(session: Session, identity: str) -> bool:
 class SessionView:
     """One version of a session, for all desks that may see it."""
 
-    def __init__(self, followed: Followed, metrics: Metrics) -> None:
+    def __init__(self, followed: Followed, metrics: Metrics, name_of: Callable[[str], str] = str) -> None:
+        """Prepare a session; `name_of` returns what colleagues call an identity."""
         self.followed = followed
         self._metrics = metrics
+        self._name_of = name_of
 
     def event(self, identity: str) -> bytes:
         """Return the event for one agent's desks."""
@@ -57,7 +60,10 @@ class SessionView:
     def _shared(self) -> dict[str, Any]:
         session = self.followed.session
         recording = session.recording.status if session.recording is not None else ""
-        return self.followed.public | {"recording": recording or None, "refused": self._refused()}
+        addresses = {party.address for party in session.parties.values()} | {session.parked_by}
+        identities = (one.removeprefix(_CLIENT) for one in addresses if one.startswith(_CLIENT))
+        names = {f"{_CLIENT}{one}": name for one in sorted(identities) if (name := self._name_of(one)) != one}
+        return self.followed.public | {"recording": recording or None, "refused": self._refused(), "names": names}
 
     def _refused(self) -> dict[str, str]:
         """Return why commands would be refused now, whatever their fields."""

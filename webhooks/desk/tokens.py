@@ -75,13 +75,20 @@ class DeskTokens:
     """Issues and checks desk tokens."""
 
     def __init__(
-        self, redis: RedisAccess, bearer: BearerAuthenticator | None, tokens: Tokens, clock: Clock, metrics: Metrics
+        self,
+        redis: RedisAccess,
+        bearer: BearerAuthenticator | None,
+        tokens: Tokens,
+        clock: Clock,
+        metrics: Metrics,
+        name_of: Callable[[str], str] = str,
     ) -> None:
         self._redis = redis
         self._bearer = bearer
         self._tokens = tokens
         self._clock = clock
         self._metrics = metrics
+        self._name_of = name_of
         #: Empty until it is read.
         self._key = b""
         self._key_read_s = 0.0
@@ -93,7 +100,7 @@ class DeskTokens:
                 "may get no desk token for this identity; `desk` in the tokens file lists those it may"
             )
         expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
-        claims = _Claims(request.identity, request.name or request.identity, issuer.name, expires_at_s)
+        claims = _Claims(request.identity, request.name or self._name_of(request.identity), issuer.name, expires_at_s)
         body = _encode(msgspec.json.encode(claims))
         signature = _signature(await self._read_key(), body, issuer)
         log.info("desk_token_issued", token_name=issuer.name)

@@ -3,6 +3,7 @@
 import csv
 import re
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -54,6 +55,14 @@ def test_json_masks_numbers_too(run, yesterday):
 
     assert [one["to"] for one in ran.json["rung"]] == ["+…23", "client:alice"]
     assert datetime.fromisoformat(ran.json["since"]).utcoffset() is not None
+
+
+def test_names_of_agents_are_the_directorys_except_in_json(run, yesterday, tmp_path):
+    (tmp_path / "directory.toml").write_text('[agents.alice]\nname = "Alice Liddell"\n')
+    run = partial(run, CONFERRAL_DIRECTORY=str(tmp_path / "directory.toml"))
+
+    assert "Alice Liddell" in run("report", "--since", "2d").out
+    assert "Alice Liddell" not in run("report", "--since", "2d", "--json").out
 
 
 def test_csv_has_a_row_for_each_call_or_each_transfer(run, yesterday):

@@ -9,7 +9,15 @@ from tests.support.token_files import bearer_of
 from tests.webhooks.api.api_helpers import ask
 from tests.webhooks.api.test_streams import Stream
 
-NAMES = '[destinations]\nsales = "+14155550177"\nalice = "client:alice"\ndave = "client:dave"\n'
+NAMES = """
+[destinations]
+sales = "+14155550177"
+alice = "client:alice"
+dave = "client:dave"
+[agents.erin]
+name = "Erin E."
+email = "Erin@example.com"
+"""
 
 
 class SetClock:

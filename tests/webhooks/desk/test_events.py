@@ -57,6 +57,14 @@ async def test_an_agents_own_leg_has_the_brief_the_data_and_who_hands_over(desks
     assert "brief" not in found["two"]["parties"]["agent"]
 
 
+async def test_a_session_says_what_the_directory_calls_its_agents(desks, store):
+    await put(store, with_party(session(), "target", "client:erin"))
+    async with desks.events(await desks.bearer("erin")) as stream:
+        assert (await next_of(stream, "presence"))["name"] == "Erin E."
+        (found,) = await first_sessions(stream)
+    assert found["names"] == {"client:erin": "Erin E."}
+
+
 async def test_the_new_agent_still_sees_who_handed_the_call_over(desks, store):
     former = with_party(session(), "agent-1", "client:dave", status=PartyStatus.LEFT)
     await put(store, former)

@@ -9,7 +9,7 @@ import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
-import { nameOf, ownLeg } from "./session.js";
+import { nameOf, noteNames, ownLeg } from "./session.js";
 
 const TICK_MS = 3_000;
 /** When presence follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
@@ -273,6 +273,7 @@ export class Desk {
 
   #session(session) {
     this.#seen.add(session.id);
+    noteNames(session.names);
     this.missed.note(session, `client:${this.identity.value}`);
     const sessions = new Map(this.sessions.value);
     if (session.state === "ended" || !ownLeg(session, this.identity.value)) {

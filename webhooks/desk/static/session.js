@@ -8,8 +8,13 @@ const AWAITED = new Set(["dialing", "ringing", "confirming"]);
 /** @returns {string} A reason as the end of a sentence; the server's own words if it is no known one. */
 export const reasonText = (reason) => REASONS[reason] ?? String(reason ?? "").replace(/\.$/, "");
 
-/** @returns {string} An address as people know it: `dave` for `client:dave`. */
-export const nameOf = (address) => (address ? String(address).replace(/^client:/, "") : "an unknown caller");
+const names = new Map();
+
+/** Note what colleagues are called, by address. @param {Record<string, string>} [found] */
+export const noteNames = (found = {}) => Object.entries(found).forEach(([address, name]) => names.set(address, name));
+
+/** @returns {string} An address as people know it: the colleague's name, or `dave` for `client:dave`. */
+export const nameOf = (address) => (address ? (names.get(address) ?? String(address).replace(/^client:/, "")) : "an unknown caller");
 
 /** The session's parties that have not left, as `[name, party]`. */
 export const present = (session) => Object.entries(session?.parties ?? {}).filter(([, party]) => party.status !== "left");
