@@ -160,10 +160,15 @@ def given_up() -> ConferenceScenario:
     return story
 
 
-@each("after_ms, hangs_up", [(0, True), (61_000, False)])
-def test_agent_who_goes_on_after_a_given_up_conversion_is_hung_up_only_if_the_bridge_ended_at_once(after_ms, hangs_up):
+def lost() -> ConferenceScenario:
+    """Redis has lost a conversion, if there was one."""
+    return as_conference(Scenario().answered()).sweep_finds("writes-lost", conference="")
+
+
+@each("begin, after_ms, hangs_up", [(one, *how) for one in (given_up, lost) for how in ((0, True), (61_000, False))])
+def test_agent_who_goes_on_after_a_conversion_is_hung_up_only_if_the_bridge_ended_at_once(begin, after_ms, hangs_up):
     """By then, the action of a bridge whose agent was moved has been requested: another program has moved them."""
-    story = given_up()
+    story = begin()
     story.later(after_ms).dial_ends("completed").call("customer", "completed").fires(CallsOverdue)
     story.reads(customer="completed", agent="in-progress")
     story.expect("ended", *(["hang up agent"] if hangs_up else []), reason="agent-left")
