@@ -63,7 +63,7 @@ test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 test soak: export PIP_COMPILE = 0
 
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
-	@$(BIN)/python -m pytest -q -n 6 -m "not soak" tests sandbox/tests
+	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests sandbox/tests
 
 # Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
 # lost. Source: github.com/python/cpython/issues/106905

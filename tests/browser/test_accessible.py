@@ -105,6 +105,7 @@ async def test_every_view_is_accessible(views, theme, size):
 WIDTHS = (360, 600, 761, 1000, 1100, 1600)
 
 
+@pytest.mark.soak
 async def test_no_view_is_wider_than_its_window_nor_has_letters_below_12_px(redis, console, windows):
     live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)

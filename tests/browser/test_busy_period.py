@@ -8,6 +8,7 @@ from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import put_desk
 
 
+@pytest.mark.soak
 async def test_sessions_with_problems_are_listed_first(redis, console, windows, camera):
     live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
@@ -55,6 +56,7 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
     await expect(rows).to_have_count(len(live))
 
 
+@pytest.mark.soak
 async def test_agents_are_listed_with_their_calls(redis, console, windows, camera):
     live = busy_period.put_busy_period(redis)
     ready, away = (*busy_period.PEOPLE, "dave", "heidi"), ("ivan",)
@@ -83,6 +85,7 @@ async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis, con
     assert box["y"] < NARROW["height"] / 2
 
 
+@pytest.mark.soak
 async def test_by_touch_the_list_is_sorted_and_no_target_is_small(redis, console, windows):
     live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)

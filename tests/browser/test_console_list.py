@@ -122,6 +122,7 @@ async def test_the_list_is_used_by_keys_alone(redis, console, windows):
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_the_list_stays_next_to_an_open_call_and_alone_on_a_phone(redis, console, windows):
     put_all(redis, crowd(30, await now_ms(redis)))
     page = await signed_in(windows, console)
@@ -145,6 +146,7 @@ async def test_the_list_stays_next_to_an_open_call_and_alone_on_a_phone(redis, c
     await expect(sessions(page).first).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_next_to_a_call_keys_move_along_the_list_and_esc_closes_what_is_innermost(redis, console, windows):
     put_all(redis, crowd(12, await now_ms(redis)))
     page = await signed_in(windows, console)
@@ -166,6 +168,7 @@ async def test_next_to_a_call_keys_move_along_the_list_and_esc_closes_what_is_in
     await expect(call(page)).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console, windows):
     over = f"CA{7:032x}"
     at_ms = await now_ms(redis)
@@ -178,6 +181,7 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console
     await expect(call(page).get_by_role("heading", level=1)).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid(redis, console, windows):
     at_ms = await now_ms(redis)
     people = crowd(3, at_ms)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from conferral.operations.dead_letters import UNDELIVERED
@@ -11,6 +12,7 @@ from tests.conferral.cli_helpers import CALL, KEYS
 from tests.support.owners import owned_by
 
 
+@pytest.mark.soak
 async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, console, windows, monkeypatch):
     ids = [
         redis.xadd(KEYS.outcomes, {"id": f"o{number}", "kind": kind, "result": result, "session": CALL})

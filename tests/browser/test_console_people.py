@@ -104,6 +104,7 @@ async def test_only_what_needs_a_person_is_red(redis, console, windows):
         await expect(page.locator(".timeline .is-bad")).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_the_timeline_folds_confirmations_and_shows_them_on_request(redis, console, windows):
     asked = log_entry("hold", effects=json.dumps([{"id": "e1", "kind": "update_participant", "detail": "hold"}]))
     details = json.dumps({"kind": "update_participant", "party": "customer", "detail": "hold"})
@@ -163,6 +164,7 @@ async def test_without_live_calls_the_list_shows_the_newest_ended(redis, console
     await expect(sessions(page).first).to_have_attribute("data-id", session_id(2))
 
 
+@pytest.mark.soak
 async def test_health_names_the_worker_that_died(redis, console, windows):
     info = json.dumps({"kind": "worker", "version": "0.1.0"})
     for name, ago_ms in (("worker-a", 1_000), ("worker-b", 60_000)):
@@ -183,6 +185,7 @@ async def test_health_names_the_worker_that_died(redis, console, windows):
     await expect(page.get_by_text("conferral canary has not run.")).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_health_cuts_no_column(redis, console, windows, monkeypatch):
     """As in a cluster, workers' names are long."""
     # The worker renews nothing here, and opening the page takes its time.
@@ -197,6 +200,7 @@ async def test_health_cuts_no_column(redis, console, windows, monkeypatch):
     assert await table.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
 
 
+@pytest.mark.soak
 async def test_a_quiet_call_has_nothing_pending_and_its_agent_the_time_of_their_own(redis, console, windows):
     at_ms = now_ms(redis)
     quiet = begun(conferenced(session_id(1)), at_ms - 3_000_000)
@@ -215,6 +219,7 @@ async def test_a_quiet_call_has_nothing_pending_and_its_agent_the_time_of_their_
     await expect(call(page).locator(".waits")).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_on_a_phone_the_sentence_stays_as_high_while_its_times_grow(redis, console, windows):
     at_ms = now_ms(redis)
     ages = ((5, r"for \d+ s"), (77, "for 1 min"), (4_000, "for 1 h"))

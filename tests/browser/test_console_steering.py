@@ -230,6 +230,7 @@ async def test_to_listen_is_one_click_once_the_lead_has_said_where(redis, consol
     assert given == [(session_id(number), to, "monitor") for number, to in expected]
 
 
+@pytest.mark.soak
 async def test_a_ringing_call_s_one_filled_button_is_transfer(redis, console, windows):
     ringing = make_session(session_id(1), phase=Phase.RINGING)
     there = {**ringing.parties, "agent": replace(ringing.parties["agent"], status=PartyStatus.RINGING)}
@@ -243,6 +244,7 @@ async def test_a_ringing_call_s_one_filled_button_is_transfer(redis, console, wi
     await expect(buttons.first).to_have_attribute("title", re.compile("answer"))
 
 
+@pytest.mark.soak
 async def test_a_reason_that_neighbors_share_is_said_once(redis, console, windows):
     put_all(redis, [conferenced(session_id(1))])
     page = await browser_actions.signed_in(windows, console)

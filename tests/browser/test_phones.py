@@ -58,6 +58,7 @@ async def test_the_ringing_phone_can_be_answered_without_scrolling(stage, window
     assert await page.evaluate("document.documentElement.scrollHeight") < 2_500
 
 
+@pytest.mark.soak
 async def test_the_keys_stand_as_on_a_phone(stage, windows):
     page = await windows.open(f"{stage.phones_url}#phone={quote(AGENT)}", size=SIZES[1])
     keys = browser_actions.phone(page, "alice").get_by_role("button", name=re.compile("^Key "))

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser import axe, browser_actions
@@ -53,6 +54,7 @@ async def opened(windows, console) -> Page:
     return page
 
 
+@pytest.mark.soak
 async def test_the_report_is_readable_in_both_themes_on_a_phone_and_on_a_desk(redis, console, windows, camera):
     put_day(redis)
     page = await opened(windows, console)
@@ -90,6 +92,7 @@ async def test_it_says_first_who_let_it_ring_and_each_row_leads_to_its_calls(red
         assert re.fullmatch(rf"{rows}-\d{{4}}-\d\d-\d\d\.csv", (await download.value).suggested_filename)
 
 
+@pytest.mark.soak
 async def test_a_late_answer_about_another_day_changes_nothing(redis, console, windows):
     put_day(redis)
     page = await opened(windows, console)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import browser_actions
@@ -94,6 +95,7 @@ async def stands(console: Page, state: str, *words: str) -> None:
         await expect(person).to_contain_text(text)
 
 
+@pytest.mark.soak
 async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Windows, camera):
     """From the page of sessions to the reason: one that failed is marked there, and its first failure is named."""
     stage.sandbox.phone(DAVE).script(outcome="busy")

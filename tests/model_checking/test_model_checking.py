@@ -20,9 +20,8 @@ BEGUN = (
     "call-moved", "browser", "hold-limit", "consult-limit", "waiting-observed", "blind-room-observed",
     "lost", "lost-room", "lost-consult",
 )  # fmt: skip
-#: Places that are searched then (count): a second for each flow. `make soak` searches each for 30 s of processor time,
-#: and no fewer places.
-PLACES = 300
+#: Places that are searched then (count). `make soak` searches each for 30 s of processor time, and no fewer places.
+PLACES = 150
 #: Moves of flows that have fewer places (count): about half of what there are, so that a row more or less passes.
 MOVES_MIN = {"moved": 80, "call-moved": 40}
 #: Those in which the start of a conference is reported before the join of who has started it; someone may hang up.

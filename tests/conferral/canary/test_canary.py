@@ -181,6 +181,7 @@ def test_wrong_use_is_one_clear_line(run, redis):
     assert (ran.code, ran.err.count("\n"), "127.0.0.1:1" in ran.err) == (1, 1, True)
 
 
+@pytest.mark.soak
 @pytest.mark.processes
 def test_commands_of_the_page_run_the_canary_on_the_sandbox(redis_server, tmp_path):
     page = PAGE.read_text()
