@@ -4,6 +4,7 @@ Ownership writes it; the executor reads it.
 """
 
 import asyncio
+from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
 from conferral.runtime.clock import Clock
@@ -17,17 +18,38 @@ ROUND_TRIPS_PER_LIFETIME = 3
 LIFETIME_MAX_S = 10.0
 
 
+class PartitionStatus(IntEnum):
+    """Where a partition is in its life under one lease: it only advances."""
+
+    #: Its effects and states are being restored.
+    TAKING_OVER = 1
+    #: Its entries are processed.
+    SERVING = 2
+    #: It ends at this worker's will, and is given back once no job of it runs.
+    STOPPING = 3
+    #: The lease ended without being given back: see `LeaseLostError`.
+    LOST = 4
+    #: An unexpected error ended it, and so the lease.
+    FAILED = 5
+
+    @property
+    def is_active(self) -> bool:
+        """Whether entries are still processed, or will be."""
+        return self < PartitionStatus.STOPPING
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the lease has ended: no job may go on."""
+        return self >= PartitionStatus.LOST
+
+
 class HeldPartition(Protocol):
     """A partition that this worker holds, or held until now."""
 
     lease: Lease
-    is_lost: bool
+    status: PartitionStatus
     #: Live sessions that are cached, as last committed, by id.
     sessions: dict[str, Session]
-
-    @property
-    def is_active(self) -> bool:
-        """Whether its entries are still processed."""
 
     @property
     def is_confirmed(self) -> bool:
@@ -56,7 +78,7 @@ class HeldPartitions(Generic[_Held]):
     @property
     def owned_count(self) -> int:
         """Partitions that it has neither given back nor lost, count."""
-        return sum(not one.is_lost for one in self.partitions.values())
+        return sum(not one.status.is_lost for one in self.partitions.values())
 
     @property
     def is_sending_allowed(self) -> bool:
@@ -71,7 +93,7 @@ class HeldPartitions(Generic[_Held]):
     def find(self, partition: int) -> _Held | None:
         """Return a partition unless it is lost."""
         held = self.partitions.get(partition)
-        return None if held is None or held.is_lost else held
+        return None if held is None or held.status.is_lost else held
 
     def may_send(self, partition: int) -> bool:
         """Whether a request for the partition may leave now."""

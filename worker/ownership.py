@@ -25,7 +25,7 @@ from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, Tick, Wants
 from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
 from conferral.worker.executor.executor import Executor
-from conferral.worker.held_partitions import HeldPartitions
+from conferral.worker.held_partitions import HeldPartitions, PartitionStatus
 from conferral.worker.partition.partition import Partition
 
 log = structlog.get_logger()
@@ -215,13 +215,13 @@ class Ownership:
         partition = self.partitions.get(number)
         if partition is None:
             self._serving[number][1].cancel()  # it has not been claimed yet
-        elif not partition.is_lost:
+        elif not partition.status.is_lost:
             partition.mark_lost()
             self._executor.drop_partition(number)
 
     def _stop_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
-        active = [partition for partition in self.partitions.values() if partition.is_active]
+        active = [partition for partition in self.partitions.values() if partition.status.is_active]
         on_their_way = len(self._serving) - len(active) + len(self._unreported_ends)
         busy = self._executor.busy_partitions
         idle = [partition for partition in active if partition.number not in busy]
@@ -284,18 +284,19 @@ class Ownership:
         self.partitions[number] = partition
         try:
             await partition.run()
-            if self._stopping.is_set() and not partition.is_lost:
+            if self._stopping.is_set() and not partition.status.is_lost:
                 return  # it stays in `partitions`: its running requests may finish until `drain` gives it back
-            if not partition.is_lost:
+            if not partition.status.is_lost:
                 await self._executor.drain_partition(number, DRAIN_S)
         finally:
-            if partition.is_lost:
-                if not partition.has_failed:
-                    log.warning("lease_lost", partition=number, holder=lease.holder)
+            status = partition.status
+            if status.is_lost:
                 self._executor.drop_partition(number)
-            if partition.is_lost or not self._stopping.is_set():
+            if status.is_lost or not self._stopping.is_set():
                 del self.partitions[number]
-            if partition.has_failed:
+            if status is PartitionStatus.LOST:
+                log.warning("lease_lost", partition=number, holder=lease.holder)
+            elif status is PartitionStatus.FAILED:
                 self._failed.add(number)
         await partition.note_end()
 
@@ -312,7 +313,7 @@ class Ownership:
             if self._unreported_ends or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, partition in list(self.partitions.items()):
-                if partition.is_lost or str(number) not in self._epochs:
+                if partition.status.is_lost or str(number) not in self._epochs:
                     self._executor.drop_partition(number)
                     del self.partitions[number]
             await wait_at_most(is_drained, pause_s)

@@ -4,6 +4,7 @@ from functools import partial
 
 from conferral.statemachine.events import CallReceived, Complete, DialEnded, Event
 from conferral.storage.codecs import event_codec
+from conferral.worker.held_partitions import PartitionStatus
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
@@ -75,7 +76,7 @@ async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluste
     await team.passes(20.0)
     team.kill(member)
     killed_at_s = team.loop.time()
-    while not any(held.has_taken_over for held in successor.ownership.partitions.values()):
+    while not any(held.status is PartitionStatus.SERVING for held in successor.ownership.partitions.values()):
         await team.passes(0.05)
     assert team.loop.time() - killed_at_s < 11.0
 

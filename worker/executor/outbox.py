@@ -156,7 +156,7 @@ class OutboxWriter:
             if isinstance(error, LeaseLostError):
                 raise error
             held = self._held.find(partition)
-            if held is None or not held.is_active:
+            if held is None or not held.status.is_active:
                 # The next owner verifies the effect in the outbox.
                 raise LeaseLostError("the partition is not ours any more") from error
             log_unreachable(error, partition=partition)

@@ -30,6 +30,7 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
+from conferral.worker.held_partitions import PartitionStatus
 from conferral.worker.partition.batch import decide, discard, encode
 from conferral.worker.partition.crash_loop import CrashLoop
 from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
@@ -64,18 +65,13 @@ class Partition:
     ) -> None:
         self.number = number
         self.lease = lease
-        #: Whether it ended without being given back: see LeaseLostError.
-        self.is_lost = False
-        self.is_stopping = False
-        #: Whether an unexpected error ended it.
-        self.has_failed = False
+        self.status = PartitionStatus.TAKING_OVER
         self._cache = SessionCache(number, core)
         #: By id: live sessions that are cached, as last committed; the states of all live ones.
         self.sessions, self.states = self._cache.sessions, self._cache.states
         self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
         self._core = core
         self._metrics = core.metrics
-        self.has_taken_over = False
         self._lease_check = LeaseCheck(number, lease, core)
         self._crash_loop = CrashLoop(number, lease, core, self._lease_check, BATCH_MAX)
         self._effects = OpenEffects(number, lease, core, executor)
@@ -86,20 +82,21 @@ class Partition:
 
     async def run(self) -> None:
         """Take over, then process entries until a stop or the loss of the lease."""
-        is_well = False
+        end = PartitionStatus.LOST
         try:
             with (
                 suppress(LeaseLostError),
                 contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
             ):
-                while self.is_active:
-                    await self._run_tolerantly(self._process_next if self.has_taken_over else self._take_over)
+                while self.status.is_active:
+                    is_serving = self.status is PartitionStatus.SERVING
+                    await self._run_tolerantly(self._process_next if is_serving else self._take_over)
                 await self._run_tolerantly(self._crash_loop.note_stop)
-                is_well = True
-            self.has_failed = boundary.unexpected is not None
+                end = PartitionStatus.STOPPING
+            if boundary.unexpected is not None:  # it is claimed again, so that its effects are verified
+                end = PartitionStatus.FAILED
         finally:
-            # After an unexpected error, the partition is claimed again, so that its effects are verified.
-            self.is_lost = self.is_lost or not is_well
+            self._advance(end)
             self._crash_loop.end_turn()
             for task in self._tasks:
                 task.cancel()
@@ -140,7 +137,7 @@ class Partition:
         if self.lease.is_after_loss:
             await self._note_loss()
         self._tasks = [asyncio.create_task(self._fire_timers())]
-        self.has_taken_over = True
+        self._advance(PartitionStatus.SERVING)
 
     async def _note_loss(self) -> None:
         """Let each live session note that Redis lacks something, and read Twilio.
@@ -181,8 +178,8 @@ class Partition:
     async def _read(self, count: int) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
         # A stop ends the read that it finds, but none that begins later.
-        entries = await self._core.partition_store.read(self.number, count) if self.is_active else []
-        return entries if self.is_active else []
+        entries = await self._core.partition_store.read(self.number, count) if self.status.is_active else []
+        return entries if self.status.is_active else []
 
     async def _decide(self, events: Events, sessions: Mapping[str, Session]) -> None:
         """Decide events together, or if that fails, one by one."""
@@ -248,7 +245,7 @@ class Partition:
                 result = await self._core.commit_store.commit(self.number, self.lease, commit)
             except StoreUnreachableError as error:
                 self._metrics.commits.labels("unknown").inc()
-                if self.is_stopping:
+                if not self.status.is_active:
                     raise  # the next owner reads the entries again, if they are still there
                 log_unreachable(error, partition=self.number)
                 await asyncio.sleep(REDIS_PAUSE_S)
@@ -295,12 +292,12 @@ class Partition:
 
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""
-        self.is_stopping = True
+        self._advance(PartitionStatus.STOPPING)
         self._core.partition_store.stop_reading(self.number)
 
     def mark_lost(self) -> None:
         """Stop reading: this lease has ended."""
-        self.is_lost = True
+        self._advance(PartitionStatus.LOST)
         self._core.partition_store.stop_reading(self.number)
 
     async def note_end(self) -> None:
@@ -308,19 +305,18 @@ class Partition:
 
         If it is given back: this owner has not died. If it is lost: whether Redis lacks something.
         """
-        await self._lease_check.note_end(is_lost=self.is_lost)
+        await self._lease_check.note_end(is_lost=self.status.is_lost)
 
-    # ---- whether it goes on ------------------------------------------------------------------------------------------
+    def _advance(self, status: PartitionStatus) -> None:
+        """Advance to a status, unless a later one is reached."""
+        self.status = max(self.status, status)
+
+    # ---- what others ask ---------------------------------------------------------------------------------------------
 
     @property
     def is_confirmed(self) -> bool:
         """Whether its lease was confirmed since Redis may have been replaced."""
         return self._lease_check.is_confirmed
-
-    @property
-    def is_active(self) -> bool:
-        """Whether its entries are still processed."""
-        return not self.is_lost and not self.is_stopping
 
     @property
     def is_crash_looping(self) -> bool:

@@ -21,7 +21,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import MarkResult
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import DialStatus, OutboxWriter
-from conferral.worker.held_partitions import HeldPartitions
+from conferral.worker.held_partitions import HeldPartitions, PartitionStatus
 from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 from tests.support.stores import commit_store_of, partition_store_of
@@ -34,12 +34,7 @@ pytestmark = pytest.mark.redis
 class Held:
     lease: Lease
     sessions: dict[str, Session] = field(default_factory=dict)
-    is_lost: bool = False
-    is_stopping: bool = False
-
-    @property
-    def is_active(self) -> bool:
-        return not self.is_lost and not self.is_stopping
+    status: PartitionStatus = PartitionStatus.SERVING
 
 
 class Flaky:
@@ -257,7 +252,7 @@ async def test_nothing_is_sent_for_a_session_that_cant_be_read_or_is_lost(desk: 
 
 async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(desk: Desk) -> None:
     await desk.order(straight("d"))
-    desk.held.partitions[0].is_stopping = True
+    desk.held.partitions[0].status = PartitionStatus.STOPPING
     recorder = desk.recorder("finish_effect", "claim_call", "load", "mark_sent")
 
     with pytest.raises(LeaseLostError):
