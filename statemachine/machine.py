@@ -233,7 +233,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         draft.note_new_parties()
         if draft.state is not State.ENDED:
             _set_derived_timers(draft)
-            _time_read(draft, _note_unsettled(draft))
+            _set_read_timer(draft, _note_unsettled(draft))
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
@@ -297,7 +297,7 @@ def _note_unsettled(draft: Draft) -> list[int]:
     return [due_ms for *_, due_ms in found]
 
 
-def _time_read(draft: Draft, dues_ms: Iterable[int]) -> None:
+def _set_read_timer(draft: Draft, dues_ms: Iterable[int]) -> None:
     """Set the timer of the next read; one that is never answered is lost."""
     session = draft.session
     lost_ms = session.open_read_since_ms + read_timeout_ms(draft) if session.open_read_id else 0

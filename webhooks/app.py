@@ -173,9 +173,9 @@ class Rescue(Routes):
         if path not in _RESCUED:
             return web.Response(status=500)
         response: web.Response | None = None
-        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path) as without_redis:
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path) as failure:
             response = await self._handlers_without_redis[path](form, query)
-        if without_redis.unexpected is not None:
+        if failure:
             with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
                 if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
                     response = twiml_response(self._bridge_to_first_agent(form))
@@ -223,13 +223,13 @@ class _Answers:
         form: Form | None = None
         query = request.raw_path.partition("?")[2]
         try:
-            with contain(ItemKind.WEBHOOK, self._metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
+            with contain(ItemKind.WEBHOOK, self._metrics, passing=_EXPECTED_ERRORS, url_path=path) as failure:
                 form = await self._authenticator.authenticate(request, rules)
                 about = {"http.request.method": request.method, "http.route": path}
                 with tracing.span(f"{request.method} {path}", about, "server", parent=""):
                     response = await action(form, query)
                     tracing.annotate({"http.response.status_code": response.status})
-            if boundary.unexpected is not None:
+            if failure:
                 response = web.Response(status=500)
                 if form is not None:
                     response = await self._rescue.answer(path, form, query, _EXPECTED_ERRORS)

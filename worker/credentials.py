@@ -70,15 +70,15 @@ class CredentialsWatch:
         self._core.is_accepted = is_accepted
         self._refused_s = None if is_accepted else ((self._refused_s or (now_s,))[0], now_s)
 
-    async def are_refused(self) -> bool:
-        """Ask Twilio.
+    async def ask_twilio(self) -> bool:
+        """Ask Twilio; return whether this worker may own anything.
 
         No answer in time counts as accepted, unless an earlier one refuses.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._probe()
-        return self._core.is_accepted is False
+        return self._core.is_accepted is not False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Probe while any worker is refused; stop this one if only it is.

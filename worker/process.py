@@ -163,7 +163,7 @@ class Worker:
                 await config.check_eviction_policy(self._core.client)
                 await self._config.ensure()
                 await try_commit(self._core.client, self._settings.prefix)
-                self._start_problem = REFUSED if await self._parts.credentials.are_refused() else ""
+                self._start_problem = "" if await self._parts.credentials.ask_twilio() else REFUSED
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"

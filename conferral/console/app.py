@@ -153,9 +153,9 @@ def _errors_as_json(clock: Clock) -> Middleware:
         try:
             if _route_template(request) == _LIVE_PATH:  # its head may have been sent when an error occurs
                 return await handler(request)
-            with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS) as boundary:
+            with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS) as failure:
                 response = await handler(request)
-            if boundary.unexpected is None:
+            if not failure:
                 return response
             refused = internal_error()
         except RequestError as error:

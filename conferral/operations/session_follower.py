@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from conferral.operations.redis_access import RedisAccess
-from conferral.runtime.error_boundary import catch_unexpected, reason_of
+from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
@@ -97,13 +97,11 @@ class SessionFollower(ABC, Generic[T]):
         if not task.cancelled() and (error := task.exception()) is not None:
             self._report(error)
 
-    def _report(self, unexpected: BaseException | None) -> str:
-        """Report a bug, if any, as of a task that no one awaits; return its kind."""
-        if unexpected is None:
-            return ""
-        message = {"message": "following sessions failed", "exception": unexpected}
+    @staticmethod
+    def _report(error: BaseException) -> None:
+        """Report a bug, as of a task that no one awaits."""
+        message = {"message": "following sessions failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(message)
-        return reason_of(unexpected)
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
@@ -111,9 +109,11 @@ class SessionFollower(ABC, Generic[T]):
         while self._subscribers:
             before = (self.revision, self.redis_error, self._marks)
             try:
-                with catch_unexpected(StoreError) as polling:
+                with catch_unexpected(StoreError) as failure:
                     await self._poll()
-                self.redis_error = self._report(polling.unexpected)
+                self.redis_error = failure.reason
+                if failure.unexpected is not None:
+                    self._report(failure.unexpected)
             except StoreError as error:
                 log_unreachable(error, task="session_feed")
                 self.redis_error = str(error)

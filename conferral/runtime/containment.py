@@ -78,9 +78,9 @@ async def run_with_restarts(
     It must be able to restart after a failure at any point. Errors in `passing` end it.
     """
     while True:
-        with contain(ItemKind.TASK, metrics, passing=passing, task=name) as boundary:
+        with contain(ItemKind.TASK, metrics, passing=passing, task=name) as failure:
             await work()
-        if boundary.unexpected is None or stop.is_set():
+        if not failure or stop.is_set():
             return
         await wait_at_most(stop, RESTART_PAUSE_S)
         if stop.is_set():

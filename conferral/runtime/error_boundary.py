@@ -12,13 +12,10 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 _LINKS_MAX = 20
 
 
-def reason_of(unexpected: BaseException) -> str:
-    """Return the error's type: its text may quote a phone number or a secret."""
-    return f"unexpected {type(unexpected).__name__}"
-
-
 class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
     """A boundary that ends the block and keeps the error in `unexpected`.
+
+    The caller tests it after the block: it is true if there was an error.
 
     Errors in `passing` leave the block. So do a cancellation of this task and the errors that end a process
     (`SystemExit`, `KeyboardInterrupt`, `MemoryError`: only a new process has memory again). A cancellation that no one
@@ -29,6 +26,15 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
 
     def __init__(self, *passing: type[BaseException]) -> None:
         self._passing = passing
+
+    def __bool__(self) -> bool:
+        """Whether an unexpected error has ended the block."""
+        return self.unexpected is not None
+
+    @property
+    def reason(self) -> str:
+        """The error's type, as its text may quote a number or a secret, or empty."""
+        return f"unexpected {type(self.unexpected).__name__}" if self else ""
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,6 @@ import pytest
 
 from conferral.runtime import containment, log
 from conferral.runtime.containment import ItemKind, contain, run_with_restarts
-from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from tests.support import plain_log
@@ -30,10 +29,11 @@ def count(metrics, where):
 @pytest.mark.parametrize("name", ANY_ERRORS)
 async def test_any_error_is_kept_logged_and_counted(name, lines):
     metrics, error = Metrics(), ANY_ERRORS[name]()
-    with contain(ItemKind.EFFECT, metrics, effect="hold", session_id="CA1") as boundary:
+    with contain(ItemKind.EFFECT, metrics, effect="hold", session_id="CA1") as failure:
         raise error
-    assert boundary.unexpected is error
-    assert reason_of(boundary.unexpected) == f"unexpected {type(error).__name__}"
+    assert failure
+    assert failure.unexpected is error
+    assert failure.reason == f"unexpected {type(error).__name__}"
     assert count(metrics, ItemKind.EFFECT) == 1
     (line,) = lines()
     assert (line["event"], line["level"], line["where"]) == ("unexpected_error", "error", "effect")

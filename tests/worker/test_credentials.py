@@ -77,14 +77,14 @@ async def test_only_a_refusal_keeps_a_worker_from_starting(
         watch.observe(RequestResult(answer or 0, 20003 if answer == 401 else 0, 0.0, 0.0))
 
     watch = CredentialsWatch(core, probe, Mock())
-    assert await watch.are_refused() is are_refused
+    assert await watch.ask_twilio() is not are_refused
     assert loop.time() == (FIRST_ANSWER_S if answer is None else 0.0)
 
 
 @in_virtual_time
 async def test_probe_that_fails_strangely_refuses_nothing(loop: VirtualLoop) -> None:
     core = Mock(is_accepted=None, clock=LoopClock(), metrics=Metrics())
-    assert not await CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock()).are_refused()
+    assert await CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock()).ask_twilio()
 
 
 @pytest.mark.redis

@@ -157,11 +157,11 @@ def _make_handler(
                 about = {"http.request.method": route.method, "http.route": route.path}
                 sender = request.headers.get(tracing.FIELD, "")
                 span.enter_context(tracing.span(route.template, about, "server", sender))
-                with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=route.template) as boundary:
+                with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=route.template) as failure:
                     response = await answer(parsed)
-                if boundary.unexpected is not None:
+                if failure:
                     if wants_stream(request) or route.is_stream:  # its head may have been sent
-                        raise ConnectionResetError from boundary.unexpected
+                        raise ConnectionResetError from failure.unexpected
                     raise internal_error()
             except RequestError as error:
                 response = refuse(error)

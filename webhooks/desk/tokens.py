@@ -118,7 +118,7 @@ class DeskTokens:
             raise self._refused("this is an API token, and a desk needs a desk token", "foreign")
         body, _, signature = text.partition(".")
         claims, issuer = self._parse(body)
-        if claims is None or issuer is None or not await self._is_signed(body, signature, issuer):
+        if claims is None or issuer is None or not await self._verify_signature(body, signature, issuer):
             bearer.refuse(request)
             raise self._refused("wrong desk token, or the token that issued it was removed or changed", "wrong")
         if not issuer.may_issue_desk(claims.identity):
@@ -149,7 +149,7 @@ class DeskTokens:
             return None, None
         return claims, next((one for one in self._tokens.current.values() if one.name == claims.token), None)
 
-    async def _is_signed(self, body: str, signature: str, issuer: Token) -> bool:
+    async def _verify_signature(self, body: str, signature: str, issuer: Token) -> bool:
         try:
             given = _decode(signature)
         except (binascii.Error, ValueError):

@@ -11,7 +11,6 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, Effect, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
@@ -155,12 +154,12 @@ class Executor:
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
         with suppress(*_LEFT), tracing.span(f"perform {effect.kind}", about, parent=parent):
-            with _contained(execution) as boundary:
+            with _contained(execution) as failure:
                 async with turn:
                     await self._record(execution, await execution.run())
-            if boundary.unexpected is not None:
+            if failure:
                 with _contained(execution):  # failing that, the effect stays in the outbox
-                    await self._record(execution, execution.fail_internally(reason_of(boundary.unexpected)))
+                    await self._record(execution, execution.fail_internally(failure.reason))
 
     async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
         """Write an outcome; hang up a call that was placed for an ended session."""

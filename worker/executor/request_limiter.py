@@ -86,6 +86,17 @@ def refuses_credentials(answer: RequestResult) -> bool:
     return answer.status == 401 or (answer.status == 403 and answer.code in (0, PERMISSION_DENIED_CODE))
 
 
+#: Requests in order of arrival: until when each is patient, monotonic seconds, and its slot.
+_Queue = deque[tuple[float, asyncio.Future[None]]]
+
+
+def _drop_canceled(queue: _Queue) -> _Queue:
+    """Drop canceled requests from the head of a queue; return it."""
+    while queue and queue[0][1].done():
+        queue.popleft()
+    return queue
+
+
 class RequestLimiter:
     """A worker's slots for requests; `observe` must get every answer."""
 
@@ -106,8 +117,7 @@ class RequestLimiter:
         self._rng = rng
         #: Slots in use by priority, counts.
         self._held: Counter[Priority] = Counter()
-        #: By priority, in order of arrival: until when each is patient, monotonic seconds, and its slot.
-        self._waiting: dict[Priority, deque[tuple[float, asyncio.Future[None]]]] = {one: deque() for one in Priority}
+        self._waiting: dict[Priority, _Queue] = {one: deque() for one in Priority}
         #: What 429s have left for ordinary requests, count.
         self._window = math.inf
         self._reduced_at_s = float("-inf")
@@ -169,7 +179,7 @@ class RequestLimiter:
 
     def _grant(self) -> None:
         """Grant free slots, each to the request whose patience ends first."""
-        while found := [one for one in Priority if self._is_next(one)]:
+        while found := [one for one in Priority if _drop_canceled(self._waiting[one]) and self._has_slot(one)]:
             priority = min(found, key=lambda one: self._waiting[one][0][0])
             _, granted = self._waiting[priority].popleft()
             granted.set_result(None)
@@ -178,13 +188,6 @@ class RequestLimiter:
         if any(self._waiting.values()) and (pause_s := self.pause_s) > 0:
             self.close()
             self._end_of_pause = asyncio.get_running_loop().call_later(pause_s, self._grant)
-
-    def _is_next(self, priority: Priority) -> bool:
-        """Whether one of this priority waits, and may have a free slot."""
-        queue = self._waiting[priority]
-        while queue and queue[0][1].done():  # canceled
-            queue.popleft()
-        return bool(queue) and self._has_slot(priority)
 
     def _has_slot(self, priority: Priority) -> bool:
         """Whether a slot is free for a request of this priority."""

@@ -59,8 +59,8 @@ class CrashLoop:
         """How many entries may be decided together, count."""
         return 1 if self._has_turn and self.is_on else self._batch_max
 
-    async def may_begin(self) -> bool:
-        """Return whether entries may be decided now; if not, wait a moment."""
+    async def try_to_begin(self) -> bool:
+        """Wait a moment for its turn; return whether entries may be decided now."""
         now_s = self._core.clock.monotonic_s()
         if now_s < self._due_at_s:
             await self._lease_check.confirm_when_due()

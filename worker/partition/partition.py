@@ -86,14 +86,14 @@ class Partition:
         try:
             with (
                 suppress(LeaseLostError),
-                contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
+                contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as failure,
             ):
                 while self.status.is_active:
                     is_serving = self.status is PartitionStatus.SERVING
                     await self._run_tolerantly(self._process_next if is_serving else self._take_over)
                 await self._run_tolerantly(self._crash_loop.note_stop)
                 end = PartitionStatus.STOPPING
-            if boundary.unexpected is not None:  # it is claimed again, so that its effects are verified
+            if failure:  # it is claimed again, so that its effects are verified
                 end = PartitionStatus.FAILED
         finally:
             self._advance(end)
@@ -126,7 +126,7 @@ class Partition:
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
-        if not await self._crash_loop.may_begin():
+        if not await self._crash_loop.try_to_begin():
             return
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
@@ -327,10 +327,10 @@ class Partition:
 @contextmanager
 def _deciding() -> Iterator[None]:
     """Raise DecisionFailedError for any unexpected error within."""
-    with catch_unexpected() as boundary:
+    with catch_unexpected() as failure:
         yield
-    if boundary.unexpected is not None:
-        raise DecisionFailedError("deciding failed") from boundary.unexpected
+    if failure:
+        raise DecisionFailedError("deciding failed") from failure.unexpected
 
 
 def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:

@@ -80,9 +80,9 @@ class PartitionTimers:
         """
         while True:
             try:
-                with contain(ItemKind.TIMER, metrics, passing=(StoreError,), partition=self._partition) as boundary:
+                with contain(ItemKind.TIMER, metrics, passing=(StoreError,), partition=self._partition) as failure:
                     await self.fire(max_lengths_ms)
-                if boundary.unexpected is None:
+                if not failure:
                     max_lengths_ms = {}
                     await self.wait_until_due()
                     continue

@@ -8,7 +8,6 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
@@ -99,7 +98,7 @@ class CommandRouter:
             tracing.span("route command", {}, "consumer", parent),
             contain(
                 ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
-            ) as boundary,
+            ) as failure,
         ):
             try:
                 if fields and fields.get("type"):
@@ -111,8 +110,8 @@ class CommandRouter:
             except StoreError:
                 # A key is another program's. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
-        if boundary.unexpected is not None:
-            await self._give_up(entry, fields or {}, reason_of(boundary.unexpected))
+        if failure:
+            await self._give_up(entry, fields or {}, failure.reason)
         with as_store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
 

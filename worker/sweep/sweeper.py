@@ -158,9 +158,9 @@ class Sweeper:
         self._next_sweep_s = started_s + self._times.interval_s
         is_soon = True
         try:
-            with self._contained() as boundary, label_requests("sweep"):
+            with self._contained() as failure, label_requests("sweep"):
                 await self._sweep(started_s)
-            if boundary.unexpected is None:
+            if not failure:
                 return
         except _CONTROL as error:
             self._log_abandoned(error)
@@ -201,9 +201,9 @@ class Sweeper:
         self._require_ownership()
         for part in (self._compare_ended, self._recover_bridges, self._recover_conferences):
             try:
-                with self._contained() as boundary:
+                with self._contained() as failure:
                     await part(sweep)
-                sweep.is_complete &= boundary.unexpected is None
+                sweep.is_complete &= not failure
             except StoreUnreachableError as error:  # the other parts count
                 sweep.is_complete = False
                 log_unreachable(error, task="sweep")

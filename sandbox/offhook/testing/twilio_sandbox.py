@@ -139,13 +139,13 @@ class TwilioSandbox:
         else:
             return self._wait_in_loop(condition, time.monotonic() + timeout_s, timeout_s)
         until_s = time.monotonic() + timeout_s
-        while not self._is_met(condition, until_s, timeout_s):
+        while not self._check_condition(condition, until_s, timeout_s):
             self._sandbox.wait_for_change(self._known_changes, RECHECK_S)
         return _AlreadyMet()
 
     async def _wait_in_loop(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> None:
         __tracebackhide__ = True
-        while not self._is_met(condition, until_s, timeout_s):
+        while not self._check_condition(condition, until_s, timeout_s):
             await asyncio.to_thread(self._sandbox.wait_for_change, self._known_changes, RECHECK_S)
 
     def wait_until_idle(self, timeout_s: float = 10.0) -> Awaitable[None]:
@@ -153,7 +153,7 @@ class TwilioSandbox:
         __tracebackhide__ = True
         return self.wait_until(lambda: self._sandbox.webhook_sender.is_idle, timeout_s)
 
-    def _is_met(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> bool:
+    def _check_condition(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> bool:
         __tracebackhide__ = True
         self._known_changes = self._sandbox.changes
         if condition():
