@@ -175,6 +175,8 @@ async def test_caller_who_comes_back_while_redis_is_away_is_not_cut_and_can_be_c
 @pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)
 async def test_agent_of_lost_session_is_not_left_alone_with_music(system: LocalSystem) -> None:
     customer, agent = await system.converted()
+    # Without these, Twilio doesn't end the conference, and the agent waits for the sweep.
+    await system.until(customer.sid, **{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
     await forget(system)
 
     customer.hang_up()
