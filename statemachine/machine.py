@@ -161,6 +161,7 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
     for kind in events.COMMANDS
     if not kind.opens_session
 }
+_SAMPLES[events.Transfer]["to"] = ("anybody",)
 
 
 def _opens_session(session: Session, event: Event, now_ms: int, policy: Policy) -> bool:

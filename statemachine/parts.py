@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
+from conferral.statemachine.record import CODE, BaseRecord, Hidden, Listed, about
 from conferral.statemachine.states import RecordingStatus, TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
@@ -54,15 +54,6 @@ def is_url(place: str) -> bool:
     return place.lower().startswith(("http://", "https://"))
 
 
-def split_places(text: str) -> tuple[str, ...]:
-    """Return the places of a fallback, written with commas between them.
-
-    >>> split_places("recall, https://example.com/menu")
-    ('recall', 'https://example.com/menu')
-    """
-    return tuple(filter(None, (part.strip(" ") for part in text.split(","))))
-
-
 class Attempt(BaseRecord, frozen=True):
     """One attempt to reach a party. Times are 0 if not reached yet."""
 
@@ -95,7 +86,7 @@ class TransferState(BaseRecord, frozen=True):
     #: Within the session, from 1.
     number: int
     mode: TransferMode
-    to: Annotated[Hidden[str], about("the destinations as given, comma-separated")]
+    to: Annotated[Hidden[Listed], about("the destinations as given, comma-separated")]
     status: TransferStatus = TransferStatus.DIALING
     #: Comma-separated: the target's reason, then those of the recalls.
     reason: Annotated[str, about("why it failed or was canceled")] = ""
@@ -113,7 +104,7 @@ class TransferState(BaseRecord, frozen=True):
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
     #: In order: see `Policy.fallback`.
-    fallback: Annotated[Hidden[str], about("where the customer goes if no one takes the call")] = ""
+    fallback: Annotated[Hidden[Listed], about("where the customer goes if no one takes the call")] = ()
     #: Whether its outcome record was written: the customer leaves a message.
     is_recorded: bool = False
     #: Why the last party dialed did not take the call: one of the reasons in `reason`.
@@ -132,12 +123,12 @@ class TransferState(BaseRecord, frozen=True):
     @property
     def place(self) -> str:
         """The place of the fallback that was tried last; empty before the first."""
-        return split_places(self.fallback)[self.places_tried - 1] if self.places_tried else ""
+        return self.fallback[self.places_tried - 1] if self.places_tried else ""
 
     @property
     def places_left(self) -> tuple[str, ...]:
         """The places of the fallback that were not tried."""
-        return split_places(self.fallback)[self.places_tried :]
+        return self.fallback[self.places_tried :]
 
 
 class PendingCommand(BaseRecord, frozen=True):

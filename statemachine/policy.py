@@ -50,8 +50,8 @@ class Policy:
     loss_settle_ms: int = 200
     loss_ring_ms: int = 20_000
     #: Where the customer goes after a failed blind transfer or a park that timed out (`CONFERRAL_TRANSFER_FALLBACK`),
-    #: tried in order, with commas between them: `recall` (the agent), an address, `voicemail`, a URL, or `end`.
-    fallback: str = "recall"
+    #: tried in order: `recall` (the agent), an address, `voicemail`, a URL, or `end`.
+    fallback: tuple[str, ...] = ("recall",)
     #: Whether parties dialed in an inbound session see the caller's number (`CONFERRAL_TRANSFER_CALLER_ID`).
     shows_customer_number: bool = False
     #: Whether every phone number dialed by REST must press 1 (`CONFERRAL_CONFIRM`).

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["CODE", "BaseRecord", "Hidden", "about", "replace", "snake_case"]
+__all__ = ["CODE", "BaseRecord", "Hidden", "Listed", "about", "is_listed", "replace", "snake_case"]
 
 _T = TypeVar("_T")
 _HIDDEN = "not in a repr"
@@ -20,6 +20,14 @@ _HIDDEN = "not in a repr"
 CODE = "Twilio's error code, if Twilio refused or failed what was needed"
 #: A field that no repr shows: addresses, messages, and tokens must not reach a log.
 Hidden = Annotated[_T, _HIDDEN]
+_LISTED = "one text in a hash and in public JSON"
+#: A list that hashes and public JSON hold as one text, with commas between its items.
+Listed = Annotated[tuple[str, ...], _LISTED]
+
+
+def is_listed(hint: Any) -> bool:
+    """Whether a type, with its annotations, is `Listed`."""
+    return _LISTED in getattr(hint, "__metadata__", ())
 
 
 def about(description: str, *words: str) -> msgspec.Meta:

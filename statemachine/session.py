@@ -20,7 +20,7 @@ from conferral.statemachine.parts import (
     TransferState,
     Voicemail,
 )
-from conferral.statemachine.record import BaseRecord, Hidden, about
+from conferral.statemachine.record import BaseRecord, Hidden, Listed, about
 from conferral.statemachine.states import (
     INTERNAL_MODES,
     Opening,
@@ -255,7 +255,7 @@ class Session(BaseRecord, frozen=True):
     #: A hand-off began it: the customer's leg is the parent, even if your app placed that call.
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
-    fallback: Hidden[str] = ""
+    fallback: Hidden[Listed] = ()
     opening: Opening = Opening.OVER
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.

@@ -66,7 +66,7 @@ class Conclusion(BaseRecord, frozen=True):
     code: str = ""
     #: Transfers only, with the destinations as given.
     mode: str = ""
-    to: Hidden[str] = ""
+    to: Hidden[tuple[str, ...]] = ()
     #: What took the customer in the end, if not the target or an agent: a place of the fallback. Empty otherwise.
     landed_on: Hidden[str] = ""
     #: Transfers: everyone who was rung. Sessions: for the call itself, and for its fallback.

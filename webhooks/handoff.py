@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,7 @@ from aiohttp import web
 from conferral.commands import field_values
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.parts import CONFIRM_FOR_S, DEFAULT_OPTIONS, DialOptions, is_url, split_places
+from conferral.statemachine.parts import CONFIRM_FOR_S, DEFAULT_OPTIONS, DialOptions, is_url
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.telephony.addresses import (
     AddressError,
@@ -71,7 +72,7 @@ class Handoff:
     options: DialOptions = DEFAULT_OPTIONS
     ref: str = ""
     #: Empty for the number's own.
-    fallback: str = field(default="", repr=False)
+    fallback: tuple[str, ...] = field(default=(), repr=False)
 
 
 class HandoffParser:
@@ -92,7 +93,7 @@ class HandoffParser:
         sources: dict[str, Mapping[str, Any]] = {"url": dict(map(_with_plus, parse_qsl(query))), _DATA: data}
         self._report_unknown(call_sid, "url", sources["url"].keys() - {*_OPTIONS})
         self._report_unknown(call_sid, _DATA, data.keys() - {*_OPTIONS} - {"handoff"})
-        back = self._first_valid(call_sid, sources, _BACK) or ""
+        back = self._first_valid(call_sid, sources, _BACK) or ()
         found = {name: self._first_valid(call_sid, sources, name, back) for name in _OPTIONS if name != _BACK}
         found = {name: value for name, value in found.items() if value is not None}
         mode = SessionMode(found.get("mode", SessionMode.CONFERENCE))
@@ -120,11 +121,13 @@ class HandoffParser:
             log.info("handoff_option_ignored", **about, reason="no option has this name")
         self._metrics.handoff_options_ignored.labels("unknown").inc(len(unknown))
 
-    def _first_valid(self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: str = "") -> Any:
+    def _first_valid(
+        self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: tuple[str, ...] = ()
+    ) -> Any:
         values = (self._checked(call_sid, source, name, given.get(name), back) for source, given in sources.items())
         return next((value for value in values if value is not None), None)
 
-    def _checked(self, call_sid: str, source: str, name: str, given: Any, back: str) -> Any:
+    def _checked(self, call_sid: str, source: str, name: str, given: Any, back: tuple[str, ...]) -> Any:
         """Return an option's value; None if it is absent or invalid."""
         given = given.strip() if isinstance(given, str) else given
         if given in (None, ""):
@@ -138,7 +141,7 @@ class HandoffParser:
             self._report_ignored(call_sid, source, name, reason=reason)
             return None
 
-    def _parse(self, source: str, name: str, value: Any, back: str) -> Any:
+    def _parse(self, source: str, name: str, value: Any, back: tuple[str, ...]) -> Any:
         """Return a well-formed option's value; raise an error if not allowed."""
         is_data = source == _DATA
         if name == "to":
@@ -173,11 +176,11 @@ class HandoffParser:
             self._allowed_in_data.check(address)
         return address.text
 
-    def _parse_fallback(self, text: str, back: str, *, is_data: bool) -> str:
-        places = split_places(text)
+    def _parse_fallback(self, given: tuple[str, ...], back: tuple[str, ...], *, is_data: bool) -> tuple[str, ...]:
+        places = tuple(filter(None, given))
         if _BACK in places and not back:
             raise ValueError("back is not given")
-        places = tuple(back if place == _BACK else place for place in places)
+        places = tuple(chain.from_iterable(back if place == _BACK else (place,) for place in places))
         for place in places:
             if is_data and not (is_name(place) or is_url(place)):
                 self._allowed_in_data.check(parse_address(place))

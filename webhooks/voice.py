@@ -119,7 +119,7 @@ class VoiceRoutes(Routes):
 
         `repeat_query` is the URL's query for when the caller has to ask again; `event_fields` complete the event.
         """
-        if not inbound.agents and inbound.fallback == Place.END:
+        if not inbound.agents and inbound.fallback == (Place.END,):
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         # Without an agent, the caller waits for the fallback.
         mode = inbound.mode if inbound.mode and inbound.agents else SessionMode.CONFERENCE

@@ -14,7 +14,6 @@ from conferral.runtime.errors import ProviderError, SettingsError
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.urls import target_of
-from conferral.statemachine.parts import split_places
 from conferral.statemachine.states import Place, SessionMode
 from conferral.storage.queries.live_workers import has_live_worker
 from conferral.storage.queries.session_reader import SessionReader
@@ -84,7 +83,7 @@ def _directory_problems(settings: ServiceSettings, numbers: CanaryNumbers, accou
     problems = []
     if route.mode is SessionMode.CONFERENCE:
         problems.append(f'{heading} must have mode = "bridge"')
-    if not _QUIET_PLACES.issuperset(split_places(route.fallback)):
+    if not _QUIET_PLACES.issuperset(route.fallback):
         problems.append(f'{heading} must have fallback = "end", so that no person\'s phone rings')
     if route.attributes.after_url:
         problems.append(f"{heading} must have no after: that app may call someone")

@@ -11,7 +11,7 @@ from conferral.runtime.redaction import without_login
 from conferral.runtime.setting_values import SILENCE, token_weakness
 from conferral.runtime.settings import ServiceSettings, read_sources
 from conferral.runtime.urls import is_twilio_url
-from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.parts import is_url
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory
@@ -211,9 +211,9 @@ def _check_return_urls(settings: ServiceSettings) -> CheckResult:
     return ok("return URLs", found)
 
 
-def describe_fallback(fallback: str) -> str:
+def describe_fallback(fallback: tuple[str, ...]) -> str:
     """Return a fallback in words, without addresses."""
-    return ", then ".join(_PLACES.get(place) or _describe_place(place) for place in split_places(fallback))
+    return ", then ".join(_PLACES.get(place) or _describe_place(place) for place in fallback)
 
 
 def _describe_place(place: str) -> str:

@@ -23,7 +23,7 @@ from conferral.runtime.limits import (
     SURROGATES,
     URL_MAX,
 )
-from conferral.runtime.text import join_words
+from conferral.runtime.text import join_words, split_list
 from conferral.statemachine.ids import (
     ID_PATTERN,
     ID_RULE,
@@ -84,7 +84,7 @@ def _text(
     pattern: str,
     rule: str,
     max_length: int | None = None,
-    normalize: Callable[[str], str] = str,
+    normalize: Callable[[str], Any] = str,
     explain: Callable[[str], str] = lambda _text: "",
     **shown: Any,
 ) -> Value:
@@ -92,11 +92,12 @@ def _text(
 
     Args:
         max_length: In characters; None if the pattern limits it.
-        normalize: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
+        normalize: Checks what no pattern can express, and normalizes or splits the text; raises ValueError with what is
+            valid.
         explain: Says what is wrong with a text that does not match, where the rule would say too little; else empty.
     """
 
-    def parse(value: object) -> str:
+    def parse(value: object) -> Any:
         if not isinstance(value, str):
             raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
         is_long = max_length is not None and len(value) > max_length
@@ -159,11 +160,11 @@ def _check_visible(text: str, rule: str) -> str:
     return text
 
 
-def _normalize_destinations(text: str) -> str:
-    destinations = [part.strip(" ") for part in text.split(",")]
+def _split_destinations(text: str) -> tuple[str, ...]:
+    destinations = split_list(text)
     if len(set(destinations)) < len(destinations):
         raise ValueError("must not name a destination twice")
-    return ",".join(destinations)
+    return destinations
 
 
 _ONE = rf"[^,{NO_TEXT}]"
@@ -195,7 +196,7 @@ DESTINATIONS = _text(
     rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
     f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
     TARGETS_MAX * DESTINATION_MAX,
-    _normalize_destinations,
+    _split_destinations,
     form="destination",
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",
@@ -205,6 +206,7 @@ FALLBACK = _text(
     rf"[^{NO_TEXT}]+",
     "must be places, separated by commas",
     2 * DESTINATION_MAX + URL_MAX,
+    split_list,
     metavar="PLACE[,…]",
     format="up to three of recall, a destination, voicemail, end, or a URL that CONFERRAL_RETURN_URLS allows; "
     "CONFERRAL_TRANSFER_FALLBACK by default",

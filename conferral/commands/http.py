@@ -1,21 +1,20 @@
 """Commands over HTTP: validates, authorizes, publishes, and logs them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from conferral.commands import parser
 from conferral.commands.field_values import SENDER
-from conferral.commands.parser import BadCommandError, ParsedCommand, Value
+from conferral.commands.parser import BadCommandError, ParsedCommand
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, UnknownSession
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token
 from conferral.statemachine.ids import safe_id
-from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.parts import is_url
 from conferral.statemachine.states import Place
 
 log = structlog.get_logger()
@@ -39,19 +38,17 @@ def _limit_destinations(parsed: ParsedCommand, token: Token) -> ParsedCommand:
     """
     if (resolve := token.address_of) is None:
         return parsed
-    resolved: dict[str, Value] = {}
+    resolved: dict[str, list[str]] = {}
     try:
         for name, destinations in parsed.destinations.items():
-            resolved[name] = ",".join(map(resolve, destinations))
-        if fallback := str(parsed.values.get((name := "fallback"), "")):
-            # Words name no destination, and URLs have a list of their own.
-            places = split_places(fallback)
-            resolved[name] = ",".join(
-                place if place in tuple(Place) or is_url(place) else resolve(place) for place in places
-            )
+            resolved[name] = [*map(resolve, destinations)]
+        name, places = "fallback", parsed.fallback
+        if places:
+            # Words name no destination, and URLs have a list of their own; the router refuses an empty place.
+            resolved[name] = [place if place in ("", *Place) or is_url(place) else resolve(place) for place in places]
     except ConferralError as error:
         raise token.refusal(f"may not name this destination in {name}: {error}") from None
-    return replace(parsed, values={**parsed.values, **resolved})
+    return parsed.with_addresses(resolved)
 
 
 async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand, token: Token) -> SubmittedCommand:

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -167,7 +167,7 @@ def own_fields(command: type[Command]) -> tuple[CommandField, ...]:
     return _FIELDS[command][len(COMMON_FIELDS) :]
 
 
-Value = str | bool | int
+Value = str | bool | int | tuple[str, ...]
 
 
 class BadCommandError(ValueError):
@@ -188,11 +188,23 @@ class ParsedCommand:
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     @property
-    def destinations(self) -> dict[str, list[str]]:
-        """The given destinations, by field."""
-        fields = (one for one in own_fields(self.event_type) if one.value.form == "destination")
-        given = {one.attribute: str(self.values.get(one.attribute, "")) for one in fields}
-        return {name: text.split(",") for name, text in given.items() if text}
+    def destinations(self) -> dict[str, tuple[str, ...]]:
+        """The given destinations, by field; several, or one."""
+        fields = (one.attribute for one in own_fields(self.event_type) if one.value.form == "destination")
+        given = {name: self.values[name] for name in fields if self.values.get(name)}
+        return {name: value if isinstance(value, tuple) else (str(value),) for name, value in given.items()}
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """The given places of a fallback, in order."""
+        places = self.values.get("fallback", ())
+        return places if isinstance(places, tuple) else ()
+
+    def with_addresses(self, found: Mapping[str, Sequence[str]]) -> "ParsedCommand":
+        """Return the command with other destinations or places, by field."""
+        several = {name for name, value in self.values.items() if isinstance(value, tuple)}
+        resolved = {name: tuple(one) if name in several else one[0] for name, one in found.items()}
+        return replace(self, values={**self.values, **resolved})
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
         """Return the event that the session decides."""
@@ -204,8 +216,15 @@ class ParsedCommand:
         common = {"type": self.event_type.name, "session": self.session, "id": self.id, "by": self.by}
         given = {one.name: self.values[one.attribute] for one in own_fields(self.event_type)
                  if one.attribute in self.values}  # fmt: skip
-        texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
-        return {name: text for name, text in (common | texts).items() if text}
+        texts = common | {name: _text_of(value) for name, value in given.items()}
+        return {name: text for name, text in texts.items() if text}
+
+
+def _text_of(value: Value) -> str:
+    """Return a value's text in the command stream."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(fields: Mapping[str, Any]) -> ParsedCommand:

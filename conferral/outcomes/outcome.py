@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from conferral.outcomes.durations import DURATIONS, Timeline, durations_of
+from conferral.runtime.text import split_list
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
 from conferral.statemachine.step import Conclusion
@@ -259,7 +260,7 @@ def _time_of(text: str) -> datetime:
 def _field_of(name: str, hint: Any) -> _Field:
     """Return how a field of a type is written and read."""
     if name == "to":
-        return _Field(str, lambda text: tuple(filter(None, text.split(","))))
+        return _Field(",".join, split_list)
     if hint == datetime | None:
         return _Field(to_iso, _time_of)
     if hint is str:

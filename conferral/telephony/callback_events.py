@@ -193,7 +193,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         other_agents=route.agents[1:],
         options=route.options,
         attributes=route.attributes,
-        fallback="" if route.fallback == Place.END else route.fallback,
+        fallback=() if route.fallback == (Place.END,) else route.fallback,
         direction=OUTBOUND if placed_by_app else INBOUND,
         handed_off=placed_by_app,
     )

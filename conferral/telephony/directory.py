@@ -29,7 +29,6 @@ from conferral.statemachine.parts import (
     DEFAULT_OPTIONS,
     ConferenceAttributes,
     DialOptions,
-    split_places,
 )
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
@@ -109,7 +108,7 @@ def _without_others(agents: list[str], info: ValidationInfo) -> list[str]:
     return agents
 
 
-def _inbound_fallback(text: object, info: ValidationInfo) -> str:
+def _inbound_fallback(text: object, info: ValidationInfo) -> tuple[str, ...]:
     """Return a fallback with addresses; raise ValueError if it is wrong."""
     if not isinstance(text, str):
         raise ValueError("must be a string, with commas between the places")  # noqa: TRY004  # pydantic catches no other
@@ -160,7 +159,7 @@ class DirectoryEntry(Table):
     #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
-    fallback: Annotated[str, BeforeValidator(_inbound_fallback)] = Field("", repr=False)
+    fallback: Annotated[tuple[str, ...], BeforeValidator(_inbound_fallback)] = Field((), repr=False)
     confirm: bool = False
     #: Seconds.
     confirm_for: int = Field(0, ge=CONFIRM_TIME_MIN_S, le=CONFIRM_TIME_MAX_S)
@@ -267,7 +266,7 @@ class InboundRoute:
     mode: SessionMode | None = None
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Where a caller goes whom no agent takes: places in order.
-    fallback: str = field(default=Place.END, repr=False)
+    fallback: tuple[str, ...] = field(default=(Place.END,), repr=False)
     #: How to dial the agents.
     options: DialOptions = DEFAULT_OPTIONS
     #: The called number, E.164; empty if it is `TWILIO_NUMBER` or not a number.
@@ -285,7 +284,7 @@ class Directory:
     #: Route of every other number: `CONFERRAL_AGENT` and `CONFERRAL_RECORD`.
     default: InboundRoute = InboundRoute()
     #: Where a customer goes after a failed blind transfer: places in order (`CONFERRAL_TRANSFER_FALLBACK`).
-    transfer_fallback: str = field(default=Place.RECALL, repr=False)
+    transfer_fallback: tuple[str, ...] = field(default=(Place.RECALL,), repr=False)
     #: Who works at desks, by identity.
     agents: Mapping[str, DeskAgent] = field(default_factory=dict, repr=False)
 
@@ -314,11 +313,11 @@ class Directory:
         found: dict[str, tuple[str, ...]]
         found = {f"destinations.{name}": (address,) for name, address in self.destinations.items()}
         found["CONFERRAL_AGENT"] = self.default.agents
-        found["CONFERRAL_INBOUND_FALLBACK"] = split_places(self.default.fallback)
-        found["CONFERRAL_TRANSFER_FALLBACK"] = split_places(self.transfer_fallback)
+        found["CONFERRAL_INBOUND_FALLBACK"] = self.default.fallback
+        found["CONFERRAL_TRANSFER_FALLBACK"] = self.transfer_fallback
         for number, route in self.numbers.items():
             agents = route.agents if route.agents != self.default.agents else ()
-            fallback = split_places(route.fallback) if route.fallback != self.default.fallback else ()
+            fallback = route.fallback if route.fallback != self.default.fallback else ()
             found[f'inbound."{redact(number)}"'] = (*agents, *fallback)
         yield from ((where, place) for where, places in found.items() for place in places)
 
@@ -383,17 +382,17 @@ def load_directory(
     allowed = replace(allowed, own=(*own, *entries))
     problems: list[str] = []
 
-    def parsed(name: str, value: str, parse: Callable[[str], str]) -> str:
+    def parsed(name: str, value: str, parse: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
         try:
             return parse(value)
         except AddressError as error:
             problems.append(setting_errors.describe_invalid(name, value, None, error.reason))
-            return ""
+            return ()
 
-    def resolve(value: str) -> str:
-        return resolve_address(value, names, allowed).text
+    def resolve(value: str) -> tuple[str, ...]:
+        return (resolve_address(value, names, allowed).text,)
 
-    agents = (parsed("CONFERRAL_AGENT", settings.agent, resolve),) if settings.agent is not None else ()
+    agents = parsed("CONFERRAL_AGENT", settings.agent, resolve) if settings.agent is not None else ()
     rules = AddressRules(names, allowed, settings.return_urls)
     transfer_fallback = parsed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, rules.parse)
     for_inbound = partial(rules.parse, without=_NOT_FOR_INBOUND)

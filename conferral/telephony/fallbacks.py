@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from conferral.runtime.limits import NO_TEXT, URL_MAX
+from conferral.runtime.text import split_list
 from conferral.runtime.urls import is_http_url
-from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.parts import is_url
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, is_name, resolve_address
 
@@ -31,18 +32,17 @@ class AddressRules:
     #: Prefixes of URLs (`CONFERRAL_RETURN_URLS`).
     return_urls: Sequence[str] = ()
 
-    def parse(self, text: str, *, without: frozenset[Place] = frozenset()) -> str:
+    def parse(self, text: str, *, without: frozenset[Place] = frozenset()) -> tuple[str, ...]:
+        """Return the places of a text with commas; raise AddressError."""
+        return self.check(split_list(text), without=without)
+
+    def check(self, places: Sequence[str], *, without: frozenset[Place] = frozenset()) -> tuple[str, ...]:
         """Return a fallback with addresses for its names; raise AddressError.
 
         One that is not allowed makes the whole fallback invalid. `without` are places that make no sense here.
         """
-        places = [part.strip(" ") for part in text.split(",")]
-        if text.strip(" ") and "" in places:
+        if "" in places:
             raise AddressError(f"place {places.index('') + 1} is empty")
-        return self.check(split_places(text), without=without)
-
-    def check(self, places: Sequence[str], *, without: frozenset[Place] = frozenset()) -> str:
-        """Return the fallback of these places; raise AddressError."""
         if not 1 <= len(places) <= PLACES_MAX:
             raise AddressError(f"must be 1 to {PLACES_MAX} places, separated by commas")
         found = tuple(self._resolve(place, without) for place in places)
@@ -50,7 +50,7 @@ class AddressRules:
             raise AddressError("must not name a place twice")
         if any(place == Place.END or is_url(place) for place in found[:-1]):
             raise AddressError(f"{Place.END} and a URL must be the last place")
-        return ",".join(found)
+        return found
 
     def _resolve(self, place: str, without: frozenset[Place]) -> str:
         """Return a word, a URL, or the address of a name; raise AddressError."""

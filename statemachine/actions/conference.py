@@ -315,7 +315,7 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
             # A number that no transfer of this session has had: each transfer dialed at least once.
             number=max(draft.session.highest_label_number, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
-            to=target.address,
+            to=(target.address,) if target.address else (),
             status=TransferStatus.RINGING,
             started_at_ms=draft.now_ms,
         ),

@@ -41,14 +41,14 @@ def _await_agent(draft: Draft, places_tried: int) -> None:
     parties.fail_queued_commands(draft, EndReason.AGENT_LEFT, "")
     _end_transfer(draft)
     clear_end_on_exit(draft)
-    customer, places = draft.session.customer, (Place.RECALL, draft.session.fallback)
+    customer = draft.session.customer
     draft.change(phase=Phase.RECALL, opening=Opening.OVER, repair_attempted=False)
     draft.begin_transfer(
         TransferMode.LOSS,
-        to="",
+        to=(),
         status=TransferStatus.FAILED,
         reason=EndReason.AGENT_LEFT.value,
-        fallback=",".join(filter(None, places)),
+        fallback=(Place.RECALL.value, *draft.session.fallback),
         places_tried=places_tried,
     )
     draft.change_party(customer, wait_audio=WaitAudio.MUSIC)

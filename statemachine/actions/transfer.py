@@ -300,7 +300,7 @@ def begin_park_fallback(draft: Draft, _event: Event) -> None:
     draft.change(phase=Phase.FALLBACK, parked_until_ms=0)
     draft.begin_transfer(
         TransferMode.PARK,
-        to=draft.session.parked_by,
+        to=(draft.session.parked_by,) if draft.session.parked_by else (),
         fallback=before.fallback if before else draft.policy.fallback,
         by=before.by if before and before.mode is TransferMode.PARK else "",
     )
@@ -320,7 +320,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")
     draft.begin_transfer(
         TransferMode.INBOUND,
-        to="",
+        to=(),
         status=TransferStatus.FAILED,
         reason=reported_reason(session.agent.left_reason),
         code=session.agent.left_code,

@@ -77,7 +77,7 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
 def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> dict[str, Any]:
     return {
         "mode": TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
-        "to": "" if isinstance(event, events.Park) else event.to,
+        "to": () if isinstance(event, events.Park) else events.destinations_of(event),
         "options": DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
         "fallback": _fallback(draft, event),
         "command_id": event.command_id,
@@ -107,17 +107,17 @@ def conclude_found_transfer(draft: Draft, event: events.Transfer | events.Retrie
 
 def _note_found(draft: Draft, name: str) -> None:
     party, to = draft.session.parties[name], draft.transfer.to
-    party = replace(party, address=party.address or ("" if "," in to else to))
+    party = replace(party, address=party.address or (to[0] if len(to) == 1 else ""))
     draft.change_party(party, address=party.address)
     draft.add_attempt(party)
     if party.takes_part:
         draft.change_attempt(party.dial_id, result="answered", answered_at_ms=party.answered_at_ms or draft.at_ms)
 
 
-def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:
+def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> tuple[str, ...]:
     if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs
         before = draft.session.transfer
-        return draft.policy.fallback if before is None else ",".join(before.places_left)
+        return draft.policy.fallback if before is None else before.places_left
     return event.fallback or draft.policy.fallback
 
 
@@ -130,7 +130,7 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
     """Hold the agent, who hears ringing, if the target must pass the gate."""
     # No one in the conference hears such a phone ring.
     transfer = draft.transfer
-    if "," in transfer.to or dials.options_for(draft, transfer.to, transfer.options).needs_gate:
+    if len(transfer.to) > 1 or dials.options_for(draft, transfer.to[0], transfer.options).needs_gate:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
@@ -146,9 +146,8 @@ def dial_targets(draft: Draft, _event: Event) -> None:
     transfer = draft.transfer
     if transfer.attempts:
         return  # dialed before the agent left
-    addresses = transfer.to.split(",")
-    several = len(addresses) > 1
-    for address in addresses:
+    several = len(transfer.to) > 1
+    for address in transfer.to:
         dials.dial(
             draft,
             next_name(draft.session, TARGET) if several else TARGET,

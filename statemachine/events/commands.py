@@ -87,10 +87,10 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
     logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
     variants: ClassVar = ("mode", tuple(mode.value for mode in TRANSFER_MODES))
 
-    #: Comma-separated; the first to accept wins.
-    to: Hidden[str]
+    #: The first to accept wins.
+    to: Hidden[tuple[str, ...]]
     mode: str
-    fallback: Hidden[str] = ""
+    fallback: Hidden[tuple[str, ...]] = ()
     ref: str = ""
 
 
@@ -130,7 +130,7 @@ class Park(Command, frozen=True, kw_only=True):
     who parked the call is called back.
     """
 
-    fallback: Hidden[str] = ""
+    fallback: Hidden[tuple[str, ...]] = ()
 
 
 class Retrieve(DialCommand, frozen=True, kw_only=True):
@@ -154,6 +154,11 @@ class Add(DialCommand, frozen=True, kw_only=True):
     to: Hidden[str]
     party: str
     muted: bool = False
+
+
+def destinations_of(command: Transfer | Retrieve | Add) -> tuple[str, ...]:
+    """Return the addresses that a command dials."""
+    return command.to if isinstance(command, Transfer) else (command.to,)
 
 
 class Remove(PartyCommand, frozen=True):

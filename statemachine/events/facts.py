@@ -49,7 +49,7 @@ class CallReceived(Event, frozen=True, kw_only=True):
     #: What the directory sets for the called number.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Where the caller goes if no agent takes the call: see `Policy.fallback`. Empty for `end`.
-    fallback: Hidden[str] = ""
+    fallback: Hidden[tuple[str, ...]] = ()
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
 

@@ -129,7 +129,7 @@ def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party
     if not party.was_found:
         return False
     if party.address:
-        return party.address in event.to.split(",")
+        return party.address in events.destinations_of(event)
     # A late join does not say which address was dialed. What was published later has not led to it.
     return event.occurred_at_ms <= party.dialed_at_ms
 

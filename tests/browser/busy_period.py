@@ -58,7 +58,7 @@ def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, 
         since_ms=session.created_at_ms + 20_000,
     )
     transfer = TransferState(
-        1, mode, "client:dave", reached, stage=TransferStage.TALKING if is_there else TransferStage.DIALING
+        1, mode, ("client:dave",), reached, stage=TransferStage.TALKING if is_there else TransferStage.DIALING
     )
     parties = {**session.parties, "customer": customer, "target": target}
     phase = Phase.CONSULT if mode is TransferMode.CONSULT else Phase.WARM
@@ -85,7 +85,7 @@ def sessions(now_ms: int) -> list[Session]:
     failed = TransferState(
         1,
         TransferMode.CONSULT,
-        "client:dave",
+        ("client:dave",),
         TransferStatus.FAILED,
         "busy",
         stage=TransferStage.OVER,
@@ -116,7 +116,7 @@ def outcomes(now_ms: int) -> list[dict[str, str]]:
         )  # fmt: skip
         conclusion = Conclusion(
             id=f"o{number}", kind="transfer", session_id=session_id(number), result=result, mode="consult",
-            to="client:dave", attempts=(attempt,), started_at_ms=began_ms, ended_at_ms=began_ms + 30_000,
+            to=("client:dave",), attempts=(attempt,), started_at_ms=began_ms, ended_at_ms=began_ms + 30_000,
         )  # fmt: skip
         found.append(encode_outcome(conclusion))
     return found

@@ -86,7 +86,7 @@ def hostile(number: int, name: str, now_ms: int) -> Session:
     transfer = TransferState(
         1,
         TransferMode.CONSULT,
-        name,
+        (name,),
         TransferStatus.FAILED,
         reason=name,
         stage=TransferStage.OVER,

@@ -79,7 +79,7 @@ async def test_only_what_needs_a_person_is_red(redis, console, windows):
     failed = TransferState(
         1,
         TransferMode.CONSULT,
-        "client:dave",
+        ("client:dave",),
         TransferStatus.FAILED,
         "busy",
         stage=TransferStage.OVER,

@@ -175,7 +175,7 @@ def test_transfer_is_taken_with_all_its_options():
     )
     assert (parsed.event_type, parsed.session) == (Transfer, "s")
     assert parsed.event("s", "c1", 5) == Transfer(
-        session_id="s", token="c1", occurred_at_ms=5, to=f"{CUSTOMER},client:bob", mode="consult",
+        session_id="s", token="c1", occurred_at_ms=5, to=(CUSTOMER, "client:bob"), mode="consult",
         brief="Überweisung 👋", confirm=True, confirm_for_s=45, timeout_s=20, digits="ww12#", ref="r" * 64,
     )  # fmt: skip
 

@@ -143,7 +143,7 @@ def consult(redis, session_id=CALL, **changes):
         answered=True,
     )  # fmt: skip
     transfer = TransferState(
-        1, TransferMode.CONSULT, "+14155550145", status=TransferStatus.CONSULTING, stage=TransferStage.TALKING
+        1, TransferMode.CONSULT, ("+14155550145",), status=TransferStatus.CONSULTING, stage=TransferStage.TALKING
     )
     parties = {"customer": customer, "agent": agent, "target": target}
     put(redis, replace(session, parties=parties, transfer=transfer))

@@ -47,7 +47,7 @@ def whole():
     transfer = TransferState(
         1,
         TransferMode.CONSULT,
-        "+14155550145",
+        ("+14155550145",),
         status=TransferStatus.FAILED,
         stage=TransferStage.OVER,
         attempts=(attempt,),

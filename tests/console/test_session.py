@@ -240,7 +240,7 @@ async def test_numbers_in_sip_and_client_names_are_redacted_everywhere(console, 
         Attempt("target", "sip:14155550145@pbx.example", "d1", 1_800_000_000_000),
         Attempt("target", "client:14155550145", "d2", 0),
     )
-    put(redis, make_session(transfer=TransferState(1, TransferMode.BLIND, "client:bob", attempts=attempts)))
+    put(redis, make_session(transfer=TransferState(1, TransferMode.BLIND, ("client:bob",), attempts=attempts)))
     redis.hset(KEYS.session(CALL), "party.agent.address", "sip:14155550145@a")
     redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "sip:14155550145@pbx.example"}'))
     page = await Page.open(console, SESSION)

@@ -113,7 +113,7 @@ def test_each_failed_place_is_named() -> None:
 
 
 def test_a_park_says_where_the_caller_goes() -> None:
-    story = parked(Policy(fallback="voicemail"))
+    story = parked(Policy(fallback=("voicemail",)))
     waits = list_waits(stored(story), (), story.session.updated_at_ms)
 
     assert "the parked call goes on to its fallback" in [one.for_ for one in waits]

@@ -151,7 +151,7 @@ def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
 
 def attempts(*tries):
     """As a worker writes them."""
-    transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=tries)
+    transfer = TransferState(1, TransferMode.BLIND, ("+14155550145",), attempts=tries)
     return session_codec.encode(make_session(transfer=transfer))["transfer.attempts"]
 
 

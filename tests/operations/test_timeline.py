@@ -254,7 +254,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
             "Twilio refused: switch target to whisper (HTTP 400 code 16027)",
         ),
         (EffectUnknown(**RECORDING, detail="+14155550123"), "outcome unknown: change the recording"),
-        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
+        (Transfer(session_id=CALL, to=("client:a", "client:b"), mode="warm"), "warm transfer requested (2 targets)"),
         (
             Call(session_id=CALL, agent="client:a", customer="client:b"),
             "call requested: the agent first, then the customer",

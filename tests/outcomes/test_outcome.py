@@ -17,7 +17,7 @@ TRANSFER = Conclusion(
     session_id="CA1",
     result="completed",
     mode="consult",
-    to=f"{CUSTOMER},client:bob",
+    to=(CUSTOMER, "client:bob"),
     attempts=(
         Attempt("target-1", CUSTOMER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer", "target-3"),
         Attempt("target", "client:bob", "d2", START_MS + 100, START_MS + 4_600, START_MS + 34_600, "answered"),

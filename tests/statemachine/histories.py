@@ -13,6 +13,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
@@ -118,13 +120,11 @@ def save(histories: list[History]) -> None:
 
 def load() -> Iterator[tuple[History, list[str]]]:
     """The recorded histories, each with the lines that it had then."""
-    known = {one.name for one in fields(Policy)}
     for text in lzma.decompress(FILE.read_bytes()).decode().splitlines():
         found = json.loads(text)
         decisions = [Decision(at, event_codec.decode(entry, name)) for at, name, entry, _ in found["decisions"]]
         lines = [line for *_, line in found["decisions"]]
-        policy = Policy(**{name: value for name, value in found["policy"].items() if name in known})
-        yield History(found["session"], policy, decisions), lines
+        yield History(found["session"], msgspec.convert(found["policy"], Policy), decisions), lines
 
 
 def main() -> None:

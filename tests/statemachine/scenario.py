@@ -388,7 +388,7 @@ class Scenario:
         return self.command(Convert, command_id)
 
     def transfer(self, mode: str, *to: str, command_id: str = "transfer-1", **options: Any) -> "Scenario":
-        return self.command(Transfer, command_id, mode=mode, to=",".join(to) or BOB, **options)
+        return self.command(Transfer, command_id, mode=mode, to=to or (BOB,), **options)
 
     def complete(self, command_id: str = "complete-1") -> "Scenario":
         return self.command(Complete, command_id)

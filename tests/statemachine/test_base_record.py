@@ -44,7 +44,7 @@ def test_garbage_collection_looks_at_no_record(kind):
     Party("agent", "agent-1", address="SECRET", options=DialOptions(caller_id="SECRET")),
     Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET", number="SECRET",
             parties={"agent": Party("agent", "agent-1", address="SECRET")}),
-    TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
+    TransferState(1, TransferMode.WARM, ("SECRET",), attempts=(Attempt("target", "SECRET", "D1", 1),)),
     PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
     Conclusion("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
     Press(session_id="CA1", party="agent", digits="SECRET"),

@@ -68,7 +68,7 @@ def test_what_can_not_be_done_is_refused_before_the_key_is_pressed():
     story = asked().command(Add, "add-1", party="expert", to=BOB).expect_command("add-1", "accepted")
     story.command(Add, "add-2", party="expert", to=CAROL).expect_command("add-2", "rejected")
     story.command(Hold, "hold-1", party="nobody").expect_command("hold-1", "rejected")
-    story.transfer("warm", BOB, fallback="voicemail").expect_command("transfer-1", "rejected")
+    story.transfer("warm", BOB, fallback=("voicemail",)).expect_command("transfer-1", "rejected")
     asked().transfer("blind", BOB).expect_command("transfer-1", "rejected")
 
 

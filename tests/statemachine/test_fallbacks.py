@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
+from conferral.runtime.text import split_list
 from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
@@ -19,12 +20,16 @@ NEW_CONFERENCE = "CF" + "d" * 32
 
 def unreached(fallback: str, **options) -> Scenario:
     """A blind transfer whose target is busy."""
-    return blind_from_bridge(policy=Policy(fallback=fallback), **options).placed("target").call("target", "busy")
+    return (
+        blind_from_bridge(policy=Policy(fallback=split_list(fallback)), **options)
+        .placed("target")
+        .call("target", "busy")
+    )
 
 
 def unanswered(fallback: str) -> Scenario:
     """A caller waits in a conference, and the agent is busy."""
-    return waiting(fallback=fallback).placed("agent").call("agent", "busy")
+    return waiting(fallback=split_list(fallback)).placed("agent").call("agent", "busy")
 
 
 def message(story: Scenario, status: str, seconds: int = 0) -> Scenario:
@@ -143,7 +148,7 @@ def test_a_url_after_a_voicemail_that_failed_says_why_no_one_was_reached():
 
 
 def test_url_says_that_it_is_unknown_whether_anyone_was_dialed():
-    story = waiting(fallback=MENU).unknown_outcome("agent")
+    story = waiting(fallback=(MENU,)).unknown_outcome("agent")
     (url,) = [effect.url for effect in story.last.effects if effect.kind == "redirect_to_url"]
     assert parse_qs(urlsplit(url).query)["reason"] == ["unknown"]
 
@@ -196,14 +201,16 @@ def test_a_waiting_caller_goes_on_to_the_fallback_of_the_call():
 
 def test_who_takes_an_inbound_call_as_fallback_is_dialed_like_an_agent():
     given = DialOptions(brief="Order 7", confirm=True, params="id=7")
-    story = Scenario().comes_in(fallback=AGENT_PHONE, options=given).dial_ends("busy").joins("customer", starts=False)
+    story = (
+        Scenario().comes_in(fallback=(AGENT_PHONE,), options=given).dial_ends("busy").joins("customer", starts=False)
+    )
     target = story.expect("transferring", "dial target to the gate").session.parties["target"]
     assert (target.options.brief, target.options.confirm, target.options.params) == ("Order 7", True, "")
 
 
 @pytest.mark.parametrize("fallback, other_agents", [(CAROL, ()), ("", (BOB,))])
 def test_an_agent_who_hung_up_before_the_two_were_connected_has_not_taken_the_call(fallback, other_agents):
-    story = Scenario().comes_in(fallback=fallback, other_agents=other_agents).call("agent", "in-progress")
+    story = Scenario().comes_in(fallback=split_list(fallback), other_agents=other_agents).call("agent", "in-progress")
     story.expect("bridged", phase="connected").dial_ends("no-answer")
     if fallback:
         story.expect("transferring", phase="fallback")
@@ -213,7 +220,7 @@ def test_an_agent_who_hung_up_before_the_two_were_connected_has_not_taken_the_ca
 
 
 def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():
-    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").joins("customer", starts=False)
+    story = Scenario().comes_in(fallback=(CAROL,)).call("agent", "ringing").joins("customer", starts=False)
     story.expect("transferring", "dial target", phase="fallback")
 
 
@@ -221,7 +228,7 @@ def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():
 @pytest.mark.parametrize("status", ["no-answer", "busy"])
 def test_a_caller_who_joined_is_helped_though_only_a_read_shows_it(status, is_known):
     """The action's event and the join are lost, and maybe the agent's callback, too."""
-    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing")
+    story = Scenario().comes_in(fallback=(CAROL,)).call("agent", "ringing")
     if is_known:
         story.call("agent", status)
     story.fires(CallsOverdue).expect("bridged", "look").legs["customer"].starts = False
@@ -231,18 +238,18 @@ def test_a_caller_who_joined_is_helped_though_only_a_read_shows_it(status, is_kn
 
 
 def test_a_caller_whom_a_read_shows_alone_after_a_lost_conversion_is_not_helped():
-    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").fires(CallsOverdue)
+    story = Scenario().comes_in(fallback=(CAROL,)).call("agent", "ringing").fires(CallsOverdue)
     story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", agent="completed")
     story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
 def test_a_bridge_that_was_answered_or_cancelled_has_no_fallback(status):
-    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").dial_ends(status)
+    story = Scenario().comes_in(fallback=(CAROL,)).call("agent", "ringing").dial_ends(status)
     assert story.session.state == "bridged"
 
 
 def test_a_caller_without_any_agent_goes_to_the_fallback_at_once():
-    story = called(agent_address="", fallback=MENU).joins("customer", starts=False)
+    story = called(agent_address="", fallback=(MENU,)).joins("customer", starts=False)
     story.expect("ended", "send away customer", reason="returned")
     assert parse_qs(urlsplit(story.last.effects[0].url).query)["reason"] == ["not-configured"]

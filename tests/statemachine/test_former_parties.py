@@ -123,7 +123,7 @@ def test_targets_of_earlier_transfers_stay_and_their_numbers_are_not_given_twice
 
 
 def test_target_that_is_still_leaving_is_no_target_of_the_next_place():
-    story = dialing("consult", BOB, CAROL, policy=Policy(fallback=AGENT_PHONE)).placed("target-1").placed("target-2")
+    story = dialing("consult", BOB, CAROL, policy=Policy(fallback=(AGENT_PHONE,))).placed("target-1").placed("target-2")
     story.takes_part("target-1").expect("transferring", "hang up target-2")
     story.leaves("agent").expect("transferring", "unhold customer")
     story.leaves("target-1").expect("transferring", "dial target", phase="fallback")
@@ -132,7 +132,7 @@ def test_target_that_is_still_leaving_is_no_target_of_the_next_place():
 
 
 def test_fallback_fails_for_its_own_reason_and_the_target_stays():
-    story = blind_from_bridge(policy=Policy(fallback=CAROL)).placed("target").call("target", "busy")
+    story = blind_from_bridge(policy=Policy(fallback=(CAROL,))).placed("target").call("target", "busy")
     story.expect("transferring", "dial target").placed("target").call("target", "no-answer")
     story.expect("ended", "say goodbye to customer")
     assert story.session.transfer.reason == "busy, fallback no-answer"

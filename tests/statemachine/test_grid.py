@@ -48,8 +48,8 @@ BEGINNINGS = {
     "consult": lambda: talking("consult"),
     "blind": blind_from_bridge,
     "recall": lambda: blind_from_bridge().placed("target").call("target", "busy"),
-    "fallback": lambda: dialing("blind", policy=Policy(fallback=CAROL)),
-    "several": lambda: dialing("warm", BOB, CAROL, policy=Policy(fallback="end")),
+    "fallback": lambda: dialing("blind", policy=Policy(fallback=(CAROL,))),
+    "several": lambda: dialing("warm", BOB, CAROL, policy=Policy(fallback=("end",))),
     "called": lambda: conference_scenarios.called(other_agents=(BOB,)),
     "waiting": lambda: conference_scenarios.waiting(other_agents=(BOB,)),
     "waiting at the gate": lambda: conference_scenarios.waiting_at_gate(),
@@ -62,7 +62,7 @@ BEGINNINGS = {
     "parking": lambda: conference_scenarios.as_conference(Scenario().answered()).park(),
     "parked": lambda: conference_scenarios.parked(),
     "parked from bridge": lambda: conference_scenarios.parked_from_bridge(),
-    "parked, to be ended": lambda: conference_scenarios.parked(Policy(fallback="end")),
+    "parked, to be ended": lambda: conference_scenarios.parked(Policy(fallback=("end",))),
     "retrieving": lambda: conference_scenarios.retrieving(),
     "retrieving from bridge": lambda: conference_scenarios.retrieving(conference_scenarios.parked_from_bridge),
 }
@@ -320,8 +320,8 @@ def check_transfer(story: Scenario) -> None:
         assert transfer is None or not transfer.is_running
     if transfer is not None:
         tried = Counter(attempt.to for attempt in transfer.attempts if attempt.party.startswith("target"))
-        most = Counter(transfer.to.split(","))
-        most[story.policy.fallback] += 1
+        most = Counter(transfer.to)
+        most.update(story.policy.fallback)
         assert tried <= most
         assert sum(one.party == "agent" for one in transfer.attempts) <= max(1, story.policy.recalls_max)
     if session.state is State.TRANSFERRING and transfer.stage is not TransferStage.TALKING:

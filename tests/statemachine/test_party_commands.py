@@ -56,7 +56,7 @@ def test_no_one_is_added_to_a_full_conference():
 
 
 def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
-    story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
+    story = added(Policy(fallback=("end",))).command(Park, "park-1").confirms("customer").leaves("agent")
     story.expect("conferenced", "hold lawyer", phase="parked").confirms("lawyer").fires(ParkOverdue)
     story.expect("transferring", "unhold customer", "unhold lawyer").confirms("customer").confirms("lawyer")
     story.expect("conferenced", phase="connected")

@@ -30,7 +30,7 @@ def test_party_whom_the_end_of_the_conference_has_removed_did_not_leave_first():
 
 
 def test_code_of_a_transfer_is_that_of_its_first_refusal():
-    story = blind_from_bridge(fallback=f"{CAROL},{BOB}").refused("target", code=21211)
+    story = blind_from_bridge(fallback=(CAROL, BOB)).refused("target", code=21211)
     story.expect("transferring", "dial target", phase="fallback").refused("target", code=21215)
     story.expect("transferring", "dial target", phase="fallback").expect_command("transfer-1", "accepted", "failed")
     assert story.session.transfer.code == "21211"

@@ -23,7 +23,7 @@ def test_late_message_of_an_earlier_visit_is_reported(is_converting):
 @pytest.mark.parametrize("is_converting", [False, True])
 def test_transfer_with_the_agent_takes_no_fallback(is_converting):
     story = ordering(Scenario().answered().convert) if is_converting else ordering(conferenced)
-    story.transfer("warm", BOB, fallback="end").expect_refused("transfer-1", NO_FALLBACK)
+    story.transfer("warm", BOB, fallback=("end",)).expect_refused("transfer-1", NO_FALLBACK)
 
 
 def test_removed_target_cancels_the_transfer():

@@ -132,7 +132,7 @@ def test_live_call_has_a_minute_in_the_gate_and_the_time_of_briefing_and_questio
 
 @pytest.mark.parametrize("comes_of_it", ["refused", "unknown", "gone"])
 def test_customer_is_hung_up_when_the_goodbye_fails(comes_of_it):
-    story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
+    story = blind_from_bridge(policy=Policy(fallback=("end",))).placed("target").call("target", "busy")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
     if comes_of_it == "refused":
         story.fails("say_and_hang_up", "customer")

@@ -31,6 +31,7 @@ from conferral.statemachine.parts import (
     TransferState,
     Voicemail,
 )
+from conferral.statemachine.record import is_listed
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
     Opening,
@@ -56,6 +57,8 @@ from tests.support.people import CUSTOMER
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 WORD = st.text("abcXYZ019-_", min_size=1, max_size=12)
+#: Without commas, which separate them.
+PLACES = st.lists(WORD, max_size=3).map(tuple)
 MS = st.integers(0, 4_000_000_000_000)
 WORDS = (
     State,
@@ -83,8 +86,13 @@ BY_TYPE = {
 def built(kind, **given):
     """Any of a record class, made from the types of its fields, so that none that is added to it is forgotten here."""
     hints = get_type_hints(kind)
+    listed = {name for name, hint in get_type_hints(kind, include_extras=True).items() if is_listed(hint)}
     fields = {
-        field.name: MS if field.name.endswith("_ms") and hints[field.name] is int else BY_TYPE[hints[field.name]]
+        field.name: PLACES
+        if field.name in listed
+        else MS
+        if field.name.endswith("_ms") and hints[field.name] is int
+        else BY_TYPE[hints[field.name]]
         for field in dataclasses.fields(kind)
         if field.name not in given
     }
@@ -191,7 +199,7 @@ def test_stored_types_hide_phone_numbers_when_shown():
     session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=CUSTOMER)},
                       agents=(CUSTOMER,), parked_by=CUSTOMER, pending_commands=(
                           PendingCommand("c", "add", to=CUSTOMER, url=CUSTOMER, say=CUSTOMER),))  # fmt: skip
-    conclusion = Conclusion("s:t1", "transfer", "s", "failed", to=CUSTOMER)
+    conclusion = Conclusion("s:t1", "transfer", "s", "failed", to=(CUSTOMER,))
     read = stored_session(session_codec.encode(session))
     shown = repr([OutboxEntry(effect, 5), SessionChange(session), conclusion, read])
     assert "5550123" not in shown
@@ -275,7 +283,7 @@ def test_hash_reads_as_people_expect():
 
 def test_transfer_and_recording_read_as_people_expect():
     attempt = Attempt("target", "client:a", "d1", 5, result="busy")
-    transfer = TransferState(1, TransferMode.CONSULT, CUSTOMER, TransferStatus.RINGING, attempts=(attempt,))
+    transfer = TransferState(1, TransferMode.CONSULT, (CUSTOMER,), TransferStatus.RINGING, attempts=(attempt,))
     recording = Recording("RE1", "completed", of_conference=True, url="https://example.com/RE1", duration_s=62)
     fields = session_codec.encode(Session("CA1", version=3, transfer=transfer, recording=recording))
     assert {name: text for name, text in fields.items() if name.startswith(("transfer.", "recording."))} == {
@@ -290,7 +298,7 @@ def test_transfer_and_recording_read_as_people_expect():
 SESSION = Session(
     "S1", State.CONFERENCED, Phase.CONNECTED, version=4, timers={"age": 5},
     parties={"agent": Party("agent", "agent-1", held=True, dial_id="d1"), "customer": Party("customer", "customer-1")},
-    transfer=TransferState(1, TransferMode.WARM, "client:bob"),
+    transfer=TransferState(1, TransferMode.WARM, ("client:bob",)),
 )  # fmt: skip
 
 

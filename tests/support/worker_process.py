@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from conferral.runtime import lifecycle, log, tracing
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
@@ -96,7 +98,7 @@ def run(order: dict[str, Any]) -> int:
     doom = _Doom(order)
     environment = Environment(
         lifetime_ms=order["lease_ms"],
-        policy=Policy(**order["policy"]),
+        policy=msgspec.convert(order["policy"], Policy),
         checkpoint=doom.at,
         effect_checkpoint=doom.at,
     )

@@ -180,7 +180,7 @@ def test_wrong_place_of_a_fallback_is_named(path, settings, given, reason):
 
 def test_name_close_to_a_place_is_a_name(path, settings):
     path.write_text('[destinations]\nrecaller = "client:bob"\n', "utf-8")
-    assert load_directory(settings(CONFERRAL_INBOUND_FALLBACK="recaller")).default.fallback == "client:bob"
+    assert load_directory(settings(CONFERRAL_INBOUND_FALLBACK="recaller")).default.fallback == ("client:bob",)
 
 
 @pytest.mark.parametrize("text, found", [

@@ -15,7 +15,7 @@ from tests.support.people import CUSTOMER
 from tests.webhooks.webhook_helpers import facts
 
 LISTED = AllowList(prefixes=(CUSTOMER,))
-ROUTE = directory.InboundRoute(agents=(CUSTOMER,), fallback=CUSTOMER, called_number=CUSTOMER)
+ROUTE = directory.InboundRoute(agents=(CUSTOMER,), fallback=(CUSTOMER,), called_number=CUSTOMER)
 CHANGE = SessionChange(facts("bridged"))
 CHANGE.fields["party.agent.address"] = CUSTOMER
 
@@ -25,11 +25,11 @@ CHANGE.fields["party.agent.address"] = CUSTOMER
     account_lists.ChildCall("CA1", CUSTOMER, CUSTOMER),
     ROUTE,
     directory.Directory({"desk": CUSTOMER}, {CUSTOMER: ROUTE}, ROUTE, CUSTOMER),
-    directory.DirectoryEntry.model_construct(agents=[CUSTOMER], greeting=CUSTOMER, fallback=CUSTOMER),
+    directory.DirectoryEntry.model_construct(agents=[CUSTOMER], greeting=CUSTOMER, fallback=(CUSTOMER,)),
     fallbacks.AddressRules({"desk": CUSTOMER}, LISTED),
     http_client.HttpResponse(200, {"location": CUSTOMER}, CUSTOMER.encode()),
     parameters.CallSetup(None, None, CUSTOMER, LISTED),
-    handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=CUSTOMER),
+    handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=(CUSTOMER,)),
     models.TokenRequest(CUSTOMER),
     models.IssuedToken(token=CUSTOMER, identity=CUSTOMER, expires_at=""),
     QueuedOutcome("CA1", "1-0", 0, {"to": CUSTOMER}),

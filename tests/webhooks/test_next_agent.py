@@ -102,14 +102,14 @@ async def test_a_caller_whose_session_is_not_open_yet_goes_to_its_fallback(clien
     _, document = await post(client, DIAL_ACTION, form)
     assert verbs(document) == ["Pause", "Redirect"]
 
-    webhook_store.facts = facts("bridged", phase="ringing", agents=AGENTS[:1], fallback="voicemail")
+    webhook_store.facts = facts("bridged", phase="ringing", agents=AGENTS[:1], fallback=("voicemail",))
     form = fields("call_arrives", CallStatus="in-progress", To="+14155550101")
     _, document = await post(client, next_url(document, "Redirect"), form)
     assert conference_of(document).text == CONFERENCE
     assert len({event.token for event in webhook_store.events}) == 1
 
 
-@pytest.mark.parametrize("fallback", ["", "voicemail"])
+@pytest.mark.parametrize("fallback", [(), ("voicemail",)])
 @pytest.mark.parametrize("agents", [AGENTS[:1], AGENTS])
 async def test_an_agent_who_hung_up_while_being_connected_has_not_taken_the_call(
     client, webhook_store, agents, fallback

@@ -89,7 +89,8 @@ def _types(record: type[msgspec.Struct], **others: Any) -> dict[str, Any]:
     """Return the types of a session's public JSON, or of a part of it."""
     hints, names = get_type_hints(record), [one for one in PUBLIC[record] if not one.startswith("conference_")]
     numbers = {one: hints[one] for one in names if hints[one] in (int, bool) and not one.endswith("_ms")}
-    words = {one: hints[one] | None for one in names if issubclass(hints[one], StrEnum)}
+    kinds = {one: hints[one] for one in names if isinstance(hints[one], type)}
+    words = {one: kind | None for one, kind in kinds.items() if issubclass(kind, StrEnum)}
     return dict.fromkeys(names, str | None) | numbers | words | others
 
 

@@ -196,7 +196,7 @@ def _command_details(command: Command, session: Session) -> dict[str, Any]:
     """Return what a command is about, without addresses, speech, and URLs."""
     match command:
         case Transfer():
-            return {"targets": command.to.count(",") + 1}
+            return {"targets": len(command.to)}
         case Add() if _SAFE_TEXT.fullmatch(command.party):
             return {"party": command.party}
         case PartyCommand():

@@ -4,7 +4,7 @@ Source: Twilio docs, IncomingPhoneNumber resource, `PhoneNumber`; Errors, 21210.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from twilio.rest import Client
@@ -37,10 +37,10 @@ _UNCONFIRMED = "caller_id: Twilio did not confirm that the number is in the acco
 def resolve_destinations(parsed: ParsedCommand, rules: AddressRules) -> ParsedCommand:
     """Return the command with addresses; BadCommandError never names one."""
     names, allowed = rules.names, rules.allowed
-    found: dict[str, str] = {}
-    if fallback := str(parsed.values.get("fallback", "")):
+    found: dict[str, Sequence[str]] = {}
+    if parsed.fallback:
         try:
-            found["fallback"] = rules.parse(fallback)
+            found["fallback"] = rules.check(parsed.fallback)
         except AddressError as error:
             raise BadCommandError(f"fallback: {error.reason}") from None
     for field, texts in parsed.destinations.items():
@@ -52,14 +52,14 @@ def resolve_destinations(parsed: ParsedCommand, rules: AddressRules) -> ParsedCo
             if address.text in addresses:
                 raise BadCommandError(f"{location}: the same as one before")
             addresses.append(address.text)
-        found[field] = ",".join(addresses)
-    return replace(parsed, values={**parsed.values, **found})
+        found[field] = addresses
+    return parsed.with_addresses(found)
 
 
 def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
     """Return a refused command without destinations, for its session."""
-    given = parsed.values.keys() & {*parsed.destinations, "fallback"}
-    return replace(parsed, values={**parsed.values, **dict.fromkeys(given, "")})
+    given = {name: type(parsed.values[name])() for name in (*parsed.destinations, "fallback") if name in parsed.values}
+    return replace(parsed, values={**parsed.values, **given})
 
 
 def _resolve(

@@ -53,8 +53,7 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     transfer = session.public_transfer
     if transfer is None:
         return ""
-    # Mask each destination separately, so that a comma can't join two numbers.
-    to = ", ".join(display_address(one, full=full) for one in transfer.to.split(","))
+    to = ", ".join(display_address(one, full=full) for one in transfer.to)
     # A park has no target, and a consult isn't said twice.
     status = "talking" if transfer.status == TransferStatus.CONSULTING else transfer.status
     why = f": {catalog.transfer_failure(transfer.reason, transfer.code)}" if transfer.reason else ""

@@ -136,6 +136,6 @@ def timer_effect(timer: str, session: Session) -> str:
         return "Conferral asks Twilio whether the message is over"
     if timer == "stage" and session.internal_transfer is not None:
         return "Conferral checks on the fallback"
-    if timer == "park" and session.transfer is not None and session.transfer.fallback.partition(",")[0] != "recall":
+    if timer == "park" and session.transfer is not None and session.transfer.fallback[:1] != ("recall",):
         return "the parked call goes on to its fallback"
     return catalog.TIMERS.get(timer, f"the timer {timer}")

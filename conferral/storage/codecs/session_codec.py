@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from itertools import compress
 from operator import is_not
-from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import orjson
@@ -16,8 +16,9 @@ from msgspec import NODEFAULT
 from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.text import split_list
 from conferral.statemachine.parts import Recording, TransferState
-from conferral.statemachine.record import Hidden
+from conferral.statemachine.record import Hidden, is_listed
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_code, to_iso
 
@@ -65,7 +66,7 @@ class RecordCodec:
         logged: Collection[str],
         without: Collection[str] = (),
     ) -> None:
-        hints = get_type_hints(kind)
+        hints = get_type_hints(kind, include_extras=True)
         #: Of each attribute of the class; None if it is stored elsewhere.
         self._fields = [
             None if info.name in without else _make_field(info, hints[info.name], is_always=info.name in always)
@@ -88,7 +89,8 @@ class RecordCodec:
         found: dict[str, Any] = {}
         for field, value in zip(self._fields, astuple(record), strict=False):
             if field is not None and field.attribute in self.always:
-                shown = field.encode(value) if field.attribute.endswith("_ms") else value
+                is_text = field.attribute.endswith("_ms") or isinstance(value, tuple)
+                shown = field.encode(value) if is_text else value
                 found[field.name] = None if shown == "" else shown
         return found
 
@@ -128,7 +130,8 @@ class RecordCodec:
         return values
 
 
-def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) -> _Field:
+def _make_field(info: msgspec.structs.FieldInfo, hint: Any, *, is_always: bool) -> _Field:
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
     name = info.name
     empty: Any = NODEFAULT
@@ -136,6 +139,8 @@ def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) 
     decode: Callable[[str], Any] = msgspec.json.Decoder(_BOUNDED.get(kind, kind)).decode
     if kind is int and name.endswith("_ms"):
         name, encode, decode = name.removesuffix("_ms"), to_iso, from_iso
+    elif is_listed(hint):
+        encode, decode = ",".join, split_list
     elif isinstance(kind, type) and issubclass(kind, str):
         encode, decode = str, kind
     if isinstance(kind, type) and issubclass(kind, StrEnum):

@@ -33,7 +33,7 @@ OTHER = "CA" + "3" * 32
 
 def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newest(run, redis):
     overdue, failed = "CA" + "6" * 32, "CA" + "7" * 32
-    transfer = TransferState(1, TransferMode.WARM, "client:bob", status=TransferStatus.FAILED, reason="busy")
+    transfer = TransferState(1, TransferMode.WARM, ("client:bob",), status=TransferStatus.FAILED, reason="busy")
     put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
     put(redis, make_session(OTHER, created_at_ms=CREATED_MS + 7_000))
     put(redis, make_session(failed, transfer=transfer, updated_at_ms=int(time.time() * 1000) - 1_000))

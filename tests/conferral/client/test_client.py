@@ -155,7 +155,7 @@ async def test_sessions_are_read_with_parties_and_transfer(client, redis):
     assert session.created_at_ms == CREATED_MS
     assert session.parties["customer"].held
     assert session.parties["target"].status == "connected"
-    assert (session.transfer.mode, session.transfer.to) == ("consult", "+14155550145")
+    assert (session.transfer.mode, session.transfer.to) == ("consult", ("+14155550145",))
     assert session.fields["party.customer.address"] == "+14155550123"
 
 

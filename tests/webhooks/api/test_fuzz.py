@@ -128,7 +128,7 @@ async def run(url, folder, *options):
 
 
 async def fuzzed(store, metrics, folder, seed):
-    transfer = TransferState(1, TransferMode.PARK, "", by="api/alice")
+    transfer = TransferState(1, TransferMode.PARK, (), by="api/alice")
     await put(store, session(), session(PARKED, phase=Phase.PARKED, transfer=transfer))
     await store.set(KEYS.call(ALICE), CALLER)
     await store.xadd(KEYS.log(CALLER), {"event": "call_received", "from": "bridged", "to": "bridged", "effects": "[]"})

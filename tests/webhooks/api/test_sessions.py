@@ -111,7 +111,7 @@ async def test_a_session_is_found_by_any_of_its_calls(api, store):
 
 
 async def test_conference_and_transfer_of_a_session_are_objects(api, store):
-    transfer = TransferState(1, TransferMode.BLIND, "client:bob", reason="failed", code="21216", by="api")
+    transfer = TransferState(1, TransferMode.BLIND, ("client:bob",), reason="failed", code="21216", by="api")
     await put(store, session(conference_sid="CF1", conference_name="C-1", transfer=transfer, end_reason=""))
 
     answer = (await get(api, f"/sessions/{CALLER}"))[1]

@@ -28,7 +28,7 @@ async def published(store):
 
 def parked(one, by="crm/dave"):
     """The call, parked."""
-    transfer = TransferState(1, TransferMode.PARK, "", by=by, stage=TransferStage.TALKING)
+    transfer = TransferState(1, TransferMode.PARK, (), by=by, stage=TransferStage.TALKING)
     return replace(
         one, state=State.CONFERENCED, phase=Phase.PARKED, transfer=transfer, parked_by="client:dave",
         parties={"customer": one.parties["customer"]},

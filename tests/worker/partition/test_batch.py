@@ -30,7 +30,7 @@ SESSION = Session(
     parties={"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-2", "CA3")},
     former_calls=("CA2", "CA3"),
 )
-TRANSFER = Conclusion("CA1:t1", "transfer", "CA1", "completed", to="client:bob")
+TRANSFER = Conclusion("CA1:t1", "transfer", "CA1", "completed", to=("client:bob",))
 WHOLE = Conclusion("CA1:end", "session", "CA1", "ended", "command")
 STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
 OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")

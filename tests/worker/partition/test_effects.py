@@ -81,8 +81,8 @@ async def test_read_says_whether_anyone_waits_for_it(is_background: bool) -> Non
 @pytest.mark.parametrize(
     ("event", "published_at_ms"),
     [
-        (Transfer(**NEW, to="client:bob", mode="warm", occurred_at_ms=START_MS), START_MS),
-        (Transfer(**NEW, to="client:bob", mode="warm"), None),
+        (Transfer(**NEW, to=("client:bob",), mode="warm", occurred_at_ms=START_MS), START_MS),
+        (Transfer(**NEW, to=("client:bob",), mode="warm"), None),
         (READ, None),
     ],
 )

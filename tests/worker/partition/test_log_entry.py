@@ -55,9 +55,9 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
 
 
 @each("event, words", [
-    (Transfer(session_id="s", to=CUSTOMER, mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
-    (Transfer(session_id="s", to=f"{CUSTOMER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
-    (Transfer(session_id="s", to=CUSTOMER, mode=CUSTOMER), {"targets": 1}),
+    (Transfer(session_id="s", to=(CUSTOMER,), mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
+    (Transfer(session_id="s", to=(CUSTOMER, "client:bob"), mode="consult"), {"mode": "consult", "targets": 2}),
+    (Transfer(session_id="s", to=(CUSTOMER,), mode=CUSTOMER), {"targets": 1}),
     (Call(session_id="s", agent="client:alice", customer=CUSTOMER, mode="conference"),
      {"mode": "conference"}),
     (Add(session_id="s", to=CUSTOMER, party="x14155550123"), {}),
@@ -183,7 +183,7 @@ def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     ("c7", "hold"), ("c8", ""),
 ])  # fmt: skip
 def test_command_outcome_is_logged_with_the_command_name(command_id, name):
-    transfer = TransferState(1, TransferMode.RETRIEVE, CUSTOMER, command_id="c1", step_command_id="c2",
+    transfer = TransferState(1, TransferMode.RETRIEVE, (CUSTOMER,), command_id="c1", step_command_id="c2",
                              step_name="cancel")  # fmt: skip
     pending = {"c3": "convert", "c4": "call", "c5": "end", "c6": "add"}
     session = Session("s", transfer=transfer, pending_commands=tuple(map(PendingCommand, pending, pending.values())))
@@ -192,7 +192,7 @@ def test_command_outcome_is_logged_with_the_command_name(command_id, name):
 
 @pytest.mark.parametrize("mode, name", [("warm", "transfer"), ("park", "park")])
 def test_command_of_a_transfer_is_named_by_its_way(mode, name):
-    session = Session("s", transfer=TransferState(1, TransferMode(mode), CUSTOMER, command_id="c1"))
+    session = Session("s", transfer=TransferState(1, TransferMode(mode), (CUSTOMER,), command_id="c1"))
     assert command_type_of("c1", Cancel(session_id="s", token="c2"), session) == name
 
 

@@ -38,7 +38,7 @@ def concluded(*records: Conclusion) -> tuple[Metrics, list[Any]]:
 
 def transfer(mode: str) -> Conclusion:
     attempts = (Attempt("target", "client:bob", "d1", 1, result="answered"),)
-    return Conclusion("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
+    return Conclusion("o1", "transfer", "s", "completed", mode=mode, to=("client:bob",), attempts=attempts)
 
 
 def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
@@ -139,8 +139,8 @@ def test_message_is_counted_and_ends_no_session():
 )  # fmt: skip
 def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_before, tried, place):
     def session(places_tried: int, number: int = 2) -> Session:
-        fallback = "recall,client:bob,voicemail"
-        return Session("s", transfer=TransferState(number, TransferMode.BLIND, "client:alice", fallback=fallback,
+        fallback = ("recall", "client:bob", "voicemail")
+        return Session("s", transfer=TransferState(number, TransferMode.BLIND, ("client:alice",), fallback=fallback,
                                                    places_tried=places_tried))  # fmt: skip
 
     metrics, lines = decided(Step(session(tried), Outcome.STAYED), session(tried_before, number_before))

@@ -189,7 +189,7 @@ async def test_transfer_reaches_its_session_with_all_requested_options(routing):
     entry_id = await routing.give(**TRANSFER | {"to": "client:bob"}, id="c1", **options)
     (event,) = await routing.events()
     assert isinstance(event, Transfer)
-    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", "client:bob", "warm")
+    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", ("client:bob",), "warm")
     assert (event.brief, event.confirm, event.timeout_s, event.params) == ("a caller", True, 20, "name=Ada")
     assert event.caller_id == NUMBER
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
@@ -202,7 +202,7 @@ async def is_turned_away(routing, name, reason, by=""):
         assert await routing.events() == []
         return
     (event,) = await routing.events()
-    assert (event.name, event.refused, event.by, event.to) == (name, reason, by, "")
+    assert (event.name, event.refused, event.by, "".join(event.to)) == (name, reason, by, "")
 
 
 @pytest.mark.parametrize("fields, session", [

@@ -25,12 +25,12 @@ def checked(allowed: AllowList = ALLOWED, **fields: str):
     return resolve_destinations(parse(fields), AddressRules(NAMES, allowed, ("https://app.example.com/calls",)))
 
 
-def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
+def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> tuple[str, ...]:
     return checked(allowed, type="transfer", session="s", mode="blind", to=to, **options).values["to"]
 
 
 def test_names_become_addresses_and_everything_else_stays():
-    assert transfer(f"billing,client:alice,bob,{CUSTOMER}") == f"+14155550144,client:alice,client:bob,{CUSTOMER}"
+    assert transfer(f"billing,client:alice,bob,{CUSTOMER}") == ("+14155550144", "client:alice", "client:bob", CUSTOMER)
     call = checked(type="call", agent="billing", customer="bob", brief="billing", timeout="20")
     assert dict(call.values) == {
         "agent": "+14155550144", "customer": "client:bob", "brief": "billing", "timeout_s": 20,
@@ -99,7 +99,7 @@ def test_params_are_not_for_a_number(fields, field):
 
 def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
     checked(type="call", agent="bob", customer=CUSTOMER, params="name=Ada")
-    assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == "client:alice,sip:bob@example.com"
+    assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == ("client:alice", "sip:bob@example.com")
 
 
 @pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
@@ -120,8 +120,10 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
     directory = DirectoryFile(settings)
     worker = Worker(settings, directory=directory)
     assert (
-        make_policy(settings) == worker.current_policy() == Policy(fallback="client:alice", own_number=settings.number)
+        make_policy(settings)
+        == worker.current_policy()
+        == Policy(fallback=("client:alice",), own_number=settings.number)
     )
     path.write_text('[destinations]\ndesk = "client:bob"\n')
     directory.reload()
-    assert worker.current_policy() == Policy(fallback="client:bob", own_number=settings.number)
+    assert worker.current_policy() == Policy(fallback=("client:bob",), own_number=settings.number)
