@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from conferral.statemachine import table
-from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
+from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, FACTS, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import LIMITS, TABLE, UNSETTLED, Transition, unsettled
@@ -80,7 +80,7 @@ def state_page(state: State, meaning: str) -> str:
     parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [How to read this](../statemachine.md).\n"]
     groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
         ("Facts from Twilio", FACTS),
-        ("Effect results and reads", OUTCOMES),
+        ("Effect results and reads", EFFECT_RESULTS),
         ("Timers", TIMERS),
         ("Commands", COMMANDS),
         ("Automatic rows", (Automatic,)),

@@ -112,7 +112,7 @@ class CreateCall(Dial, frozen=True, kw_only=True):
 
 
 class FindCall(Effect, frozen=True, kw_only=True):
-    """Search Twilio for the call of a gated dial of unknown outcome."""
+    """Search Twilio for the call of a gated dial of unknown result."""
 
     dial_id: str
     to: Hidden[str]

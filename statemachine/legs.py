@@ -1,6 +1,6 @@
 """What is known of a leg, and the one place that writes it.
 
-Callbacks, the actions of a `<Dial>`, outcomes, and reads come in any order, and each shows a part. For each leg:
+Callbacks, the actions of a `<Dial>`, results, and reads come in any order, and each shows a part. For each leg:
 
 - What is final wins. A call that is over stays over; a SID, an answer, a desk, or a passed gate is never taken back.
 - Of one source, the higher number wins. Each conference numbers its own callbacks (`when.is_older_than_known`).
@@ -10,7 +10,7 @@ Callbacks, the actions of a `<Dial>`, outcomes, and reads come in any order, and
   or answered since (`Party.overtakes`). For such a leg, `when.with_newer_facts` has it show what is known. It still
   shows all others.
 - A read proves that a leg is absent only in our live conference, some time after anyone was moved into it.
-- Not being held or muted proves nothing while an update of ours has no outcome, unless Twilio reports just that.
+- Not being held or muted proves nothing while an update of ours has no result, unless Twilio reports just that.
 
 Decisions about a leg, such as `released`, are no facts: they are written where they are made.
 """

@@ -32,7 +32,7 @@ from conferral.statemachine.table.stages import enter_stage
 from conferral.statemachine.table.unsettled import unsettled
 
 DEFAULT_POLICY = Policy()
-_EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
+_EFFECT_RESULTS = (events.CallsRead, events.EffectResult)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
@@ -93,7 +93,7 @@ def take_row(draft: Draft, event: Event) -> bool:
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
     """Apply one event to a session: the result depends on the arguments only.
 
-    Every event raises the version by one, whatever its outcome, except for events of an unknown session (version 0).
+    Every event raises the version by one, whatever its result, except for events of an unknown session (version 0).
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
@@ -177,13 +177,13 @@ def _close(draft: Draft, event: Event) -> None:
         draft.cancel_timers(type(event))
     elif isinstance(event, _EFFECT_RESULTS) and event.effect_id == draft.session.open_read_id:
         _close_read(draft, event)
-    elif isinstance(event, events.EffectOutcome) and event.kind == HangUpCall.kind:
+    elif isinstance(event, events.EffectResult) and event.kind == HangUpCall.kind:
         for party in draft.session.parties.values():
             if party.hang_up_effect_id == event.effect_id:  # if it is still there, it is disconnected again
                 draft.change_party(party, hang_up_effect_id="")
 
 
-def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) -> None:
+def _close_read(draft: Draft, event: events.CallsRead | events.EffectResult) -> None:
     session, unread = draft.session, getattr(event, "unread", ())
     draft.change(open_read_id="", unread_calls=unread)
     if not isinstance(event, events.CallsRead):

@@ -96,7 +96,7 @@ class TransferState(BaseRecord, frozen=True):
     #: SID of a former conference that a read of this stage has shown.
     former_shown: str = ""
     options: DialOptions = DialOptions()
-    #: Id of the `transfer` command; empty once its outcome was reported.
+    #: Id of the `transfer` command; empty once its result was reported.
     command_id: str = ""
     #: Of the `complete`, `cancel`, `swap`, or `merge` in progress, with its name.
     step_command_id: str = ""
@@ -153,14 +153,14 @@ class PendingCommand(BaseRecord, frozen=True):
     due_ms: int = 0
     #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
-    #: Ids of the effects without an outcome.
+    #: Ids of the effects without a result.
     effects: tuple[str, ...] = ()
 
 
 class Voicemail(BaseRecord, frozen=True):
     """The customer's visit to the voicemail."""
 
-    #: Id of the effect that moves the customer there; empty once it has an outcome.
+    #: Id of the effect that moves the customer there; empty once it has a result.
     move_effect_id: str = ""
     #: Whether it is unknown if Twilio moved the customer.
     may_not_have_moved: bool = False
@@ -187,7 +187,7 @@ class Recording(BaseRecord, frozen=True):
     status: str = ""
     #: Records the conference from its start; otherwise the customer's call, in two channels.
     of_conference: bool = False
-    #: The request without an outcome (`start`, `pause`, `resume`, `stop`), and its effect's id.
+    #: The request without a result (`start`, `pause`, `resume`, `stop`), and its effect's id.
     pending_update: str = ""
     update_effect_id: str = ""
     #: The status that commands want; in a consult, a conference's recording is paused meanwhile.

@@ -28,7 +28,7 @@ class Policy:
     #: For how long after a request with `Hold=false` that has no answer nothing private begins, and the party is read.
     late_unhold_ms: int = 10_000
     late_unhold_read_ms: int = 60_000
-    #: How long a party may take into the conference before Twilio is read, or a dial of unknown outcome to show.
+    #: How long a party may take into the conference before Twilio is read, or a dial of unknown result to show.
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000

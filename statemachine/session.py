@@ -117,7 +117,7 @@ class Party(BaseRecord, frozen=True):
     dialed_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
-    #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searching`), without a result (`unlisted`),
+    #: Of the dial: result `unknown`, or lost with Redis; search emitted (`searching`), without a result (`unlisted`),
     #: and emitted again (`searched`); overdue and about to be read (`reading`), or overdue although it was `read`.
     dial_check: str = ""
 
@@ -148,13 +148,13 @@ class Party(BaseRecord, frozen=True):
     status_since_ms: int = 0
     #: When a request with `Hold=false` went without an answer: Twilio may carry it out later. 0 for never.
     late_unhold_ms: int = 0
-    #: Id of the update's effect; empty once it has an outcome.
+    #: Id of the update's effect; empty once it has a result.
     update_effect_id: str = ""
-    #: Twilio's error code, if it refused the newest update that has an outcome; empty without one.
+    #: Twilio's error code, if it refused the newest update that has a result; empty without one.
     update_code: str = ""
-    #: When a conversion's repair last moved this party, or got an outcome for it.
+    #: When a conversion's repair last moved this party, or got a result for it.
     repair_moved_at_ms: int = 0
-    #: When a redirect of it last had an unknown outcome, or was repeated: a request may still move it out of the
+    #: When a redirect of it last had an unknown result, or was repeated: a request may still move it out of the
     #: conference, and back in.
     unproven_redirect_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.
@@ -163,11 +163,11 @@ class Party(BaseRecord, frozen=True):
     is_muted_guest: bool = False
     #: The hangup was emitted, or comes with the answer to its `<Dial>` action.
     hang_up_requested: bool = False
-    #: Id of the hangup effect, empty once it has an outcome; it may have to wait for a request slot.
+    #: Id of the hangup effect, empty once it has a result; it may have to wait for a request slot.
     hang_up_effect_id: str = ""
 
     @property
-    def hang_up_has_outcome(self) -> bool:
+    def hang_up_has_result(self) -> bool:
         """Whether Twilio has answered the hangup: if the party stays, it refused."""
         return self.hang_up_requested and not self.hang_up_effect_id
 
@@ -314,7 +314,7 @@ class Session(BaseRecord, frozen=True):
     #: A missing leg was already redirected once, in this conversion, opening, or stage.
     repair_attempted: bool = False
     open_redirects: tuple[str, ...] = ()
-    #: When a leg was last moving into the conference; while bridged, when a conversion of unknown outcome was given up.
+    #: When a leg was last moving into the conference; while bridged, when a conversion of unknown result was given up.
     moved_at_ms: int = 0
     #: Why the last transfer command was refused, and when; empty after one that was accepted.
     refused_transfer: str = ""

@@ -266,9 +266,9 @@ class Ownership:
                 log_unreachable(error, partition=number)
                 await asyncio.sleep(REDIS_PAUSE_S)
             else:
-                outcome = "expired" if self._has_died(lease.last_holder) else "clean"
-                core.metrics.leases_acquired.labels(outcome).inc()
-                log.info("lease_acquired", partition=number, holder=holder, outcome=outcome)
+                end = "expired" if self._has_died(lease.last_holder) else "clean"
+                core.metrics.leases_acquired.labels(end).inc()
+                log.info("lease_acquired", partition=number, holder=holder, outcome=end)
                 # A stop ends only the partitions that it finds; not given back, the next owner verifies its effects.
                 return lease if not self._stopping.is_set() else None
         return None

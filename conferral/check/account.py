@@ -18,10 +18,10 @@ from conferral.check.webhook_rules import check_webhook_rules
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderUnreachableError,
+    ResultUnknownError,
     SettingsError,
 )
 from conferral.runtime.metrics import Metrics
@@ -192,7 +192,7 @@ async def _read_account(client: Client, account_sid: str) -> AccountInstance:
     with label_requests("check"), translate_errors():
         account = await client.api.v2010.accounts(account_sid).fetch_async()
     if not isinstance(account.status, str):
-        raise OutcomeUnknownError
+        raise ResultUnknownError
     return account
 
 

@@ -3,7 +3,7 @@
 from html import escape
 from typing import NamedTuple
 
-from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic
+from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, FACTS, TIMERS, Automatic
 from conferral.statemachine.states import State
 from conferral.statemachine.table import TABLE, Transition
 
@@ -59,7 +59,7 @@ LINES: dict[Edge, Line] = {
 }
 START = Line("M50 330 H115", 50, 292, "start")
 #: Sort key: on an edge, commands come before facts, effect outcomes, and timers.
-_ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *OUTCOMES, *TIMERS))}
+_ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *EFFECT_RESULTS, *TIMERS))}
 
 
 def edge_labels() -> dict[Edge, tuple[str, ...]]:

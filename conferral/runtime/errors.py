@@ -64,11 +64,11 @@ class RateLimitedError(ProviderError):
     """429: the request had no effect; always safe to retry later."""
 
 
-class OutcomeUnknownError(ProviderError):
+class ResultUnknownError(ProviderError):
     """5xx, timeout, or broken connection: verify the effect before a retry."""
 
 
-class RequestTimeoutError(OutcomeUnknownError):
+class RequestTimeoutError(ResultUnknownError):
     """No answer in time: the request may still act, even if it has not yet."""
 
 

@@ -10,11 +10,11 @@ import orjson
 from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     RateLimitedError,
+    ResultUnknownError,
 )
 
 #: Longer waits are implausible; truncated so that the number stays comparable.
@@ -28,9 +28,9 @@ _BY_CODE: dict[int, type[ProviderError]] = {
     20404: ProviderGoneError,  # No such call, conference, or participant.
     20429: RateLimitedError,  # Too many requests, not processed.
     # The participant label is in use. Labels are never reused, so an earlier copy of the request may have taken effect.
-    16026: OutcomeUnknownError,
-    16030: OutcomeUnknownError,  # Twilio failed to add the participant: "try your request again later".
-    16114: OutcomeUnknownError,  # Twilio can't act on the recording now.
+    16026: ResultUnknownError,
+    16030: ResultUnknownError,  # Twilio failed to add the participant: "try your request again later".
+    16114: ResultUnknownError,  # Twilio can't act on the recording now.
 }
 
 
@@ -41,7 +41,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     Source: Twilio docs, "Twilio API responses" (status codes) and "Error and Warning Dictionary".
     """
     if http_status >= 500 or http_status == 408:  # 408: Twilio's own timeout, for instance of a recording (16114)
-        kind: type[ProviderError] = OutcomeUnknownError
+        kind: type[ProviderError] = ResultUnknownError
     elif http_status == 429:
         kind = RateLimitedError
     else:
@@ -51,12 +51,12 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise OutcomeUnknownError for the library's errors about a body."""
+    """Raise ResultUnknownError for the library's errors about a body."""
     try:
         yield
     except (TwilioException, ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
         # The library assumes the shape of a body, and its own messages may quote the body.
-        raise OutcomeUnknownError from None
+        raise ResultUnknownError from None
 
 
 def code_of(body: bytes) -> int:

@@ -20,7 +20,7 @@ from yarl import URL
 
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock, RemoteClock
-from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
+from conferral.runtime.errors import ProviderGoneError, ProviderUnreachableError, ResultUnknownError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
 from conferral.runtime.urls import is_twilio_url
@@ -147,7 +147,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 is_page = method.upper() == "GET" and ("PageSize" in target or "PageSize" in (params or ()))
                 is_readable = not answer.body or errors.is_answer(answer.body, is_page=is_page)
                 if not is_readable:
-                    raise OutcomeUnknownError(http_status=status)
+                    raise ResultUnknownError(http_status=status)
                 self._observe_twilio_time(answer)
             except SendCancelledError:
                 is_inconclusive = True
@@ -172,7 +172,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             self.twilio_clock.observe(sent_at_ms)
 
     async def close(self) -> None:
-        """Close the connections. Open requests fail with `OutcomeUnknownError`."""
+        """Close the connections. Open requests fail with `ResultUnknownError`."""
         if self._session is not None:
             await self._session.close()
 
@@ -180,7 +180,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         """Return the URI under the configured base; path and query stay."""
         parts = urlsplit(uri)
         if parts.hostname not in _HOSTS:
-            raise OutcomeUnknownError  # a paging link, for instance; credentials must not go there
+            raise ResultUnknownError  # a paging link, for instance; credentials must not go there
         base = self._api_url
         if is_twilio_url(base):  # in a region, too: api.dublin.ie1.twilio.com
             base = base.replace("//api.", f"//{parts.hostname.partition('.')[0]}.", 1)
@@ -196,7 +196,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     ) -> "HttpResponse":
         """Send a request; return the answer, whatever its status.
 
-        Raise ProviderUnreachableError if nothing was sent, else OutcomeUnknownError: Twilio may have acted on it.
+        Raise ProviderUnreachableError if nothing was sent, else ResultUnknownError: Twilio may have acted on it.
         """
         target = URL(url).extend_query(_pairs(params))
         try:
@@ -213,7 +213,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The error's text quotes the URL, so only its type is logged.
             log.debug("rest_failed", effect=request_label(), method=method, error_type=type(error).__name__)
-            raise OutcomeUnknownError from None
+            raise ResultUnknownError from None
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

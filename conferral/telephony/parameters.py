@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
+from conferral.runtime.errors import ProviderRefusedError, ResultUnknownError
 from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
@@ -245,13 +245,13 @@ def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str
 def find_message(recordings: Iterable[Any]) -> RecordingFound:
     """Return the newest message of a call's `<Record>` that Twilio keeps.
 
-    Raise OutcomeUnknownError while Twilio has not decided whether it keeps one.
+    Raise ResultUnknownError while Twilio has not decided whether it keeps one.
     """
     for seen in recordings:
         is_kept = seen.status not in (RecordingStatus.ABSENT, RecordingStatus.FAILED)
         if seen.source == MESSAGE_SOURCE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
             if seen.status != RecordingStatus.COMPLETED:
-                raise OutcomeUnknownError
+                raise ResultUnknownError
             length = text_of(seen.duration)
             return RecordingFound(seen.sid, int(length) if length.isdecimal() else 0)
     return RecordingFound("")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twilio.rest import Client
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderGoneError, ProviderRefusedError, ResultUnknownError
 from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
@@ -210,14 +210,14 @@ def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
 
 
 def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
-    """Return the call in a response; raise OutcomeUnknownError without a SID."""
+    """Return the call in a response; raise ResultUnknownError without a SID."""
     # Twilio sends milliseconds as text; if absent, the queue time is unknown.
     is_number = isinstance(queue_time, str) and queue_time.isascii() and queue_time.isdigit()
     return PlacedCall(_sid_of(call_sid), int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
 
 
 def _sid_of(value: object) -> str:
-    """Return a response's SID; raise OutcomeUnknownError for anything else."""
+    """Return a response's SID; raise ResultUnknownError for anything else."""
     if not isinstance(value, str) or not is_id(value):
-        raise OutcomeUnknownError
+        raise ResultUnknownError
     return value

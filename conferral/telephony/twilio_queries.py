@@ -9,7 +9,7 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from twilio.rest.api.v2010.account.call.recording import RecordingInstance
 
 from conferral.runtime.clock import RemoteClock
-from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
+from conferral.runtime.errors import ProviderRefusedError, ProviderUnreachableError, ResultUnknownError
 from conferral.runtime.lifecycle import gather
 from conferral.statemachine.effects import (
     CreateParticipant,
@@ -347,7 +347,7 @@ async def twilio_now_ms(clock: RemoteClock, client: Client, account_sid: str) ->
     """Return Twilio's time, Unix milliseconds, up to a second late.
 
     Without any answer yet, ask for the account. That needs the auth token: a standard API key may not read it. Raises
-    only `ProviderError`, and never `OutcomeUnknownError`: the question can be repeated. Source: Twilio docs, API keys.
+    only `ProviderError`, and never `ResultUnknownError`: the question can be repeated. Source: Twilio docs, API keys.
     """
     if (now_ms := clock.now_ms()) is not None:
         return now_ms
@@ -357,7 +357,7 @@ async def twilio_now_ms(clock: RemoteClock, client: Client, account_sid: str) ->
             await send(client.api.v2010.accounts(account_sid).fetch_async())
         except ProviderRefusedError as error:
             refusal = error  # its date counts as well
-        except OutcomeUnknownError:
+        except ResultUnknownError:
             raise ProviderUnreachableError from None
     if (now_ms := clock.now_ms()) is not None:
         return now_ms

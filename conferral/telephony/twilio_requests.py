@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from twilio.rest import Client
 
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
+from conferral.runtime.errors import ProviderGoneError, ProviderUnreachableError, ResultUnknownError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
 from conferral.telephony import errors
@@ -59,7 +59,7 @@ async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
     """
     try:
         return await send(fetch())
-    except (OutcomeUnknownError, ProviderUnreachableError) as error:
+    except (ResultUnknownError, ProviderUnreachableError) as error:
         if error.retry_after_s:
             raise  # Twilio has said when to retry
         return await send(fetch())
@@ -84,9 +84,9 @@ async def if_found(read: Awaitable[_T]) -> _T | None:
 
 
 def text_of(value: object) -> str:
-    """Return a field's text, empty if absent; else raise OutcomeUnknownError."""
+    """Return a field's text, empty if absent; else raise ResultUnknownError."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise OutcomeUnknownError  # another body: an error's has a number as `status`
+        raise ResultUnknownError  # another body: an error's has a number as `status`
     return value

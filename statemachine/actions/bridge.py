@@ -305,8 +305,8 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
     overtake_reads(draft, party)
 
 
-def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that a redirect has its outcome; if it worked, the leg is moving."""
+def note_redirect_ended(draft: Draft, event: events.EffectResult) -> None:
+    """Record that a redirect has its result; if it worked, the leg is moving."""
     if isinstance(event, events.EffectSucceeded):
         draft.change(moved_at_ms=draft.now_ms)
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
@@ -316,7 +316,7 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
         is_unknown = isinstance(event, events.EffectUnknown) and not party.in_conference
         if is_unknown or (event.attempts or 0) > 1:
             draft.change_party(party, unproven_redirect_at_ms=draft.now_ms)
-    # The outcome does not say when it moved a party for a repair: now, at the latest.
+    # The result does not say when it moved a party for a repair: now, at the latest.
     for party in draft.session.parties.values():
         if party.repair_moved_at_ms:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)

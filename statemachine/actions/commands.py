@@ -111,7 +111,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
     # Twilio may have refused an earlier hangup, which then is requested again.
-    is_requested = party.hang_up_requested and not party.hang_up_has_outcome
+    is_requested = party.hang_up_requested and not party.hang_up_has_result
     draft.change_party(party, is_removed=True, hang_up_requested=is_requested)
     hang_up_party(draft, draft.session.parties[party.name])
 
@@ -159,11 +159,11 @@ def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> No
         finish_command(draft, command, CommandStatus.DONE)
 
 
-def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
+def note_announcement_failed(draft: Draft, event: events.EffectResult) -> None:
     """Record that Twilio refused an announcement."""
     command = next((one for one in draft.session.pending_commands if event.effect_id in one.effects), None)
     if command is None or isinstance(event, events.EffectUnknown):
-        return  # one with an unknown outcome may still report its end
+        return  # one with an unknown result may still report its end
     assert isinstance(event, events.EffectFailed)
     there = draft.session.parties.get(event.party)
     rest = tuple(call for call in command.playing_to if there is not None and call != there.call_sid)

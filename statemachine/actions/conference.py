@@ -157,7 +157,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     """Record the participants that a read shows; its list may lag.
 
     A former conference counts once a later read of the stage shows it, too: the customer may have come back to it
-    before the agent's leaving ended it. It does not while a redirect out of it has no outcome.
+    before the agent's leaving ended it. It does not while a redirect out of it has no result.
     """
     session = draft.session
     is_former = draft.state is State.TRANSFERRING and session.is_former_conference(event.conference_sid)

@@ -185,7 +185,7 @@ def _place_dial(draft: Draft, party: Party, *, is_redial: bool = False) -> None:
             early_media=party.early_media, supervises=party.is_supervisor, muted=party.desired_mute,
             attributes=draft.session.attributes,
         )  # fmt: skip
-    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; an outcome
+    # The request may wait in the rate limiter, so the ring time starts with the first callback or result; a result
     # always comes.
     draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
 
@@ -237,7 +237,7 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
-    """Record a dial with an unknown outcome. It is never retried."""
+    """Record a dial with an unknown result. It is never retried."""
     party = not_none(guards.party_of_dial(draft, event))
     if party.call_sid:
         return  # a callback has already reported the call
@@ -250,7 +250,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.settle_ms)
 
 
-def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
+def note_search_result(draft: Draft, event: events.EffectResult) -> None:
     """Record the call that a search found; without one, search once more."""
     party = not_none(guards.searched_party(draft, event))
     if isinstance(event, events.EffectSucceeded) and event.call_sid:

@@ -131,8 +131,8 @@ def give_up_end_on_exit(draft: Draft, event: Event) -> None:
     draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
 
-def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record an update's outcome, which confirms a hold or a mute."""
+def note_update_result(draft: Draft, event: events.EffectResult) -> None:
+    """Record an update's result, which confirms a hold or a mute."""
     if event.may_unhold_later and event.party in draft.session.parties:
         draft.change_party(draft.session.parties[event.party], late_unhold_ms=draft.now_ms)
     party = _party_of_update(draft, event)
@@ -151,7 +151,7 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
     overtake_reads(draft, party)
 
 
-def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
+def _party_of_update(draft: Draft, event: events.EffectResult) -> Party | None:
     """Return the update's party; None if a later update replaced it."""
     return next((party for party in draft.session.parties.values() if party.update_effect_id == event.effect_id), None)
 
@@ -186,7 +186,7 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
     `shows_undone`, it came with Twilio's own callback of an unhold or unmute.
     """
     party = draft.session.parties[name]
-    # A hold may still be queued, and a callback may be old: until the request has an outcome, not being held or muted
+    # A hold may still be queued, and a callback may be old: until the request has a result, not being held or muted
     # proves nothing.
     is_undone = shows_undone or not party.update_effect_id
     update = party.pending_update

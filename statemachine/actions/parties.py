@@ -35,7 +35,7 @@ _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})
 
 
 def accept_command(draft: Draft, event: events.Command, **fields: Any) -> PendingCommand:
-    """Accept a command and keep it until it has an outcome."""
+    """Accept a command and keep it until it has a result."""
     command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(pending_commands=(*draft.session.pending_commands, command))
@@ -53,7 +53,7 @@ def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> Pen
 def finish_command(
     draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "", code: str = ""
 ) -> None:
-    """Report the outcome of a command and remove it."""
+    """Report the result of a command and remove it."""
     draft.report(command.command_id, status, reason, code)
     rest = tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
     draft.change(pending_commands=rest)

@@ -117,7 +117,7 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         finish_command(draft, command, CommandStatus.FAILED, event.reason_text, event.code_text)
 
 
-def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingCommand]:
+def _commands_of(draft: Draft, event: events.EffectResult) -> list[PendingCommand]:
     return [command for command in draft.session.pending_commands if event.effect_id in command.effects]
 
 
@@ -128,7 +128,7 @@ def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None
         return
     running = RecordingStatus.IN_PROGRESS
     recording = draft.session.recording or Recording(of_conference=True)
-    # The open request's own outcome decides; an earlier callback must not override it.
+    # The open request's own result decides; an earlier callback must not override it.
     has_changed = recording.status not in ("", running)
     is_late = event.status == running and (has_changed or bool(recording.pending_update))
     # A status word from a newer API does not say whether it is still recording.

@@ -16,7 +16,7 @@ def report_done(draft: Draft, event: Convert | Complete) -> None:
 
 
 def report_transfer(draft: Draft, status: CommandStatus, reason: str = "") -> None:
-    """Report the outcome of the `transfer` command, once."""
+    """Report the result of the `transfer` command, once."""
     if draft.transfer.command_id:
         draft.report(draft.transfer.command_id, status, reason, draft.transfer.code)
         draft.change_transfer(command_id="")
@@ -35,7 +35,7 @@ def begin_step(draft: Draft, event: Command) -> None:
 
 
 def report_step(draft: Draft, status: CommandStatus, reason: str = "", code: str = "") -> None:
-    """Report the outcome of the step in progress, if there is one."""
+    """Report the result of the step in progress, if there is one."""
     if draft.transfer.step_command_id:
         draft.report(draft.transfer.step_command_id, status, reason, code)
     draft.change_transfer(step_command_id="", step_name="")

@@ -385,7 +385,7 @@ def hang_up_after_end(
 ) -> None:
     """Hang up a call of a session that has ended."""
     effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
-    if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
+    if isinstance(event, events.EffectSucceeded):  # of a search, whose result an `end` may await
         for command in draft.session.pending_commands:
             awaited = tuple(effect_id if one == event.effect_id else one for one in command.effects)
             parties.change_command(draft, command, effects=awaited)
@@ -421,8 +421,8 @@ def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
     draft.ignore(Outcome.UNEXPECTED, "joined another conference")
 
 
-def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record the outcome of a hangup that the `end` command waits for."""
+def note_hang_up_result(draft: Draft, event: events.EffectResult) -> None:
+    """Record the result of a hangup that the `end` command waits for."""
     (command,) = draft.session.pending_commands
     rest = tuple(one for one in command.effects if one != event.effect_id)
     if isinstance(event, events.EffectFailed | events.EffectUnknown):

@@ -222,7 +222,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
     for party in draft.session.parties.values():
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
-        # The time starts with the first callback or outcome.
+        # The time starts with the first callback or result.
         if not 0 < party.dial_check_at_ms <= draft.now_ms:
             continue
         if party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):

@@ -1,4 +1,4 @@
-"""Events of a session: facts, outcomes of effects, timers, and commands.
+"""Events of a session: facts, results of effects, timers, and commands.
 
 Each was an entry of the partition's stream. Facts are nouns with a past participle, commands are imperatives.
 """
@@ -13,7 +13,7 @@ FACTS: tuple[type[Event], ...] = (
     ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceEventIgnored,
     AnnouncementEnded, RecordingChanged, GateReached, GateDecided,
 )  # fmt: skip
-OUTCOMES: tuple[type[Event], ...] = (
+EFFECT_RESULTS: tuple[type[Event], ...] = (
     EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound,
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
@@ -21,4 +21,4 @@ TIMERS: tuple[type[TimerExpired], ...] = (
     ParkOverdue, HoldOverdue, AgeOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
-EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)
+EVENTS: tuple[type[Event], ...] = (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS)

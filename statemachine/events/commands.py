@@ -27,7 +27,7 @@ class Command(Event, frozen=True, kw_only=True):
 
     @property
     def command_id(self) -> str:
-        """The id under which the outcome is stored."""
+        """The id under which the result is stored."""
         return self.token
 
 

@@ -1,4 +1,4 @@
-"""Effect outcomes (succeeded, failed, unknown) and reads of Twilio."""
+"""Effect results (succeeded, failed, unknown) and reads of Twilio."""
 
 from typing import ClassVar
 
@@ -11,8 +11,8 @@ from conferral.statemachine.states import CallStatus
 NOT_STARTED = frozenset({16001, 16099})
 
 
-class EffectOutcome(Event, frozen=True, kw_only=True):
-    """Base class of the three outcomes of an effect."""
+class EffectResult(Event, frozen=True, kw_only=True):
+    """Base class of the three results of an effect."""
 
     effect_id: str
     #: The effect's kind, such as `redirect_call`.
@@ -29,7 +29,7 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
     may_unhold_later: bool = False
 
 
-class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
+class EffectSucceeded(EffectResult, frozen=True, kw_only=True):
     """Twilio did what the effect requested."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "recording_sid", "was_over")
@@ -47,7 +47,7 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     was_over: bool = False
 
 
-class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
+class EffectFailed(EffectResult, frozen=True, kw_only=True):
     """Twilio refused for good: the effect did not happen."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "http_status", "code", "reason")
@@ -70,7 +70,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
 
     @property
     def reason_text(self) -> str:
-        """The reason that the command's outcome states."""
+        """The reason that the command's result states."""
         if self.reason:
             return self.reason if self.reason == Reason.DIAL_LIMIT else f"an error in Conferral ({self.reason})"
         if self.awaited_redis:
@@ -80,7 +80,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 
-class EffectUnknown(EffectOutcome, frozen=True):
+class EffectUnknown(EffectResult, frozen=True):
     """It is unknown whether the effect happened, even after verification."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
@@ -129,7 +129,7 @@ class CallsRead(Event, frozen=True, kw_only=True):
     participants: tuple[ParticipantSeen, ...] = ()
     #: SIDs beyond the limit of one read; another follows.
     unread: tuple[str, ...] = ()
-    #: As in `EffectOutcome`.
+    #: As in `EffectResult`.
     attempts: int | None = None
     failed_attempts: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from conferral.statemachine import effects, events
-from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
+from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectResult, Event
 from conferral.statemachine.other_apps import is_beyond_bridge, is_label_of_dial, is_of_another_app
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, bridge_dial
@@ -191,9 +191,9 @@ def shows_live_leg(draft: Draft, event: events.DialedCallEvent | events.EffectSu
     return not (known.hang_up_requested or continues)
 
 
-def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> Party | None:
+def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectResult) -> Party | None:
     """Return the party, not gone, of the dial that an event is about."""
-    dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
+    dial_id = event.effect_id if isinstance(event, EffectResult) else event.dial
     return next((one for one in draft.session.parties.values() if one.dial_id == dial_id and not one.is_gone), None)
 
 
@@ -226,7 +226,7 @@ def gate_accepted_call(draft: Draft, event: events.GateDecided) -> bool:
     return event.decision == events.GateDecision.ACCEPTED and party_of_dial(draft, event) is not None
 
 
-def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
+def searched_party(draft: Draft, event: EffectResult) -> Party | None:
     """Return the party whose call was searched for; None if not needed now."""
     party = draft.session.present_party(event.party) if event.kind == effects.FindCall.kind else None
     return party if party is not None and party.dial_check and not party.call_sid else None
@@ -236,7 +236,7 @@ def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
 
 
 def leg_may_be_moving(draft: Draft, _event: Event) -> bool:
-    """Whether a redirect has no outcome yet, or a leg was moved just now."""
+    """Whether a redirect has no result yet, or a leg was moved just now."""
     session = draft.session
     was_moved = bool(session.moved_at_ms) and session.open_read_since_ms - session.moved_at_ms < draft.policy.settle_ms
     return was_moved or bool(session.open_redirects)
@@ -270,7 +270,7 @@ def awaits_redirect(draft: Draft, event: Event) -> bool:
 def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     """Return the leg to redirect next, once each; None while both may talk.
 
-    They lack nothing, and a redirect of unknown outcome may still move the child: after a second one, it would take the
+    They lack nothing, and a redirect of unknown result may still move the child: after a second one, it would take the
     child out of the conference. A read without a conference does not show which leg is missing: one of them may wait
     where no list shows it.
     """
@@ -321,15 +321,15 @@ def shows_only_customer_joined(draft: Draft, event: CallsRead) -> bool:
 # ---- guards on results of effects ----------------------------------------------------------------------------------
 
 
-def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, events.EffectOutcome], bool]:
-    """Return the guard: is the event the outcome of such an effect?"""
+def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, events.EffectResult], bool]:
+    """Return the guard: is the event the result of such an effect?"""
     names = [kind.kind for kind in kinds]
 
-    def is_result(_draft: Draft, event: events.EffectOutcome) -> bool:
+    def is_result(_draft: Draft, event: events.EffectResult) -> bool:
         return event.kind in names
 
     is_result.__name__ = is_result_of.__name__
-    is_result.__doc__ = f"Whether the event is the outcome of {' or '.join(f'`{name}`' for name in names)}."
+    is_result.__doc__ = f"Whether the event is the result of {' or '.join(f'`{name}`' for name in names)}."
     return is_result
 
 
@@ -371,7 +371,7 @@ def is_refused_move_from_bridge(draft: Draft, event: events.EffectFailed) -> boo
     return event.kind == effects.RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
 
 
-def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
+def redirect_to_url_failed(draft: Draft, event: events.EffectResult) -> bool:
     """Whether the customer could not be redirected to the `after` URL."""
     return event.kind == effects.RedirectToUrl.kind and bool(draft.session.conference_sid)
 
@@ -380,13 +380,13 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused for good to hang up an agent who can stay."""
     agent = draft.session.agent
     is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
-    # A hangup requested since then has its own outcome.
-    stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
+    # A hangup requested since then has its own result.
+    stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_result
     return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
-def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
-    """Whether this is the outcome of a hangup that an `end` waits for."""
+def is_awaited_hang_up(draft: Draft, event: events.EffectResult) -> bool:
+    """Whether this is the result of a hangup that an `end` waits for."""
     return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 
 

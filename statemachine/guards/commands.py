@@ -209,7 +209,7 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
     if command.name == Announce.name:
         return _announce_result(draft, command)
     if not command.party:
-        return None  # the outcome of its effect decides
+        return None  # the result of its effect decides
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         if command.name == events.Remove.name:

@@ -248,7 +248,7 @@ def stays_after_hang_up(draft: Draft, event: events.CallsRead, party: Party) -> 
     """Whether a party of the transfer goes on after its hangup."""
     # An outbound agent's call holds the bridge until the customer has left it; then their `<Dial>` action hangs it up.
     is_bridged = party.name == AGENT and (leg_may_be_moving(draft, event) or outbound_is_still_bridged(draft, event))
-    is_due = party.is_leaving and party.hang_up_has_outcome and not is_bridged
+    is_due = party.is_leaving and party.hang_up_has_result and not is_bridged
     return is_due and draft.state is State.TRANSFERRING and (party.name == AGENT or party.is_target)
 
 
@@ -334,7 +334,7 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     if party is None:  # to be dialed by `add` or `supervise`
         return True
     # After a hangup that Twilio refused, the party can be removed again.
-    was_refused = party.is_removed and party.hang_up_has_outcome
+    was_refused = party.is_removed and party.hang_up_has_result
     is_expected = was_refused or not party.is_leaving
     if party.name == TARGET:  # in a blind transfer, the fallback follows
         return draft.session.phase in (Phase.BLIND, Phase.FALLBACK) and is_expected

@@ -383,7 +383,7 @@ def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> 
 
 
 def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a redirect of unknown outcome left the customer in the bridge."""
+    """Whether a redirect of unknown result left the customer in the bridge."""
     agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
     return agent_is_there and outbound_is_still_bridged(draft, event) and _is_waiting_party_missing(draft, event)
 

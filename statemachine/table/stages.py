@@ -2,7 +2,7 @@
 
 Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is. Some have a
 limit. In all, what they wait for may have happened, and its callback was lost: `unsettled` says when Twilio is read. No
-read shows the pause of a recording: its request's outcome, a callback, or the limit decides. Of the reads of a hold, the
+read shows the pause of a recording: its request's result, a callback, or the limit decides. Of the reads of a hold, the
 first comes before the limit.
 """
 

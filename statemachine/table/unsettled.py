@@ -1,6 +1,6 @@
 """When Twilio is asked: what is unsettled, and how often it is read.
 
-Callbacks get lost, and requests have unknown outcomes. Only a read of Twilio's API then shows what became of a thing. A
+Callbacks get lost, and requests have unknown results. Only a read of Twilio's API then shows what became of a thing. A
 row is `in, phase, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields the names of
 things that something should have settled. Nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
 
@@ -16,7 +16,7 @@ things that something should have settled. Nothing else emits `ReadCalls`. (`Fin
 - *One read at a time*, of everything; its answer settles what it can. One without an answer for `read_timeout_ms` counts
   as lost (10 min while only a loss of Redis is unsettled: no one waits for these reads, and all live sessions have
   one), and only a suspicion replaces one that is open. It is raised, for example, by a redirect that was refused or
-  whose outcome is unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a
+  whose result is unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a
   bridge and a dial do. It is about each leg, and ends with a read that began later than what is known of that leg.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
   the last emits the read. The limits of stages have timers of their own: they decide, and don't ask.

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ResultUnknownError
 from conferral.statemachine.effects import (
     ChangeRecording,
     CreateParticipant,
@@ -25,7 +25,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult
-from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
+from conferral.worker.executor.job import AT_MOST_ONCE, JobResult, failed, succeeded, unknown
 from conferral.worker.executor.outbox import DialStatus
 from conferral.worker.executor.verification import SETTLE_S, VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, since
@@ -52,7 +52,7 @@ class Job(NamedTuple):
 
     effect: Effect
     stage: JobState = JobState.UNSENT
-    outcome: JobOutcome | None = None
+    outcome: JobResult | None = None
     #: How many entries of the stream come before the outcome (count).
     ahead: int = 0
     #: Since when its outcome is unknown, and whether it was verified once.
@@ -77,7 +77,7 @@ class Job(NamedTuple):
         return isinstance(self.effect, AT_MOST_ONCE)
 
 
-def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
+def answered(order: Job, outcome: JobResult, ahead: int) -> Job:
     """The order with its outcome on the way, behind so many entries of the stream."""
     outcome = unsure(order, outcome)
     return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_verified=False)
@@ -96,7 +96,7 @@ def _may_be_replaced(order: Job) -> bool:
     return False
 
 
-def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
+def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobResult | None:
     """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
     if _may_be_replaced(order) and not session.awaits(order.effect):
         is_unclear = order.maybe_done or isinstance(order.effect, RedirectCall)
@@ -113,7 +113,7 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
 
 def outcome_of(
     order: Job, result: CallsRead | HangUpResult | PlacedCall | RecordingFound | ProviderError | bool | None
-) -> JobOutcome:
+) -> JobResult:
     """The outcome that follows from Twilio's answer."""
     effect = order.effect
     match result:
@@ -131,7 +131,7 @@ def outcome_of(
             return (
                 unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
             )
-        case OutcomeUnknownError():  # its label is in use, and reads do not show it in time
+        case ResultUnknownError():  # its label is in use, and reads do not show it in time
             return unknown(effect)
         case bool() | None:
             return succeeded(effect, is_confirmed=bool(result))
@@ -144,7 +144,7 @@ def may_be_late(order: Job) -> bool:
     return isinstance(order.effect, UpdateParticipant) and order.effect.unholds
 
 
-def unsure(order: Job, outcome: JobOutcome) -> JobOutcome:
+def unsure(order: Job, outcome: JobResult) -> JobResult:
     """The outcome, which says that an earlier request may still be carried out."""
     if order.maybe_done and may_be_late(order) and not isinstance(outcome, CallsRead):
         return replace(outcome, may_unhold_later=True)

@@ -15,7 +15,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
-from conferral.worker.executor.job import JobOutcome as OrderOutcome
+from conferral.worker.executor.job import JobResult as OrderResult
 from conferral.worker.executor.job import failed, unknown
 from offhook.model.messages import (
     CallbackRequest,
@@ -328,7 +328,7 @@ class Moves:
         after = self._with_order(place, order, answered(order, outcome, len(place.stream)))
         return self.followed(after, followed)
 
-    def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderOutcome]:
+    def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderResult]:
         system = self.system
         key = place.exchange, order.effect
         found = system.performed.get(key)

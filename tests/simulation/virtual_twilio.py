@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.runtime.errors import ProviderUnreachableError, ResultUnknownError
 from conferral.telephony.http_client import TOTAL_TIMEOUT_S
 from offhook.faults import CallbackPlan, Faults
 from offhook.model.behavior import Behavior
@@ -142,7 +142,7 @@ class VirtualTwilio(SandboxRuntime):
             async with asyncio.timeout(TOTAL_TIMEOUT_S):
                 return await answer
         except TimeoutError:
-            raise OutcomeUnknownError from None
+            raise ResultUnknownError from None
 
     def beside(self, work: Coroutine[Any, Any, _T]) -> asyncio.Future[_T]:
         """Does something that belongs to no process; the future has what came of it."""
@@ -189,7 +189,7 @@ class VirtualTwilio(SandboxRuntime):
 
     def _refused(self, cut: bool, status: int, entry: RestEntry) -> RestAnswer:
         if cut:
-            raise (OutcomeUnknownError if entry.applied or self.chance.random() < 0.5 else ProviderUnreachableError)
+            raise (ResultUnknownError if entry.applied or self.chance.random() < 0.5 else ProviderUnreachableError)
         entry.status = status
         entry.code, message = ERRORS.get(status, (status, "Refused on demand"))
         return error_answer(status, entry.code, message)

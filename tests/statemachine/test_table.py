@@ -12,7 +12,7 @@ import pytest
 import conferral.statemachine as statemachine
 from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
-from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
+from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, EVENTS, FACTS, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, UNSETTLED, Transition
@@ -103,7 +103,7 @@ def test_nothing_leads_out_of_ended():
 
 
 def test_every_event_is_in_one_group_and_its_name_is_its_own():
-    assert (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS) == EVENTS
+    assert (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS) == EVENTS
     assert len({event.name for event in EVENTS}) == len(EVENTS)
 
 

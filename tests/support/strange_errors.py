@@ -14,7 +14,7 @@ from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
     ConferralError,
-    OutcomeUnknownError,
+    ResultUnknownError,
     SettingsError,
     StoreError,
     StoreUnreachableError,
@@ -51,7 +51,7 @@ ANY_ERRORS: dict[str, Callable[[], BaseException]] = {
     "KeyError": lambda: KeyError(SECRET),
     "RuntimeError": lambda: RuntimeError(SECRET),
     "OSError": lambda: OSError(errno.EMFILE, "Too many open files"),
-    "OutcomeUnknownError": OutcomeUnknownError,
+    "ResultUnknownError": ResultUnknownError,
     "RecursionError": RecursionError,
     "RedisError": lambda: redis.exceptions.RedisError(SECRET),
     "SSLError": lambda: ssl.SSLError(SECRET),

@@ -14,11 +14,11 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.account_lists import AccountListReader, ChildCall, OwnCall
@@ -156,7 +156,7 @@ async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> 
     assert (account.call_pages, account.conference_pages) == (12, 6)
 
 
-UNAVAILABLE, UNREACHABLE = OutcomeUnknownError(http_status=503), ProviderUnreachableError()
+UNAVAILABLE, UNREACHABLE = ResultUnknownError(http_status=503), ProviderUnreachableError()
 
 
 @pytest.mark.parametrize("fault", [UNAVAILABLE, UNREACHABLE], ids=["unavailable", "unreachable"])
@@ -226,7 +226,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
     with capture_logs() as lines:
         try:
             account = await reader.read()
-        except OutcomeUnknownError:
+        except ResultUnknownError:
             return
     assert "unexpected_error" not in [line["event"] for line in lines], "odd answers are a known fault, no mistake"
     assert account.calls == set()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderGoneError, ProviderRefusedError, ResultUnknownError
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
@@ -169,5 +169,5 @@ async def test_field_of_another_type_makes_the_outcome_unknown(resource: str, fi
     lists = {"GET Calls": "calls", "GET Conferences": "conferences", INSIDE: "participants"}
     calls, _ = calls_with({name: page(lists[name], it) if name in lists else it for name, it in records.items()})
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(replace(READ_ALL, parent_call_sid=_sid(0), call_sids=()))

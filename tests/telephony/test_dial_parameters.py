@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderRefusedError,
+    ResultUnknownError,
 )
 from conferral.statemachine.effects import (
     CreateCall,
@@ -158,7 +158,7 @@ async def test_time_in_the_queue_is_text_in_milliseconds(queue_time: Any, expect
 async def test_a_dial_whose_answer_names_no_call_has_an_unknown_outcome(effect: Dial, name: str, sid: Any) -> None:
     calls, _ = calls_with({name: PLACED | {"sid": sid, "call_sid": sid}}, SETUP)
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(effect)
 
 

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.telephony.errors import (
     code_of,
@@ -30,9 +30,9 @@ from tests.support.people import CUSTOMER
         (400, 21211, ProviderRefusedError),
         (400, 13240, ProviderRefusedError),
         (400, 16028, ProviderRefusedError),
-        (408, 0,     OutcomeUnknownError),
-        (408, 16114, OutcomeUnknownError),
-        (400, 16114, OutcomeUnknownError),
+        (408, 0,     ResultUnknownError),
+        (408, 16114, ResultUnknownError),
+        (400, 16114, ResultUnknownError),
         (400, 16108, ProviderRefusedError),
         (401, 20003, ProviderRefusedError),
         (403, 20403, ProviderRefusedError),
@@ -42,10 +42,10 @@ from tests.support.people import CUSTOMER
         (302, 0,     ProviderRefusedError),
         (429, 0,     RateLimitedError),
         (429, 20429, RateLimitedError),
-        (503, 20429, OutcomeUnknownError),
-        (500, 20500, OutcomeUnknownError),
-        (502, 0,     OutcomeUnknownError),
-        (503, 21220, OutcomeUnknownError),
+        (503, 20429, ResultUnknownError),
+        (500, 20500, ResultUnknownError),
+        (502, 0,     ResultUnknownError),
+        (503, 21220, ResultUnknownError),
         (400, 16001, ProviderRefusedError),
         (400, 16099, ProviderRefusedError),
         (400, 16021, ProviderRefusedError),
@@ -53,8 +53,8 @@ from tests.support.people import CUSTOMER
         (400, 86008, ProviderRefusedError),
         (400, 16022, ProviderGoneError),
         *((400, code, ProviderRefusedError) for code in (16023, 16024, 16025)),
-        (400, 16026, OutcomeUnknownError),
-        (400, 16030, OutcomeUnknownError),
+        (400, 16026, ResultUnknownError),
+        (400, 16030, ResultUnknownError),
         (400, 20429, RateLimitedError),
         (499, 0,     ProviderRefusedError),
     ],
@@ -71,7 +71,7 @@ def test_each_answer_has_one_error(http_status: int, code: int, expected: type[P
     IndexError(CUSTOMER), TwilioException("Unable to fetch page", CUSTOMER),
 ])  # fmt: skip
 def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exception) -> None:
-    with pytest.raises(OutcomeUnknownError) as caught, translate_errors():
+    with pytest.raises(ResultUnknownError) as caught, translate_errors():
         raise foreign
 
     assert caught.value.__cause__ is None

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
@@ -98,7 +98,7 @@ async def test_twilios_other_products_have_hosts_of_their_own_unless_the_base_ur
 
 
 async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await http.request("GET", "https://elsewhere.example/2010-04-01/x.json", auth=("AC1", "secret"))
 
     assert twilio.requests == []
@@ -182,18 +182,18 @@ HTML = b"<html><body>Bad gateway</body></html>"
 @pytest.mark.parametrize(
     "reply, expected, http_status, code, wait_s",
     [
-        pytest.param(cut, OutcomeUnknownError, 0, 0, 0, id="cut before the answer"),
-        pytest.param(reset, OutcomeUnknownError, 0, 0, 0, id="connection reset"),
-        pytest.param(cut_in_headers, OutcomeUnknownError, 0, 0, 0, id="cut in the headers"),
-        pytest.param(nonsense, OutcomeUnknownError, 0, 0, 0, id="not HTTP"),
-        pytest.param(answered(200, b'{"sid": "C', length=90), OutcomeUnknownError, 0, 0, 0, id="half body"),
-        pytest.param(answered(200, b'{"sid": "C'), OutcomeUnknownError, 200, 0, 0, id="half JSON"),
-        pytest.param(answered(200, HTML), OutcomeUnknownError, 200, 0, 0, id="HTML with 200"),
-        pytest.param(answered(200, b"\xff\xfe\x00"), OutcomeUnknownError, 200, 0, 0, id="not UTF-8"),
-        pytest.param(answered(200, b"[]"), OutcomeUnknownError, 200, 0, 0, id="a list"),
-        pytest.param(answered(500, {"code": 20500}), OutcomeUnknownError, 500, 20500, 0, id="500"),
-        pytest.param(answered(502, HTML), OutcomeUnknownError, 502, 0, 0, id="HTML with 502"),
-        pytest.param(answered(503, b"", "Retry-After: 2"), OutcomeUnknownError, 503, 0, 2, id="503 with Retry-After"),
+        pytest.param(cut, ResultUnknownError, 0, 0, 0, id="cut before the answer"),
+        pytest.param(reset, ResultUnknownError, 0, 0, 0, id="connection reset"),
+        pytest.param(cut_in_headers, ResultUnknownError, 0, 0, 0, id="cut in the headers"),
+        pytest.param(nonsense, ResultUnknownError, 0, 0, 0, id="not HTTP"),
+        pytest.param(answered(200, b'{"sid": "C', length=90), ResultUnknownError, 0, 0, 0, id="half body"),
+        pytest.param(answered(200, b'{"sid": "C'), ResultUnknownError, 200, 0, 0, id="half JSON"),
+        pytest.param(answered(200, HTML), ResultUnknownError, 200, 0, 0, id="HTML with 200"),
+        pytest.param(answered(200, b"\xff\xfe\x00"), ResultUnknownError, 200, 0, 0, id="not UTF-8"),
+        pytest.param(answered(200, b"[]"), ResultUnknownError, 200, 0, 0, id="a list"),
+        pytest.param(answered(500, {"code": 20500}), ResultUnknownError, 500, 20500, 0, id="500"),
+        pytest.param(answered(502, HTML), ResultUnknownError, 502, 0, 0, id="HTML with 502"),
+        pytest.param(answered(503, b"", "Retry-After: 2"), ResultUnknownError, 503, 0, 2, id="503 with Retry-After"),
         pytest.param(answered(429, {"code": 20429}), RateLimitedError, 429, 20429, 0, id="429"),
         pytest.param(answered(429, HTML, "Retry-After: 3"), RateLimitedError, 429, 0, 3, id="429 with Retry-After"),
         pytest.param(answered(401, {"code": 20003}), ProviderRefusedError, 401, 20003, 0, id="401"),
@@ -293,7 +293,7 @@ async def test_silence_or_a_trickle_ends_at_its_deadline_with_an_unknown_outcome
     twilio.script = [reply]
     client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=0.05)
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await client.request(method, URI)
     await client.close()
 
@@ -307,7 +307,7 @@ async def test_body_is_read_up_to_its_greatest_size(
     monkeypatch.setattr(client_module, "BODY_MAX_BYTES", 100)
     twilio.script = [answered(200, b'{"sid":"%s"}' % (b"C" * (size - 10)))]
 
-    with nullcontext() if is_read else pytest.raises(OutcomeUnknownError):
+    with nullcontext() if is_read else pytest.raises(ResultUnknownError):
         await http.request("GET", URI)
 
 
@@ -403,7 +403,7 @@ async def test_unreadable_answers_with_200_open_the_circuit_breaker(
     twilio.script = [answered(200, body)]
     for _ in range(FAILURES_MAX):
         assert limit.breaker_reason is None
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(ResultUnknownError):
             await http.request("POST", URI)
 
     assert limit.breaker_reason is BreakerReason.UNREACHABLE
@@ -416,9 +416,9 @@ async def test_page_without_a_list_of_records_is_unreadable(
 ) -> None:
     """The library would iterate over an object, and find no one there."""
     twilio.script = [answered(200, body)]
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await http.request("GET", URI, params={"PageSize": 50})
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await http.request("GET", f"{URI}?PageSize=50&Page=1")
     assert (await http.request("GET", URI)).content == body.decode()
 
@@ -438,7 +438,7 @@ async def test_gzip_bomb_is_no_answer_and_costs_little(
 
     tracemalloc.start()
     try:
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(ResultUnknownError):
             await http.request("GET", URI)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:

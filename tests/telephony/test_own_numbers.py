@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from twilio.rest import Client
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderError
+from conferral.runtime.errors import ProviderError, ResultUnknownError
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -30,7 +30,7 @@ def account_with(*numbers: str) -> tuple[Client, ScriptedHttp]:
 async def test_the_list_is_read_at_the_start_and_every_ten_minutes(loop: VirtualLoop) -> None:
     own, stop = OwnNumbers(NUMBER), asyncio.Event()
     client, http = account_with(SALES)
-    http.answers = {LIST: OutcomeUnknownError()}
+    http.answers = {LIST: ResultUnknownError()}
     reading = asyncio.create_task(own.run(stop, client))
     await asyncio.sleep(50)  # a delay: virtual time
     assert (own.account, SALES in own, [*own]) == (None, False, [NUMBER])
@@ -42,7 +42,7 @@ async def test_the_list_is_read_at_the_start_and_every_ten_minutes(loop: Virtual
     assert SALES in own
     await asyncio.sleep(20)  # a delay: virtual time
     assert [*own] == [NUMBER, STRANGE]
-    http.answers = {LIST: OutcomeUnknownError()}
+    http.answers = {LIST: ResultUnknownError()}
     await asyncio.sleep(700)  # a delay: virtual time
     assert STRANGE in own
     stop.set()

@@ -7,10 +7,10 @@ import pytest
 from twilio.rest import Client
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
+    ResultUnknownError,
 )
 from conferral.statemachine.effects import ChangeRecording, FindMessage, StartRecording
 from conferral.telephony.callback_urls import CallbackUrls
@@ -65,7 +65,7 @@ async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
     unfinished = KEPT | {"status": "processing", "duration": "-1"}
     calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", unfinished)})
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(SEARCH)
 
 
@@ -73,7 +73,7 @@ async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
 async def test_a_recording_that_the_answer_does_not_name_has_an_unknown_outcome(sid: Any) -> None:
     calls, _ = calls_with({TO_CALL: {"sid": sid}})
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(START)
 
 
@@ -127,8 +127,8 @@ async def test_stopping_what_is_over_already_has_succeeded(
     (replace(OF_CONFERENCE, status="paused", recording_sid="RE1"), "Conferences/CF1/Recordings/RE1", GONE,
      ProviderGoneError),
     # A change that takes its time may have happened.
-    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(408), OutcomeUnknownError),
-    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(500), OutcomeUnknownError),
+    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(408), ResultUnknownError),
+    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT", from_status(500), ResultUnknownError),
 ])  # fmt: skip
 async def test_every_other_change_of_what_is_gone_has_not_succeeded(
     effect: ChangeRecording, name: str, error: ProviderError, expected: type[ProviderError]

@@ -9,12 +9,12 @@ from twilio.rest import Client
 
 from conferral.runtime.clock import RemoteClock, SystemClock
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.statemachine.effects import (
     Effect,
@@ -272,7 +272,7 @@ async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> Non
     assert caught.value is error
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=500), ProviderUnreachableError()])
+@pytest.mark.parametrize("error", [ResultUnknownError(http_status=500), ProviderUnreachableError()])
 @pytest.mark.parametrize("name", list(PICTURE))
 async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, error: ProviderError) -> None:
     calls, http = calls_with(PICTURE)
@@ -288,9 +288,9 @@ async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, err
 async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_names() -> None:
     name = next(iter(PICTURE))
     calls, http = calls_with(PICTURE)
-    http.first_answers[name] = OutcomeUnknownError(http_status=503, retry_after_s=2)
+    http.first_answers[name] = ResultUnknownError(http_status=503, retry_after_s=2)
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(READ)
 
     assert [request for request, _ in http.requests].count(name) == 1
@@ -311,7 +311,7 @@ async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_name
 async def test_page_of_another_shape_is_an_unknown_outcome(answer: dict[str, Any]) -> None:
     calls, _ = calls_with(PICTURE | {"GET Calls": answer})
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(ResultUnknownError):
         await calls.perform(READ)
 
 
@@ -435,7 +435,7 @@ async def test_live_call_is_read_as_a_voice_request_shows_it(status: str, expect
     [
         ({}, ProviderUnreachableError),  # without a date
         (ProviderRefusedError(http_status=401, code=20003), ProviderRefusedError),
-        (OutcomeUnknownError(), ProviderUnreachableError),
+        (ResultUnknownError(), ProviderUnreachableError),
     ],
 )
 async def test_without_any_date_of_twilios_its_time_is_unknown(

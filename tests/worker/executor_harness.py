@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import pytest
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
@@ -45,13 +45,13 @@ from conferral.telephony.request_context import check_send_allowed
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
-from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobOutcome, RetryPolicy
+from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobResult, RetryPolicy
 from conferral.worker.executor.outbox import DialStatus
 from tests.worker.cores import core_of
 
 BUSY = RateLimitedError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()
-UNKNOWN = OutcomeUnknownError(http_status=503)
+UNKNOWN = ResultUnknownError(http_status=503)
 DENIED = ProviderRefusedError(http_status=401, code=20003)
 OF_A_PROXY = ProviderRefusedError(http_status=404)
 REFUSED = ProviderRefusedError(http_status=400, code=21211)
@@ -223,7 +223,7 @@ class FakeRecords:
     """What stands in Redis: outcomes, marks, calls, and which sessions have ended."""
 
     def __init__(self) -> None:
-        self.outcomes: list[JobOutcome] = []
+        self.outcomes: list[JobResult] = []
         #: By effect: the number of requests in an outcome, and the results of the failed ones.
         self.tried: dict[str, tuple[int | None, tuple[str, ...]]] = {}
         #: Effects that may have been sent, and those that are in no outbox any more.
@@ -243,7 +243,7 @@ class FakeRecords:
         #: Jobs that followed from an outcome (count).
         self.follow_ups = 0
 
-    async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
+    async def finish(self, effect: Effect, outcome: JobResult) -> Effect | None:
         assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
         # The number of attempts is kept separately, so that outcomes can be compared without it.
         self.tried[outcome.effect_id] = (outcome.attempts, outcome.failed_attempts)
@@ -366,14 +366,14 @@ class ExecutorHarness:
             self.submit(effect)
         await self.executor.drain(5)
 
-    async def run(self, effect: Effect, **more: Any) -> JobOutcome:
+    async def run(self, effect: Effect, **more: Any) -> JobResult:
         """Carries one effect out to its end."""
         self.submit(effect, **more)
         await self.executor.drain(5)
         (outcome,) = self.outcomes
         return outcome
 
-    async def run_and_change(self, effect: Effect, change: Callable[[], object]) -> JobOutcome:
+    async def run_and_change(self, effect: Effect, change: Callable[[], object]) -> JobResult:
         """Carries one effect out; something changes while its first request is under way."""
         answer = asyncio.Event()
         self.calls.script[effect.effect_id].appendleft(answer)

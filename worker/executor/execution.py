@@ -12,11 +12,11 @@ import structlog
 
 from conferral.runtime.errors import (
     LeaseLostError,
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     RequestTimeoutError,
+    ResultUnknownError,
 )
 from conferral.statemachine.effects import (
     CallEffect,
@@ -43,7 +43,7 @@ from conferral.worker.executor.job import (
     HANG_UP_RETRY,
     RETRIES,
     Job,
-    JobOutcome,
+    JobResult,
     RetryPolicy,
     failed,
     log_fields,
@@ -58,13 +58,13 @@ from conferral.worker.times import to_twilio_time
 
 log = structlog.get_logger()
 
-#: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
+#: A wait for Redis of at least this long is named as the reason in a result, seconds.
 LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests: `http_client.CONNECTIONS_MAX`.
 CONCURRENT_EFFECTS_MAX = 48
-#: Between verifications of an effect whose outcome is unknown, seconds.
+#: Between verifications of an effect whose result is unknown, seconds.
 VERIFY_INTERVAL_S = 0.5
-#: Kinds of failed attempts in an outcome, count: an answer may carry any code.
+#: Kinds of failed attempts in a result, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
@@ -171,26 +171,26 @@ class Execution:
 
     @property
     def can_be_handed_over(self) -> bool:
-        """Whether the next owner can continue; a mark makes the outcome unknown."""
+        """Whether the next owner can continue; a mark makes the result unknown."""
         return self.is_between_requests and not self.must_not_be_sent
 
-    async def run(self) -> JobOutcome:
-        """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
+    async def run(self) -> JobResult:
+        """Return the result, or raise LeaseLostError or JobObsoleteError."""
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
         if job.sent_until_s is not None and not self._is_at_most_once:
             self._mark_unknown(job.sent_until_s)
-        outcome = await self._run()
-        if _unholds(job.effect) and self._may_have_happened and not isinstance(outcome, CallsRead):
-            outcome = replace(outcome, may_unhold_later=True)
-        # If a single request failed, the outcome itself says so.
-        if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
-            return outcome
+        result = await self._run()
+        if _unholds(job.effect) and self._may_have_happened and not isinstance(result, CallsRead):
+            result = replace(result, may_unhold_later=True)
+        # If a single request failed, the result itself says so.
+        if self.attempts < 2 and (not self._failed_attempts or isinstance(result, EffectFailed)):
+            return result
         failed_attempts = tuple(f"{word} x{count}" for word, count in self._failed_attempts.items())
-        return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
+        return replace(result, attempts=self.attempts, failed_attempts=failed_attempts)
 
-    async def _run(self) -> JobOutcome:
+    async def _run(self) -> JobResult:
         """Send, verify, and retry; never repeat what can't be verified."""
         if self.must_not_be_sent:
             self.state = ExecutionState.FINISHED
@@ -198,14 +198,14 @@ class Execution:
         while True:
             is_verifying = self.state is ExecutionState.VERIFYING
             try:
-                outcome = await (self._verify() if is_verifying else self._send())
+                result = await (self._verify() if is_verifying else self._send())
             except ProviderError as error:
-                outcome = await self._outcome_after_error(error, is_verifying=is_verifying)
-            if outcome is not None:
+                result = await self._result_after_error(error, is_verifying=is_verifying)
+            if result is not None:
                 self.state = ExecutionState.FINISHED
-                return outcome
+                return result
 
-    async def _send(self) -> JobOutcome:
+    async def _send(self) -> JobResult:
         """Send one request, or return why not; raise `ProviderError` on failure."""
         effect, context = self.job.effect, self.context
         # Before taking a slot, so that waiting for Redis does not block other jobs.
@@ -220,9 +220,9 @@ class Execution:
             if not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
-            outcome = await self._check_before_send(effect)
-            if outcome is not None or self._remaining_s() <= 0:  # Redis may have used up the time
-                return outcome or self._give_up()
+            result = await self._check_before_send(effect)
+            if result is not None or self._remaining_s() <= 0:  # Redis may have used up the time
+                return result or self._give_up()
             if isinstance(effect, FindCall):
                 effect = replace(effect, since_ms=await context.in_twilio_time(effect.since_ms))
             await context.checkpoint("before_request", effect)
@@ -237,7 +237,7 @@ class Execution:
                 await context.checkpoint("after_request", effect)
         if isinstance(found, PlacedCall):
             return await self._succeeded_with_call(found.call_sid, found.queue_ms)
-        return _outcome_of(self.job.effect, found)
+        return _result_of(self.job.effect, found)
 
     def _count_request(self) -> None:
         core, published_ms = self.context.core, self.job.command_published_at_ms
@@ -257,8 +257,8 @@ class Execution:
         except TimeoutError:
             raise RequestTimeoutError from None
 
-    async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
-        """Return an outcome instead of sending, or None; mark what is sent once."""
+    async def _check_before_send(self, effect: Effect) -> JobResult | None:
+        """Return a result instead of sending, or None; mark what is sent once."""
         outbox = self.context.outbox
         match effect:
             case Dial():
@@ -286,8 +286,8 @@ class Execution:
         is_marked = isinstance(effect, Dial) or self._is_at_most_once
         return await self._mark(effect) if is_marked else None
 
-    async def _mark(self, effect: Effect) -> JobOutcome | None:
-        """Mark the effect as sent; return an outcome if it must not be sent."""
+    async def _mark(self, effect: Effect) -> JobResult | None:
+        """Mark the effect as sent; return a result if it must not be sent."""
         if self._sent_at_ms is None:
             self._sent_at_ms = await self.context.fetch_twilio_now_ms()
             result = await self.context.outbox.mark_sent(effect, self._sent_at_ms)
@@ -320,8 +320,8 @@ class Execution:
             self.state = ExecutionState.VERIFYING
             self._unknown_since_s = since_s
 
-    async def _verify(self) -> JobOutcome | None:
-        """Return an earlier request's outcome; None to verify or send again."""
+    async def _verify(self) -> JobResult | None:
+        """Return an earlier request's result; None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
         async with context.limiter.slot(self.job.priority, deadline_s=self._deadline_s) as has_slot:
@@ -354,8 +354,8 @@ class Execution:
                 await context.sleep(VERIFY_INTERVAL_S)
                 return None
 
-    async def _outcome_after_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
-        """Return the final outcome; None, after the backoff, to go on."""
+    async def _result_after_error(self, error: ProviderError, *, is_verifying: bool) -> JobResult | None:
+        """Return the final result; None, after the backoff, to go on."""
         context = self.context
         self._consecutive_failures += 1
         wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
@@ -364,7 +364,7 @@ class Execution:
             self._may_happen_late |= isinstance(error, RequestTimeoutError)
             if wait_s is not None:
                 _count_failed_attempt(self._failed_attempts, error)
-            if isinstance(error, OutcomeUnknownError):
+            if isinstance(error, ResultUnknownError):
                 if self._is_at_most_once:
                     return unknown(self.job.effect)
                 self._mark_unknown(context.core.clock.monotonic_s())
@@ -393,16 +393,16 @@ class Execution:
     def _remaining_s(self) -> float:
         return self._deadline_s - self.context.core.clock.monotonic_s()
 
-    def fail_internally(self, reason: str) -> JobOutcome:
-        """Return the outcome after an unexpected error: unknown or failed."""
+    def fail_internally(self, reason: str) -> JobResult:
+        """Return the result after an unexpected error: unknown or failed."""
         self.state, self.internal_error = ExecutionState.FINISHED, reason
         effect = self.job.effect
         is_unknown = self._has_been_sent or self._may_have_happened or self.must_not_be_sent
-        outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
-        return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
+        result = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
+        return replace(result, attempts=self.attempts, failed_attempts=(reason,))
 
-    def _give_up(self) -> JobOutcome:
-        """Return the outcome without another request: unknown, or failed."""
+    def _give_up(self) -> JobResult:
+        """Return the result without another request: unknown, or failed."""
         if self._may_have_happened:
             return unknown(self.job.effect)
         awaited_redis = self._last_error is None and self._lease_wait_s >= LONG_LEASE_WAIT_S
@@ -430,8 +430,8 @@ def _unholds(effect: Effect) -> bool:
     return isinstance(effect, UpdateParticipant) and effect.unholds
 
 
-def _outcome_of(effect: Effect, result: object) -> JobOutcome:
-    """Return the outcome for what a request returned or a verification found."""
+def _result_of(effect: Effect, result: object) -> JobResult:
+    """Return the result for what a request returned or a verification found."""
     match result:
         case RecordingFound():
             return succeeded(effect, recording_sid=result.recording_sid, duration_s=result.duration_s)

@@ -16,7 +16,7 @@ from conferral.statemachine.effects import Dial, Effect, FindCall, FindMessage, 
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext
-from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
+from conferral.worker.executor.job import Job, JobObsoleteError, JobResult, log_fields
 from conferral.worker.executor.outbox import DialStatus
 
 log = structlog.get_logger()
@@ -28,9 +28,9 @@ _LEFT = (LeaseLostError, JobObsoleteError)
 
 
 class Executor:
-    """Executes committed effects and reports their outcomes.
+    """Executes committed effects and reports their results.
 
-    Each is a task. Jobs without a recorded outcome stay in the outbox for the next owner, so canceling one here
+    Each is a task. Jobs without a recorded result stay in the outbox for the next owner, so canceling one here
     loses nothing. `limiter` must observe every answer from Twilio.
     """
 
@@ -149,7 +149,7 @@ class Executor:
             task.get_loop().call_exception_handler(context)
 
     async def _execute(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
-        """Run a job, and record its outcome; that of an unexpected error, too."""
+        """Run a job, and record its result; that of an unexpected error, too."""
         effect = execution.job.effect
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
@@ -161,11 +161,11 @@ class Executor:
                 with _contained(execution):  # failing that, the effect stays in the outbox
                     await self._record(execution, execution.fail_internally(failure.reason))
 
-    async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
-        """Write an outcome; hang up a call that was placed for an ended session."""
+    async def _record(self, execution: Execution, result: JobResult) -> None:
+        """Write a result; hang up a call that was placed for an ended session."""
         job, context = execution.job, execution.context
-        stray = await context.outbox.finish(job.effect, outcome)
-        log_outcome(execution, outcome)
+        stray = await context.outbox.finish(job.effect, result)
+        log_result(execution, result)
         if stray is not None:
             follow_up = Job(effect=stray, partition=job.partition, committed_at_ms=context.core.store_clock.now_ms())
             self._start(Execution(follow_up, self.context), nullcontext())
@@ -186,25 +186,25 @@ def _contained(execution: Execution) -> contain:
     return contain(ItemKind.EFFECT, execution.context.core.metrics, passing=_LEFT, **fields)
 
 
-def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
-    """Count and log an outcome once."""
+def log_result(execution: Execution, result: JobResult) -> None:
+    """Count and log a result once."""
     core, effect = execution.context.core, execution.job.effect
-    failure = outcome if isinstance(outcome, EffectFailed) else None
-    result = "failed" if failure else "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
-    core.metrics.effects.labels(effect.kind, result).inc()
+    failure = result if isinstance(result, EffectFailed) else None
+    word = "failed" if failure else "unknown" if isinstance(result, EffectUnknown) else "succeeded"
+    core.metrics.effects.labels(effect.kind, word).inc()
     fields = {
         **log_fields(effect),
         "party": effect.party,
         "attempt": execution.attempts,
         # From the commit, as a waiting caller experiences it.
         "duration_ms": max(0, core.store_clock.now_ms() - execution.job.committed_at_ms),
-        "outcome": result,
+        "outcome": word,
         "status": failure.http_status if failure else 0,
         "code": failure.code if failure else 0,
     }
     if execution.internal_error:
         fields["reason"] = execution.internal_error
-    if result == "succeeded" or (failure and failure.gone):
+    if word == "succeeded" or (failure and failure.gone):
         log.info("effect_performed", **fields)
     else:
         log.error("effect_abandoned", **fields)

@@ -1,4 +1,4 @@
-"""Jobs, their outcomes, and how each kind is retried. Pure."""
+"""Jobs, their results, and how each kind is retried. Pure."""
 
 import random
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ class RetryPolicy:
 
     #: From its turn to giving up; for a read, without the wait for a slot.
     deadline_s: float
-    #: Timeout of one request, after which its outcome is unknown; two and a verification may have to fit the deadline.
+    #: Timeout of one request, after which its result is unknown; two and a verification may have to fit the deadline.
     request_timeout_s: float
-    #: Minimum timeout, even of the last request: a shorter one would make its outcome unknown for no reason.
+    #: Minimum timeout, even of the last request: a shorter one would make its result unknown for no reason.
     last_request_s: float = 1.0
     #: Upper bound of the backoff: someone waits for most effects.
     wait_max_s: float = 2.0
@@ -70,7 +70,7 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 
     The wait is uniform from zero to a growing bound ("full jitter"), or a Retry-After plus jitter, so that effects that
     failed together don't retry together. `attempt` counts failures from 1. The caller decides whether an unknown
-    outcome may be repeated.
+    result may be repeated.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
@@ -95,7 +95,7 @@ _READS: Mapping[type[effects.Effect], Priority] = {
     effects.FindMessage: Priority.BACKGROUND_READ,
 }
 
-JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
+JobResult = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
 
 class JobObsoleteError(ConferralError):
@@ -160,14 +160,14 @@ def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
 
 
 def unknown(effect: Effect) -> EffectUnknown:
-    """Return the outcome of a request that may have taken effect."""
+    """Return the result of a request that may have taken effect."""
     return EffectUnknown(**_effect_fields(effect))
 
 
 def _effect_fields(effect: Effect) -> dict[str, Any]:
     return {
         "session_id": effect.session_id,
-        "token": f"{effect.effect_id}:outcome",  # deduplicates an outcome that is written twice
+        "token": f"{effect.effect_id}:outcome",  # deduplicates a result that is written twice
         "effect_id": effect.effect_id,
         "kind": effect.kind,
         "party": effect.party,

@@ -17,7 +17,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import MarkResult, PartitionStore
 from conferral.worker.core import REDIS_PAUSE_S
-from conferral.worker.executor.job import JobObsoleteError, JobOutcome
+from conferral.worker.executor.job import JobObsoleteError, JobResult
 from conferral.worker.held_partitions import HeldPartition, HeldPartitions
 
 log = structlog.get_logger()
@@ -61,15 +61,15 @@ class OutboxWriter:
     _held: HeldPartitions[Any]
     _now_ms: Callable[[], int]
 
-    async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
-        """Record an outcome; if the session has ended, return its call's hang-up.
+    async def finish(self, effect: Effect, result: JobResult) -> HangUpCall | None:
+        """Record a result; if the session has ended, return its call's hang-up.
 
         No other process knows that call. A session that Redis lost has not ended: the call's callbacks recover it.
         """
         session_id = effect.session_id
         partition = self._keys.partition_of(session_id)
-        is_recorded = await self._retry(session_id, self._store.finish_effect, partition, effect.effect_id, outcome)
-        call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
+        is_recorded = await self._retry(session_id, self._store.finish_effect, partition, effect.effect_id, result)
+        call_sid = result.call_sid if isinstance(result, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
         # An earlier attempt may have recorded it, and its answer was lost.
@@ -110,7 +110,7 @@ class OutboxWriter:
         """Index the call if it has no session; return False if it has another."""
 
         def on_refusal(error: StoreError) -> bool:
-            # The key is another program's. A retry can't help, and the outcome must not wait.
+            # The key is another program's. A retry can't help, and the result must not wait.
             log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
             return True
 

@@ -16,7 +16,7 @@ from conferral.statemachine.events import (
     ConferenceEventIgnored,
     ConferenceFound,
     DialEnded,
-    EffectOutcome,
+    EffectResult,
     Event,
     GateDecided,
     GateReached,
@@ -33,7 +33,7 @@ from conferral.storage.codecs.log_codec import LogEffect, LogEntry, LogReport
 from conferral.storage.codecs.session_codec import ChangedFields
 from conferral.storage.codecs.text_codec import parse_object
 
-_EFFECT_RESULTS = (EffectOutcome, CallsRead)
+_EFFECT_RESULTS = (EffectResult, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
 #: A party name or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")

@@ -1,7 +1,7 @@
 """Command admission: one command's way to its session.
 
 It claims the command's id, and appends the command to its session's stream. Both may be repeated, but only the claim
-decides, so a duplicate command has one outcome. Before that, it checks the command's addresses.
+decides, so a duplicate command has one result. Before that, it checks the command's addresses.
 """
 
 from dataclasses import replace
@@ -69,7 +69,7 @@ class CommandAdmission:
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadEntryError as error:
-            # No one could query an outcome under such an id.
+            # No one could query a result under such an id.
             await self._claim_and_reject(entry.entry_id, entry, str(error))
             return
         refused = ""
@@ -167,7 +167,7 @@ class CommandAdmission:
         return claim._replace(session=session_id)
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> Claim | None:
-        """Claim an id, for one outcome; None if it is taken."""
+        """Claim an id, for one result; None if it is taken."""
         fields = entry.text()
         digest, by = identity.digest_of(fields), identity.sender_of(fields)
         with as_store_errors():
@@ -179,12 +179,12 @@ class CommandAdmission:
         if int(answer) == 0:
             log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
         else:
-            # The first command keeps the outcome. Its digest shows the second sender that it is not theirs.
+            # The first command keeps the result. Its digest shows the second sender that it is not theirs.
             log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
         return None
 
     async def _claim_and_reject(self, command_id: str, entry: Entry, reason: str) -> None:
-        """Reject a command that can't be parsed, unless its id has an outcome."""
+        """Reject a command that can't be parsed, unless its id has a result."""
         # Its `session` may be anything, such as a token: store only a known id. Some commands name a new session.
         command = COMMANDS_BY_NAME.get((text_of(entry) or {}).get("type", ""))
         reference = "" if command is not None and command.opens_session else _session_reference(entry)

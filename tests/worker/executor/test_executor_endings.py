@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
-from conferral.worker.executor.job import Job, JobOutcome
+from conferral.worker.executor.job import Job, JobResult
 from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,
@@ -201,7 +201,7 @@ async def test_stopping_worker_leaves_only_what_the_next_owner_may_send(system: 
 
 async def test_outcome_that_finds_the_lease_gone_is_dropped() -> None:
     class Refusing(FakeRecords):
-        async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
+        async def finish(self, effect: Effect, outcome: JobResult) -> Effect | None:
             raise LeaseLostError
 
     system = ExecutorHarness(outbox=Refusing())

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import (
-    OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    ResultUnknownError,
 )
 from conferral.statemachine.effects import (
     Effect,
@@ -64,7 +64,7 @@ class Highest(random.Random):
         return b
 
 
-@pytest.mark.parametrize("error", [RateLimitedError(), ProviderUnreachableError(), OutcomeUnknownError()])
+@pytest.mark.parametrize("error", [RateLimitedError(), ProviderUnreachableError(), ResultUnknownError()])
 def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
     ends = [backoff_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
 
@@ -81,7 +81,7 @@ def test_waits_are_spread_from_zero_to_their_end() -> None:
 
 
 def test_thousandth_try_has_a_wait_too() -> None:
-    assert backoff_s(10_000, OutcomeUnknownError(), HANG_UP_RETRY, Highest()) == 30.0
+    assert backoff_s(10_000, ResultUnknownError(), HANG_UP_RETRY, Highest()) == 30.0
 
 
 def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
@@ -315,7 +315,7 @@ async def test_outcome_counts_a_verified_request_but_reports_a_refusal_once(syst
 
 async def test_kinds_of_setbacks_are_bounded(system: ExecutorHarness) -> None:
     codes = range(20500, 20512)
-    system.calls.script["a"].extend([*(OutcomeUnknownError(http_status=503, code=code) for code in codes), None])
+    system.calls.script["a"].extend([*(ResultUnknownError(http_status=503, code=code) for code in codes), None])
 
     await system.run(hang_up("a"))
 

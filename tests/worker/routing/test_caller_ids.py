@@ -7,7 +7,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.commands.parser import BadCommandError
-from conferral.runtime.errors import OutcomeUnknownError
+from conferral.runtime.errors import ResultUnknownError
 from conferral.worker.routing.addresses import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.hands import Hands
@@ -64,7 +64,7 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
 async def test_without_twilio_the_command_is_to_be_given_again():
     """Later commands wait for the lookup, so Twilio is not asked again at once."""
     caller_ids, http, clock = account_with(SALES)
-    http.first_answers = {LIST: OutcomeUnknownError()}
+    http.first_answers = {LIST: ResultUnknownError()}
 
     for clock.now_s in (0.0, 9.9):
         with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not confirm .*; try again$"):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, StoreUnreachableError
+from conferral.runtime.errors import ProviderRefusedError, ResultUnknownError, StoreUnreachableError
 from conferral.statemachine.events import AccountSwept
 from conferral.storage.codecs import event_codec
 from conferral.storage.queries.session_reader import SessionReader
@@ -223,7 +223,7 @@ DAILY = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0, again_after_s=0
 
 async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
-    sea.account.faults.append(OutcomeUnknownError(http_status=503))
+    sea.account.faults.append(ResultUnknownError(http_status=503))
 
     await sea.sweep(times=DAILY)
 
