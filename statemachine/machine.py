@@ -25,7 +25,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Phase, State
-from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
+from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
 from conferral.statemachine.table import TABLE
 from conferral.statemachine.table.row import Guard
 from conferral.statemachine.table.stages import enter_stage
@@ -93,25 +93,25 @@ def take_row(draft: Draft, event: Event) -> bool:
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
     """Apply one event to a session: the result depends on the arguments only.
 
-    Every event raises the version by one, whatever its result, except for events of an unknown session (version 0).
+    Every event raises the version by one, whatever is decided, except for events of an unknown session (version 0).
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event, now_ms, policy):
         is_command = isinstance(event, events.Command)
         report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
-        outcome = Outcome.REFUSED if is_command else Outcome.UNEXPECTED
-        return Step(session, outcome, _NO_SESSION, reports=(report,) if is_command else ())
+        kind = DecisionKind.REFUSED if is_command else DecisionKind.UNEXPECTED
+        return Step(session, kind, _NO_SESSION, reports=(report,) if is_command else ())
     if session.version and session.seen.contains(event.source, event.sequence, event.token):
-        return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
+        return _ignoring_step(session, event, DecisionKind.STALE, "duplicate, ignored")
     if event.ignored_because:
-        return _ignoring_step(session, event, Outcome.STALE, event.ignored_because)
+        return _ignoring_step(session, event, DecisionKind.STALE, event.ignored_because)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         noted = _note_transfer(session, event, event.refused, now_ms)
-        return replace(_ignoring_step(noted, event, Outcome.REFUSED, event.refused), reports=(report,))
+        return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, event.refused), reports=(report,))
     if isinstance(event, events.TimerExpired) and session.timers.get(event.timer) != event.due_ms:
-        return _ignoring_step(session, event, Outcome.STALE, "the timer was canceled or reset")
+        return _ignoring_step(session, event, DecisionKind.STALE, "the timer was canceled or reset")
     return _decide(session, event, now_ms, policy)
 
 
@@ -197,9 +197,9 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectResult) -> 
             draft.change_party(party, dial_check="read")
 
 
-def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
+def _ignoring_step(session: Session, event: Event, kind: DecisionKind, reason: str) -> Step:
     after = replace(session, version=session.version + 1, seen=_seen_with(session, event))
-    return Step(after, outcome, reason)
+    return Step(after, kind, reason)
 
 
 def _seen_with(session: Session, event: Event) -> SeenEvents:
@@ -227,7 +227,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         draft.session = _note_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
-        draft.outcome = Outcome.REFUSED
+        draft.kind = DecisionKind.REFUSED
     else:
         draft.session = _note_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
@@ -236,7 +236,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
             _set_derived_timers(draft)
             _set_read_timer(draft, _note_unsettled(draft))
         if draft.state is not before.state or before.version == 0:
-            draft.outcome = Outcome.MOVED
+            draft.kind = DecisionKind.MOVED
     return _build_step(draft, before, event)
 
 
@@ -347,7 +347,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     assert not moved or before.state is not State.ENDED
     return Step(
         session=after,
-        outcome=draft.outcome,
+        kind=draft.kind,
         reason=draft.reason,
         effects=tuple(draft.effects),
         timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed_timers)),

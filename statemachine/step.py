@@ -15,8 +15,8 @@ from conferral.statemachine.states import INTERNAL_MODES, PartyStatus, State, Tr
 _T = TypeVar("_T")
 
 
-class Outcome(StrEnum):
-    """Outcome of an event."""
+class DecisionKind(StrEnum):
+    """What was decided about an event."""
 
     MOVED = "moved"
     #: The event was applied; the state is the same.
@@ -101,7 +101,7 @@ class Step(BaseRecord, frozen=True):
 
     #: Its version is one higher unless the session is unknown.
     session: Session
-    outcome: Outcome
+    kind: DecisionKind
     #: Why nothing happened, or why the session ended; or empty.
     reason: str = ""
     effects: tuple[Effect, ...] = ()
@@ -124,7 +124,7 @@ class Draft:
     reason: str = ""
     refusal: str = ""
     #: If the state stays: `stayed`, unless an action says otherwise.
-    outcome: Outcome = Outcome.STAYED
+    kind: DecisionKind = DecisionKind.STAYED
 
     @property
     def state(self) -> State:
@@ -234,9 +234,9 @@ class Draft:
             if timer.timer in self.session.timers:
                 self.change(timers={name: due for name, due in self.session.timers.items() if name != timer.timer})
 
-    def ignore(self, outcome: Outcome, reason: str) -> None:
-        """Ignore the event, with an outcome and a reason."""
-        self.outcome = outcome
+    def ignore(self, kind: DecisionKind, reason: str) -> None:
+        """Ignore the event, for a reason."""
+        self.kind = kind
         self.reason = reason
 
     def report(self, command_id: str, status: CommandStatus, reason: str = "", code: str = "") -> None:

@@ -25,7 +25,7 @@ from conferral.statemachine.states import (
     SessionMode,
     WaitAudio,
 )
-from conferral.statemachine.step import Draft, Outcome, not_none
+from conferral.statemachine.step import DecisionKind, Draft, not_none
 
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
@@ -71,7 +71,7 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
 def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
     """Hang up a second call that requests an existing session."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.ignore(Outcome.UNEXPECTED, "another call requested an existing session")
+    draft.ignore(DecisionKind.UNEXPECTED, "another call requested an existing session")
 
 
 def open_outbound(draft: Draft, event: events.Call) -> None:

@@ -21,7 +21,7 @@ from conferral.statemachine.states import (
     State,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome
+from conferral.statemachine.step import CommandStatus, DecisionKind, Draft
 
 #: So many parties that have left stay in the session, those that came last (count).
 FORMER_PARTIES_MAX = 20
@@ -296,12 +296,12 @@ def retire_targets(draft: Draft) -> None:
 
 def ignore_late(draft: Draft, _event: Event) -> None:
     """Ignore: newer facts are known."""
-    draft.ignore(Outcome.STALE, "out of date, ignored")
+    draft.ignore(DecisionKind.STALE, "out of date, ignored")
 
 
 def ignore_unknown_call(draft: Draft, event: Event) -> None:
     """Ignore: the call does not belong to the session."""
-    draft.ignore(Outcome.UNEXPECTED, "the call does not belong to the session")
+    draft.ignore(DecisionKind.UNEXPECTED, "the call does not belong to the session")
     _remember_ended_call(draft, event)
 
 
@@ -310,7 +310,7 @@ def ignore_former_party(draft: Draft, event: Event) -> None:
     before = draft.session.former_calls
     _remember_ended_call(draft, event)
     is_news = draft.session.former_calls is not before
-    draft.ignore(Outcome.STAYED if is_news else Outcome.STALE, "the party has left")
+    draft.ignore(DecisionKind.STAYED if is_news else DecisionKind.STALE, "the party has left")
 
 
 def _remember_ended_call(draft: Draft, event: Event) -> None:

@@ -10,7 +10,7 @@ from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
-from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
+from conferral.statemachine.step import CommandStatus, DecisionKind, Draft, not_none
 
 _STATUSES = frozenset(RecordingStatus)
 
@@ -124,7 +124,7 @@ def _commands_of(draft: Draft, event: events.EffectResult) -> list[PendingComman
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
     if not guards.is_of_our_recording(draft, event):
-        draft.ignore(Outcome.STALE, "not the session's recording")
+        draft.ignore(DecisionKind.STALE, "not the session's recording")
         return
     running = RecordingStatus.IN_PROGRESS
     recording = draft.session.recording or Recording(of_conference=True)

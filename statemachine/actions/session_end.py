@@ -37,7 +37,7 @@ from conferral.statemachine.states import (
     State,
     TransferMode,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
+from conferral.statemachine.step import CommandStatus, DecisionKind, Draft, not_none
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
@@ -418,7 +418,7 @@ def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
     party = draft.session.subject_of(event)
     if party is None or not is_of_another_app(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.ignore(Outcome.UNEXPECTED, "joined another conference")
+    draft.ignore(DecisionKind.UNEXPECTED, "joined another conference")
 
 
 def note_hang_up_result(draft: Draft, event: events.EffectResult) -> None:

@@ -29,7 +29,7 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
+from conferral.statemachine.step import CommandStatus, DecisionKind, Draft, not_none
 
 
 def swap(draft: Draft, event: events.Swap) -> None:
@@ -398,7 +398,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
     elif status == RecordingStatus.PROCESSING and event.recording_sid != before.recording_sid:
         draft.change(voicemail=replace(before, is_recording=True, is_over=True))
     else:
-        draft.ignore(Outcome.STALE, "the message is known, or there is none")
+        draft.ignore(DecisionKind.STALE, "the message is known, or there is none")
 
 
 def end_voicemail(draft: Draft, _event: Event) -> None:

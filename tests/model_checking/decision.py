@@ -6,7 +6,7 @@ from dataclasses import replace
 from conferral.statemachine.effects import Dial, ReadCalls
 from conferral.statemachine.events import CallsRead, Event
 from conferral.statemachine.session import Session
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, DecisionKind
 from conferral.worker.executor.outbox import DialStatus
 from tests.model_checking.canonical_values import OLD
 from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
@@ -32,7 +32,7 @@ class BrokenLawError(Exception):
 
 def decided(
     system: ModelInputs, place: Place, event: Event, *, was_taken: bool = False, is_old: bool = False
-) -> tuple[Place, Outcome]:
+) -> tuple[Place, DecisionKind]:
     """The place after an event was decided, which is on no list of the place any more.
 
     An old one may have been decided before, in what Redis has lost.

@@ -14,7 +14,7 @@ from conferral.statemachine.events import (
     ParticipantJoined,
 )
 from conferral.statemachine.states import State
-from conferral.statemachine.step import Outcome
+from conferral.statemachine.step import DecisionKind
 from conferral.worker.executor.job import JobResult as OrderResult
 from conferral.worker.executor.job import failed, unknown
 from offhook.model.messages import (
@@ -282,7 +282,7 @@ class Moves:
         after = place._replace(given=tuple(sorted((*place.given, name))), left=place.left.but_one("commands"))
         after, outcome = decided(self.system, after, event)
         # A command that is refused changes nothing.
-        return None if outcome is Outcome.REFUSED else after
+        return None if outcome is DecisionKind.REFUSED else after
 
     def command(self, name: str) -> Command:
         """The flow's command of that name."""

@@ -14,7 +14,7 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.step import CommandReport, Outcome, Step
+from conferral.statemachine.step import CommandReport, DecisionKind, Step
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.model_checking.canonical_values import (
@@ -48,7 +48,7 @@ class Decision:
 
     #: Which session it is afterwards.
     session: int
-    outcome: Outcome
+    outcome: DecisionKind
     reason: str
     effects: tuple[Effect, ...]
     reports: tuple[CommandReport, ...]
@@ -157,7 +157,7 @@ class SessionStates:
 def _decision(before: Session, taken: Step, after: int, effects: tuple[Effect, ...]) -> Decision:
     return Decision(
         session=after,
-        outcome=taken.outcome,
+        outcome=taken.kind,
         reason=taken.reason,
         effects=effects,
         reports=taken.reports,

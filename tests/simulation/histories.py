@@ -69,7 +69,7 @@ def _shapes(before: Session, event: Event, taken: Step) -> set[str]:
     place = f"{event.name} {before.state}/{before.phase}/{transfer.stage if transfer else ''}"
     changed = (name for name in Session.__struct_fields__ if getattr(before, name) != getattr(after, name))
     return {
-        f"{place} {taken.outcome} {taken.reason}",
+        f"{place} {taken.kind} {taken.reason}",
         f"{place} -> {after.state}/{after.phase}/{after.transfer.stage if after.transfer else ''}",
         *(f"{event.name} {effect.kind} {effect.party.partition('-')[0]} {effect.detail}" for effect in taken.effects),
         *(f"{event.name} {timer.timer} {timer.due_ms is None}" for timer in taken.timers),

@@ -74,7 +74,7 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
     old, new = _flat(before) if before.version else {}, _flat(after)
     changed = [f"{name}={new.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"
-    first = f"{states} {taken.outcome} {taken.reason}".rstrip()
+    first = f"{states} {taken.kind} {taken.reason}".rstrip()
     return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *changed]))
 
 

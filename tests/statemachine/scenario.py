@@ -435,7 +435,7 @@ class Scenario:
         if reason is not None:
             assert self.session.end_reason == reason
         if outcome is not None:
-            assert self.last.outcome.value == outcome
+            assert self.last.kind.value == outcome
         if phase is not None:
             assert self.session.phase.value == phase
         return self
@@ -455,7 +455,7 @@ class Scenario:
     def expect_refused(self, command_id: str, why: str, *, allowed: tuple[str, ...] | None = None) -> "Scenario":
         """The command was refused for this reason without effect; of ABOUT_TRANSFERS it names these as allowed."""
         assert self.last is not None
-        assert self.last.outcome.value == "refused"
+        assert self.last.kind.value == "refused"
         assert not self.last.effects
         self.expect_command(command_id, "rejected")
         reported, _, named = self.reports[command_id][-1][1].partition("; allowed now: ")

@@ -106,7 +106,7 @@ def test_command_that_was_refused_before_it_came_is_noted_and_changes_nothing_el
     before = story.session
     refused = "to: is not on the allow-list"
     story.command(Transfer, "transfer-1", to="+441632960123", mode="warm", by="api", refused=refused)
-    assert (story.last.outcome, story.last.reason, story.last.effects) == ("refused", refused, ())
+    assert (story.last.kind, story.last.reason, story.last.effects) == ("refused", refused, ())
     story.expect_command("transfer-1", "rejected", reason=refused)
     noted = {"refused_transfer": refused, "refused_transfer_at_ms": story.now_ms}
     assert story.session == replace(before, version=story.session.version, seen=story.session.seen, **noted)

@@ -23,7 +23,7 @@ from conferral.statemachine.machine import DEFAULT_POLICY, step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, State, TransferStage
-from conferral.statemachine.step import Outcome
+from conferral.statemachine.step import DecisionKind
 from tests.statemachine import conference_scenarios
 from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, ringing, talking
@@ -237,7 +237,7 @@ def test_any_history_keeps_the_invariants(beginning, data):
 
 def check(before: Session, story: Scenario) -> None:
     after, last = story.session, story.last
-    if before.version == 0 and last.outcome in (Outcome.UNEXPECTED, Outcome.REFUSED):
+    if before.version == 0 and last.kind in (DecisionKind.UNEXPECTED, DecisionKind.REFUSED):
         assert after == before
         return
     assert after.version == before.version + 1
@@ -260,7 +260,7 @@ def check(before: Session, story: Scenario) -> None:
     if after.state is State.CONFERENCED:
         check_company(after)
     assert len({effect.effect_id for effect in last.effects}) == len(last.effects)
-    if last.outcome is Outcome.STALE:
+    if last.kind is DecisionKind.STALE:
         assert not last.effects
         # The answer to a read closes it, whatever it contains.
         # Only a late callback says that a phone refused, which no decision reads.
@@ -273,7 +273,7 @@ def check(before: Session, story: Scenario) -> None:
             "attempts": before.attempts,
         }
         assert dataclasses.replace(after, **same) == dataclasses.replace(before, **same)
-    if last.outcome is Outcome.REFUSED:
+    if last.kind is DecisionKind.REFUSED:
         assert len(last.reports) == 1
     check_answers(story)
     check_transfer(story)

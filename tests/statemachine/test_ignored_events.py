@@ -7,7 +7,7 @@ from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, Event,
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.statemachine.step import Outcome
+from conferral.statemachine.step import DecisionKind
 from conferral.statemachine.table import TABLE
 from tests.statemachine.scenario import AGENT_CALL, CONFERENCE, Scenario
 from tests.statemachine.test_grid import BEGINNINGS
@@ -75,7 +75,7 @@ def test_ignored_event_changes_only_the_version(situation: str):
     assert what_decides(taken.session) == what_decides(before)
     assert taken.session.version == (before.version + 1 if before.version else 0)
     assert (taken.effects, taken.timers, taken.reports, taken.conclusions) == ((), (), (), ())
-    assert taken.outcome is (Outcome.STALE if before.version else Outcome.UNEXPECTED)
+    assert taken.kind is (DecisionKind.STALE if before.version else DecisionKind.UNEXPECTED)
 
 
 def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
@@ -90,6 +90,6 @@ def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
         session = step(session, noted(number, session.id), session.updated_at_ms + 20).session
 
     taken = step(session, left, session.updated_at_ms + 20)
-    assert taken.outcome is not Outcome.STALE, taken.reason
+    assert taken.kind is not DecisionKind.STALE, taken.reason
     again = step(taken.session, replace(left, entry_id="9600000-0"), session.updated_at_ms + 40)
-    assert (again.outcome, again.reason) == (Outcome.STALE, "duplicate, ignored")
+    assert (again.kind, again.reason) == (DecisionKind.STALE, "duplicate, ignored")

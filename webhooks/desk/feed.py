@@ -20,7 +20,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.statemachine.states import Phase
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, DecisionKind
 from conferral.storage.agents import Agent, Agents, AgentStatus
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import parse_code, to_iso
@@ -344,7 +344,7 @@ class DeskFeed:
             reports = [(one["command"], one["status"], one["reason"], one["code"]) for one in entry.reports]
             if command := entry.command_id:
                 track.by[command] = entry.by
-                is_accepted = entry.outcome in (Outcome.MOVED, Outcome.STAYED)
+                is_accepted = entry.outcome in (DecisionKind.MOVED, DecisionKind.STAYED)
                 if is_accepted and command not in (one[0] for one in reports):
                     reports.insert(0, (command, CommandStatus.ACCEPTED, "", ""))
             for command, status, reason, code in reports:

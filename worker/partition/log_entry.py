@@ -57,7 +57,7 @@ def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: C
         event=event.name,
         state_before=before.state,
         state_after=step.session.state,
-        outcome=step.outcome,
+        outcome=step.kind,
         version=step.session.version,
         reason=step.reason,
         effects=tuple(map(_effect, step.effects)),

@@ -14,7 +14,7 @@ from conferral.statemachine.parts import is_url
 from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
-from conferral.statemachine.step import Conclusion, Outcome
+from conferral.statemachine.step import Conclusion, DecisionKind
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.partition.batch import UNTRACED, Decision
 
@@ -32,7 +32,7 @@ def emit_telemetry(
     traces: Mapping[str, str] = UNTRACED,
 ) -> None:
     """Log and count one commit's decisions; `now_ms` is the workers' time."""
-    for labels, count in Counter((one.event.name, one.step.outcome) for one in decisions).items():
+    for labels, count in Counter((one.event.name, one.step.kind) for one in decisions).items():
         metrics.events.labels(*labels).inc(count)
     for decision in decisions:
         event = decision.event
@@ -45,7 +45,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     """Log and count what a decision led to."""
     step, event = decision.step, decision.event
     was_alone = 0 < decision.before.lone_until_ms <= step.session.updated_at_ms
-    has_ended = step.outcome is Outcome.MOVED and step.session.state is State.ENDED
+    has_ended = step.kind is DecisionKind.MOVED and step.session.state is State.ENDED
     if was_alone and has_ended and not isinstance(event, Command):
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         metrics.lone_conferences_cleaned.inc(not is_redirected)
@@ -70,7 +70,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
             metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
     _log_fallback(decision, partition, metrics)
     _log_lost_agent(decision, partition, metrics)
-    is_notable = step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state
+    is_notable = step.kind is DecisionKind.UNEXPECTED or step.session.state is not decision.before.state
     if is_notable or log.is_enabled_for(logging.DEBUG):
         _log_decision(decision, partition)
 
@@ -124,10 +124,10 @@ def _log_decision(decision: Decision, partition: int) -> None:
         "version": step.session.version,
         "reason": step.reason,
     }
-    if step.outcome is Outcome.UNEXPECTED:
+    if step.kind is DecisionKind.UNEXPECTED:
         log.warning("event_unexpected", **fields)
     elif step.session.state is not decision.before.state:
         calls = ((name, party.call_sid) for name, party in step.session.parties.items())
         log.info("session_moved", **fields, call_sids=" ".join(f"{name}={sid}" for name, sid in calls if sid))
     else:
-        log.debug("event_decided", **fields, outcome=step.outcome.value)
+        log.debug("event_decided", **fields, outcome=step.kind.value)

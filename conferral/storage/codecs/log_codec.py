@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
 from conferral.statemachine.states import State
-from conferral.statemachine.step import Outcome
+from conferral.statemachine.step import DecisionKind
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts, parse_time_ms, to_iso
 
 #: Redis keeps any number of digits, but no version and no number of requests has as many.
@@ -57,7 +57,7 @@ class LogEntry(
     event: Annotated[str, about("the type of event")] = ""
     state_before: Annotated[str, about("the state before", "", *State)] = ""
     state_after: Annotated[str, about("the state after", "", *State)] = ""
-    outcome: Annotated[str, about("what the event led to", "", *Outcome)] = ""
+    outcome: Annotated[str, about("what the event led to", "", *DecisionKind)] = ""
     version: Annotated[int, about("the session's version after it")] = 0
     reason: Annotated[str, about("why it was refused or ignored")] = ""
     effects: Annotated[tuple[LogEffect, ...], about("the effects that it caused")] = ()

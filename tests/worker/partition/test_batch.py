@@ -14,7 +14,7 @@ from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
-from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, DecisionKind, Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
 from conferral.worker.partition import batch
@@ -51,7 +51,9 @@ def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect]
 def decided(monkeypatch):
     """One event of a session that ends by it, with news for other systems."""
     after = replace(SESSION, state=State.ENDED, version=5, ended_at_ms=NOW_MS)
-    monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED, "command", conclusions=(TRANSFER, WHOLE)))
+    monkeypatch.setattr(
+        batch, "step", lambda *_: Step(after, DecisionKind.MOVED, "command", conclusions=(TRANSFER, WHOLE))
+    )
     event = End(session_id="CA1", token="c1", entry_id="1-0")
     return decided_of([event], SESSION, {"e1": HOLD})
 
@@ -83,8 +85,8 @@ async def test_next_owner_executes_the_effects_of_several_commits_at_one_time_in
     """A batch that stores much is committed in parts, all at the time of the batch."""
     after = replace(SESSION, version=5)
     other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", update="unhold")
-    first = Step(after, Outcome.STAYED, effects=(other, HOLD))
-    steps = iter([first, Step(replace(after, version=6), Outcome.STAYED, effects=(unhold,))])
+    first = Step(after, DecisionKind.STAYED, effects=(other, HOLD))
+    steps = iter([first, Step(replace(after, version=6), DecisionKind.STAYED, effects=(unhold,))])
     monkeypatch.setattr(batch, "step", lambda *_: next(steps))
     outbox = {}
     for name in ("c1", "c2"):
@@ -106,11 +108,11 @@ def ends(request, monkeypatch):
     def run(earlier: list[Effect], of_the_end: list[Effect]) -> batch.Batch:
         goes_on = replace(SESSION, version=5)
         over = replace(SESSION, state=State.ENDED, version=6, ended_at_ms=NOW_MS)
-        steps = [Step(over, Outcome.MOVED, "command", tuple(of_the_end))]
+        steps = [Step(over, DecisionKind.MOVED, "command", tuple(of_the_end))]
         events = [End(session_id="CA1", token="c1", entry_id="2-0")]
         is_open = {effect.effect_id: effect for effect in earlier}
         if request.param == "the same batch":
-            steps.insert(0, Step(goes_on, Outcome.STAYED, "", tuple(earlier)))
+            steps.insert(0, Step(goes_on, DecisionKind.STAYED, "", tuple(earlier)))
             events.insert(0, Convert(session_id="CA1", token="c0", entry_id="1-0"))
             is_open = {}
         following = iter(steps)
@@ -154,7 +156,7 @@ def test_log_records_command_results_but_not_acceptance(monkeypatch):
         CommandReport("c2", CommandStatus.ACCEPTED),
         CommandReport("c2", CommandStatus.DONE),
     )
-    taken = Step(replace(session, version=5), Outcome.STAYED, reports=reports)
+    taken = Step(replace(session, version=5), DecisionKind.STAYED, reports=reports)
     monkeypatch.setattr(batch, "step", lambda *_: taken)
     decided = decided_of([Convert(session_id="CA1", token="c2", entry_id="1-0")], session)
     (change,) = decided.commit.sessions
@@ -180,7 +182,7 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
 
 def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     after = replace(SESSION, state=State.TRANSFERRING, version=5)
-    monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
+    monkeypatch.setattr(batch, "step", lambda *_: Step(after, DecisionKind.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
     assert (found.commit.outbox_remove, found.commit.outbox_set, found.commit.calls_over) == ([], {}, {})
 

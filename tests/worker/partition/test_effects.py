@@ -14,7 +14,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import AccountSwept, CallsRead, Event, Park, Transfer
 from conferral.statemachine.session import Session
-from conferral.statemachine.step import Outcome, Step
+from conferral.statemachine.step import DecisionKind, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
@@ -107,7 +107,7 @@ async def test_effect_that_the_outbox_no_longer_has_is_withdrawn() -> None:
     """Also one whose outcome is known: its job has ended."""
     withdrawn = list[Effect]()
     one, session = open_effects([], verifies=False, withdrawn=withdrawn), Session("S1", created_at_ms=START_MS)
-    decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
+    decision = Decision(READ, Step(session, DecisionKind.MOVED, effects=(gated("d"), gated("e"))), session)
     effects = {name: (gated(name), READ) for name in "de"}
     one.start(Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects))
     assert one.by_id.keys() == {"d", "e"}
@@ -118,7 +118,7 @@ async def test_effect_that_the_outbox_no_longer_has_is_withdrawn() -> None:
 def dispatched(event: Event, *, verifies: bool, effect: Effect | None = None) -> Job:
     """The job of an effect that the event caused, by default a dial."""
     jobs, session = list[Job](), Session("S1", created_at_ms=START_MS)
-    decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
+    decision = Decision(event, Step(session, DecisionKind.MOVED, effects=(effect or gated("d"),)), session)
     effects = {one.effect_id: (one, event) for one in decision.step.effects}
     open_effects(jobs, verifies=verifies).start(
         Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects)

@@ -14,7 +14,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
-from conferral.statemachine.step import Conclusion, Outcome, Step
+from conferral.statemachine.step import Conclusion, DecisionKind, Step
 from conferral.worker.partition import telemetry
 from conferral.worker.partition.batch import Decision
 from conferral.worker.partition.telemetry import emit_telemetry
@@ -33,7 +33,7 @@ def decided(step: Step, before: Session | None = None, event: Event = OVERDUE) -
 
 
 def concluded(*records: Conclusion) -> tuple[Metrics, list[Any]]:
-    return decided(Step(Session("s"), Outcome.STAYED, conclusions=records))
+    return decided(Step(Session("s"), DecisionKind.STAYED, conclusions=records))
 
 
 def transfer(mode: str) -> Conclusion:
@@ -44,8 +44,13 @@ def transfer(mode: str) -> Conclusion:
 def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
     metrics, session = Metrics(), Session("s")
     lone = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-1")
-    steps = [(OVERDUE, Outcome.STAYED), (lone, Outcome.STALE), (OVERDUE, Outcome.STAYED), (OVERDUE, Outcome.STALE)]
-    emit_telemetry([Decision(event, Step(session, outcome), session) for event, outcome in steps], 0, metrics, 1_500)
+    steps = [
+        (OVERDUE, DecisionKind.STAYED),
+        (lone, DecisionKind.STALE),
+        (OVERDUE, DecisionKind.STAYED),
+        (OVERDUE, DecisionKind.STALE),
+    ]
+    emit_telemetry([Decision(event, Step(session, kind), session) for event, kind in steps], 0, metrics, 1_500)
     counted = [sample for sample in metrics.events.collect()[0].samples if sample.name.endswith("_total")]
     assert [(*sample.labels.values(), sample.value) for sample in counted] == [
         (OVERDUE.name, "stayed", 2), (lone.name, "stale", 1), (OVERDUE.name, "stale", 1)
@@ -79,14 +84,14 @@ def test_transfer_is_logged_with_its_duration_and_each_attempt_is_counted():
 @pytest.mark.parametrize(("entry_id", "waited_s"), [("1000-0", 0.5), ("1500-0", 0.0), ("1501-0", 0.0)])
 def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s):
     """Redis's clock may have been set back since."""
-    metrics, _ = decided(Step(Session("s"), Outcome.STAYED), event=replace(OVERDUE, entry_id=entry_id))
+    metrics, _ = decided(Step(Session("s"), DecisionKind.STAYED), event=replace(OVERDUE, entry_id=entry_id))
     assert metrics.registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == waited_s
 
 
 def test_decisions_are_counted_by_event_and_outcome():
     event, metrics = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Metrics()
     before, after = Session("s", lone_until_ms=1), Session("s", State.ENDED, updated_at_ms=1)
-    steps = [Step(after, outcome) for outcome in (Outcome.MOVED, Outcome.MOVED, Outcome.STALE)]
+    steps = [Step(after, outcome) for outcome in (DecisionKind.MOVED, DecisionKind.MOVED, DecisionKind.STALE)]
     emit_telemetry([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
     for outcome, count in (("moved", 2), ("stale", 1)):
         labels = {"event_name": "lone_overdue", "outcome": outcome}
@@ -103,17 +108,17 @@ def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, la
 
 def test_change_of_state_names_the_calls_of_all_parties():
     parties = {"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-1")}
-    _, lines = decided(Step(Session("s", state=State.CONFERENCED, parties=parties), Outcome.MOVED))
+    _, lines = decided(Step(Session("s", state=State.CONFERENCED, parties=parties), DecisionKind.MOVED))
     assert [line["call_sids"] for line in lines] == ["customer=CA1"]
 
 
 @pytest.mark.parametrize(
     ("outcome", "before", "event"),
     [
-        (Outcome.MOVED, State.BRIDGED, "session_moved"),
-        (Outcome.MOVED, State.CONFERENCED, None),
-        (Outcome.STAYED, State.CONFERENCED, None),
-        (Outcome.UNEXPECTED, State.CONFERENCED, "event_unexpected"),
+        (DecisionKind.MOVED, State.BRIDGED, "session_moved"),
+        (DecisionKind.MOVED, State.CONFERENCED, None),
+        (DecisionKind.STAYED, State.CONFERENCED, None),
+        (DecisionKind.UNEXPECTED, State.CONFERENCED, "event_unexpected"),
     ],
 )
 def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
@@ -143,7 +148,7 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
         return Session("s", transfer=TransferState(number, TransferMode.BLIND, ("client:alice",), fallback=fallback,
                                                    places_tried=places_tried))  # fmt: skip
 
-    metrics, lines = decided(Step(session(tried), Outcome.STAYED), session(tried_before, number_before))
+    metrics, lines = decided(Step(session(tried), DecisionKind.STAYED), session(tried_before, number_before))
     assert [line["place"] for line in lines if line["event"] == "fallback_begun"] == ([place] if place else [])
     if place:
         assert metrics.registry.get_sample_value("conferral_fallbacks_total", {"place": place}) == 1
@@ -152,19 +157,19 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
 def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
     lost = Session("s", parties={"agent": Party("agent", "agent-1")})
     rung = Session("s", parties={"agent": Party("agent", "agent-2", recall_reason=LOST)})
-    metrics, lines = decided(Step(rung, Outcome.STAYED), lost)
+    metrics, lines = decided(Step(rung, DecisionKind.STAYED), lost)
     assert [line["event"] for line in lines if line["event"] == "lost_agent_rung"] == ["lost_agent_rung"]
     assert value_of(metrics.lost_agents) == 1
-    again, _ = decided(Step(rung, Outcome.STAYED), rung)
+    again, _ = decided(Step(rung, DecisionKind.STAYED), rung)
     assert value_of(again.lost_agents) == 0
 
 
 @pytest.mark.parametrize(
     "kind, phase, outcome, reason, logged, counted",
     [
-        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "hold"),
-        (HoldOverdue, Phase.CONSULT, Outcome.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "consult"),
-        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, "", None, None),  # fired early
+        (HoldOverdue, Phase.CONNECTED, DecisionKind.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "hold"),
+        (HoldOverdue, Phase.CONSULT, DecisionKind.STAYED, Reason.HOLD_LIMIT, "hold_limit_reached", "consult"),
+        (HoldOverdue, Phase.CONNECTED, DecisionKind.STAYED, "", None, None),  # fired early
     ],
 )
 def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome, reason, logged, counted):
