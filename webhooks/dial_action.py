@@ -20,7 +20,7 @@ from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import NextAgent
 from conferral.webhooks.dial_action_decision import (
     DialActionAnswer,
-    DialOutcome,
+    DialResult,
     decide,
     decide_by_child,
     decide_by_conference,
@@ -86,20 +86,20 @@ class DialActionRoutes(Routes):
                     view = await self._store.read(action.session_id)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            outcome = self._outcome(form, action, event, None)
-            chosen = decide_without_redis(outcome)
+            result = self._result(form, action, event, None)
+            chosen = decide_without_redis(result)
             if chosen is DialActionAnswer.HANG_UP and (view := await self._read_despite(error, action)) is not None:
-                outcome = self._outcome(form, action, event, view)
-                chosen = decide(outcome, view)
+                result = self._result(form, action, event, view)
+                chosen = decide(result, view)
         else:
-            outcome = self._outcome(form, action, event, view)
-            chosen = decide(outcome, view)
+            result = self._result(form, action, event, view)
+            chosen = decide(result, view)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
             child_status = await self._ask(self._twilio.child_status, event.call_sid, child, call_sid=event.call_sid)
-            chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
+            chosen = decide_by_child(child_status, result, view, self._attributes(form, view))
         elif chosen is DialActionAnswer.READ_CONFERENCE:
             has_started = await self._ask(self._twilio.has_started, action.conference, call_sid=event.call_sid)
-            chosen = decide_by_conference(outcome, has_started=has_started)
+            chosen = decide_by_conference(result, has_started=has_started)
         log.info(
             "dial_action_answered",
             session_id=action.session_id,
@@ -108,13 +108,13 @@ class DialActionRoutes(Routes):
             outcome=chosen.value,
             attempt=action.request_number,
         )
-        if chosen is DialActionAnswer.DIAL_NEXT_AGENT and (agent := outcome.next_agent) is not None:
+        if chosen is DialActionAnswer.DIAL_NEXT_AGENT and (agent := result.next_agent) is not None:
             own_from = action.own_number_from_agent
             return twiml_response(await self._dial_agent(form, action, agent, view, own_number_from_agent=own_from))
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
             document = await self._dial_agent(form, action, agent, view, own_number_from_agent=agent.number)
             return twiml_response(document)
-        return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
+        return twiml_response(self._document(chosen, result, action, view, self._attributes(form, view)))
 
     async def _session_of_call_without_redis(self, form: Form, event: DialEnded, action: DialAction) -> str:
         """Return the session of a call that came in without Redis, or empty.
@@ -136,19 +136,19 @@ class DialActionRoutes(Routes):
         except StoreError:
             return None
 
-    def _outcome(self, form: Form, action: DialAction, event: DialEnded, view: Session | None) -> DialOutcome:
+    def _result(self, form: Form, action: DialAction, event: DialEnded, view: Session | None) -> DialResult:
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
         # Without the session, no worker would move the caller on.
         falls_back = action.party == CUSTOMER and view is not None and has_inbound_fallback(view)
-        outcome = DialOutcome(
+        result = DialResult(
             event, action.attempt, action.request_number,
             may_redial=may_redial, falls_back=falls_back, only_agent=action.only_agent,
         )  # fmt: skip
-        if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
-            return outcome
-        return replace(outcome, next_agent=self._routing.next_agent(action.session_id, agents, number))
+        if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or result.was_answered:
+            return result
+        return replace(result, next_agent=self._routing.next_agent(action.session_id, agents, number))
 
     def _agents_to_try(self, form: Form, action: DialAction, view: Session | None) -> tuple[str, ...]:
         """Return the session's agents; the directory's if it is not open yet."""
@@ -201,19 +201,19 @@ class DialActionRoutes(Routes):
         return view.attributes if view else self._routing.inbound(form).attributes
 
     def _document(
-        self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
+        self, chosen: DialActionAnswer, result: DialResult, action: DialAction,
         view: Session | None, attributes: ConferenceAttributes,
     ) -> str:  # fmt: skip
         """Return the TwiML for an answer, except for one that dials an agent."""
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:
-            return self._documents.retry(action.next_request(outcome.event.dial_call_status, action.child_call_sid))
+            return self._documents.retry(action.next_request(result.event.dial_call_status, action.child_call_sid))
         if chosen is DialActionAnswer.CONTINUE:
             return self._documents.redirect(attributes.after_url)
         if chosen not in _JOINS | _WAITS:
             return self._documents.hang_up()
-        name = party_of(outcome, view)
+        name = party_of(result, view)
         party = (view.parties.get(name) if view else None) or Party("", "")
         by_name = (view.conference_name if view else "") or action.conference
         conference = "" if view is None or chosen in _BY_NAME else view.conference_sid
@@ -225,7 +225,7 @@ class DialActionRoutes(Routes):
             label=party.label or first_label(name),
             conference=conference or by_name,
             conference_name=by_name,
-            attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
+            attempt=result.attempt + 1 if chosen in _BY_NAME else 1,
             start_on_enter=chosen in _JOINS or starts_alone,
             default_music=chosen is DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
             wait_audio=_wait_audio(party, view, chosen),

@@ -60,7 +60,7 @@ class DialActionAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DialOutcome:
+class DialResult:
     """What the action's request says."""
 
     event: DialEnded
@@ -109,12 +109,12 @@ _UNANSWERED_REASONS = frozenset({
 })  # fmt: skip
 
 
-def party_of(outcome: DialOutcome, view: Session | None) -> str:
+def party_of(result: DialResult, view: Session | None) -> str:
     """Return the call's party, by CallSid or the URL; empty for a stranger."""
-    named = outcome.event.party
+    named = result.event.party
     if view is None:
         return named
-    if found := view.find_party(call_sid=outcome.event.call_sid):
+    if found := view.find_party(call_sid=result.event.call_sid):
         return found.name
     party = view.parties.get(named)
     if party is None:  # a recovered session may not know all of its parties yet
@@ -126,62 +126,62 @@ def party_of(outcome: DialOutcome, view: Session | None) -> str:
     return named
 
 
-def decide(outcome: DialOutcome, view: Session | None) -> DialActionAnswer:
+def decide(result: DialResult, view: Session | None) -> DialActionAnswer:
     """Decide by the session in Redis; `view` is None if there is none."""
-    name = party_of(outcome, view)
-    if outcome.event.party_is_gone or not name:
+    name = party_of(result, view)
+    if result.event.party_is_gone or not name:
         return DialActionAnswer.HANG_UP
     if view is None:
-        return _decide_for_unknown_session(outcome, name)
+        return _decide_for_unknown_session(result, name)
     party = view.parties.get(name, Party("", ""))
     if view.state == State.ENDED:
-        is_bridge = outcome.event.dial == DialKind.BRIDGE
-        if is_bridge and view.end_reason in _UNANSWERED_REASONS and not outcome.was_answered:
-            return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
-        return decide_left_alone(outcome, view, view.attributes)
+        is_bridge = result.event.dial == DialKind.BRIDGE
+        if is_bridge and view.end_reason in _UNANSWERED_REASONS and not result.was_answered:
+            return _UNANSWERED_ANSWERS[result.event.dial_call_status]
+        return decide_left_alone(result, view, view.attributes)
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
-    if outcome.event.dial == DialKind.CONFERENCE:
-        return _decide_after_conference(outcome, view, name)
+    if result.event.dial == DialKind.CONFERENCE:
+        return _decide_after_conference(result, view, name)
     if is_waiting(view, name) and party.wait_audio:
         return DialActionAnswer.WAIT_IN_CONFERENCE
     if view.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not view.opening:
         # The intent to move was committed.
         return DialActionAnswer.JOIN
-    if not outcome.was_answered:
-        return _decide_unanswered(outcome)
-    return decide_left_alone(outcome, view, view.attributes)
+    if not result.was_answered:
+        return _decide_unanswered(result)
+    return decide_left_alone(result, view, view.attributes)
 
 
-def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
+def decide_without_redis(result: DialResult) -> DialActionAnswer:
     """Decide while Redis is unreachable."""
-    if outcome.event.party_is_gone:
+    if result.event.party_is_gone:
         return DialActionAnswer.HANG_UP
-    if outcome.event.dial == DialKind.BRIDGE and not outcome.was_answered:
-        answer = _decide_unanswered(outcome)
+    if result.event.dial == DialKind.BRIDGE and not result.was_answered:
+        answer = _decide_unanswered(result)
         # Only the session has the hand-off's own fallback.
-        waits = outcome.only_agent and answer in _MESSAGES and outcome.request_number < REDIS_READS_MAX
+        waits = result.only_agent and answer in _MESSAGES and result.request_number < REDIS_READS_MAX
         return DialActionAnswer.WAIT if waits else answer
-    if outcome.request_number < REDIS_READS_MAX:
+    if result.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     # A party that left the conference has no child call to read; without other evidence, the conference is over.
-    return DialActionAnswer.READ_CHILD_CALL if outcome.event.dial == DialKind.BRIDGE else DialActionAnswer.HANG_UP
+    return DialActionAnswer.READ_CHILD_CALL if result.event.dial == DialKind.BRIDGE else DialActionAnswer.HANG_UP
 
 
 def decide_by_child(
-    child_status: str | None, outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes
+    child_status: str | None, result: DialResult, view: Session | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
     """Decide by the other side's call; its status is None if unknown."""
-    if child_status is None and outcome.request_number < REPEATED_REQUESTS_MAX:
+    if child_status is None and result.request_number < REPEATED_REQUESTS_MAX:
         return DialActionAnswer.WAIT
     if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
         return DialActionAnswer.JOIN
-    return decide_left_alone(outcome, view, attributes)
+    return decide_left_alone(result, view, attributes)
 
 
-def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> DialActionAnswer:
+def decide_by_conference(result: DialResult, *, has_started: bool | None) -> DialActionAnswer:
     """Decide by Twilio's lists; `has_started` is None if unknown."""
-    if has_started is None and outcome.request_number < REPEATED_REQUESTS_MAX:
+    if has_started is None and result.request_number < REPEATED_REQUESTS_MAX:
         return DialActionAnswer.WAIT
     # In a conference that has started, the others have left. If one of that name is in progress, it may be another
     # program's: no one joins strangers. Without an answer, the party would wait without end: no session knows the
@@ -189,61 +189,61 @@ def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> D
     return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if has_started is False else DialActionAnswer.HANG_UP
 
 
-def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes) -> DialActionAnswer:
+def decide_left_alone(result: DialResult, view: Session | None, attributes: ConferenceAttributes) -> DialActionAnswer:
     """Decide for a party that has no one left to talk to."""
-    if _lost_agent(outcome, view):
+    if _lost_agent(result, view):
         return DialActionAnswer.WAIT_IN_CONFERENCE
-    if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
+    if party_of(result, view) != CUSTOMER or not attributes.after_url:
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in ANSWERED_DIAL_STATUSES
+    has_talked = result.event.dial == DialKind.CONFERENCE or result.event.dial_call_status in ANSWERED_DIAL_STATUSES
     return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
 
 
-def _lost_agent(outcome: DialOutcome, view: Session | None) -> bool:
+def _lost_agent(result: DialResult, view: Session | None) -> bool:
     """Whether the caller's agent was lost, and will be rung again."""
-    if view is None or view.state != State.BRIDGED or outcome.event.dial != DialKind.BRIDGE:
+    if view is None or view.state != State.BRIDGED or result.event.dial != DialKind.BRIDGE:
         return False
-    return may_be_lost_in_bridge(view) and party_of(outcome, view) == CUSTOMER
+    return may_be_lost_in_bridge(view) and party_of(result, view) == CUSTOMER
 
 
-def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
+def _decide_for_unknown_session(result: DialResult, name: str) -> DialActionAnswer:
     """Decide while Redis has no session: it may be new, or lost."""
-    if outcome.event.dial == DialKind.BRIDGE:
-        return _decide_for_unknown_bridge(outcome, name)
+    if result.event.dial == DialKind.BRIDGE:
+        return _decide_for_unknown_bridge(result, name)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
-    if outcome.request_number < REDIS_READS_MAX:
+    if result.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
-    may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
+    may_rejoin = result.attempt == 1 and name in (CUSTOMER, AGENT)
     return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
 
 
-def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAnswer:
-    if outcome.was_answered:
+def _decide_for_unknown_bridge(result: DialResult, name: str) -> DialActionAnswer:
+    if result.was_answered:
         return DialActionAnswer.READ_CHILD_CALL
-    answer = _decide_unanswered(outcome)
+    answer = _decide_unanswered(result)
     # Only the session has the fallback of the call, and no worker may have opened it yet.
     may_fall_back = (
-        name == CUSTOMER and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _MESSAGES
+        name == CUSTOMER and result.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _MESSAGES
     )
-    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REPEATED_REQUESTS_MAX else answer
+    return DialActionAnswer.WAIT if may_fall_back and result.request_number < REPEATED_REQUESTS_MAX else answer
 
 
-def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:
+def _decide_after_conference(result: DialResult, view: Session, name: str) -> DialActionAnswer:
     """Decide for a leg that was in the conference, or was refused by it."""
     # Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
     # Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
-    if view.state == State.CONVERTING and outcome.attempt == 1:
+    if view.state == State.CONVERTING and result.attempt == 1:
         return DialActionAnswer.JOIN_BY_NAME
     if is_waiting(view, name):
         # The agent left before Twilio knew not to end the conference, or the customer did not get in.
-        return _WAIT_FALLBACKS.get(outcome.attempt, DialActionAnswer.HANG_UP)
+        return _WAIT_FALLBACKS.get(result.attempt, DialActionAnswer.HANG_UP)
     if name == first_waiting_party(view):
         # No other party is in yet whose leaving could have ended the conference, so the audio could not be fetched.
-        return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if outcome.attempt == 1 else DialActionAnswer.HANG_UP
+        return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if result.attempt == 1 else DialActionAnswer.HANG_UP
     if view.state == State.CONFERENCED:
-        return decide_left_alone(outcome, view, view.attributes)
+        return decide_left_alone(result, view, view.attributes)
     return DialActionAnswer.HANG_UP
 
 
@@ -260,12 +260,12 @@ def first_waiting_party(view: Session) -> str:
     return CUSTOMER if view.customer_is_parent else AGENT
 
 
-def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
+def _decide_unanswered(result: DialResult) -> DialActionAnswer:
     """Decide for a party whose `<Dial>` no one answered."""
-    if outcome.may_redial:
+    if result.may_redial:
         return DialActionAnswer.REDIAL_AGENT
-    if outcome.next_agent is not None and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
+    if result.next_agent is not None and result.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.DIAL_NEXT_AGENT
-    if outcome.falls_back and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
+    if result.falls_back and result.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.WAIT_IN_CONFERENCE
-    return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
+    return _UNANSWERED_ANSWERS[result.event.dial_call_status]

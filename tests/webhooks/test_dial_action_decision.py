@@ -11,7 +11,7 @@ from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.call_routing import NextAgent
 from conferral.webhooks.dial_action_decision import (
     DialActionAnswer,
-    DialOutcome,
+    DialResult,
     decide,
     decide_by_child,
     decide_without_redis,
@@ -40,7 +40,7 @@ def outcome(
         session_id=CALLER, party=party, call_sid=sid, dial=dial, dial_call_status=status, call_status=call
     )
     following = NextAgent(1, Address(AddressKind.CLIENT, "bob")) if more else None
-    return DialOutcome(event, attempt, asked, False, False, False, following)
+    return DialResult(event, attempt, asked, False, False, False, following)
 
 
 def customer(**known):
