@@ -1,4 +1,4 @@
-"""Submit a command from the terminal, and print its outcome."""
+"""Submit a command from the terminal, and print its result."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.states import ParticipantUpdate, State
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import parse_code
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.storage.queries.live_workers import has_live_worker
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -44,7 +44,7 @@ WAIT_MIN_S = 30.0
 class SubmitOptions:
     """Options for submitting any command."""
 
-    #: How long to wait for the outcome, in seconds; None for the command's ring time plus a margin.
+    #: How long to wait for the result, in seconds; None for the command's ring time plus a margin.
     wait_s: float | None
     no_wait: bool
     #: None to generate one.
@@ -53,7 +53,7 @@ class SubmitOptions:
 
 
 def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
-    """Submit a command and print its outcome.
+    """Submit a command and print its result.
 
     `fields` are those of the command stream, without the id; empty ones are left out.
 
@@ -81,7 +81,7 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
 
 
 def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
-    """Return the default time to wait for a command's outcome, in seconds.
+    """Return the default time to wait for a command's result, in seconds.
 
     >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
     (30.0, 75.0)
@@ -148,7 +148,7 @@ async def _resolve_for_prompt(reader: SessionReader, command: str, named: str, p
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
-    """Publish a command and, unless `--no-wait`, wait for its outcome."""
+    """Publish a command and, unless `--no-wait`, wait for its result."""
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
@@ -166,27 +166,27 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                     output.print_line(command_id)
                 return
             try:
-                outcome = await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
+                result = await submitter.wait_for_result(submitted, wait_s, interrupted.is_set)
             except StoreUnreachableError as error:
                 status_text = f"{submitted.kind} may still be in progress"
-                raise _unknown_outcome(error, settings, status_text, command_id) from None
+                raise _unknown_result(error, settings, status_text, command_id) from None
         except PublishUnconfirmedError as error:
-            raise _unknown_outcome(error, settings, f"{error.kind} may have been published", error.command_id) from None
+            raise _unknown_result(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
-        session_id, session = outcome.session or submitted.session, UNKNOWN_SESSION
-        with suppress(StoreError):  # the outcome is known, even if Redis no longer answers
+        session_id, session = result.session or submitted.session, UNKNOWN_SESSION
+        with suppress(StoreError):  # the result is known, even if Redis no longer answers
             session = await reader.read_session(session_id) if session_id else session
-        if outcome.status != "done":
+        if result.status != "done":
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
-            raise await _not_done(reader, fields["type"], outcome, session, waited, own_command())
+            raise await _not_done(reader, fields["type"], result, session, waited, own_command())
         if not options.as_json:
             session = await _session_after_holds(reader, session, interrupted)
     if options.as_json:
-        about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
+        about = {"status": result.status, "reason": result.reason, "session": session_id}
         output.print_json({"command": command_id, **about})
     else:
-        _print_done(fields, session_id, outcome.reason, session, own_command())
+        _print_done(fields, session_id, result.reason, session, own_command())
 
 
 def _watch_interrupt() -> asyncio.Event:
@@ -201,10 +201,10 @@ def _watch_interrupt() -> asyncio.Event:
     return interrupted
 
 
-def _unknown_outcome(
+def _unknown_result(
     error: StoreUnreachableError, settings: StoreSettings, status_text: str, command_id: str
 ) -> Exception:
-    """Return the error about a command whose outcome can't be read."""
+    """Return the error about a command whose result can't be read."""
     reason = f"{describe_redis_error(error, settings.redis_url)}; {status_text}; repeat it with --id {command_id}"
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
@@ -225,34 +225,32 @@ async def _session_after_holds(
 
 
 async def _not_done(
-    reader: SessionReader, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
+    reader: SessionReader, kind: str, result: CommandResult, session: StoredSession, waited: str, command_line: str
 ) -> Exception:
     """Return the error for a command that failed or is still in progress.
 
     `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
     """
-    if outcome.is_final:
-        why = catalog.command_reason(kind, outcome.reason, outcome.code) or "no reason given"
-        reason = f"{kind} {outcome.status}: {why}"
+    if result.is_final:
+        why = catalog.command_reason(kind, result.reason, result.code) or "no reason given"
+        reason = f"{kind} {result.status}: {why}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = [f"{session.id} is {facts.state_label(session)}", people.activity_line(session)] if session.id else []
-        details = tuple(filter(None, now)) if outcome.status == "failed" else ()
+        details = tuple(filter(None, now)) if result.status == "failed" else ()
         return CommandNotDoneError(
             reason,
             allowed=allowed_commands_of(session),
-            command_id=outcome.command_id,
-            status=outcome.status,
+            command_id=result.command_id,
+            status=result.status,
             details=details,
-            command_reason=outcome.reason,
-            code=parse_code(outcome.code),
+            command_reason=result.reason,
+            code=parse_code(result.code),
         )
-    reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
-    if not outcome.status and not await has_live_worker(reader.client, reader.keys):
+    reason = f"{kind} is still in progress{waited} (command {result.command_id})"
+    if not result.status and not await has_live_worker(reader.client, reader.keys):
         reason += "; no worker is running; start one: conferral worker"
-    details = (f"to follow it: {command_line} show {outcome.session} --follow",) if outcome.session else ()
-    return CommandNotDoneError(
-        reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
-    )
+    details = (f"to follow it: {command_line} show {result.session} --follow",) if result.session else ()
+    return CommandNotDoneError(reason, command_id=result.command_id, status=result.status, details=details, exit_code=3)
 
 
 def _print_done(

@@ -25,7 +25,7 @@ from conferral.storage import config
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.configured import find_primary, redis_address
 from conferral.storage.queries.session_reader import SessionReader
@@ -40,7 +40,7 @@ class Command:
     def __init__(self, submitter: CommandSubmitter, submitted: SubmittedCommand) -> None:
         self._submitter = submitter
         self._submitted = submitted
-        self._outcome = CommandOutcome(submitted.command_id, "", "", "")
+        self._result = CommandResult(submitted.command_id, "", "", "")
 
     def __repr__(self) -> str:
         return f"Command({self.kind}, id={self.id!r}, status={self.status!r})"
@@ -58,26 +58,26 @@ class Command:
     @property
     def status(self) -> str:
         """The last status: empty, `accepted`, `done`, `rejected`, or `failed`."""
-        return self._outcome.status
+        return self._result.status
 
     @property
     def reason(self) -> str:
         """The reason, if one was reported."""
-        return self._outcome.reason
+        return self._result.reason
 
     @property
     def code(self) -> int | None:
         """Twilio's error code, if Twilio refused what was needed."""
-        return parse_code(self._outcome.code)
+        return parse_code(self._result.code)
 
     @property
     def session(self) -> str:
         """The session's id; empty for a `call` without one until it is accepted."""
-        return self._outcome.session or self._submitted.session
+        return self._result.session or self._submitted.session
 
     async def refresh(self) -> str:
         """Read and return the status, without waiting or raising failures."""
-        self._outcome = await self._submitter.wait_for_outcome(self._submitted, 0)
+        self._result = await self._submitter.wait_for_result(self._submitted, 0)
         return self.status
 
     async def done(self, timeout_s: float = 30.0) -> "Command":
@@ -91,7 +91,7 @@ class Command:
             StoreUnreachableError: Redis is unreachable; the command continues.
         """
         check_timeout(timeout_s)
-        self._outcome = found = await self._submitter.wait_for_outcome(self._submitted, timeout_s)
+        self._result = found = await self._submitter.wait_for_result(self._submitted, timeout_s)
         if found.status == "done":
             return self
         if not found.is_final:

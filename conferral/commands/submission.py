@@ -1,4 +1,4 @@
-"""Submits commands and waits for their outcomes, for every surface."""
+"""Submits commands and waits for their results, for every surface."""
 
 import asyncio
 import secrets
@@ -20,11 +20,11 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import safe_id
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome, CommandsFullError
+from conferral.storage.command_stream import CommandResult, CommandsFullError
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.storage.queries.session_reader import SessionReader
 
-#: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
+#: Poll interval for a result, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
 POLL_MAX_S = 0.25
 
@@ -110,7 +110,7 @@ class CommandSubmitter:
         """Publish a new command; add an error to `unconfirmed` if it may be out."""
         client, keys = self._reader.client, self._reader.keys
         if not is_new:
-            found = await self.find_outcome(command.command_id)
+            found = await self.find_result(command.command_id)
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
                 return
@@ -145,21 +145,21 @@ class CommandSubmitter:
         if not opens_session and not is_there:
             raise UnknownSession(identity.unknown_session(command.session))
 
-    async def find_outcome(self, command_id: str) -> CommandOutcome:
-        """Return a command's outcome; the status is empty for an unknown id."""
+    async def find_result(self, command_id: str) -> CommandResult:
+        """Return a command's result; the status is empty for an unknown id."""
         client, keys = self._reader.client, self._reader.keys
-        request = command_stream.read_outcome(client, keys, command_id)
+        request = command_stream.read_result(client, keys, command_id)
         return await self._run(request)
 
-    async def wait_for_outcome(
+    async def wait_for_result(
         self,
         command: SubmittedCommand,
         timeout_s: float,
         must_end: Callable[[], bool] = lambda: False,
         *,
         until_accepted: bool = False,
-    ) -> CommandOutcome:
-        """Wait until an outcome is final, time is up, or the client is gone.
+    ) -> CommandResult:
+        """Wait until a result is final, time is up, or the client is gone.
 
         With `until_accepted`, only until the command is accepted or rejected.
         Return the last one read. Raise CommandIdConflict if another command got the id first, StoreUnreachableError if
@@ -171,7 +171,7 @@ class CommandSubmitter:
             left_s = until_s - _now_s()
             is_over = left_s <= 0 or must_end()
             try:
-                found = await self.find_outcome(command.command_id)
+                found = await self.find_result(command.command_id)
                 _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
                 if found.is_final or is_over or (until_accepted and found.status):
                     return found

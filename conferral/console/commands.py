@@ -18,7 +18,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.storage.queries.session_reader import SessionReader
 
 log = structlog.get_logger()
@@ -86,8 +86,8 @@ class _TrackedCommand:
     #: As the page named it; Redis doesn't store it.
     type: str
     until_s: float
-    #: The outcome last sent to the page.
-    reported: CommandOutcome | None = None
+    #: The result last sent to the page.
+    reported: CommandResult | None = None
 
 
 class CommandTracker:
@@ -108,12 +108,12 @@ class CommandTracker:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """Return unsent outcomes; if it raises StoreError, none is lost."""
+        """Return unsent results; if it raises StoreError, none is lost."""
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
             try:
                 found = await self._redis.run(
-                    lambda reader, name=command_id: command_stream.read_outcome(reader.client, reader.keys, name)  # type: ignore[misc]
+                    lambda reader, name=command_id: command_stream.read_result(reader.client, reader.keys, name)  # type: ignore[misc]
                 )
             except StoreError:
                 if messages:

@@ -145,7 +145,7 @@ class Scenario:
 
     async def finish(self, command: SubmittedCommand, expected: str = "done") -> None:
         """Wait for a command to be `done`, or to fail as `expected`."""
-        outcome = await self._submitter.wait_for_outcome(command, STEP_S)
+        outcome = await self._submitter.wait_for_result(command, STEP_S)
         if (outcome.status if outcome.status == "done" else outcome.reason) != expected:
             raise CommandNotDoneError(f"{command.kind} {outcome.status or 'was not processed'}: {outcome.reason}")
         await self.narrator.narrate_new()

@@ -5,7 +5,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 
-#: How long a command's outcome is kept, seconds.
+#: How long a command's result is kept, seconds.
 COMMAND_TTL_S = 86_400
 
 

@@ -27,8 +27,8 @@ class CommandsFullError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class CommandOutcome:
-    """A command's outcome so far."""
+class CommandResult:
+    """A command's result so far."""
 
     command_id: str
     #: Empty while undecided.
@@ -50,11 +50,11 @@ class CommandOutcome:
 
     @property
     def is_final(self) -> bool:
-        """Whether the outcome is final."""
+        """Whether the result is final."""
         return self.status in (CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED)
 
     def is_of_another_command(self, digest: str) -> bool:
-        """Whether this outcome is another request's with the same id."""
+        """Whether this result is another request's with the same id."""
         return _differ(self.digest, digest)
 
 
@@ -108,8 +108,8 @@ async def require_capacity(client: Client, keys: Keys) -> None:
         raise CommandsFullError
 
 
-async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
-    """Return a command's outcome; its status is empty if it is unknown."""
+async def read_result(client: Client, keys: Keys, command_id: str) -> CommandResult:
+    """Return a command's result; its status is empty if it is unknown."""
     fields = decode_fields(await ask(client, "HGETALL", keys.command(command_id)))
     kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by", "code"))
-    return CommandOutcome(command_id, *kept)
+    return CommandResult(command_id, *kept)

@@ -29,7 +29,7 @@ async def test_a_command_is_known_from_the_moment_it_is_given_and_published_once
     given = await giver.submit(END)
     again = await giver.submit(END, given.command_id)
     assert again == given
-    assert (await giver.find_outcome(given.command_id)).exists
+    assert (await giver.find_result(given.command_id)).exists
 
     await take_up(store)
     assert await giver.submit(END, given.command_id) == given
@@ -82,8 +82,8 @@ async def test_outcome_of_another_command_is_not_returned_as_ones_own(giver, sto
     mine = await giver.submit(END, "c1")
     await take_up(store)
     await report_status(store, "c1", "done")
-    assert (await giver.wait_for_outcome(mine, 5)).status == "done"
+    assert (await giver.wait_for_result(mine, 5)).status == "done"
 
     await store.hset(KEYS.command("c1"), "digest", "0" * 16)
     with pytest.raises(CommandIdConflict):
-        await giver.wait_for_outcome(mine, 5)
+        await giver.wait_for_result(mine, 5)

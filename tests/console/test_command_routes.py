@@ -65,7 +65,7 @@ async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, 
 
 
 async def test_outcome_is_sent_although_redis_fails_before_the_next_read(console, redis, monkeypatch):
-    outcome, read = command_stream.read_outcome, []
+    outcome, read = command_stream.read_result, []
 
     async def read_first_only(client, keys, command_id):
         read.append(command_id)
@@ -75,7 +75,7 @@ async def test_outcome_is_sent_although_redis_fails_before_the_next_read(console
 
     for name in ("c1", "c2"):
         redis.hset(KEYS.command(name), mapping={"status": "done", "session": CALL})
-    monkeypatch.setattr(command_stream, "read_outcome", read_first_only)
+    monkeypatch.setattr(command_stream, "read_result", read_first_only)
     page = await Page.open(console)
     await page.socket.send_str('{"follow":"c1"}')
     await page.socket.send_str('{"follow":"c2"}')

@@ -106,7 +106,7 @@ class Life:
 
     async def _all_talk(self) -> None:
         self.target.answer()
-        assert (await self.system.outcome_of(self.transfer_id)).status == "done"
+        assert (await self.system.result_of(self.transfer_id)).status == "done"
 
     async def _handed_over(self) -> None:
         await self.system.done("complete", self.customer.sid)

@@ -49,7 +49,7 @@ async def transfer_survives(
             system.sandbox.faults.callback_delay_s = (0.02, 0.08)
             arm(first)
             fields = {"to": TARGET, "mode": "warm"} | ({"confirm": confirm} if confirm else {})
-            outcome = await system.outcome_of(await system.begins("transfer", customer.sid, **fields))
+            outcome = await system.result_of(await system.begins("transfer", customer.sid, **fields))
             logs = f"{first.text()}\n----\n{second.text()}"
             assert outcome.status == "done", f"{outcome}\n{logs}"
             await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")

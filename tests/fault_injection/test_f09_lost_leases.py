@@ -41,7 +41,7 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
                 customer, agent = await system.talking()
                 relay.on_request = stop
                 converting = await system.begins("convert", customer.sid)
-                assert (await system.outcome_of(converting)).status == "done", second.text()
+                assert (await system.result_of(converting)).status == "done", second.text()
                 assert stopped.is_set()
                 asked_before = twilio.requests
                 may_arrive.set()

@@ -155,7 +155,7 @@ async def test_fault_14_no_one_is_stranded_when_a_transfer_to_a_gated_phone_is_l
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copies[0])
         await system.eventually(system.all_held, "Redis is back")
-        assert (await system.outcome_of(command_id)).status in ("done", "failed")
+        assert (await system.result_of(command_id)).status in ("done", "failed")
         await system.eventually(lambda: no_one_is_in_silence(system), "no one is in silence")
         assert system.dials_to(AGENT_PHONE) <= 2
         await hang_up(system)

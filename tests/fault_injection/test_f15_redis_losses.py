@@ -110,7 +110,7 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         with durable_redis.client() as client:
             assert client.hget(system.keys.session(life.customer.sid), "state") == "conferenced"
         await system.until(life.customer.sid, state="transferring", **{"transfer.status": "merged"})
-        assert (await system.outcome_of(life.transfer_id)).status == "done"
+        assert (await system.result_of(life.transfer_id)).status == "done"
         assert system.dials_to(TARGET) == 1
         await system.until_hears(life.customer, [life.agent, life.target])
         await all_hang_up(system, outage_s=AWAY_S)

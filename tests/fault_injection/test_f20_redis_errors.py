@@ -65,7 +65,7 @@ async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
             assert system.sandbox.live_calls()
             killer.script_kill()
             assert "killed" in await busy
-        assert (await system.outcome_of(converting)).status == "done"
+        assert (await system.result_of(converting)).status == "done"
         assert system.redirects_of(agent) == 1
         await all_hang_up(system, outage_s=1.0)
 

@@ -130,7 +130,7 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis, monkeypatc
         await system.eventually(is_drained, "the backlog is drained though Redis is full")
         configured(maxmemory=0)(own_redis)
         takes_writes.set()
-        assert (await system.outcome_of(converting)).status == "done"
+        assert (await system.result_of(converting)).status == "done"
         await all_hang_up(system, outage_s=TROUBLE_S)
 
 
@@ -169,7 +169,7 @@ async def test_command_is_done_although_someone_edited_the_rules_of_our_user_mea
 
         await system.eventually(says_so, "the worker says it")
         await system.client.execute_command("ACL", "SETUSER", "default", "+@all")
-        assert (await system.outcome_of(given)).status == "done"
+        assert (await system.result_of(given)).status == "done"
         assert not await system.client.xlen(system.keys.dead)
         await all_hang_up(system, outage_s=TROUBLE_S)
 

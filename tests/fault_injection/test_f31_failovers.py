@@ -15,7 +15,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import CreateCall
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.worker.partition.effects import WRITES_LOST
 from offhook import CallHandle
 from tests.fault_injection.calls import all_hang_up, many_talk
@@ -62,13 +62,13 @@ class Consult:
         self.target.answer()
         await self.system.until_talk(self.agent, self.target)
 
-    async def completes(self) -> CommandOutcome:
+    async def completes(self) -> CommandResult:
         """Completes the transfer as an operator does: repeats the command, with its id, until its outcome is final."""
         given = {"type": "complete", "session": self.customer.sid, "id": f"c{self.number}"}
         while True:
             with suppress(StoreUnreachableError):
                 await command_stream.publish(self.system.client, self.system.keys, given)
-                outcome = await command_stream.read_outcome(self.system.client, self.system.keys, given["id"])
+                outcome = await command_stream.read_result(self.system.client, self.system.keys, given["id"])
                 if outcome.is_final:
                     return outcome
             await asyncio.sleep(0.02)
@@ -91,7 +91,7 @@ async def consults_are_completed(servers: Servers, replace: Callable[[Any], Awai
         for one in (ringing, talking, completing):
             await system.until_talk(one.customer, one.target)
             assert system.dials_to(f"client:target_{one.number}") == 1
-            assert (await system.outcome_of(f"t{one.number}")).status == "done"
+            assert (await system.result_of(f"t{one.number}")).status == "done"
         await system.until(newcomer.sid, phase="connected")
         await all_hang_up(system, outage_s=AWAY_S)
         return system
@@ -174,7 +174,7 @@ async def test_fault_31_dial_that_was_asked_for_before_a_long_failover_rings_aft
         target = await system.dialed(AGENT_PHONE)
         assert reads(system) == before
         await system.until_hears(customer, [agent, target])
-        assert (await system.outcome_of("t")).status == "done"
+        assert (await system.result_of("t")).status == "done"
         assert system.dials_to(AGENT_PHONE) == 1
         assert not sum(value_of(one.metrics.sweep_findings.labels(WRITES_LOST)) for one in system.workers)
         for one, other in talking:

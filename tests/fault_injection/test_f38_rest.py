@@ -128,7 +128,7 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem
     hold = await system.begins("hold", customer.sid, party="customer")
     mute = await system.begins("mute", customer.sid, party="agent")
 
-    assert [(await system.outcome_of(one)).status for one in (hold, mute)] == ["done", "done"]
+    assert [(await system.result_of(one)).status for one in (hold, mute)] == ["done", "done"]
 
     asked = [
         "hold" if entry.get("Hold") else "mute"
@@ -182,7 +182,7 @@ async def test_fault_64_unhold_that_takes_effect_late_lets_no_one_overhear_a_con
     system.sandbox.faults.lose_callbacks("participant-unhold", CallSid=silent.sid)
 
     for command, (to, late_s, (customer, agent)) in zip(commands, cases, strict=True):
-        assert (await system.outcome_of(command)).status == "done"
+        assert (await system.result_of(command)).status == "done"
         target = await system.dialed(to)
         await system.until_hears(target, [agent])
         assert applied_unhold(system, customer) == (late_s == EARLY_S)

@@ -107,7 +107,7 @@ async def test_fault_49_worker_that_is_stopped_with_a_request_under_way_leaves_i
     left = [await system.client.hlen(system.keys.outbox(number)) for number in range(system.keys.partitions)]
     assert sum(left) >= 1, "what has no outcome stands in the outbox"
     system.start_worker()
-    assert [(await system.outcome_of(one)).status for one in (convert, end)] == ["done", "done"]
+    assert [(await system.result_of(one)).status for one in (convert, end)] == ["done", "done"]
     assert system.redirects_of(agent) == 1
     await all_hang_up(system)
 

@@ -10,7 +10,7 @@ from conferral.storage import command_stream
 from tests.fault_injection.calls import all_hang_up, hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.support.outcomes import wait_for_outcome
+from tests.support.command_results import wait_for_result
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -44,7 +44,7 @@ async def plays(system: FaultSystem, chance: Random) -> None:
             pipeline.xadd(system.keys.commands, command)
     await pipeline.execute()
 
-    found = {name: await wait_for_outcome(system.client, system.keys, name, 15.0) for name in given}
+    found = {name: await wait_for_result(system.client, system.keys, name, 15.0) for name in given}
 
     for name, outcome in found.items():
         assert outcome.is_final, f"{given[name]}: {outcome}\n{await system.report()}"
@@ -53,7 +53,7 @@ async def plays(system: FaultSystem, chance: Random) -> None:
     won = [given[name] for name, outcome in found.items() if outcome.status != "rejected"]
     assert len([one for one in won if one["type"] == "transfer"]) >= system.sandbox.request_log.dials_to(TARGET)
     await hang_up(system)
-    again = {name: await command_stream.read_outcome(system.client, system.keys, name) for name in given}
+    again = {name: await command_stream.read_result(system.client, system.keys, name) for name in given}
     assert again == found, "an outcome is final"
 
 

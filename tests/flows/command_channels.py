@@ -20,8 +20,8 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.command_line import CommandLine
+from tests.support.command_results import wait_for_result
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.support.outcomes import wait_for_outcome
 from tests.support.redis_server import BUNDLED
 from tests.webhooks.api.api_helpers import BEARER
 from tests.webhooks.api.api_helpers import TOKEN as TOKEN
@@ -72,7 +72,7 @@ class RedisChannel:
         entry_id = await self._add(fields)
         named = fields.get("id", "")
         command_id = named if ID_PATTERN.fullmatch(named) else entry_id
-        outcome = await wait_for_outcome(self._world.client, self._world.keys, command_id, DEADLINE_S)
+        outcome = await wait_for_result(self._world.client, self._world.keys, command_id, DEADLINE_S)
         return ReportedOutcome(outcome.status, outcome.reason)
 
     async def publish(self, fields: Fields) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.commands.identity import session_id_of
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from offhook import CallHandle
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 
@@ -82,9 +82,9 @@ class ConferenceStart:
         self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
         return leg
 
-    async def called(self) -> CommandOutcome | None:
+    async def called(self) -> CommandResult | None:
         """What became of the `call`, where there was one."""
-        return await self.system.outcome_of(self.command_id) if self.command_id else None
+        return await self.system.result_of(self.command_id) if self.command_id else None
 
     async def ends(
         self, reason: str, *, debugger: frozenset[int] = frozenset(), conferences: int = 1

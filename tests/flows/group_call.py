@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from offhook import CallHandle, PhoneScript
 from offhook.request_log import RestEntry
 from tests.flows.conference_starts import in_conference
@@ -31,13 +31,13 @@ class GroupCall:
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
-    async def done(self, kind: str, **fields: str) -> CommandOutcome:
+    async def done(self, kind: str, **fields: str) -> CommandResult:
         return await self.system.done(kind, self.id, **fields)
 
-    async def failed(self, reason: str, kind: str, **fields: str) -> CommandOutcome:
+    async def failed(self, reason: str, kind: str, **fields: str) -> CommandResult:
         return await self.system.failed(reason, kind, self.id, **fields)
 
-    async def rejected(self, why: str, kind: str, **fields: str) -> CommandOutcome:
+    async def rejected(self, why: str, kind: str, **fields: str) -> CommandResult:
         return await self.system.rejected(why, kind, self.id, **fields)
 
     async def say(self, kind: str, **fields: str) -> str:
@@ -49,7 +49,7 @@ class GroupCall:
         return command_id
 
     async def outcome(self, command_id: str) -> tuple[str, str]:
-        found = await self.system.outcome_of(command_id)
+        found = await self.system.result_of(command_id)
         return found.status, found.reason
 
     # ---- someone comes ------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class GroupCall:
         """It is over for that reason, nothing is left of it, and one outcome was published."""
         await self.system.everyone_is_gone(self.id, reason, debugger=debugger)
         for command_id in self.given:
-            assert (await self.system.outcome_of(command_id)).is_final
+            assert (await self.system.result_of(command_id)).is_final
         published = [entry for entry in await self.system.outcomes() if entry["kind"] == "session"]
         assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
 

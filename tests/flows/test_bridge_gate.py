@@ -53,7 +53,7 @@ async def test_a_command_waits_for_the_key(redis_server, tmp_path):
         command_id = await system.begins("convert", customer.sid)
         agent.press("1")
         await system.until(customer.sid, state="conferenced", phase="connected")
-        assert (await system.outcome_of(command_id)).status == "done"
+        assert (await system.result_of(command_id)).status == "done"
         await system.until_talk(customer, agent)
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 

@@ -66,7 +66,7 @@ async def test_customer_whose_agent_is_gone_as_the_consult_fails_lands_in_the_fa
     trio["target"].reject()
     await system.eventually(system.sandbox.faults.pending_faults, "the unhold is on its way", equals=[])
     trio["agent"].hang_up()
-    outcome = await system.outcome_of(trio.transfer_id)
+    outcome = await system.result_of(trio.transfer_id)
     assert (outcome.status, outcome.reason) == ("failed", "rejected")
     await trio.until(phase=fallback, transfer_status="failed")
     assert trio.customer_was_never_in_silence(), trio.heard()

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
+from tests.support.command_results import wait_for_result
 from tests.support.entries import entry_of
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.outcomes import wait_for_outcome
 from tests.support.people import CANARY, CANARY_ANSWER
 
 pytestmark = pytest.mark.redis
@@ -116,7 +116,7 @@ async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, addre
     stream = system.keys.events(system.keys.partition_of(customer.sid))
     event = entry_of("transfer", customer.sid, token="by-hand", to=address, mode="warm", **options)
     await system.client.xadd(stream, event)
-    outcome = await wait_for_outcome(system.client, system.keys, "by-hand", 5)
+    outcome = await wait_for_result(system.client, system.keys, "by-hand", 5)
     assert (outcome.status, outcome.reason) == ("failed", "failed")
     assert not system.sandbox.calls_of(address)
     assert not system.dial_requests(address)

@@ -48,7 +48,7 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
         target = await system.dialed(to)
         await system.until(customer.sid, **{"party.target.call_sid": target.sid})
         target.answer()
-        assert (await system.outcome_of(command)).status == "done"
+        assert (await system.result_of(command)).status == "done"
         assert [request.get("From") for request in system.dial_requests(dialed)] == [shown]
         await talks_and_ends(system, customer, agent, target)
 
@@ -125,7 +125,7 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
         target = await system.dialed(TARGET)
         await system.sandbox.wait_until(lambda: system.dial_requests(TARGET)[0].status == 400)
         target.answer()
-        assert (await system.outcome_of(command)).status == "done"
+        assert (await system.result_of(command)).status == "done"
         assert [request.get("From") for request in system.dial_requests(TARGET)] == [shown]
         await talks_and_ends(system, customer, agent, target)
 

@@ -161,7 +161,7 @@ async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, o
         await system.sandbox.wait_until(lambda: all(call.record.gather for call in calls))
         for call in calls:
             call.press("1")
-    assert (await system.outcome_of(command)).status == "done"
+    assert (await system.result_of(command)).status == "done"
     winner_sid = (await system.session(customer.sid))["party.target.call_sid"]
     winner, loser = sorted(calls, key=lambda call: call.sid != winner_sid)
     assert winner.sid == winner_sid
@@ -182,7 +182,7 @@ async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next
     await system.sandbox.wait_until(lambda: f"said {BRIEF * 5}" in system.listening.whats(first))
     first.hang_up()
     second.answer()
-    assert (await system.outcome_of(command)).status == "done"
+    assert (await system.result_of(command)).status == "done"
     assert system.listening.whats(second).count(f"said {BRIEF * 5}") == 1
     assert len(gate_requests(system, second)) == 2
     assert len(gate_requests(system, first)) == 1
@@ -211,7 +211,7 @@ async def test_gate_waits_for_redis_and_then_lets_in(system, redis_server):
         await system.sandbox.wait_until(lambda: gate_requests(system, target)[:1] and target.record.program)
     finally:
         redis_server.signal(signal.SIGCONT)
-    assert (await system.outcome_of(command)).status == "done"
+    assert (await system.result_of(command)).status == "done"
     assert len(gate_requests(system, target)) == 2
     assert system.listening.longest_silence(target) < 5
     await talks_and_ends(system, customer, agent, target)
@@ -231,6 +231,6 @@ async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server)
     finally:
         redis_server.signal(signal.SIGCONT)
     assert system.listening.whats(target)[-1] == said(Phrase.UNREACHABLE)
-    assert (await asyncio.wait_for(system.outcome_of(command), 15)).status == "failed"
+    assert (await asyncio.wait_for(system.result_of(command), 15)).status == "failed"
     assert customer.status == agent.status == "in-progress"
     await goes_on_and_ends(system, customer, agent)

@@ -155,7 +155,7 @@ async def test_of_two_transfers_admitted_together_one_rings_and_the_other_fails(
     commands = [await system.begins("transfer", one.session, to=TARGET, mode=mode) for one in talks]
     conversions.may_go_on.set()
 
-    found = [await system.outcome_of(one) for one in commands]
+    found = [await system.result_of(one) for one in commands]
 
     assert sorted((one.status, one.reason) for one in found) == [("done", ""), ("failed", "dial-limit")]
     refused, rung = sorted(zip(talks, found, strict=True), key=lambda one: one[1].status == "done")
@@ -201,7 +201,7 @@ async def test_of_several_targets_those_within_the_limit_ring(system, is_taken):
     second = await system.dialed(SECOND)
     if is_taken:
         second.answer()
-        assert (await system.outcome_of(command)).status == "done"
+        assert (await system.result_of(command)).status == "done"
         await system.until_hears(second, [talk.customer, talk.agent])
     else:
         second.reject()

@@ -33,7 +33,7 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
         system.answered_by(CUSTOMER)
         system.sandbox.phone(number).script_in_turn(script)
         command = await system.begins("call", "", agent=number, customer=CUSTOMER)
-        outcome = await system.outcome_of(command)
+        outcome = await system.result_of(command)
         assert outcome.reason == reason
         agent = system.sandbox.calls_of(number)[0]
         assert system.sounds(agent)[0] == "said Press 1 to take the call."

@@ -129,7 +129,7 @@ async def test_cancelled_transfer_is_reported(system, taken):
     status = "consulting" if taken else "ringing"
     await system.until(customer.sid, **{"transfer.status": status})
     await system.done("cancel", customer.sid)
-    outcome = await system.outcome_of(command)
+    outcome = await system.result_of(command)
     assert (outcome.status, outcome.reason) == (("done", "") if taken else ("failed", "cancelled"))
     (entry,) = await published(system)
     wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}

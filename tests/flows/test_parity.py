@@ -117,7 +117,7 @@ async def test_redis_cli_examples_work_as_written(system):
             assert dict(zip(lines[::2], lines[1::2], strict=True))["status"] == "done"
             break
         fields = dict(zip(given[3::2], given[4::2], strict=True))
-        outcome = await system.outcome_of(fields.get("id", lines[0]))
+        outcome = await system.result_of(fields.get("id", lines[0]))
         session = outcome.session
         found.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
     assert found == [(kind, "done", "") for kind in ("call", "transfer", "complete", "end")]

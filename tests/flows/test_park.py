@@ -124,7 +124,7 @@ async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
     system.answered_by(TARGET, SECOND)
     first = await system.begins("retrieve", talk.session, to=TARGET)
     await system.rejected("another transfer is in progress; allowed now: ", "retrieve", talk.session, to=SECOND)
-    assert (await system.outcome_of(first)).status == "done"
+    assert (await system.result_of(first)).status == "done"
     await system.rejected("the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
     assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)
     await customer_leaves(system, talk)

@@ -22,7 +22,7 @@ async def test_a_tokens_name_is_in_the_session_its_log_its_outcomes_and_the_comm
                 async with api.post(path, json=fields) as answer:
                     body = await answer.json()
                 assert answer.status == 202, body
-                assert (await system.outcome_of(body["command"])).status == "done"
+                assert (await system.result_of(body["command"])).status == "done"
                 async with api.get(f"/commands/{body['command']}") as answer:
                     return (await answer.json())["by"], body.get("session")
 

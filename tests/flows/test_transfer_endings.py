@@ -17,7 +17,7 @@ AFTER_ANSWER = [(mode, phase) for mode, phase in EVERYWHERE if phase != "ringing
 async def is_reported(trio: ThreePartyCall, status: str, reason: str = "") -> None:
     """The transfer's sender gets this outcome if the transfer was unfinished."""
     if trio.transfer_id:
-        outcome = await trio.system.outcome_of(trio.transfer_id)
+        outcome = await trio.system.result_of(trio.transfer_id)
         assert (outcome.status, outcome.reason) == (status, reason)
 
 

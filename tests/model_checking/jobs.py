@@ -111,7 +111,7 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
     return None
 
 
-def outcome_of(
+def result_of(
     order: Job, result: CallsRead | HangUpResult | PlacedCall | RecordingFound | ProviderError | bool | None
 ) -> JobResult:
     """The outcome that follows from Twilio's answer."""

@@ -41,7 +41,7 @@ from tests.model_checking.jobs import (
     after_verification,
     answered,
     may_be_late,
-    outcome_of,
+    result_of,
     settled_before,
     stray,
 )
@@ -337,7 +337,7 @@ class Moves:
                 place.exchange, lambda visit: system.way.perform(order.effect, visit)
             )
         followed, result = found
-        return followed, outcome_of(order, result)
+        return followed, result_of(order, result)
 
     def _answer_lost(self, place: Place, order: Job, *, happens: bool) -> Place:
         lost = after_lost_answer(order, len(place.stream))

@@ -51,7 +51,7 @@ async def test_redis_users_do_their_work_and_nothing_else(server: RedisServer) -
         customer, _ = await system.talking()
         publisher = redis_py.Redis.from_url(url_of(server, "publisher"))
         publisher.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
-        assert (await system.outcome_of("c1")).status == "done"
+        assert (await system.result_of("c1")).status == "done"
         await system.done("hold", customer.sid, party="customer")
         await system.done("unhold", customer.sid, party="customer")
         await system.client.xadd(system.keys.commands, {"odd": "1"})

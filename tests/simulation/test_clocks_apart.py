@@ -36,7 +36,7 @@ async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, 
     world.start_worker()
     caller = world.twilio.apply(InboundCall("+14155560001", NUMBER)).call_sid
 
-    async def outcome_of(command_id: str) -> dict[bytes, bytes]:
+    async def result_of(command_id: str) -> dict[bytes, bytes]:
         while True:
             outcome = world.network.values.get(world.keys.command(command_id).encode()) or {}
             if outcome.get(b"status") not in (None, b"accepted"):
@@ -45,11 +45,11 @@ async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, 
 
     await asyncio.sleep(1.0)
     await world.give({"type": "convert", "session": caller}, plan.chance("commands"))
-    await outcome_of("c0")
+    await result_of("c0")
     world.twilio.faults.callback_delay_s = (LATE_S, LATE_S)
     world.twilio.faults.next_rest("POST", "/Conferences/*/Participants.json", status=503, moment="after")
     await world.give({"type": "transfer", "mode": "warm", "to": BOB, "session": caller}, plan.chance("commands"))
-    outcome = await outcome_of("c1")
+    outcome = await result_of("c1")
     await asyncio.sleep(LATE_S + 3.0)
     entries = await world.client.xrange(world.keys.log(caller))
     stale = sum(fields[b"event"] == b"participant_changed" and fields[b"outcome"] == b"stale" for _, fields in entries)

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import Event
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.worker.partition import partition
 from offhook import CallHandle
 from tests.fault_injection.fault_system import FaultSystem
@@ -35,7 +35,7 @@ class FailoverCall:
     agent: CallHandle
     #: Set at the moment that the call is about.
     moment: asyncio.Event = field(default_factory=asyncio.Event)
-    outcomes: dict[str, CommandOutcome] = field(default_factory=dict)
+    outcomes: dict[str, CommandResult] = field(default_factory=dict)
 
     @classmethod
     async def begun(cls, system: FaultSystem, name: str) -> "FailoverCall":
@@ -45,7 +45,7 @@ class FailoverCall:
     def target(self) -> str:
         return f"client:{self.name}"
 
-    async def gives(self, kind: str, *, is_moment: bool = False, **fields: str) -> CommandOutcome:
+    async def gives(self, kind: str, *, is_moment: bool = False, **fields: str) -> CommandResult:
         """Gives a command until it is acknowledged, and from then on waits for its outcome alone."""
         command_id = f"{self.name}-{kind}"
         given = {"type": kind, "session": self.customer.sid, "id": command_id, **fields}
@@ -53,8 +53,8 @@ class FailoverCall:
         if is_moment:
             self.moment.set()
 
-        async def outcome() -> CommandOutcome:
-            return await command_stream.read_outcome(self.system.client, self.system.keys, command_id)
+        async def outcome() -> CommandResult:
+            return await command_stream.read_result(self.system.client, self.system.keys, command_id)
 
         while not (found := await persistently(outcome)).is_final:
             await asyncio.sleep(RETRY_S)
@@ -116,7 +116,7 @@ async def gated_dial(call: FailoverCall) -> None:
     assert call.system.dials_to(other) <= 1
 
 
-async def dialed(call: FailoverCall, address: str, transferring: asyncio.Task[CommandOutcome]) -> CallHandle | None:
+async def dialed(call: FailoverCall, address: str, transferring: asyncio.Task[CommandResult]) -> CallHandle | None:
     """Waits until a phone rings; None if the transfer has failed before, as when Redis was away for too long."""
     sandbox = call.system.sandbox
     await sandbox.wait_until(lambda: bool(sandbox.calls_of(address)) or transferring.done(), DEADLINE_S)
@@ -219,5 +219,5 @@ async def assert_kept(system: FaultSystem, calls: list[FailoverCall], acknowledg
         assert system.dials_to(call.target) <= 1, call.name
         assert ended.count(call.customer.sid) == 1, call.name
         for command_id, found in call.outcomes.items():
-            again = await command_stream.read_outcome(system.client, system.keys, command_id)
+            again = await command_stream.read_result(system.client, system.keys, command_id)
             assert (again.status, again.reason) == (found.status, found.reason), call.name

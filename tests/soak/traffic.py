@@ -8,7 +8,7 @@ from random import Random
 
 from conferral.runtime.errors import StoreError
 from conferral.storage import command_stream
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from offhook import CallHandle, Sandbox
@@ -165,26 +165,26 @@ class Traffic:
             await self._comes(lambda: customer.record.is_final, chance.uniform(1.0, 5.0))
             await self._give("retrieve", customer, to=self._a_party(chance))
 
-    async def _transfer(self, customer: CallHandle, chance: Random, mode: str) -> CommandOutcome:
+    async def _transfer(self, customer: CallHandle, chance: Random, mode: str) -> CommandResult:
         return await self._give("transfer", customer, to=self._a_party(chance), mode=mode)
 
     def _a_party(self, chance: Random) -> str:
         return BUSY if chance.random() < BUSY_SHARE else f"client:colleague_{chance.randrange(50)}"
 
-    async def _give(self, kind: str, customer: CallHandle, **fields: str) -> CommandOutcome:
+    async def _give(self, kind: str, customer: CallHandle, **fields: str) -> CommandResult:
         """Gives a command under an id of its own, as often as it takes, and waits for its outcome."""
         self._given += 1
         command_id = f"c{self._given}"
         given = {"type": kind, "session": customer.sid, "id": command_id, **fields}
         began_s = time.monotonic()
-        outcome = CommandOutcome(command_id, "", "", customer.sid)
+        outcome = CommandResult(command_id, "", "", customer.sid)
         is_given = False
         while not outcome.is_final and time.monotonic() < began_s + OUTCOME_S:
             with suppress(StoreError):
                 if not is_given:
                     await command_stream.publish(self._client, self._keys, given)
                     is_given = True
-                outcome = await command_stream.read_outcome(self._client, self._keys, command_id)
+                outcome = await command_stream.read_result(self._client, self._keys, command_id)
             await asyncio.sleep(0.1)
         if not outcome.status:
             self.without_outcome.append(f"{kind} {fields.get('mode', '')} of {customer.sid}")

@@ -21,7 +21,7 @@ def test_stream_entrys_id_is_the_default():
 
 async def report(client, keys, status, reason=""):
     await report_command(client, keys, "s", CommandReport("c", CommandStatus(status), reason))
-    found = await command_stream.read_outcome(client, keys, "c")
+    found = await command_stream.read_result(client, keys, "c")
     return found.status, found.reason
 
 

@@ -58,7 +58,7 @@ async def test_command_failed_by_dead_lettering_is_reopened_on_retry(client, key
     await scripts.report_command(client, [keys.command("c1")], ["failed", f"{DEAD_LETTERED}odd", SESSION, 60])
     await dead_lettered(client, keys, stream, fields)
     assert await letters.put_back(await only(letters)) == ""
-    found = await command_stream.read_outcome(client, keys, "c1")
+    found = await command_stream.read_result(client, keys, "c1")
     assert (found.status, found.session, found.digest) == ("", SESSION, "digest")
     assert await client.xlen(stream) == 1
 
@@ -78,7 +78,7 @@ async def test_command_that_has_come_to_something_is_not_done_twice(client, keys
     await dead_lettered(client, keys, stream, fields)
     assert await letters.put_back(await only(letters)) == expected
     assert (await client.xlen(stream), await letters.count()) == (0, 1)
-    assert (await command_stream.read_outcome(client, keys, "c1")).status == status
+    assert (await command_stream.read_result(client, keys, "c1")).status == status
 
 
 async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_it_again(client, keys, letters):

@@ -204,7 +204,7 @@ class Flow:
             self.recorder.open_commands[given[0]] = kind
 
         async def has_come() -> bool:
-            outcome = await command_stream.read_outcome(self.system.client, self.system.keys, given[0])
+            outcome = await command_stream.read_result(self.system.client, self.system.keys, given[0])
             assert outcome.status != "rejected", outcome
             # Announcements and digits change nothing that could be waited for: they are over when they are done.
             has_begun = outcome.is_final if kind in ("announce", "press") else bool(outcome.status)

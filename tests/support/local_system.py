@@ -16,7 +16,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage import command_stream
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandResult
 from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.coordinator import ROUTER, read_owners
@@ -35,9 +35,9 @@ from offhook.model.behavior import Behavior
 from offhook.request_log import RestEntry
 from offhook.service import Sandbox
 from tests.support import phones, process_reports
+from tests.support.command_results import wait_for_result
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.outcomes import wait_for_outcome
 from tests.support.people import AGENT as AGENT
 from tests.support.people import CUSTOMER as CUSTOMER
 from tests.support.people import NUMBER as NUMBER
@@ -255,56 +255,56 @@ class LocalSystem:
         session = await self.session(session_id)
         return CallHandle(self.sandbox, session[f"party.{party}.call_sid"])
 
-    async def command(self, kind: str, session: str, timeout_s: float = DEADLINE_S, **fields: str) -> CommandOutcome:
+    async def command(self, kind: str, session: str, timeout_s: float = DEADLINE_S, **fields: str) -> CommandResult:
         entry_id = await command_stream.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
         command_id = fields.get("id", entry_id)
         async with asyncio.timeout(timeout_s):
             while True:
                 # Some faults restart Redis meanwhile: the outcome is read from the one that is there then.
                 with contextlib.suppress(StoreUnreachableError):
-                    return await wait_for_outcome(self.client, self.keys, command_id, timeout_s)
+                    return await wait_for_result(self.client, self.keys, command_id, timeout_s)
                 await asyncio.sleep(0.01)
 
-    async def done(self, kind: str, session: str, **fields: str) -> CommandOutcome:
+    async def done(self, kind: str, session: str, **fields: str) -> CommandResult:
         """Gives a command that succeeds."""
         return await self._ends("done", kind, session, **fields)
 
-    async def failed(self, reason: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    async def failed(self, reason: str, kind: str, session: str, **fields: str) -> CommandResult:
         """Gives a command that is accepted and fails for that reason."""
         outcome = await self._ends("failed", kind, session, **fields)
         assert outcome.reason == reason
         return outcome
 
-    async def rejected(self, why: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    async def rejected(self, why: str, kind: str, session: str, **fields: str) -> CommandResult:
         """Gives a command that is rejected with a sentence that begins so."""
         outcome = await self._ends("rejected", kind, session, **fields)
         assert outcome.reason.startswith(why), outcome
         return outcome
 
-    async def _ends(self, status: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    async def _ends(self, status: str, kind: str, session: str, **fields: str) -> CommandResult:
         outcome = await self.command(kind, session, **fields)
         if outcome.status != status:
             raise AssertionError(f"{kind} is {outcome}, not {status}\n{await self.report()}")
         return outcome
 
     async def begins(self, kind: str, session: str, **fields: str) -> str:
-        """Gives a command and waits until it is accepted; returns its id, for `outcome_of`."""
+        """Gives a command and waits until it is accepted; returns its id, for `result_of`."""
         command_id = await command_stream.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
         command_id = fields.get("id", command_id)
 
         async def is_accepted() -> bool:
-            return bool((await command_stream.read_outcome(self.client, self.keys, command_id)).status)
+            return bool((await command_stream.read_result(self.client, self.keys, command_id)).status)
 
         await self.eventually(is_accepted, f"{kind} is accepted")
         return command_id
 
-    async def outcome_of(self, command_id: str) -> CommandOutcome:
+    async def result_of(self, command_id: str) -> CommandResult:
         """Waits until a command's status is final."""
-        return await wait_for_outcome(self.client, self.keys, command_id, DEADLINE_S)
+        return await wait_for_result(self.client, self.keys, command_id, DEADLINE_S)
 
     async def has_failed(self, command_id: str, reason: str) -> None:
         """Waits until a command is decided: it has failed for that reason."""
-        outcome = await self.outcome_of(command_id)
+        outcome = await self.result_of(command_id)
         assert (outcome.status, outcome.reason) == ("failed", reason), f"{outcome}\n{await self.report()}"
 
     async def converted(self) -> tuple[CallHandle, CallHandle]:

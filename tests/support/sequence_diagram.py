@@ -341,7 +341,7 @@ class SequenceRecorder:
         """Commands of which nothing more comes, and what has become of them."""
         lines = []
         for command_id, kind in list(self.open_commands.items()):
-            outcome = await command_stream.read_outcome(self.system.client, self.system.keys, command_id)
+            outcome = await command_stream.read_result(self.system.client, self.system.keys, command_id)
             if outcome.is_final:
                 del self.open_commands[command_id]
                 became = "is done" if outcome.status == "done" else f"{outcome.status} ({outcome.reason})"

@@ -70,7 +70,7 @@ def issue_token(settings: ServiceSettings, clock: Clock, identity: str, *, may_c
     return IssuedToken(token=str(token.to_jwt()), identity=identity, expires_at=to_iso(expires_at_s * 1000))
 
 
-#: Requests that may wait for an outcome at the same time (count), if the process may open enough connections for
+#: Requests that may wait for a result at the same time (count), if the process may open enough connections for
 #: these, event streams, and Twilio; others are answered immediately.
 WAITERS_MAX = min(500, connections_max() // 2)
 
@@ -124,7 +124,7 @@ class Handlers:
         self._openapi = orjson.dumps(openapi.document(settings.public_url))  # once: anyone may request it, at any rate
 
     def stop_waiting(self) -> None:
-        """Answer all requests that wait for an outcome by their next poll."""
+        """Answer all requests that wait for a result by their next poll."""
         self._is_closing = True
         self._streams.stop()
 
@@ -187,7 +187,7 @@ class Handlers:
         return response(202, models.SessionAccepted(command=command.command_id, session=session_of(command)))
 
     async def submit_command(self, request: ApiRequest) -> web.Response:
-        """Submit a command to a session; with `wait`, answer with its outcome."""
+        """Submit a command to a session; with `wait`, answer with its result."""
         named = request.path["session"]
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
@@ -201,40 +201,40 @@ class Handlers:
         return await submit_command(self._submitter, parsed, token)
 
     async def answer_command(self, request: ApiRequest, command: SubmittedCommand) -> web.Response:
-        """Answer with a command's outcome, if the request waits for it."""
+        """Answer with a command's result, if the request waits for it."""
         wait_s = request.query["wait"]
-        outcome = await self.wait_for_outcome(command, wait_s, request.must_end) if wait_s else None
-        if outcome is None or not outcome.is_final:
+        result = await self.wait_for_result(command, wait_s, request.must_end) if wait_s else None
+        if result is None or not result.is_final:
             return response(202, models.CommandAccepted(command=command.command_id))
-        await self.require_accepted(command, outcome)
-        return response(200, _outcome(outcome))
+        await self.require_accepted(command, result)
+        return response(200, _result(result))
 
-    async def require_accepted(self, command: SubmittedCommand, outcome: command_stream.CommandOutcome | None) -> None:
+    async def require_accepted(self, command: SubmittedCommand, result: command_stream.CommandResult | None) -> None:
         """Raise RequestError if a command was rejected."""
-        if outcome is not None and outcome.status == CommandStatus.REJECTED:
-            allowed = await self._submitter.allowed_commands(outcome.session or command.session)
-            raise RequestError(ErrorType.REJECTED, outcome.reason, allowed)
+        if result is not None and result.status == CommandStatus.REJECTED:
+            allowed = await self._submitter.allowed_commands(result.session or command.session)
+            raise RequestError(ErrorType.REJECTED, result.reason, allowed)
 
     async def show_command(self, request: ApiRequest) -> web.Response:
-        """Show a command's outcome."""
+        """Show a command's result."""
         named = request.path["command"]
-        found = await self._submitter.find_outcome(named) if is_id(named) else None
+        found = await self._submitter.find_result(named) if is_id(named) else None
         if found is None or not found.exists:
             shown = safe_id(named) if is_id(named) else "with this id"
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
         if not request.token.is_sender(found.by):
             request.token.require(Permission.READ)
-        return response(200, _outcome(found))
+        return response(200, _result(found))
 
-    async def wait_for_outcome(
+    async def wait_for_result(
         self, command: SubmittedCommand, wait_s: float, must_end: Callable[[], bool], *, until_accepted: bool = False
-    ) -> command_stream.CommandOutcome | None:
-        """Return the final or last outcome; None if Redis is unreachable."""
+    ) -> command_stream.CommandResult | None:
+        """Return the final or last result; None if Redis is unreachable."""
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
         self._waiting += 1
         try:
-            return await self._submitter.wait_for_outcome(
+            return await self._submitter.wait_for_result(
                 command, wait_s, lambda: self._is_closing or must_end(), until_accepted=until_accepted
             )
         except StoreUnreachableError as error:
@@ -299,12 +299,12 @@ def parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
     return parse_command(fields)
 
 
-def _outcome(outcome: command_stream.CommandOutcome) -> models.CommandOutcome:
+def _result(result: command_stream.CommandResult) -> models.CommandOutcome:
     return models.CommandOutcome(
-        command=outcome.command_id,
-        status=outcome.status,
-        reason=outcome.reason,
-        code=parse_code(outcome.code),
-        session=outcome.session,
-        by=outcome.by,
+        command=result.command_id,
+        status=result.status,
+        reason=result.reason,
+        code=parse_code(result.code),
+        session=result.session,
+        by=result.by,
     )

@@ -24,7 +24,7 @@ from conferral.statemachine.step import CommandStatus, DecisionKind
 from conferral.storage.agents import Agent, Agents, AgentStatus
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import parse_code, to_iso
-from conferral.storage.command_stream import read_outcome
+from conferral.storage.command_stream import read_result
 from conferral.webhooks.api import desk_models
 from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, Reader, encode_event
 from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
@@ -359,4 +359,4 @@ class DeskFeed:
     async def _sender_of(self, command: str) -> str:
         """Return who sent a command that was accepted before its log was followed."""
         reader = await self._streams.redis.reader()
-        return (await self._streams.redis.limiter(read_outcome(reader.client, reader.keys, command))).by
+        return (await self._streams.redis.limiter(read_result(reader.client, reader.keys, command))).by

@@ -138,8 +138,8 @@ class DeskHandlers:
         The desk may see no session whose log says it.
         """
         handlers = self._api.handlers
-        outcome = await handlers.wait_for_outcome(command, VERDICT_S, request.must_end, until_accepted=True)
-        await handlers.require_accepted(command, outcome)
+        result = await handlers.wait_for_result(command, VERDICT_S, request.must_end, until_accepted=True)
+        await handlers.require_accepted(command, result)
 
 
 def _token_of(request: ApiRequest) -> DeskToken:

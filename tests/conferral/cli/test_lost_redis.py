@@ -46,7 +46,7 @@ def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose,
 
 
 def test_the_command_line_names_a_command_whose_outcome_it_can_not_read(run, redis, lose):
-    lose(CommandSubmitter, "wait_for_outcome")
+    lose(CommandSubmitter, "wait_for_result")
 
     ran = run("convert", CALL, "--json")
 

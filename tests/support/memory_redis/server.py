@@ -145,7 +145,7 @@ class MemoryServer:
             The replies, those that are refusals as Refusal, and the fault that cut them short.
         """
         if (fault_of := fault_of or self.fault) is None:
-            return [self._outcome(argv) for argv in commands], None
+            return [self._result(argv) for argv in commands], None
         replies: list[Reply] = []
         for argv in commands:
             fault = fault_of(self.name_of(argv))
@@ -153,14 +153,14 @@ class MemoryServer:
                 return replies, fault
             self._fault_now = fault
             try:
-                replies.append(self._outcome(argv))
+                replies.append(self._result(argv))
             finally:
                 self._fault_now = None
             if fault is Fault.REPLY_LOST or fault is Fault.SILENT_AFTER:
                 return replies, fault
         return replies, None
 
-    def _outcome(self, argv: list[bytes]) -> Reply:
+    def _result(self, argv: list[bytes]) -> Reply:
         try:
             return self.run(argv)
         except Refusal as refusal:

@@ -225,13 +225,13 @@ async def test_requests_beyond_the_waiter_limit_return_at_once(api, store, monke
 @pytest.mark.usefixtures("bridged")
 async def test_wait_for_outcome_stops_when_the_client_disconnects(store, metrics, monkeypatch):
     over = asyncio.Event()
-    wait_for_outcome = CommandSubmitter.wait_for_outcome
+    wait_for_result = CommandSubmitter.wait_for_result
 
     async def noted(self, *arguments, **options):
-        await wait_for_outcome(self, *arguments, **options)
+        await wait_for_result(self, *arguments, **options)
         over.set()
 
-    monkeypatch.setattr(CommandSubmitter, "wait_for_outcome", noted)
+    monkeypatch.setattr(CommandSubmitter, "wait_for_result", noted)
     # As the process serves it: a handler outlives its client.
     async with run_server(app_of(store, metrics), "127.0.0.1", 0, shutdown_s=0.1) as port:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=BEARER) as client:

@@ -58,7 +58,7 @@ async def test_redis_refusal_is_reported_as_a_store_error(api, store):
 @pytest.mark.redis
 async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, monkeypatch, lines):
     await put(store, session())
-    find, failures = CommandSubmitter.find_outcome, 3
+    find, failures = CommandSubmitter.find_result, 3
 
     async def fails_at_first(self, command_id):
         nonlocal failures
@@ -67,7 +67,7 @@ async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, mo
             raise StoreUnreachableError("away")
         return await find(self, command_id)
 
-    monkeypatch.setattr(CommandSubmitter, "find_outcome", fails_at_first)
+    monkeypatch.setattr(CommandSubmitter, "find_result", fails_at_first)
     path = f"/sessions/{CALLER}/commands?wait=30"
     waiting = asyncio.create_task(ask(api, "POST", path, json={"type": "end"}))
     (command_id,) = await eventually(lambda: take_up(store))

@@ -16,8 +16,8 @@ from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from conferral.storage.server import server_time_ms
 from conferral.worker import process
 from conferral.worker.partition import partition
+from tests.support.command_results import wait_for_result
 from tests.support.local_system import LocalSystem
-from tests.support.outcomes import wait_for_outcome
 from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
@@ -63,7 +63,7 @@ async def test_event_in_another_partitions_stream_is_dead_lettered(system):
     await system.client.xadd(keys.events(others), event_codec.encode(Convert(session_id=customer.sid, token="c1")))
     await system.eventually(lambda: system.client.xlen(keys.dead), "a dead letter")
     assert (await letters(system))[0][b"dead_reason"] == b"its session belongs to another partition"
-    outcome = await wait_for_outcome(system.client, keys, "c1", 10)
+    outcome = await wait_for_result(system.client, keys, "c1", 10)
     assert (outcome.status, system.redirects_of(agent)) == ("failed", 0)
     await system.ended_by_command(customer.sid)
 
@@ -81,7 +81,7 @@ async def test_nothing_is_committed_where_nothing_was_decided(redis_server):
         stream = keys.events((keys.partition_of("s") + 1) % keys.partitions)  # another partition's
         for token in ("c1", "c2"):
             await system.client.xadd(stream, event_codec.encode(Convert(session_id="s", token=token)))
-            await wait_for_outcome(system.client, keys, token, 10)
+            await wait_for_result(system.client, keys, token, 10)
     assert set(points) == {"after_read"}
 
 
@@ -174,11 +174,11 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     letters = DeadLetters(system.client, system.keys)
     # Back on its stream, and dead-lettered again: a retry does not fix the cause.
     assert (await letters.retry_all("processing failed", 1)).done == 1
-    assert (await wait_for_outcome(system.client, system.keys, "c1", 10)).status == "failed"
+    assert (await wait_for_result(system.client, system.keys, "c1", 10)).status == "failed"
     assert await letters.count() == 1
     monkeypatch.undo()
     assert (await letters.retry_all()).done == 1
-    assert (await wait_for_outcome(system.client, system.keys, "c1", 10)).status == "done"
+    assert (await wait_for_result(system.client, system.keys, "c1", 10)).status == "done"
     assert system.redirects_of(agent) == 1
     assert await letters.count() == 0
     await system.ended_by_command(customer.sid)

@@ -76,7 +76,7 @@ class Routing:
         return given.decode()
 
     async def outcome(self, command_id: str) -> tuple[str, str, str]:
-        found = await command_stream.read_outcome(self.client, self.keys, command_id)
+        found = await command_stream.read_result(self.client, self.keys, command_id)
         return found.status, found.reason, found.session
 
     async def events(self) -> list:
@@ -125,7 +125,7 @@ async def test_the_outcome_says_who_gave_the_command(routing, given, by):
 
     entry_id = await routing.give(**given)
 
-    found = await command_stream.read_outcome(routing.client, routing.keys, entry_id)
+    found = await command_stream.read_result(routing.client, routing.keys, entry_id)
     assert found.exists
     assert found.by == by
 
@@ -342,7 +342,7 @@ async def test_id_that_is_given_again_for_another_command_does_nothing_and_is_lo
         await routing.give(**again, id="c1", by="second")
     assert [event.name for event in await routing.events()] == ["transfer"]
     assert await routing.outcome("c1") == ("", "", CALL_SID)
-    found = await command_stream.read_outcome(routing.client, routing.keys, "c1")
+    found = await command_stream.read_result(routing.client, routing.keys, "c1")
     assert found.by == "first"
     assert found.is_of_another_command(identity.digest_of(again))
     assert not found.is_of_another_command(identity.digest_of(TRANSFER))
