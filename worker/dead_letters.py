@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 
 from conferral.storage.dead_letters import append_dead_letter
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.entries import Entry
 from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()

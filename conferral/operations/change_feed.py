@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.entries import parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader
 
 POLL_INTERVAL_S = 0.2

@@ -11,8 +11,8 @@ from conferral.runtime.redaction import cut_text, display_address, mask_numbers
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK
+from conferral.storage.entries import parse_entry_id
 from conferral.storage.outcome_queue import OutcomeQueue
-from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
 

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from conferral.operations.errors import CommandNotDoneError
 from conferral.storage.connection.client import CHUNK
+from conferral.storage.entries import parse_entry_id
 from conferral.storage.outcome_queue import OutcomeQueue
-from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader, last_id_before
 
 

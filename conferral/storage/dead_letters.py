@@ -6,8 +6,8 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client
 from conferral.storage.connection.errors import STATES
+from conferral.storage.entries import ENTRY_BYTES_MAX, Entry
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX, Entry
 
 #: Fields of a dead letter (count): a script can pass 8,000 names and values. Source: Lua 5.1, `LUAI_MAXCSTACK`.
 _LETTER_FIELDS_MAX = 3_900

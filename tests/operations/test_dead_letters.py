@@ -8,8 +8,8 @@ from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonG
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.dead_letters import append_dead_letter
+from conferral.storage.entries import Entry
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import Entry
 from tests.support.people import CUSTOMER
 
 pytestmark = pytest.mark.redis

@@ -7,7 +7,7 @@ from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, run_or_raise
 from conferral.storage.dead_letters import DEAD_LETTERED, append_dead_letter
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.entries import Entry
 from conferral.storage.queries.dead_letters import NO_REASON, DeadLetterStore
 
 pytestmark = pytest.mark.redis

@@ -6,7 +6,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
 from conferral.storage.dead_letters import append_dead_letter
-from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry
+from conferral.storage.entries import Entry
+from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX
 
 pytestmark = pytest.mark.redis
 P = 2

@@ -9,8 +9,8 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage.dead_letters import append_dead_letter
+from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import Commit, CommitConflictError, CommitResult
-from conferral.storage.partition.partition_store import Entry
 from tests.storage.test_commit import SESSION, add, opened
 from tests.support.each import each
 

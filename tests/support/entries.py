@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from conferral.statemachine.events import CallProgressed
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.entries import Entry
 
 SESSION = "CA" + "1" * 32
 

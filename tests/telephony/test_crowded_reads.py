@@ -9,7 +9,7 @@ from conferral.runtime.errors import ProviderGoneError, ProviderRefusedError, Re
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
-from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
+from conferral.storage.entries import ENTRY_BYTES_MAX
 from tests.telephony.scripted_http import Answer, call, calls_with, page, read_with
 
 

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import CallProgressed, CallReceived
 from conferral.statemachine.session import Session
+from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import CommitStore
-from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
+from conferral.storage.partition.partition_store import PartitionStore, append_events
 from conferral.worker.partition.crash_loop import RETRY_S
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster

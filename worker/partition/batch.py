@@ -17,8 +17,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX, Commit, SessionChange
-from conferral.storage.partition.partition_store import Entry
 from conferral.worker.partition.log_entry import log_entry
 
 #: Without spans.

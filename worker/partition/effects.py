@@ -11,7 +11,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import Entry, parse_entry_id
+from conferral.storage.entries import Entry, parse_entry_id
 from conferral.worker.core import WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor

@@ -25,8 +25,8 @@ from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.coordinator import Lease
 from conferral.storage.dead_letters import DEAD_LETTERED
+from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import Commit, CommitConflictError
-from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor

@@ -15,7 +15,7 @@ from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, DecisionKind
-from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.entries import parse_entry_id
 from conferral.worker.partition.batch import UNTRACED, Decision
 
 log = structlog.get_logger()

@@ -25,7 +25,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.command_reports import COMMAND_TTL_S, report_command
 from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import Entry, parse_entry_id
+from conferral.storage.entries import Entry, parse_entry_id
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.dial_limits import report_dial_limit

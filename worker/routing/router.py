@@ -18,7 +18,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.command_reports import report_command
 from conferral.storage.connection.client import BlockingReads, as_store_errors
 from conferral.storage.dead_letters import DEAD_LETTERED
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.entries import Entry
 from conferral.worker.core import WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.routing.admission import CommandAdmission, text_of

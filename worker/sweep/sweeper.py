@@ -24,7 +24,8 @@ from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import Client, ask, run_each, run_or_raise
-from conferral.storage.partition.partition_store import append_events, parse_entry_id
+from conferral.storage.entries import parse_entry_id
+from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.server import server_time_ms
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot

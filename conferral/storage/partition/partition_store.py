@@ -1,10 +1,8 @@
 """A partition owner's operations in Redis, besides commits."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, Effect
@@ -14,7 +12,6 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import effect_codec, event_codec
-from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.client import (
     CHUNK,
     BlockingReads,
@@ -26,47 +23,12 @@ from conferral.storage.connection.client import (
 )
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
+from conferral.storage.entries import Entry
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: Timers moved per run of the script, count: bounds its time.
 TIMERS_PER_RUN_MAX = 200
-#: Maximum size of an entry, bytes; larger ones are dead-lettered unread.
-ENTRY_BYTES_MAX = 64 * 1024
-
-
-class Entry(NamedTuple):
-    """One raw stream entry."""
-
-    entry_id: str
-    fields: Mapping[bytes, bytes]
-
-    @property
-    def size(self) -> int:
-        """The size of its names and values, bytes."""
-        return len(b"".join(self.fields)) + len(b"".join(self.fields.values()))
-
-    def text(self) -> dict[str, str]:
-        """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
-        if self.size > ENTRY_BYTES_MAX:
-            raise BadEntryError("larger than 64 KiB")
-        try:
-            return {name.decode(): value.decode() for name, value in self.fields.items()}
-        except UnicodeDecodeError:
-            raise BadEntryError("not UTF-8") from None
-
-    def event(self) -> Event:
-        """Decode the event; raise BadEntryError if too large or invalid."""
-        return event_codec.decode(self.text(), self.entry_id)
-
-
-ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
-
-
-def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """Return an id's milliseconds and number, which compare as in Redis."""
-    ms, _, number = entry_id.partition("-")
-    return int(ms), int(number)
 
 
 class MarkResult(Enum):

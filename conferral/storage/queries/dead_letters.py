@@ -15,8 +15,8 @@ from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, read_stream, run_each
 from conferral.storage.dead_letters import DEAD_LETTERED
+from conferral.storage.entries import ENTRY_ID, Entry
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import ENTRY_ID, Entry
 
 #: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000

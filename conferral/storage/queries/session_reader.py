@@ -15,8 +15,8 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, run_each
+from conferral.storage.entries import parse_entry_id
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.server import server_time_ms
 
 LIMIT_MAX = 500
