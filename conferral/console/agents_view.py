@@ -6,13 +6,14 @@ from operator import attrgetter
 
 from conferral.console.messages import encode_message
 from conferral.console.page_view import PageMessage, View
-from conferral.console.report import DayReports, zone_of
+from conferral.console.report import DayReports
 from conferral.console.session_feed import SessionFeed
 from conferral.operations.explain.people import party_since_ms, people_line
 from conferral.operations.redis_access import RedisAccess
 from conferral.outcomes.report import OutcomeReport
 from conferral.runtime.clock import Clock
 from conferral.runtime.redaction import display_address
+from conferral.runtime.zones import find_zone
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.storage.agents import Agent, Agents
 from conferral.storage.codecs.text_codec import to_iso
@@ -45,7 +46,7 @@ class AgentsView(View):
         self._clock = clock
         self._reports = reports
         self._full = message.full
-        self._zone = zone_of(message.zone)
+        self._zone = find_zone(message.zone)
         self._read_at_s = 0.0
 
     async def new_messages(self) -> list[bytes]:

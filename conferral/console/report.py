@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
 from sys import maxsize
 from typing import Any, NamedTuple, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ from conferral.runtime.redaction import display_address
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import Permission
+from conferral.runtime.zones import find_zone
 from conferral.storage.codecs.text_codec import to_iso
 
 #: Interval for reading a day's outcomes (seconds).
@@ -144,7 +145,7 @@ def _query_of(request: web.Request) -> _Query:
     if query.keys() - _PARAMETERS or len(query) > len(set(query)):
         raise RequestError("invalid", f"the parameters are {', '.join(sorted(_PARAMETERS))}, each once at most")
     day = _day_of(query["day"]) if query.get("day") else None
-    zone = zone_of(query.get("zone", ""))
+    zone = find_zone(query.get("zone", ""))
     rows = next((one for one in get_args(CsvKind) if one == query.get("rows")), None)
     return _Query(day, zone, query.get("full") == "1", query.get("row", ""), rows)
 
@@ -156,11 +157,3 @@ def _day_of(text: str) -> date:
         if 1970 < day.year < 9999:
             return day
     raise RequestError("invalid", "day must be a date such as 2026-01-31")
-
-
-def zone_of(name: str) -> ZoneInfo | None:
-    """Return a time zone by its IANA name; None if this machine lacks it."""
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # all seen for names that are none
-        return None
