@@ -208,6 +208,12 @@ class EndReason(_Worded):
         "no one took the call, and the customer continues with your app",
         about="no one took the call, and the customer continues at a URL of your app",
     )
+    CLOSED = _entry(
+        "closed",
+        "the call came outside the number's hours",
+        about="the call came [outside the hours](directory.md#hours) of the number, and `closed` was `end`",
+        is_in_urls=True,
+    )
     ALONE = _entry(
         "alone",
         "only one party was left in the conference",

@@ -256,6 +256,8 @@ class Session(BaseRecord, frozen=True):
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[Listed] = ()
+    #: The inbound call came outside the number's hours.
+    closed: bool = False
     opening: Opening = Opening.OVER
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.

@@ -86,6 +86,8 @@ class Conclusion(BaseRecord, frozen=True):
     direction: str = ""
     #: Of a transfer, within the session.
     number: int = 0
+    #: Sessions only: whether the call came outside the number's hours.
+    closed: bool = False
 
 
 class TimerChange(BaseRecord, frozen=True):

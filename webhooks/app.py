@@ -95,7 +95,7 @@ def make_app(
     Load the directory once, unless the caller reloads a given one. Raise SettingsError if that or a setting is invalid.
     """
     app = web.Application()
-    dependencies = Dependencies.of(settings, store, twilio, metrics, directory or DirectoryFile(settings))
+    dependencies = Dependencies.of(settings, store, twilio, metrics, directory or DirectoryFile(settings), clock)
     signed = signed_routes(dependencies)
     health = Health(store, agreed, draining)
 
@@ -190,7 +190,7 @@ class Rescue(Routes):
 
     def _bridge_to_first_agent(self, form: Form) -> str:
         """Ring the first agent, who sees our number: the caller's may be at fault."""
-        agents = self._routing.inbound(form).agents
+        agents = self._route_of_new_call(form).agents
         if not agents:
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         return self._documents.bridge_to_agent(

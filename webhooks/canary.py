@@ -32,6 +32,6 @@ class CanaryRoutes(Routes):
 
         The canary asks before it calls: these webhooks may have read another directory.
         """
-        route = self._routing.inbound(form)
+        route = self._route_of_new_call(form)
         is_bridged = route.mode is not SessionMode.CONFERENCE and route.agents == (form.get("Agent"),)
         return web.Response(status=204 if is_bridged else 409)

@@ -208,7 +208,8 @@ class HandoffRoutes(Routes):
             return twiml_response(self._documents.hang_up())
         options, number = split_request_number(query)
         requested = self._parser.parse(call_sid, options, data)
-        inbound = self._routing.inbound(form)
+        # A destination of its own has no hours.
+        inbound = self._routing.inbound(form) if requested.to else self._route_of_new_call(form)
         asked, of_number = requested.options, inbound.options
         inbound = replace(
             inbound,

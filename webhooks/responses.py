@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 import structlog
 from aiohttp import web
 
+from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ConferralError, ProviderError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
@@ -20,7 +21,7 @@ from conferral.statemachine.session import Session
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.directory import DirectoryFile, InboundRoute
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.call_routing import CallRouting
@@ -124,6 +125,7 @@ class Dependencies:
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
     metrics: Metrics
+    clock: Clock
 
     @classmethod
     def of(
@@ -133,10 +135,11 @@ class Dependencies:
         twilio: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile,
+        clock: Clock,
     ) -> Self:
         """Build the dependencies; raise SettingsError if a setting is invalid."""
         documents, routing = TwimlBuilder.of(settings), CallRouting(settings, directory)
-        return cls(settings, documents, routing, store, twilio, ConferenceNames.of(settings), metrics)
+        return cls(settings, documents, routing, store, twilio, ConferenceNames.of(settings), metrics, clock)
 
     def __repr__(self) -> str:
         return "<Dependencies>"
@@ -153,6 +156,11 @@ class Routes:
         self._twilio = dependencies.twilio
         self._conferences = dependencies.conferences
         self._metrics = dependencies.metrics
+        self._clock = dependencies.clock
+
+    def _route_of_new_call(self, form: Fields) -> InboundRoute:
+        """Return who answers a call that comes in now: no one outside the hours."""
+        return self._routing.inbound(form).at(self._clock.wall_ms())
 
     async def _ask(
         self, query: Callable[..., Awaitable[_T]], *arguments: str, call_sid: str, timeout_s: float = _LOOKUP_DEADLINE_S

@@ -12,9 +12,12 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.actions.session_end import return_url
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.parts import ConferenceAttributes, is_url
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import CUSTOMER, first_label
-from conferral.statemachine.states import Opening, Place, SessionMode, State, WaitAudio
+from conferral.statemachine.states import CallStatus, Opening, Place, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
@@ -102,7 +105,7 @@ class VoiceRoutes(Routes):
         return await self._fallback_document(form, query, HANDED_OFF if handed_off else "")
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
-        inbound = self._routing.inbound(form)
+        inbound = self._route_of_new_call(form)
         return await self.receive(form, replace(inbound, mode=inbound.mode or mode), route, parse_request_number(query))
 
     async def receive(
@@ -119,8 +122,11 @@ class VoiceRoutes(Routes):
 
         `repeat_query` is the URL's query for when the caller has to ask again; `event_fields` complete the event.
         """
+        turned_away = None
         if not inbound.agents and inbound.fallback == (Place.END,):
-            return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
+            turned_away = twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
+            if not inbound.is_closed:
+                return turned_away
         # Without an agent, the caller waits for the fallback.
         mode = inbound.mode if inbound.mode and inbound.agents else SessionMode.CONFERENCE
         event = replace(call_received(form, inbound, mode, self._routing.caller(form)), **event_fields)
@@ -133,9 +139,15 @@ class VoiceRoutes(Routes):
                 await self._store.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            return twiml_response(await self._bridge(form, event.call_sid, inbound, without_redis=True))
+            return turned_away or twiml_response(await self._connect_without_redis(form, event, inbound))
+        if inbound.is_closed:
+            log.info("caller_outside_hours", session_id=event.session_id, call_sid=event.call_sid)
+            self._metrics.calls_outside_hours.inc()
+        if turned_away is not None:
+            return turned_away
         if mode is SessionMode.CONFERENCE:
-            return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
+            greets = not inbound.is_closed
+            return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes, greets=greets))
         return twiml_response(await self._bridge(form, event.session_id, inbound))
 
     async def _fallback_document(self, form: Form, query: str, repeat_query: str) -> web.Response:
@@ -144,6 +156,9 @@ class VoiceRoutes(Routes):
         `repeat_query` is the URL's query for when the caller has to ask again.
         """
         inbound = self._routing.inbound(form)
+        if form.get("CallStatus") == CallStatus.RINGING and (now := self._route_of_new_call(form)).is_closed:
+            number = parse_request_number(query)
+            return await self.receive(form, now, FALLBACK_PATH, number, repeat_query=repeat_query)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
@@ -178,6 +193,18 @@ class VoiceRoutes(Routes):
         view = newest.view if newest else None
         return view is not None and view.was_handed_off and view.customer.call_sid == call_sid
 
+    async def _connect_without_redis(self, form: Form, event: CallReceived, inbound: InboundRoute) -> str:
+        """Bridge the caller; outside the hours, to the first place of `closed`."""
+        if not inbound.is_closed:
+            return await self._bridge(form, event.call_sid, inbound, without_redis=True)
+        place = inbound.fallback[0]
+        if is_url(place):
+            return self._documents.redirect(return_url(place, event.session_id, EndReason.CLOSED, event.ref))
+        if place == Place.VOICEMAIL:  # no session reports the message, but Twilio keeps it
+            return self._documents.voicemail(event.session_id)
+        # No worker would move the caller on, so there is no other place.
+        return await self._bridge(form, event.call_sid, replace(inbound, agents=(place,)), without_redis=True)
+
     async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, without_redis: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
         if not inbound.agents:  # and no worker that could move the caller on
@@ -194,14 +221,14 @@ class VoiceRoutes(Routes):
             only_agent=inbound.agents != self._routing.inbound(form).agents,
         )
 
-    def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:
+    def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes, *, greets: bool = True) -> str:
         return self._documents.join_conference(
             session_id,
             CUSTOMER,
             label=first_label(CUSTOMER),
             conference=session_id,
             wait_audio=WaitAudio.MUSIC,
-            with_greeting=bool(attributes.greeting or self._settings.greeting),
+            with_greeting=greets and bool(attributes.greeting or self._settings.greeting),
             opens_session=True,
             attributes=attributes,
         )

@@ -6,8 +6,9 @@ import aiohttp.http_parser
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_settings
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.redaction import without_login
+from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.setting_values import SILENCE, token_weakness
 from conferral.runtime.settings import ServiceSettings, read_sources
 from conferral.runtime.urls import is_twilio_url
@@ -170,6 +171,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         _check_urls(settings, directory),
         _check_agent(directory),
         _check_fallback(directory),
+        *_check_hours(directory, SystemClock().wall_ms()),
         _check_return_urls(settings),
     ]
 
@@ -199,6 +201,20 @@ def _check_agent(directory: Directory) -> CheckResult:
 def _check_fallback(directory: Directory) -> CheckResult:
     transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
     return ok("fallback", f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}")
+
+
+def _check_hours(directory: Directory, now_ms: int) -> list[CheckResult]:
+    """Report the numbers with hours that are closed now."""
+    closed, count = [], 0
+    for number, route in directory.numbers.items():
+        if route.hours is None:
+            continue
+        count += 1
+        if route.at(now_ms).is_closed:
+            start = route.hours.next_start(now_ms)
+            until = f"until {start:%a %Y-%m-%d %H:%M}" if start else "for weeks"
+            closed.append(f"{redact(number)} ({until} in {route.hours.zone.key}; {describe_fallback(route.closed)})")
+    return [ok("hours", f"numbers: {count}; closed now: {', '.join(closed) or 'none'}")] if count else []
 
 
 def _check_return_urls(settings: ServiceSettings) -> CheckResult:

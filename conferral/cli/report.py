@@ -70,7 +70,7 @@ def report(
 def _names() -> "Mapping[str, str]":
     """Return the directory's names of agents at desks, by address."""
     from conferral.runtime.settings import DirectorySettings, load
-    from conferral.telephony.directory import read_people
+    from conferral.telephony.directory.file import read_people
 
     path = load(DirectorySettings).directory
     return read_people(path) if path else {}

@@ -62,7 +62,7 @@ def _address_of(party: str) -> str:
     """Return the directory's address for a name; an address or SID as it is."""
     from conferral.operations.session_search import displayed, is_address_or_call_sid
     from conferral.runtime.settings import DirectorySettings, load
-    from conferral.telephony.directory import read_destinations
+    from conferral.telephony.directory.file import read_destinations
 
     path = load(DirectorySettings).directory
     address = read_destinations(path).get(party, party) if path else party

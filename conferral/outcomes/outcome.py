@@ -109,6 +109,7 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
         Hidden[tuple[OutcomeAttempt, ...]],
         about("JSON, everyone who was rung, oldest first. Session: for the call itself and for its fallback"),
     ] = ()
+    closed: Annotated[bool | None, about("session: `true` if the call came outside the number's hours")] = None
     recordings: Annotated[tuple[str, ...], about("session: JSON, the SIDs of its recordings")] = ()
     agents: Annotated[Hidden[tuple[OutcomeAgent, ...]], about("session: JSON, who took part as an agent")] = ()
     recording_sid: Annotated[
@@ -162,6 +163,8 @@ def encode_outcome(
         known |= {"recording_sid": conclusion.recording_sid, "duration_s": conclusion.duration_s}
     else:
         known["attempts"] = [_attempt_of(one, conclusion.ended_at_ms) for one in conclusion.attempts]
+    if conclusion.closed:
+        known["closed"] = True
     if conclusion.kind == "session" and timeline is not None:
         known |= {"recordings": [*timeline.recordings], "agents": _agents_of(timeline, durations, addresses)}
     return {name: field.encode(known[name]) if name in known else "" for name, field in _FIELDS.items()}
@@ -257,6 +260,12 @@ def _time_of(text: str) -> datetime:
     return datetime.fromtimestamp(from_iso(text) / 1000, UTC)
 
 
+def _flag_of(text: str) -> bool:
+    if text != "true":
+        raise ValueError("no flag that is set")
+    return True
+
+
 def _field_of(name: str, hint: Any) -> _Field:
     """Return how a field of a type is written and read."""
     if name == "to":
@@ -265,6 +274,8 @@ def _field_of(name: str, hint: Any) -> _Field:
         return _Field(to_iso, _time_of)
     if hint is str:
         return _TEXT
+    if hint == bool | None:
+        return _Field(lambda value: "true" if value else "", _flag_of, hint)
     if hint in (int | None, float | None, float):
         return _Field(str, _number_of, hint | None)
     item = get_args(hint)[0]

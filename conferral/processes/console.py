@@ -28,7 +28,7 @@ from conferral.runtime.web.server import run_server
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
-from conferral.telephony.directory import read_destinations, read_people
+from conferral.telephony.directory.file import read_destinations, read_people
 from conferral.telephony.token_file import TokenFile
 
 log = structlog.get_logger()

@@ -42,6 +42,9 @@ class Metrics:
             "Invalid options of hand-offs, by option; `unknown`: names that no option has",
             ["option"],
         )
+        self.calls_outside_hours = self._counter(
+            "conferral_calls_outside_hours_total", "Calls and hand-offs that came outside the hours of their number"
+        )
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
             "Entries that Redis refused for good, by kind (dead: a dead letter; commit: log entries, outcomes, or "

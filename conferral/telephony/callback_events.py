@@ -194,6 +194,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         options=route.options,
         attributes=route.attributes,
         fallback=() if route.fallback == (Place.END,) else route.fallback,
+        closed=route.is_closed,
         direction=OUTBOUND if placed_by_app else INBOUND,
         handed_off=placed_by_app,
     )

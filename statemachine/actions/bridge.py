@@ -40,6 +40,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         number=event.called_number or draft.policy.own_number,
         agents=(event.agent_address, *event.other_agents),
         fallback=event.fallback,
+        closed=event.closed,
         attributes=event.attributes,
     )
     if event.mode == SessionMode.CONFERENCE:

@@ -124,7 +124,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
 _NO_ONE_TOOK_IT = frozenset({
     EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
     EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
-    EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT,
+    EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.CLOSED,
 })  # fmt: skip
 #: What failed first, failed in the transfer.
 _AFTER_TRANSFER = frozenset({EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED})
@@ -175,6 +175,7 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
         landed_on=landed_on,
         attempts=draft.session.attempts,
         started_at_ms=session.created_at_ms,
+        closed=session.closed,
     )
 
 

@@ -140,6 +140,12 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     end_session(draft, _reason_without_action(draft))
 
 
+def end_turned_away(draft: Draft, _event: Event) -> None:
+    """End the session: the caller's document is a sentence, then a hang-up."""
+    draft.change_party(draft.session.customer, status=PartyStatus.LEFT, left_reason=RELEASED)
+    end_session(draft, EndReason.CLOSED)
+
+
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
     """End the session: another app moved the parent, and maybe the child."""
     apply_presence(draft, event)
@@ -324,12 +330,8 @@ def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
 
 def return_to_url(draft: Draft, _event: Event) -> None:
     """Redirect the customer to the fallback's URL: your app's TwiML goes on."""
-    url = guards.next_place(draft)
-    why = REASONS.get(draft.transfer.unreached, Reason.FAILED)
-    query = {"session": draft.session.id, "reason": str(why if why.words.is_in_urls else Reason.FAILED)}
-    if draft.session.ref:
-        query["ref"] = draft.session.ref
-    url = _with_query(url, query)
+    session, why = draft.session, REASONS.get(draft.transfer.unreached, Reason.FAILED)
+    url = return_url(guards.next_place(draft), session.id, why, session.ref)
     # If Twilio refuses, the end of the conference moves the customer on, as with the directory's `after`.
     draft.change(attributes=replace(draft.session.attributes, after_url=url))
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)  # where the customer landed
@@ -340,8 +342,11 @@ def return_to_url(draft: Draft, _event: Event) -> None:
 _OUR_NAMES = re.compile(r"\s*(session|reason|ref)\s*([\[\0].*)?", re.IGNORECASE | re.DOTALL)
 
 
-def _with_query(url: str, query: dict[str, str]) -> str:
-    """Return a URL with these in its query, instead of any that it has."""
+def return_url(url: str, session_id: str, why: Reason | EndReason, ref: str) -> str:
+    """Return the URL at which a customer continues: its query says why."""
+    query = {"session": session_id, "reason": str(why if why.words.is_in_urls else Reason.FAILED)}
+    if ref:
+        query["ref"] = ref
     page, _, given = url.partition("?")
     # Some servers also take a semicolon for a separator.
     kept = (";".join(one for one in part.split(";") if not _is_ours(one)) for part in given.split("&"))

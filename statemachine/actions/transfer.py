@@ -314,7 +314,9 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     """Begin the fallback of a caller whom no agent took, who waits with music."""
     status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
     code = event.code_text if isinstance(event, events.DialEnded) else ""
-    parties.note_gone(draft, AGENT, status if draft.session.agent.address else Reason.NOT_CONFIGURED, code)
+    if not draft.session.agent.address:
+        status = EndReason.CLOSED if draft.session.closed else Reason.NOT_CONFIGURED
+    parties.note_gone(draft, AGENT, status, code)
     session = draft.session
     fail_waiting_commands(draft, reported_reason(session.agent.left_reason), session.agent.left_code)
     draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")

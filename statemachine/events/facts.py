@@ -23,7 +23,7 @@ def _is_time_limit(duration_s: int) -> bool:
 class CallReceived(Event, frozen=True, kw_only=True):
     """An inbound call fetched its document and got a `<Dial>` to the agent."""
 
-    logged: ClassVar[tuple[str, ...]] = ("mode", "handed_off")
+    logged: ClassVar[tuple[str, ...]] = ("mode", "handed_off", "closed")
 
     call_sid: str
     #: The caller as Twilio names it: E.164, `client:`, `sip:`, or a word such as `anonymous`.
@@ -50,6 +50,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Where the caller goes if no agent takes the call: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[tuple[str, ...]] = ()
+    #: The call came outside the number's hours: no agent is rung.
+    closed: bool = False
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
 

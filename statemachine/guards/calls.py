@@ -28,6 +28,11 @@ def opens_session(draft: Draft, _event: Event) -> bool:
     return draft.session.version == 0
 
 
+def turns_caller_away(draft: Draft, event: events.CallReceived) -> bool:
+    """Whether a caller hears a sentence, and is hung up: no one is rung."""
+    return opens_session(draft, event) and not (event.agent_address or event.fallback)
+
+
 def opens_conference(draft: Draft, event: events.CallReceived | events.Call) -> bool:
     """Whether this event opens a session whose parties meet in a conference."""
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE

@@ -16,6 +16,7 @@ OF_CONFERENCE = (*OF_KNOWN, on.ConferenceStarted, on.ConferenceEnded, on.Announc
 CALLS: tuple[Row, ...] = (
     #   in          phase event                  when                              to                 do
     # CallReceived: an inbound call requests its first TwiML
+    Row(B,          ANY, on.CallReceived,       when.turns_caller_away,           E,                 (do.open_session, do.end_turned_away)),
     Row(B,          ANY, on.CallReceived,       when.opens_conference,            O.ARRIVING,        do.open_session),
     Row(B,          ANY, on.CallReceived,       when.opens_session,               STAY,              do.open_session),
     Row(LIVE|E,     ANY, on.CallReceived,       None,                             STAY,              do.ignore_late),

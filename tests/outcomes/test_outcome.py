@@ -58,6 +58,7 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "landed_on": "recall",
         "answer_s": "4.6",
         **dict.fromkeys(("hold_s", "consult_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s"), ""),
+        "closed": "",
         "recordings": "",
         "agents": "",
         "recording_sid": "",

@@ -8,6 +8,7 @@ from conferral.runtime.text import split_list
 from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import State
 from tests.statemachine.conference_scenarios import called, waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
@@ -253,3 +254,17 @@ def test_a_caller_without_any_agent_goes_to_the_fallback_at_once():
     story = called(agent_address="", fallback=(MENU,)).joins("customer", starts=False)
     story.expect("ended", "send away customer", reason="returned")
     assert parse_qs(urlsplit(story.last.effects[0].url).query)["reason"] == ["not-configured"]
+
+
+def test_a_caller_outside_the_hours_is_turned_away_by_the_document_alone():
+    story = Scenario().comes_in(mode="conference", agent_address="", closed=True)
+    assert (story.session.state, story.session.end_reason, story.last.effects) == (State.ENDED, "closed", ())
+    (outcome,) = story.last.conclusions
+    assert (outcome.closed, outcome.reason, outcome.landed_on, outcome.attempts) == (True, "closed", "end", ())
+
+
+def test_the_url_outside_the_hours_learns_so():
+    story = called(agent_address="", closed=True, fallback=(MENU,)).joins("customer", starts=False)
+    assert parse_qs(urlsplit(story.last.effects[0].url).query)["reason"] == ["closed"]
+    (outcome,) = story.last.conclusions
+    assert (outcome.closed, outcome.reason, outcome.landed_on) == (True, "returned", MENU)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import orjson
 
-from conferral.runtime.clock import Clock
+from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
@@ -104,7 +104,8 @@ class Doors:
     ) -> None:
         """Binds what the handlers need; see `webhooks.app.make_app`."""
         given = directory or DirectoryFile(settings)
-        self._routes = signed_routes(Dependencies.of(settings, webhook_store, child_lookup, metrics, given))
+        dependencies = Dependencies.of(settings, webhook_store, child_lookup, metrics, given, SystemClock())
+        self._routes = signed_routes(dependencies)
         self._prefix = urlsplit(settings.public_url).path.rstrip("/")
 
     async def ask(self, url: str, params: Params) -> Answered:

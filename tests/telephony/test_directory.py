@@ -14,9 +14,9 @@ from conferral.telephony.directory import (
     DirectoryFile,
     InboundRoute,
     load_directory,
-    read_people,
     resolve_address,
 )
+from conferral.telephony.directory.file import read_people
 from tests.support.each import each
 from tests.support.people import CUSTOMER, HELP, NUMBER, SALES
 from tests.support.service_settings import settings_with

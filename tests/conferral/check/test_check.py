@@ -10,6 +10,7 @@ import pytest
 from conferral.check import run as check_run
 from conferral.storage.config import SCHEMA_FIX, SCHEMA_VERSION
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, log_entry, make_session, put, set_up
+from tests.support.closed_hours import closed_now
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
 
@@ -241,6 +242,29 @@ def test_each_directory_error_is_reported_on_its_own_line(run, alive):
     assert found[1].startswith('directory.toml, inbound."+…00".weight: no such key')
     assert "5550163" not in ran.out
     assert not [line for line in ran.json if line["name"] == "agent"]  # it may be a name in the directory
+
+
+def test_numbers_that_are_closed_now_are_named(checked, alive):
+    named = DIRECTORY.replace("localhost:9", "cdn.example.com")
+    opened = '[inbound."+14155550101"]\ntimezone = "Asia/Tokyo"\nhours = "Mon-Sun 00:00-24:00"\n'
+    directory = directory_of(named + closed_now(closed="voicemail") + opened)
+    code, lines = checked(CONFERRAL_AGENT="billing", **directory)
+    assert (code, lines["hours"]["status"]) == (0, "ok")
+    assert re.fullmatch(
+        r"numbers: 2; closed now: \+…00 \(until \w{3} \d{4}-\d\d-\d\d 00:00 in UTC; records a message\)",
+        lines["hours"]["found"],
+    )
+
+
+def test_hours_that_cannot_be_read_are_refused(run, alive):
+    directory = directory_of(DIRECTORY + 'timezone = "UTC"\nhours = "Mon-Fri 9-17"\n')
+    ran = run("check", "--json", "--offline", **SERVICE, **directory)
+    (found,) = [line["found"] for line in ran.json if (line["name"], line["status"]) == ("directory", "fail")]
+    assert ran.code == 2
+    assert found == (
+        "directory.toml, inbound.\"+…00\".hours: 'Mon-Fri 9-17' is not understood; write days and times such as "
+        "Mon-Fri 09:00-17:30"
+    )
 
 
 def test_the_tokens_file_is_checked_without_its_secrets(checked, alive, tmp_path):

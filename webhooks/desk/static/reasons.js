@@ -42,6 +42,7 @@ export const REASONS = {
   "park-timeout": "no one retrieved the parked call in time",
   voicemail: "the caller left a message, or hung up after the tone",
   returned: "no one took the call, and the caller continues with your app",
+  closed: "the call came outside the number's hours",
   alone: "only one party was left in the conference",
   "convert-failed": "customer and agent could not be moved into a conference",
   moved: "another program gave the call another document; it continues there",
