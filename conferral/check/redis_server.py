@@ -9,11 +9,11 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import (
-    SCHEMA_FIX,
     SCHEMA_VERSION,
+    ContradictionError,
     account_digest,
     other_account,
-    other_schema,
+    read_count,
     read_stream_warnings,
 )
 from conferral.storage.connection.client import Client, as_store_errors, ask
@@ -21,7 +21,6 @@ from conferral.storage.connection.errors import (
     BRACES_MISSING,
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
-    FOREIGN,
     LOGIN_REFUSED,
     NO_SUCH_DATABASE,
     SENTINEL_LOGIN_REFUSED,
@@ -265,15 +264,13 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
             WRONGTYPE=FOREIGN_KEY_FIX,
         )
         return fail("setup", f"{key} can't be read: {error}", fix), None
-    if found is None:
+    if found is None or schema is None:
         line = warn("setup", f"no keys with the prefix {settings.prefix} yet", "start a worker: conferral worker")
         return line, Keys(settings.prefix, settings.partitions)
     try:
-        partitions, found_schema = int(found), int(schema or 0)
-    except ValueError:
-        return fail("setup", f"{key} {FOREIGN}", "choose another CONFERRAL_PREFIX"), None
-    if found_schema != SCHEMA_VERSION:
-        return fail("setup", other_schema(key, found_schema), SCHEMA_FIX), None
+        partitions = read_count(key, found, schema)
+    except ContradictionError as error:
+        return fail("setup", error.problem, error.fix), None
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None

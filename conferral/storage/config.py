@@ -23,10 +23,18 @@ HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
 #: The stored form that this release reads and writes; another one needs another number.
 SCHEMA_VERSION = 3
+SCHEMA_FIX = (
+    "run a release with that schema, set another CONFERRAL_PREFIX, or delete all keys with this one while no process "
+    "of Conferral runs"
+)
 
 
 class ContradictionError(StoreError):
     """What is stored can't be read by this release."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}; {fix}")
+        self.problem, self.fix = problem, fix
 
 
 async def ensure(client: Client, prefix: str, partitions: int, *, account_sid: str) -> None:
@@ -47,7 +55,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, account_sid: s
     if None in values:
         raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
     try:
-        count = _readable_count(key, found, schema)
+        count = read_count(key, found, schema)
     except ContradictionError as error:
         raise SettingsError((f"CONFERRAL_PREFIX: {error}",)) from None
     if count != partitions:
@@ -57,15 +65,15 @@ async def ensure(client: Client, prefix: str, partitions: int, *, account_sid: s
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
 
 
-def _readable_count(key: str, partitions: bytes, schema: bytes) -> int:
-    """Return the number of partitions; raise ContradictionError."""
+def read_count(key: str, partitions: bytes, schema: bytes) -> int:
+    """Return the number of partitions from fields; raise ContradictionError."""
     count, found = _parse_number(partitions), _parse_number(schema)
     if not count or found is None:
-        raise ContradictionError(
-            f"{key} in Redis has values that are not numbers: does another program use this prefix?"
-        )
+        problem = f"{key} in Redis has values that are not numbers: does another program use this prefix?"
+        raise ContradictionError(problem, "set another CONFERRAL_PREFIX")
     if found != SCHEMA_VERSION:
-        raise ContradictionError(f"{other_schema(key, found)}; {SCHEMA_FIX}")
+        problem = f"{key} in Redis has schema {found}, and this release reads only schema {SCHEMA_VERSION}"
+        raise ContradictionError(problem, SCHEMA_FIX)
     return count
 
 
@@ -77,17 +85,6 @@ def account_digest(account_sid: str) -> str:
 def other_account(key: str) -> str:
     """Say that the configuration is another account's."""
     return f"{key} in Redis was set up with another account, whose calls this one can't see"
-
-
-SCHEMA_FIX = (
-    "run a release with that schema, set another CONFERRAL_PREFIX, or delete all keys with this one while no process "
-    "of Conferral runs"
-)
-
-
-def other_schema(key: str, found: int) -> str:
-    """Say that a release with another stored form has set up the prefix."""
-    return f"{key} in Redis has schema {found}, and this release reads only schema {SCHEMA_VERSION}"
 
 
 @contextmanager
@@ -171,7 +168,7 @@ async def load(client: Client, prefix: str) -> Keys:
     partitions, schema = await ask(client, "HMGET", key, "partitions", "schema")
     if partitions is None or schema is None:
         raise StoreError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
-    return Keys(prefix, _readable_count(key, partitions, schema))
+    return Keys(prefix, read_count(key, partitions, schema))
 
 
 async def shared_secret(client: Client, prefix: str, field: str) -> bytes:

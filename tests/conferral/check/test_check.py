@@ -315,6 +315,15 @@ def test_another_schema_is_named_before_the_other_settings(checked, redis, alive
     assert lines["setup"]["found"].startswith(f"conferral:config in Redis has schema {other}, ")
 
 
+def test_a_configuration_of_another_program_fails(checked, redis, alive):
+    redis.hset(KEYS.config, "partitions", "many")
+
+    code, lines = checked()
+
+    assert (code, lines["setup"]["status"], lines["setup"]["fix"]) == (1, "fail", "set another CONFERRAL_PREFIX")
+    assert lines["setup"]["found"].startswith(f"{KEYS.config} in Redis has values that are not numbers")
+
+
 def test_another_account_fails(checked, redis, alive):
     redis.hset(KEYS.config, "account", "another's")
 
