@@ -24,7 +24,7 @@ from tests.fault_injection.redis_losses import (
     tear,
 )  # fmt: skip
 from tests.flows.flow_helpers import TARGET
-from tests.storage.test_commit import SESSION, opened
+from tests.storage.partition.test_commit import SESSION, opened
 from tests.support.redis_server import RedisServer
 from tests.support.stores import commit_store_of
 

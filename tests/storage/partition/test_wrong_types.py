@@ -11,7 +11,7 @@ from conferral.storage import coordinator as leases
 from conferral.storage.dead_letters import append_dead_letter
 from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import Commit, CommitConflictError, CommitResult
-from tests.storage.test_commit import SESSION, add, opened
+from tests.storage.partition.test_commit import SESSION, add, opened
 from tests.support.each import each
 
 pytestmark = pytest.mark.redis
