@@ -158,7 +158,7 @@ class PendingCommand(BaseRecord, frozen=True):
 
 
 class Voicemail(BaseRecord, frozen=True):
-    """The customer's visit to the voicemail."""
+    """What the customer does in the voicemail."""
 
     #: Id of the effect that moves the customer there; empty once it has a result.
     move_effect_id: str = ""

@@ -11,7 +11,7 @@ from conferral.cli.options import AsJson, Yes, load_settings, require_number
 from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
-    from conferral.canary.findings import FlowReport
+    from conferral.canary.findings import FlowResult
     from conferral.canary.numbers import CanaryNumbers
     from conferral.runtime.settings import ServiceSettings
 
@@ -72,12 +72,12 @@ def canary(
         raise CommandNotDoneError(f"{reason}: {problems[0]}", details=tuple(problems[1:]))
     if not yes:
         output.require_confirmation(f"{_cost_of(list(named))} Continue?")
-    reports = _run(settings, numbers, list(named), as_json=as_json)
+    results = _run(settings, numbers, list(named), as_json=as_json)
     if trace is not None:
-        _write_trace(trace, reports)
+        _write_trace(trace, results)
     if as_json:
-        output.print_json([report.public() for report in reports])
-    if failed := [report.flow for report in reports if report.status == "fail"]:
+        output.print_json([result.public() for result in results])
+    if failed := [result.flow for result in results if result.status == "fail"]:
         raise CommandNotDoneError(f"not as documented: {', '.join(failed)}; docs/canary.md says what each line means")
 
 
@@ -93,14 +93,14 @@ def _cost_of(flows: list[str]) -> str:
 
 def _run(
     settings: "ServiceSettings", numbers: "CanaryNumbers", flows: list[str], *, as_json: bool
-) -> "list[FlowReport]":
+) -> "list[FlowResult]":
     """Run the flows; SIGINT and SIGTERM end the canary and its calls."""
     import asyncio
     import signal
 
     from conferral.canary.run import run_canary
 
-    async def interruptible() -> "list[FlowReport]":
+    async def interruptible() -> "list[FlowResult]":
         task = asyncio.ensure_future(run_canary(settings, numbers, flows, (lambda _: None) if as_json else _print))
         for one in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(one, task.cancel)
@@ -112,26 +112,26 @@ def _run(
         raise CommandNotDoneError("interrupted; the canary's calls were hung up") from None
 
 
-def _print(report: "FlowReport") -> None:
-    output.print_heading(f"{report.flow}: {report.status}")
-    lines = [f"{span.who}: {span.ms:,} ms, from {span.first} to {span.last}" for span in report.spans]
-    lines.append(f"callbacks: {len(report.order)}, the latest {report.delay_ms:,} ms after its event")
-    lines.append(f"order: {', '.join(report.order)}")
-    lines.append(f"error codes: {', '.join(report.codes) or 'none'}")
-    billed = f"{report.call_s} s in {report.calls} calls, {report.participant_s:.0f} s of participants in conferences"
+def _print(result: "FlowResult") -> None:
+    output.print_heading(f"{result.flow}: {result.status}")
+    lines = [f"{span.who}: {span.ms:,} ms, from {span.first} to {span.last}" for span in result.spans]
+    lines.append(f"callbacks: {len(result.order)}, the latest {result.delay_ms:,} ms after its event")
+    lines.append(f"order: {', '.join(result.order)}")
+    lines.append(f"error codes: {', '.join(result.codes) or 'none'}")
+    billed = f"{result.call_s} s in {result.calls} calls, {result.participant_s:.0f} s of participants in conferences"
     lines.append(f"billed: {billed}")
-    lines += [f"{one.status}: {one.name}: {one.found}" for one in report.findings]
+    lines += [f"{one.status}: {one.name}: {one.found}" for one in result.findings]
     for line in lines:
         output.print_fitted(f"  {line}", 4)
 
 
-def _write_trace(path: Path, reports: "list[FlowReport]") -> None:
+def _write_trace(path: Path, results: "list[FlowResult]") -> None:
     import json
     from importlib.metadata import version
 
     from conferral.canary.trace import trace_of
 
-    document: dict[str, Any] = trace_of(version("conferral"), reports)
+    document: dict[str, Any] = trace_of(version("conferral"), results)
     try:
         path.write_text(json.dumps(document, indent=1) + "\n")
     except OSError as error:

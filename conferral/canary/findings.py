@@ -65,7 +65,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class FlowReport:
+class FlowResult:
     """What one flow showed."""
 
     flow: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from conferral.canary.calls import FlowError, OwnCalls, until, within
-from conferral.canary.findings import FAIL, OK, FlowReport
+from conferral.canary.findings import FAIL, OK, FlowResult
 from conferral.canary.observation import first_of, observe, position
 from conferral.canary.probes import Probes
 from conferral.canary.recordings import probe_recording
@@ -33,46 +33,46 @@ _SILENCES = ("agent hears silence", "caller hears silence")
 
 @dataclass(slots=True)
 class Flows:
-    """Runs flows; each gets a report."""
+    """Runs flows; each gets a result."""
 
     settings: ServiceSettings
     calls: OwnCalls
     client: Client
     reader: SessionReader
-    report: FlowReport = field(default_factory=lambda: FlowReport(""))
+    result: FlowResult = field(default_factory=lambda: FlowResult(""))
     _known: set[str] = field(default_factory=set)
     #: The caller's own side of the current call, and its session until its log was observed.
     _caller_sid: str = ""
     _session_id: str = ""
 
-    async def run(self, flow: str) -> FlowReport:
+    async def run(self, flow: str) -> FlowResult:
         """Run a flow; StoreError and ProviderError end all."""
-        self.report, self._session_id = FlowReport(flow), ""
+        self.result, self._session_id = FlowResult(flow), ""
         steps: Callable[[], Awaitable[None]] = getattr(self, flow)
         try:
             await steps()
-            self.report.calls, self.report.call_s = await self.calls.count_seconds()
+            self.result.calls, self.result.call_s = await self.calls.count_seconds()
         except (FlowError, CommandError) as error:
-            self.report.add("flow", FAIL, str(error))
+            self.result.add("flow", FAIL, str(error))
             await self.calls.hang_up_all()
             if self._session_id:
-                observe(self.report, await self._seen(self._session_id, "customer completed"))
-            return self.report
+                observe(self.result, await self._seen(self._session_id, "customer completed"))
+            return self.result
         limit_ms = self.settings.convert_timeout_s * 1000
-        for span in self.report.spans:
+        for span in self.result.spans:
             if span.who in _SILENCES and span.ms > limit_ms:
-                self.report.add("silence", FAIL, f"{span.who} for {span.ms} ms, more than CONFERRAL_CONVERT_TIMEOUT")
-        self.report.add("flow", OK, "as documented")
-        return self.report
+                self.result.add("silence", FAIL, f"{span.who} for {span.ms} ms, more than CONFERRAL_CONVERT_TIMEOUT")
+        self.result.add("flow", OK, "as documented")
+        return self.result
 
     async def bridge(self) -> None:
         """Connect a call, and hang up: talking, ringing, and by a move."""
         session = await self._talk()
         client, agent_sid = self.calls.client, session.parties[AGENT].call_sid
-        await probe_recording(self.report, client, self.settings.api_url, session.id, agent_sid)
+        await probe_recording(self.result, client, self.settings.api_url, session.id, agent_sid)
         await self.calls.hang_up(self._caller_sid)
         log = await self._over(session.id, "customer completed", "dial_ended bridge", reason="customer-left")
-        self.report.observe("action_after_hang_up", position(log, "dial_ended bridge") is not None)
+        self.result.observe("action_after_hang_up", position(log, "dial_ended bridge") is not None)
         await self._hang_up_while_ringing()
         await self._move_away()
 
@@ -83,7 +83,7 @@ class Flows:
         log = await self._over(session.id, "agent canceled", "agent no-answer", reason="")
         endings = ("canceled", "no-answer")
         seen = next((one for one in endings if position(log, f"agent {one}") is not None), None)
-        self.report.observe("abandoned_child", seen)
+        self.result.observe("abandoned_child", seen)
 
     async def _move_away(self) -> None:
         """Move the caller as another program would."""
@@ -91,7 +91,7 @@ class Flows:
         await send(self.calls.client.calls(session.id).update_async(twiml=_ELSEWHERE))
         log = await self._over(session.id, "dial_ended bridge", reason="")
         await self.calls.hang_up(self._caller_sid)
-        self.report.observe("old_action_on_redirect", position(log, "dial_ended bridge") is not None)
+        self.result.observe("old_action_on_redirect", position(log, "dial_ended bridge") is not None)
 
     async def convert(self) -> None:
         """Move a bridged call into a conference."""
@@ -114,11 +114,11 @@ class Flows:
         await self.client.complete(session.id, by="canary")
         log = await self._end(session.id, "customer participant-unhold", "agent-1 participant_left")
         seen = first_of(log, ["target participant_joined"], ["target in-progress"])
-        self.report.observe("early_media_counts_as_join", seen)
+        self.result.observe("early_media_counts_as_join", seen)
         words = {"participant_hung_up": "hung-up", "participant_updated_via_api": "updated"}
         left = next((one for one in log if one.event == "participant_left"), None)
         reason = words.get(str(left.details.get("left_reason"))) if left else None
-        self.report.observe("completed_participant", reason)
+        self.result.observe("completed_participant", reason)
 
     async def blind(self) -> None:
         """Transfer out of a bridge, without a consult; then the caller hangs up."""
@@ -130,7 +130,7 @@ class Flows:
             session.id, "agent participant_left", "customer participant_left", reason="customer-left"
         )
         is_first = first_of(log, ["customer participant_left"], ["agent participant_left"])
-        self.report.observe("ending_leave", _FIRST_OR_LAST.get(is_first))
+        self.result.observe("ending_leave", _FIRST_OR_LAST.get(is_first))
 
     async def cleanup(self) -> None:
         """Leave the caller alone; then probe conferences of the canary's own."""
@@ -139,9 +139,9 @@ class Flows:
         await self.calls.hang_up(session.parties[AGENT].call_sid)
         log = await self._over(session.id, "agent completed", "customer participant_left", reason="agent-left")
         is_first = first_of(log, ["agent completed"], ["agent participant_left"])
-        self.report.observe("final_callback", _FIRST_OR_LAST.get(is_first))
+        self.result.observe("final_callback", _FIRST_OR_LAST.get(is_first))
         await self.calls.hang_up(self._caller_sid)
-        await Probes(self.settings, self.calls, self.reader, self.report).run()
+        await Probes(self.settings, self.calls, self.reader, self.result).run()
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
@@ -208,12 +208,12 @@ class Flows:
 
         session = await until(ended, "the session has ended", TIMEOUT_S)
         log = await self._seen(session_id, *callbacks)
-        observe(self.report, log)
+        observe(self.result, log)
         self._session_id = ""
         outcomes, _ = await self.reader.outcome_page(
             after=last_id_before(log[0].at_ms), limit=1, kind="session", session=session_id
         )
-        self.report.participant_s += sum(float(one.get("participant_s") or 0) for one in outcomes)
+        self.result.participant_s += sum(float(one.get("participant_s") or 0) for one in outcomes)
         if reason and session.end_reason != reason:
             raise FlowError(f"the session ended with {session.end_reason}, not {reason}")
         return log

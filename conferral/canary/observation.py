@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from conferral.canary.findings import FlowReport, Span
+from conferral.canary.findings import FlowResult, Span
 from conferral.storage.codecs.log_codec import LogEntry
 
 #: Events that are Twilio's callbacks; a bridge's end is the request for its action.
@@ -55,19 +55,19 @@ def first_of(log: Sequence[LogEntry], one: Sequence[str], other: Sequence[str]) 
     return None if first is None or second is None else first < second
 
 
-def observe(report: FlowReport, log: Sequence[LogEntry]) -> None:
-    """Add what a session's log shows to the report of its flow."""
+def observe(result: FlowResult, log: Sequence[LogEntry]) -> None:
+    """Add what a session's log shows to the result of its flow."""
     found = callbacks_of(log)
     by_name: dict[str, LogEntry] = {}
     for entry in found:
         by_name.setdefault(describe(entry), entry)
-    for who, first, last in SPANS[report.flow]:
+    for who, first, last in SPANS[result.flow]:
         if first in by_name and last in by_name and by_name[last].at_ms >= by_name[first].at_ms:
             ms = by_name[last].at_ms - by_name[first].at_ms
-            report.spans.append(Span(who, first, last, ms))
-    report.order += [describe(entry) for entry in found]
-    report.delay_ms = max([report.delay_ms, *(one.at_ms - one.happened_at_ms for one in found if one.happened_at_ms)])
+            result.spans.append(Span(who, first, last, ms))
+    result.order += [describe(entry) for entry in found]
+    result.delay_ms = max([result.delay_ms, *(one.at_ms - one.happened_at_ms for one in found if one.happened_at_ms)])
     codes = [str(entry.details["code"]) for entry in log if entry.details.get("code")]
     codes += [report["code"] for entry in log for report in entry.reports if report["code"]]
-    report.codes = list(dict.fromkeys([*report.codes, *codes]))
-    report.logs.append(log)
+    result.codes = list(dict.fromkeys([*result.codes, *codes]))
+    result.logs.append(log)

@@ -12,7 +12,7 @@ from typing import Any
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from conferral.canary.calls import POLL_S, TIME_LIMIT_S, OwnCalls, attempt, until, within
-from conferral.canary.findings import FlowReport
+from conferral.canary.findings import FlowResult
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.states import CallStatus
 from conferral.storage.checks import CanaryCallback, read_callbacks
@@ -38,7 +38,7 @@ class Probes:
     settings: ServiceSettings
     calls: OwnCalls
     reader: SessionReader
-    report: FlowReport
+    result: FlowResult
     _since_ms: int = 0
     #: Names of its conferences; none has the form of a name of Conferral's.
     _name: str = field(default_factory=lambda: f"canary.{secrets.token_hex(6)}.")
@@ -58,7 +58,7 @@ class Probes:
             await self._probe_dials()
         finally:
             await self.calls.hang_up_all()
-        self.report.callbacks = [{"query": one.query, **one.form} for one in await self._callbacks()]
+        self.result.callbacks = [{"query": one.query, **one.form} for one in await self._callbacks()]
 
     # ---- a conference that has not started --------------------------------------------------------------------------
 
@@ -66,41 +66,41 @@ class Probes:
         conferences = self.calls.client.conferences
         name = self._name + "1"
         listed_s = await self._time_until_listed(await self._join(name, record="record-from-start"))
-        self.report.observe("list_delay_s", f"{listed_s:.1f}")
+        self.result.observe("list_delay_s", f"{listed_s:.1f}")
         self._sid = await self._conference(name)
         shown, code = await attempt(conferences.list_async(friendly_name=name, status="init"))
-        self.report.observe("init_conference_list", "refused" if code else "all" if shown else "nothing")
+        self.result.observe("init_conference_list", "refused" if code else "all" if shown else "nothing")
         unfiltered = await send(conferences.list_async(friendly_name=name))
-        self.report.observe("conference_list", "all" if unfiltered else "in-progress")
+        self.result.observe("conference_list", "all" if unfiltered else "in-progress")
         # Twilio signs the URL as it was given: with another order, the webhooks refuse it.
-        self.report.observe("sorted_queries", not await self._event(CallStatus.IN_PROGRESS, self._last))
+        self.result.observe("sorted_queries", not await self._event(CallStatus.IN_PROGRESS, self._last))
         self._first = self._last
         await self._join(name)
         await self._event("participant-join", self._last)
         status = (await send(conferences(self._sid).fetch_async())).status
-        self.report.observe("unstarted_conference", status)
+        self.result.observe("unstarted_conference", status)
         participant = conferences(self._sid).participants(self._first)
         _, code = await attempt(participant.update_async(muted=True))
-        self.report.observe("update_before_start", _answer(code))
+        self.result.observe("update_before_start", _answer(code))
 
     async def _probe_started(self) -> None:
         """Dial into that conference, which starts it; then change and end it."""
         conferences, sid = self.calls.client.conferences, self._sid
         dialed, code = await attempt(self._dial(sid, early_media=True))
-        self.report.observe("add_before_start", _answer(code))
+        self.result.observe("add_before_start", _answer(code))
         if dialed is None:
             return
         third = self.calls.own(str(dialed.call_sid))
         await self._until_answered(third)
         order = [(one.event, one.form.get("CallSid", "")) for one in await self._callbacks()]
         answered = order.index((CallStatus.IN_PROGRESS, third))
-        self.report.observe("early_media_starts", any(event == "conference-start" for event, _ in order[:answered]))
+        self.result.observe("early_media_starts", any(event == "conference-start" for event, _ in order[:answered]))
         await self._event("conference-start")
         await self._probe_end_on_exit(sid, self._first)
         await self._probe_announcement(sid)
         await self._probe_coach(sid, third)
         recordings = await send(conferences(sid).recordings.list_async())
-        self.report.observe("conference_recording_channels", recordings[0].channels if recordings else None)
+        self.result.observe("conference_recording_channels", recordings[0].channels if recordings else None)
         await self.calls.hang_up_all()
         for recording in recordings:
             await attempt(self.calls.client.recordings(recording.sid).delete_async())
@@ -117,12 +117,12 @@ class Probes:
         held = await takes(wanted=not unheld)
         await send(participant.update_async(hold=False, end_conference_on_exit=False))
         reading = "taken" if held else "unless-held"
-        self.report.observe("end_on_exit_update", reading if unheld else "with-hold")
+        self.result.observe("end_on_exit_update", reading if unheld else "with-hold")
 
     async def _probe_announcement(self, sid: str) -> None:
         await send(self.calls.client.conferences(sid).update_async(announce_url=self._broken_url))
         failed = await self._event("announcement-fail")
-        self.report.observe("announcement_failure", "reported" if failed else "unreported")
+        self.result.observe("announcement_failure", "reported" if failed else "unreported")
 
     async def _probe_coach(self, sid: str, coached: str) -> None:
         coach = self.calls.client.conferences(sid).participants(self._first)
@@ -130,7 +130,7 @@ class Probes:
         await self.calls.hang_up(coached)
         await self._event("participant-leave", coached)
         found, _ = await attempt(coach.fetch_async())
-        self.report.observe("orphaned_coach", None if found is None else "unheard" if found.coaching else "heard")
+        self.result.observe("orphaned_coach", None if found is None else "unheard" if found.coaching else "heard")
 
     # ---- other conferences, and dials -------------------------------------------------------------------------------
 
@@ -144,20 +144,20 @@ class Probes:
         if dialed is not None:
             self.calls.own(str(dialed.call_sid))
         _, code = await attempt(self.calls.client.conferences(sid).update_async(status="completed"))
-        self.report.observe("end_before_start", _answer(code))
+        self.result.observe("end_before_start", _answer(code))
         await self.calls.hang_up(first)
         goes_on = None
         if dialed is not None:
             await self._until_answered(str(dialed.call_sid))
             goes_on = not await self._event(CallStatus.COMPLETED, str(dialed.call_sid), late_s=1.0)
-        self.report.observe("late_answer", {True: "new-conference", False: "hang-up", None: None}[goes_on])
+        self.result.observe("late_answer", {True: "new-conference", False: "hang-up", None: None}[goes_on])
         await self.calls.hang_up_all()
 
     async def _probe_failed_wait(self) -> None:
         await self._join(self._name + "3", wait_url=self._broken_url)
         left = await self._event("participant-leave", self._last, late_s=TIMEOUT_S)
         reasons = {"participant_add_failed": "add-failed", "participant_hung_up": "hung-up"}
-        self.report.observe("failed_wait", reasons.get(left.form.get("ReasonParticipantLeft", "")) if left else None)
+        self.result.observe("failed_wait", reasons.get(left.form.get("ReasonParticipantLeft", "")) if left else None)
 
     async def _probe_dials(self) -> None:
         answering = self.calls.numbers.answering
@@ -166,10 +166,10 @@ class Probes:
         ))  # fmt: skip
         if foreign is not None:
             await self.calls.hang_up(self.calls.own(str(foreign.sid)))
-        self.report.observe("verify_callers", code != 0)
+        self.result.observe("verify_callers", code != 0)
         short = await self._place("<Response><Hangup/></Response>", timeout=SHORT_RING_S)
         status = await until(partial(self._final_status, short), "the call with a short ring time has ended", TIMEOUT_S)
-        self.report.observe("ring_buffer_s", "none" if status == CallStatus.NO_ANSWER else "added")
+        self.result.observe("ring_buffer_s", "none" if status == CallStatus.NO_ANSWER else "added")
 
     async def _final_status(self, call_sid: str) -> str:
         found = await self.calls.status(call_sid)

@@ -4,7 +4,7 @@ import aiohttp
 from twilio.rest import Client
 
 from conferral.canary.calls import attempt
-from conferral.canary.findings import FlowReport
+from conferral.canary.findings import FlowResult
 from conferral.telephony.recordings import delete_recordings
 
 #: Twilio's code for a call that can't be recorded.
@@ -12,24 +12,24 @@ _REFUSED = 21220
 DEADLINE_S = 5.0
 
 
-async def probe_recording(report: FlowReport, client: Client, api_url: str, parent_sid: str, child_sid: str) -> None:
+async def probe_recording(result: FlowResult, client: Client, api_url: str, parent_sid: str, child_sid: str) -> None:
     """Record the called side of a bridge twice, and ask for the file."""
     child = client.calls(child_sid)
     first, code = await attempt(child.recordings.create_async())
     by_sid = {parent_sid: "parents", child_sid: "own"}
     reading = by_sid.get(str(first.call_sid)) if first else "refused" if code == _REFUSED else None
-    report.observe("recording_of_a_child", reading)
+    result.observe("recording_of_a_child", reading)
     recorded = child if first else client.calls(parent_sid)
     if first is None:
         first, _ = await attempt(recorded.recordings.create_async())
     second, _ = await attempt(recorded.recordings.create_async())
     both = {one.sid: one for one in (first, second) if one is not None}
     seen = None if first is None or second is None else "same" if len(both) == 1 else "another"
-    report.observe("second_recording", seen)
+    result.observe("second_recording", seen)
     for sid, recording in both.items():
         await attempt(client.calls(recording.call_sid).recordings(sid).update_async(status="stopped"))
     status = await _status_of_file(client, api_url, next(iter(both), ""))
-    report.observe("recording_files", {200: "public", 401: "authenticated", 403: "authenticated"}.get(status))
+    result.observe("recording_files", {200: "public", 401: "authenticated", 403: "authenticated"}.get(status))
     await delete_recordings(client, both)
 
 

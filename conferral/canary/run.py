@@ -9,7 +9,7 @@ import structlog
 from twilio.rest import Client as TwilioClient
 
 from conferral.canary.calls import OwnCalls
-from conferral.canary.findings import FAIL, FlowReport, worst
+from conferral.canary.findings import FAIL, FlowResult, worst
 from conferral.canary.flows import Flows
 from conferral.canary.numbers import CanaryNumbers, find_problems
 from conferral.cli.redis_connection import open_redis
@@ -45,13 +45,13 @@ async def check_numbers(settings: ServiceSettings, numbers: CanaryNumbers) -> li
 
 
 async def run_canary(
-    settings: ServiceSettings, numbers: CanaryNumbers, flows: Sequence[str], on_report: Callable[[FlowReport], None]
-) -> list[FlowReport]:
+    settings: ServiceSettings, numbers: CanaryNumbers, flows: Sequence[str], on_result: Callable[[FlowResult], None]
+) -> list[FlowResult]:
     """Run flows in order, and store what they found.
 
-    Call `on_report` with each flow's report.
+    Call `on_result` with each flow's result.
     """
-    reports: list[FlowReport] = []
+    results: list[FlowResult] = []
     async with _opened(settings) as (reader, twilio), Client(settings.redis_url, settings.prefix) as client:
         lock = CanaryLock(reader.client, reader.keys, process_name())
         if not await lock.acquire():
@@ -63,28 +63,28 @@ async def run_canary(
         is_complete = False
         try:
             for flow in flows:
-                reports.append(await running.run(flow))
-                on_report(reports[-1])
+                results.append(await running.run(flow))
+                on_result(results[-1])
             is_complete = True
         finally:
             renewing.cancel()
-            await _finish(reader, lock, calls, reports, is_complete=is_complete)
-    return reports
+            await _finish(reader, lock, calls, results, is_complete=is_complete)
+    return results
 
 
 async def _finish(
-    reader: SessionReader, lock: CanaryLock, calls: OwnCalls, reports: Sequence[FlowReport], *, is_complete: bool
+    reader: SessionReader, lock: CanaryLock, calls: OwnCalls, results: Sequence[FlowResult], *, is_complete: bool
 ) -> None:
     """Hang up what is left, and store the result, even if Redis is away."""
     if left := await calls.hang_up_all():
         log.error("canary_calls_left", call_sids=", ".join(left))
-    findings = [asdict(finding) for report in reports for finding in report.findings]
-    result = worst([finding for report in reports for finding in report.findings]) if is_complete else FAIL
+    findings = [asdict(finding) for result in results for finding in result.findings]
+    status = worst([finding for result in results for finding in result.findings]) if is_complete else FAIL
     if not is_complete:
         findings.append({"flow": "", "name": "run", "status": FAIL, "found": "interrupted", "reading": ""})
-    log.info("canary_finished", outcome=result)
+    log.info("canary_finished", outcome=status)
     with suppress(StoreError):  # it is reported as the reason for which the canary stopped
-        await store_check(reader.client, reader.keys, CANARY, await reader.now_ms(), result, findings)
+        await store_check(reader.client, reader.keys, CANARY, await reader.now_ms(), status, findings)
         await lock.release()
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from conferral.canary.findings import FlowReport
+from conferral.canary.findings import FlowResult
 from conferral.storage.codecs.log_codec import LogEntry
 
 _SID = re.compile(r"\b([A-Z]{2})[0-9a-f]{32}\b")
@@ -45,15 +45,15 @@ class Replacements:
         return [self.of(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def trace_of(version: str, reports: Iterable[FlowReport]) -> dict[str, Any]:
+def trace_of(version: str, results: Iterable[FlowResult]) -> dict[str, Any]:
     """Return a trace of a run as JSON."""
     flows = [
-        report.public()
+        result.public()
         | {
-            "logs": [[_entry(entry, log[0].at_ms) for entry in log] for log in report.logs],
-            "callbacks": [{name: one[name] for name in one if name in _FIELDS} for one in report.callbacks],
+            "logs": [[_entry(entry, log[0].at_ms) for entry in log] for log in result.logs],
+            "callbacks": [{name: one[name] for name in one if name in _FIELDS} for one in result.callbacks],
         }
-        for report in reports
+        for result in results
     ]
     replaced: dict[str, Any] = Replacements().of({"version": version, "flows": flows})
     return replaced

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from conferral.canary.findings import FlowReport
+from conferral.canary.findings import FlowResult
 from conferral.canary.flows import FLOWS
 from conferral.canary.numbers import CanaryNumbers
 from conferral.canary.run import run_canary
@@ -42,6 +42,6 @@ async def canary_system(
         yield system
 
 
-async def canary_reports(system: LocalSystem, *flows: str) -> list[FlowReport]:
+async def canary_results(system: LocalSystem, *flows: str) -> list[FlowResult]:
     """Run the canary on a system."""
-    return await run_canary(system.settings, NUMBERS, flows or FLOWS, lambda _report: None)
+    return await run_canary(system.settings, NUMBERS, flows or FLOWS, lambda _result: None)

@@ -310,7 +310,7 @@ class Sweeper:
         log.warning("bridge_recovered", session_id=session_id, call_sid=bridge.child.call_sid)
 
     async def _recover_conferences(self, sweep: _Sweep) -> None:
-        """Adopt our lost conferences, once their sessions must have opened."""
+        """Recover our lost conferences, once their sessions must have opened."""
         age_s = min(self._times.interval_s, BEHIND_MS / 1000)
         conferences = sweep.diff.unmatched_conferences
         self._foreign &= conferences.keys()
@@ -334,7 +334,7 @@ class Sweeper:
                 await self._recover_conference(sweep, conference_sid, sessions[conference_sid])
 
     async def _recover_conference(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
-        """Adopt a conference if its participants show that it is ours."""
+        """Recover a conference if its participants show that it is ours."""
         account = sweep.account
         participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
         if not is_own_conference(participants, account.own_calls):

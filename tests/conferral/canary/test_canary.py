@@ -23,7 +23,7 @@ from conferral.storage.checks import CANARY as KIND
 from conferral.storage.checks import CanaryLock, read_check
 from offhook.model.behavior import Behavior
 from tests.conferral.cli_helpers import SERVICE, process_variables, start, until
-from tests.support.canary_system import NUMBERS, canary_reports, canary_system, write_directory
+from tests.support.canary_system import NUMBERS, canary_results, canary_system, write_directory
 from tests.support.people import AGENT, CANARY, CANARY_ANSWER, NUMBER
 from tests.support.ports import free_port
 
@@ -50,30 +50,30 @@ READINGS = [
 ]
 
 
-def readings_of(reports) -> dict[str, str]:
-    return {one.name: one.reading for report in reports for one in report.findings if one.name in BEHAVIORS}
+def readings_of(results) -> dict[str, str]:
+    return {one.name: one.reading for result in results for one in result.findings if one.name in BEHAVIORS}
 
 
 async def test_canary_shows_how_the_account_behaves_and_a_trace_has_nothing_personal(redis_server, tmp_path):
     async with canary_system(redis_server.url, tmp_path) as system:
-        reports = await canary_reports(system)
-        assert {report.flow: report.status for report in reports} == dict.fromkeys(FLOWS, "ok")
+        results = await canary_results(system)
+        assert {result.flow: result.status for result in results} == dict.fromkeys(FLOWS, "ok")
         defaults = {name: str(getattr(Behavior(), name)).replace("True", "true").replace("False", "false")
                     for name in BEHAVIORS}  # fmt: skip
-        assert readings_of(reports) == defaults | DURATIONS
-        for report in reports:
-            assert report.spans
-            assert report.calls
-            assert report.call_s > 0
-            assert "agent in-progress" in report.order
+        assert readings_of(results) == defaults | DURATIONS
+        for result in results:
+            assert result.spans
+            assert result.calls
+            assert result.call_s > 0
+            assert "agent in-progress" in result.order
         assert all(call.is_final for call in system.sandbox.model.state.calls.values())
         assert not system.sandbox.model.state.recordings
         stored = await read_check(system.client, system.keys, KIND)
-        assert (stored.result, len(stored.findings)) == ("ok", sum(len(report.findings) for report in reports))
+        assert (stored.result, len(stored.findings)) == ("ok", sum(len(result.findings) for result in results))
         line = await check_canary(system.client, system.keys)
         assert (line.status, f"{len(BEHAVIORS)} behaviors" in line.found) == ("ok", True)
 
-        text = json.dumps(trace_of(version("conferral"), reports))
+        text = json.dumps(trace_of(version("conferral"), results))
         state, settings = system.sandbox.model.state, system.settings
         personal = [NUMBER, CANARY, CANARY_ANSWER, *state.calls, *state.conferences, settings.account_sid]
         personal += [settings.auth_token.get_secret_value(), "127.0.0.1", settings.prefix, "client:"]
@@ -86,14 +86,14 @@ async def test_canary_shows_how_the_account_behaves_and_a_trace_has_nothing_pers
 @pytest.mark.parametrize("flow, changes", READINGS)
 async def test_canary_shows_each_other_reading_of_the_documentation(redis_server, tmp_path, flow, changes):
     async with canary_system(redis_server.url, tmp_path, Behavior(**changes)) as system:
-        (report,) = await canary_reports(system, flow)
-        found = readings_of([report])
+        (result,) = await canary_results(system, flow)
+        found = readings_of([result])
         expected = {name: str(value).lower() for name, value in changes.items()} | (
             {"ring_buffer_s": "added", "list_delay_s": found.get("list_delay_s")} if "ring_buffer_s" in changes else {}
         )
         assert {name: found[name] for name in changes} == expected
         assert float(found.get("list_delay_s") or 0) >= 0.3 * ("list_delay_s" in changes)
-        assert report.status == ("warn" if "add_before_start" in changes else "ok")
+        assert result.status == ("warn" if "add_before_start" in changes else "ok")
 
 
 def test_the_page_has_each_finding_and_the_matrix_each_reading():
@@ -137,11 +137,11 @@ async def test_interrupted_canary_hangs_up_its_calls_and_a_second_one_is_refused
     async with canary_system(redis_server.url, tmp_path) as system:
         stranger = await system.customer_calls()
         await system.until(stranger.sid, phase="connected")
-        running = asyncio.create_task(run_canary(system.settings, NUMBERS, FLOWS, lambda _report: None))
+        running = asyncio.create_task(run_canary(system.settings, NUMBERS, FLOWS, lambda _result: None))
         calls = system.sandbox.model.state.calls
         await system.eventually(lambda: any(one.to == CANARY_ANSWER for one in calls.values()), "it rings")
         with pytest.raises(CommandNotDoneError, match="another canary is running"):
-            await canary_reports(system)
+            await canary_results(system)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -157,7 +157,7 @@ async def test_interrupted_canary_hangs_up_its_calls_and_a_second_one_is_refused
 async def test_flow_that_goes_wrong_is_a_finding(redis_server, tmp_path):
     async with canary_system(redis_server.url, tmp_path) as system:
         system.sandbox.faults.next_rest("POST", "/Calls/*", status=400, code=21205)
-        convert, hold = await canary_reports(system, "convert", "hold")
+        convert, hold = await canary_results(system, "convert", "hold")
         assert (convert.status, hold.status, convert.codes) == ("fail", "ok", ["21205"])
         assert convert.logs
         assert (await check_canary(system.client, system.keys)).status == "warn"
@@ -166,8 +166,8 @@ async def test_flow_that_goes_wrong_is_a_finding(redis_server, tmp_path):
 
 async def test_canarys_number_presses_the_key_that_phones_are_asked_for(redis_server, tmp_path):
     async with canary_system(redis_server.url, tmp_path, CONFERRAL_CONFIRM="phones") as system:
-        (report,) = await canary_reports(system, "consult")
-        assert [one for one in report.findings if one.status == "fail"] == []
+        (result,) = await canary_results(system, "consult")
+        assert [one for one in result.findings if one.status == "fail"] == []
 
 
 def test_wrong_use_is_one_clear_line(run, redis):

@@ -1,4 +1,4 @@
-"""Conferences that no session knows: ours are adopted, everyone else's are left alone."""
+"""Conferences that no session knows: ours are recovered, everyone else's are left alone."""
 
 import asyncio
 from dataclasses import replace
@@ -22,24 +22,24 @@ CUSTOMER = ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=
 STRANGER = ParticipantFound("CA" + "9" * 32, "customer-1")
 
 
-async def adopted(sea: SweepHarness) -> list[ConferenceFound]:
+async def recovered(sea: SweepHarness) -> list[ConferenceFound]:
     return [event for event in await sea.events() if isinstance(event, ConferenceFound)]
 
 
-async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(sea: SweepHarness) -> None:
+async def test_conference_of_ours_is_recovered_once_it_is_older_than_an_interval(sea: SweepHarness) -> None:
     young = {"CF1": NOW_MS - 49}
     account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=young)
     sea.account.account = account
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep()
-    assert await adopted(sea) == []
+    assert await recovered(sea) == []
     sea.account.account = replace(account, created_at_ms={"CF1": NOW_MS - 50})
     with capture_logs() as lines:
         await sea.sweep(sweeps=2)
 
     assert "CF1" in {line["conference_sid"] for line in lines if line["event"] == "conference_recovered"}
     assert value_of(sea.metrics.sweep_findings.labels("conference-unknown")) >= 1
-    found = (await adopted(sea))[0]
+    found = (await recovered(sea))[0]
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
     assert sea.account.labels == {"sweep"}
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
@@ -47,15 +47,15 @@ async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(s
     assert left_s > CallIndex(sea.keys).ttl_s - NEW_CALL_S, "until it is decided, webhooks take it for an ended session"
 
 
-@pytest.mark.parametrize("age_s, is_adopted", [(9, False), (10, True)])
-async def test_conference_is_adopted_before_it_is_an_interval_old(
-    sea: SweepHarness, age_s: int, is_adopted: bool
+@pytest.mark.parametrize("age_s, is_recovered", [(9, False), (10, True)])
+async def test_conference_is_recovered_before_it_is_an_interval_old(
+    sea: SweepHarness, age_s: int, is_recovered: bool
 ) -> None:
     created = {"CF1": NOW_MS - 1000 * age_s}
     sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=created)
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep(times=sea.times(interval_s=86_400))
-    assert bool(await adopted(sea)) == is_adopted
+    assert bool(await recovered(sea)) == is_recovered
 
 
 async def test_caller_who_waits_for_the_first_agent_is_left_to_the_wait_request(sea: SweepHarness) -> None:
@@ -63,17 +63,17 @@ async def test_caller_who_waits_for_the_first_agent_is_left_to_the_wait_request(
     sea.account.participants = {"CF1": [CUSTOMER]}
     sea.account.account = replace(account, waiting={"CF1"})
     await sea.sweep()
-    assert await adopted(sea) == []
+    assert await recovered(sea) == []
 
 
-async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea: SweepHarness) -> None:
+async def test_conference_of_a_chosen_id_is_recovered_by_the_name_that_we_made(sea: SweepHarness) -> None:
     name = NAMES.make("order-7", NAME)
     forged = "order-8-" + name.rpartition("-")[2]
     sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER], "CF2": [CUSTOMER]}
     await sea.sweep(sweeps=2)
 
-    assert {(found.session_id, found.conference_name) for found in await adopted(sea)} == {("order-7", name)}
+    assert {(found.session_id, found.conference_name) for found in await recovered(sea)} == {("order-7", name)}
     assert "CF2" not in sea.account.asked
 
 
@@ -84,7 +84,7 @@ async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, r
     sea.account.account = AccountSnapshot({"CA" + "8" * 32}, conferences={"CF1": NAME}, own_calls=OWN)
     await sea.sweep(sweeps=2)
     assert sea.account.asked == []
-    assert await adopted(sea) == []
+    assert await recovered(sea) == []
 
 
 async def test_foreign_conference_is_queried_only_once(sea: SweepHarness) -> None:
@@ -92,7 +92,7 @@ async def test_foreign_conference_is_queried_only_once(sea: SweepHarness) -> Non
     sea.account.participants = {"CF1": [STRANGER]}
     await sea.sweep(sweeps=3)
     assert sea.account.asked == ["CF1"]
-    assert await adopted(sea) == []
+    assert await recovered(sea) == []
 
 
 async def test_orphan_checks_per_sweep_are_limited(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_label_alone_and_number_alone_prove_nothing() -> None:
     assert not is_own_conference([], OWN)
 
 
-async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(
+async def test_conference_is_not_recovered_by_a_process_that_stops_while_it_reads_who_is_inside(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker may be sweeping by then."""
@@ -147,4 +147,4 @@ async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_
     async with asyncio.timeout(60):
         await sea.sweeper().run(stop)
     assert sea.account.asked == ["CF1"]
-    assert await adopted(sea) == []
+    assert await recovered(sea) == []
