@@ -157,20 +157,20 @@ class GateRoutes(Routes):
         try:
             async with store_deadline(gate.request_number):
                 if gate.is_of_bridge:
-                    outcome, document = await self._answer_bridge(form, gate, pressed)
+                    result, document = await self._answer_bridge(form, gate, pressed)
                 else:
-                    outcome, document = await self._answer_dial(form, gate, pressed)
+                    result, document = await self._answer_dial(form, gate, pressed)
         except StoreError as error:
             record_unstored(self._metrics, route, gate_reached(form, gate), error)
-            outcome, document = "given-up", self._documents.say_and_hang_up(Phrase.UNREACHABLE)
+            result, document = "given-up", self._documents.say_and_hang_up(Phrase.UNREACHABLE)
             if gate.request_number < _RETRIES_MAX:
-                outcome, document = self._retry_later(gate, pressed)
+                result, document = self._retry_later(gate, pressed)
         log.info(
             "gate_answered",
             session_id=gate.session_id,
             call_sid=call_sid,
             effect_id=gate.dial,
-            outcome=outcome,
+            outcome=result,
             attempt=gate.question,
         )
         return twiml_response(document)

@@ -145,9 +145,9 @@ class Scenario:
 
     async def finish(self, command: SubmittedCommand, expected: str = "done") -> None:
         """Wait for a command to be `done`, or to fail as `expected`."""
-        outcome = await self._submitter.wait_for_result(command, STEP_S)
-        if (outcome.status if outcome.status == "done" else outcome.reason) != expected:
-            raise CommandNotDoneError(f"{command.kind} {outcome.status or 'was not processed'}: {outcome.reason}")
+        result = await self._submitter.wait_for_result(command, STEP_S)
+        if (result.status if result.status == "done" else result.reason) != expected:
+            raise CommandNotDoneError(f"{command.kind} {result.status or 'was not processed'}: {result.reason}")
         await self.narrator.narrate_new()
 
     @property

@@ -24,7 +24,7 @@ class CommandError(ConferralError):
         self.kind = kind
         self.reason = reason
         self.allowed = allowed  # what the session would accept now; empty if unknown
-        self.command_id = command_id  # of the stored outcome; empty if the command was never published
+        self.command_id = command_id  # of the stored result; empty if the command was never published
         self.session = session
         self.code = code  # Twilio's error code, if there was one
 
@@ -60,7 +60,7 @@ class CommandFailed(CommandError):  # noqa: N818
 
 
 class CommandPending(CommandError):  # noqa: N818
-    """The wait timed out; the outcome can be read later by the command's id."""
+    """The wait timed out; the result can be read later by the command's id."""
 
     outcome_word = "pending"
 

@@ -43,7 +43,7 @@ TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
 #: executor's limits stay below this one (its reads send up to two requests together), so no request waits here.
 CONNECTIONS_MAX = 96
-#: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
+#: Close idle connections before a load balancer does: the result of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
 #: Maximum size of an answer, decompressed: a call has 2 KiB, and a page 50 of them unless `PageSize` asks for more.
 BODY_MAX_BYTES, PAGE_MAX_BYTES = 256 * 1024, 4 * 1024 * 1024

@@ -38,7 +38,7 @@ class Failure:
     what: str
     #: The refusal, or why a command failed, in words; empty if unknown, or if `what` says so already.
     guard: str
-    #: The reason as the command's outcome has it; empty if unknown.
+    #: The reason as the command's result has it; empty if unknown.
     reason: str
     twilio_code: int | None
     #: Twilio's page about the code.

@@ -49,7 +49,7 @@ class EffectRequest:
     requested_at_ms: int
     #: `succeeded`, `failed`, `unknown` (the request may have taken effect); empty while pending.
     outcome: str = ""
-    #: From emitting the effect to processing its outcome, in milliseconds; None while pending.
+    #: From emitting the effect to processing its result, in milliseconds; None while pending.
     took_ms: int | None = None
     #: Whether it failed because Twilio answered with an error. Other failed requests were not done.
     is_refused: bool = False
@@ -79,7 +79,7 @@ class TimelineEntry:
     requested_by: str | None
     #: Whether it only confirms what the timeline says elsewhere, and nothing follows from it.
     is_confirmation: bool
-    #: Outcomes of commands that this entry reports, in words; a refused one has its reason instead.
+    #: Results of commands that this entry reports, in words; a refused one has its reason instead.
     reports: tuple[str, ...]
     failed_commands: tuple[str, ...]
 
@@ -104,7 +104,7 @@ _OWN = tuple(one.name for one in fields(TimelineEntry) if one.name != "entry")
 def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
     """Return a log's timeline, oldest first."""
     moments: list[TimelineEntry] = []
-    #: Requests without an outcome by id, each with the index of the entry that emitted it.
+    #: Requests without a result by id, each with the index of the entry that emitted it.
     pending: dict[str, tuple[int, EffectRequest]] = {}
     before_ms = 0
     for entry in log:
@@ -168,7 +168,7 @@ def effect_result(request: EffectRequest) -> str:
 
 
 def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
-    """Return requests without an outcome; a session's end drops unsent ones."""
+    """Return requests without a result; a session's end drops unsent ones."""
     ended_at = next((index for index, one in enumerate(moments) if one.entry.is_end), 0)
     return tuple(request for one in moments[ended_at:] for request in one.effects if not request.outcome)
 
@@ -317,7 +317,7 @@ def reason_of(entry: LogEntry) -> str:
 
 
 def _describe_reports(entry: LogEntry) -> list[str]:
-    """Describe command outcomes, except a refusal that the entry states."""
+    """Describe command results, except a refusal that the entry states."""
     results = [(one["type"], one["status"], one["reason"], one["code"]) for one in entry.reports]
     # A consult isn't over: "done" would promise too much.
     goes_on = results and entry.changes.get("transfer.status") in ("consulting", "merged")

@@ -71,8 +71,8 @@ class LogEntry(
     )
     command_id: Annotated[str, about("of a command: its id")] = ""
     by: Annotated[str, about("of a command: who gave it, if the command said so")] = ""
-    effect_id: Annotated[str, about("of an effect's outcome: the effect's id")] = ""
-    attempts: Annotated[int, about("of an effect's outcome: the number of requests, if some failed")] = 0
+    effect_id: Annotated[str, about("of an effect's result: the effect's id")] = ""
+    attempts: Annotated[int, about("of an effect's result: the number of requests, if some failed")] = 0
     failed_attempts: Annotated[
         tuple[str, ...],
         about('JSON, the results of the failed requests, such as `["503 x2", "429 code 20429 x1"]`'),

@@ -91,7 +91,7 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
     """Raise any unexpected error as redis-py's own `ConnectionError`.
 
     While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
-    'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
+    'writelines'`. The command's result is then unknown, and the connection unusable. `DataError` blames the arguments.
     """
 
     def __init__(self, connection: Any = None) -> None:

@@ -134,10 +134,10 @@ class PartitionStore:
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
         await ask(self._client, "HSETNX", self._keys.outbox(partition), effect.effect_id, body)
 
-    async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
-        """Append an effect's outcome and remove the effect; False if it was gone."""
+    async def finish_effect(self, partition: int, effect_id: str, result: Event) -> bool:
+        """Append an effect's result and remove the effect; False if it was gone."""
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
-        arguments = [effect_id, *_parts(event_codec.encode(outcome))]
+        arguments = [effect_id, *_parts(event_codec.encode(result))]
         return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:

@@ -2,7 +2,7 @@
 
 A letter holds the entry's first 64 KiB, its size and origin, and the reason. A retry appends the entry to its stream,
 then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client
-at a time, and not at all once it has an outcome.
+at a time, and not at all once it has a result.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -107,7 +107,7 @@ class DeadLetterStore:
             if not int(may_go):
                 return _STATUSES.get(status.decode(errors="replace"), "its command has progressed since")
             if claim:
-                # Keep its id, so that a client waiting for the outcome, or resubmitting the command, finds this one.
+                # Keep its id, so that a client waiting for the result, or resubmitting the command, finds this one.
                 fields[b"id"] = command_id.encode()
         await ask(self._client, "XADD", letter.stream, "*", *(part for pair in fields.items() for part in pair))
         await ask(self._client, "XDEL", self._keys.dead, letter.letter_id)

@@ -40,7 +40,7 @@ class ProcessStats(BaseRecord, frozen=True):
     requests: _Count = 0
     #: Answered by Twilio with 429.
     rate_limited: _Count = 0
-    #: Effects that failed, or whose outcome is unknown.
+    #: Effects that failed, or whose result is unknown.
     given_up: _Count = 0
     #: Conferences ended because one party was left alone.
     lone_ended: _Count = 0
