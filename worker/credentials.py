@@ -86,17 +86,21 @@ class CredentialsWatch:
         All do, so that a tick says what Twilio answers now: the token may have been revoked for all.
         """
         while not stop.is_set():
+            asked_at_s = self._core.clock.monotonic_s()
             if self._core.is_accepted is not True or self._ownership.is_other_refused:
                 await self._probe()
-            if self._is_refused_for_long and self._ownership.is_other_accepted:
+            if self._is_refused_for_long(asked_at_s) and self._ownership.is_other_accepted:
                 self.has_given_up = True
                 log.error("worker_refused", holder=self._core.name)
                 stop.set()
             await wait_at_most(stop, CREDENTIALS_PAUSE_S)
 
-    @property
-    def _is_refused_for_long(self) -> bool:
-        return self._refused_s is not None and self._refused_s[1] - self._refused_s[0] >= GIVE_UP_AFTER_S
+    def _is_refused_for_long(self, asked_at_s: float) -> bool:
+        """Whether refusals began long ago, and the newest came since this time."""
+        if self._refused_s is None:
+            return False
+        first_s, last_s = self._refused_s
+        return last_s - first_s >= GIVE_UP_AFTER_S and last_s >= asked_at_s
 
     async def _probe(self) -> None:
         """Request once; `observe` gets the answer."""

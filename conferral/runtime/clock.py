@@ -56,6 +56,7 @@ class StoreClock:
         self._offset_ms = float(clock.wall_ms()) - clock.monotonic_s() * 1000
         #: When Redis's clock was last read, monotonic seconds; None before.
         self._read_at_s: float | None = None
+        self._is_in_use = False
 
     def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> None:
         """Update by a reading of Redis's TIME.
@@ -80,11 +81,16 @@ class StoreClock:
     def catch_up(self, at_ms: int) -> None:
         """Advance to a time that another worker has given a session.
 
-        If Redis's clock was set back before this worker started, it is behind the others.
+        If Redis's clock was set back before this worker started, it is behind the others. A clock in use doesn't
+        advance: one session's wrong time would end the waits of all others.
         """
         ahead_ms = at_ms - self.now_ms()
-        if 0 < ahead_ms <= AHEAD_MAX_MS:
+        if 0 < ahead_ms <= AHEAD_MAX_MS and not self._is_in_use:
             self._offset_ms += ahead_ms
+
+    def start_use(self) -> None:
+        """From now on, timers of calls run by this clock."""
+        self._is_in_use = True
 
     def now_ms(self) -> int:
         """Return the workers' time, Unix milliseconds."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from conferral.statemachine.ids import call_of_visit
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.keys import Keys
+from conferral.storage.server import server_time_ms
 
 
 class DialLimit(NamedTuple):
@@ -39,9 +40,11 @@ class DialLimits:
             DialLimit("session", call_dials, self.per_session, 86_400_000),
         ]
 
-    async def exceeded(self, client: Client, session_id: str, count: int, now_ms: int) -> str:
+    async def exceeded(self, client: Client, session_id: str, count: int) -> str:
         """Return a limit that so many dials more exceed; may raise StoreError."""
-        limits = [one for one in self.of(session_id) if one.most]
+        if not (limits := [one for one in self.of(session_id) if one.most]):
+            return ""
+        now_ms = await server_time_ms(client, self.keys.dials)  # by which the marks count
         counts = await run_each(
             client, [("ZCOUNT", one.key, f"({now_ms - one.window_ms}", f"({now_ms + one.window_ms}") for one in limits]
         )

@@ -188,7 +188,7 @@ class OutcomeQueue:
 
     async def resend(self, entries: Sequence[StoredOutcome]) -> None:
         """Queue entries again; those still in the queue are due immediately."""
-        await self._queue(entries, await server_time_ms(self._client, self._keys.sending_due))
+        await self._queue(entries, due_ms=0)
         await ask(self._client, "ZREM", self._keys.undelivered, *(entry_id for entry_id, _ in entries))
 
     async def undelivered(self, count: int) -> list[str]:

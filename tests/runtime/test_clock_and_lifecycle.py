@@ -69,6 +69,12 @@ def test_worker_that_starts_behind_the_others_catches_up_with_their_sessions(
     assert store_clock.now_ms() == 5_000_000 + caught_up_ms
 
 
+def test_a_sessions_wrong_time_does_not_move_a_clock_in_use(store_clock):
+    store_clock.start_use()
+    store_clock.catch_up(8_600_000)
+    assert store_clock.now_ms() == 5_000_000
+
+
 def test_remote_clock_keeps_its_least_late_reading(clock):
     """Each is in whole seconds, so up to a second late; the clock itself may be set back."""
     remote = RemoteClock(clock)

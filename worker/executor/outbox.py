@@ -64,7 +64,7 @@ class OutboxWriter:
     async def finish(self, effect: Effect, result: JobResult) -> HangUpCall | None:
         """Record a result; if the session has ended, return its call's hang-up.
 
-        No other process knows that call. A session that Redis lost has not ended: the call's callbacks recover it.
+        No other process knows that call. A session that Redis lost has not ended: the sweep finds the call.
         """
         session_id = effect.session_id
         partition = self._keys.partition_of(session_id)

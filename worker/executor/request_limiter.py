@@ -53,12 +53,13 @@ class Priority(IntEnum):
     BACKGROUND_READ = 3
 
 
-#: How long a request lets later ones of earlier priorities go first, seconds: however many come, none waits forever.
+#: How long a request lets later ones of earlier priorities go first, seconds. However many come, none that someone
+#: waits for waits forever.
 PATIENCE_S = {
     Priority.ENDING: -math.inf,
     Priority.CHANGE: 0.0,
     Priority.READ: 0.5,
-    Priority.BACKGROUND_READ: 10.0,
+    Priority.BACKGROUND_READ: math.inf,
 }
 #: What of the ordinary slots this priority and later ones may have, at least one: the answers of reads may be slow. So
 #: a change finds a slot although every read hangs, and so does a read that someone waits for.

@@ -45,7 +45,8 @@ class OpenEffects:
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
         """Start what a former owner left."""
-        entries = await self.decode(outbox)
+        # A takeover that an error of Redis has cut short is repeated.
+        entries = [entry for entry in await self.decode(outbox) if entry.effect.effect_id not in self.by_id]
         for entry in entries:
             self.by_id[entry.effect.effect_id] = entry.effect
         for entry in entries:

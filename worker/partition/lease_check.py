@@ -23,6 +23,7 @@ class LeaseCheck:
         self._core = core
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
+        self._has_reported_loss = False
 
     def expire(self) -> None:
         """Confirm next time: Redis may come back as another server."""
@@ -59,10 +60,14 @@ class LeaseCheck:
         try:
             await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, **notes)
         except WritesLostError:
-            core.metrics.redis_losses.inc()
-            log.error("redis_loss_detected", partition=self._partition, holder=self._lease.holder)
+            self._report_loss()
             raise LeaseLostError("Redis lacks something") from None
         self._confirmed_at_s = now_s
+
+    def _report_loss(self) -> None:
+        self._core.metrics.redis_losses.inc()
+        log.error("redis_loss_detected", partition=self._partition, holder=self._lease.holder)
+        self._has_reported_loss = True
 
     async def note_end(self, *, is_lost: bool) -> None:
         """Note in the key what ended the lease: a loss of writes, or no death."""
@@ -71,7 +76,11 @@ class LeaseCheck:
             await coordinator.confirm_partition(
                 core.reserved, core.keys, self._partition, lease, is_release=not is_lost
             )
-        except (LeaseLostError, WritesLostError):
+        except LeaseLostError:
+            return
+        except WritesLostError:
+            if not self._has_reported_loss:  # a commit has seen it first
+                self._report_loss()
             return
         except StoreError as error:  # the next owner verifies more than it must
             log_unreachable(error, partition=self._partition)

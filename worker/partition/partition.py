@@ -136,6 +136,7 @@ class Partition:
         await self._effects.restore(outbox)
         if self.lease.is_after_loss:
             await self._note_loss()
+        self._core.store_clock.start_use()
         self._tasks = [asyncio.create_task(self._fire_timers())]
         self._advance(PartitionStatus.SERVING)
 

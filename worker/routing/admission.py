@@ -56,7 +56,6 @@ class CommandAdmission:
         self._client = core.client
         self._keys = core.keys
         self._metrics = core.metrics
-        self._store_clock = core.store_clock
         self._addresses = addresses
         self._conference_names = conference_names
         self._dial_limits = dial_limits
@@ -127,8 +126,7 @@ class CommandAdmission:
             status = await ask(self._client, "HGET", session, f"party.{SUPERVISOR}.status")
             if status not in (None, PartyStatus.LEFT.value.encode()):
                 return ""  # it only switches the mode
-        now_ms = self._store_clock.now_ms()
-        limit = await self._dial_limits.exceeded(self._client, command.session_id, count, now_ms)
+        limit = await self._dial_limits.exceeded(self._client, command.session_id, count)
         if not limit:
             return ""
         report_dial_limit(self._metrics, limit, command_id=command.command_id, session_id=command.session_id)

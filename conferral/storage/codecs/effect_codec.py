@@ -19,7 +19,7 @@ class OutboxEntry(BaseRecord, frozen=True):
 
     #: Excluded from the repr: effects hold addresses and other private data.
     effect: Hidden[_Effect]
-    #: Redis's time of the commit, Unix milliseconds.
+    #: The workers' time of the commit, Unix milliseconds.
     committed_at_ms: int
     #: When a dial or announcement was first sent, Unix milliseconds of Twilio's time; None: not yet, if marks are kept.
     #: The script `mark_sent` adds it.

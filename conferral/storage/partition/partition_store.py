@@ -52,8 +52,8 @@ class MarkResult(Enum):
 class PartitionStore:
     """Reads and writes the partitions that this process holds.
 
-    Only a commit removes entries from the stream. So the stream holds exactly the unprocessed entries. A read starts
-    at the oldest, or, while entries wait for their sessions to read Twilio, after the last one read.
+    Only a commit removes entries from the stream. So the stream holds exactly the unprocessed entries, and a read
+    starts at the oldest.
     """
 
     def __init__(

@@ -7,7 +7,7 @@
   ARGV[1]  session         id
   ARGV[2]  first outcome   entry id; empty if the queue couldn't be read
   ARGV[3]  failures so far count; 0 removes it, because it was delivered or given up
-  ARGV[4]  due             ms, by Redis's clock: it, or the session's next one
+  ARGV[4]  due             ms, in the workers' time: it, or the session's next one
 
   Returns  1  settled
            0  another entry is first: this one was settled before; a queue that can't be read is removed

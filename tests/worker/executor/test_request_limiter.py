@@ -295,8 +295,8 @@ async def test_slots_of_each_priority(ordinary: int, held: str, waiting: str, gr
         ({"b": 3.0, "r": 2.0, "c": 1.5, "e": 0.0}, "ecrb"),
         ({"b": 9.4, "r": 0.4, "c": 0.0}, "crb"),
         ({"b": 9.4, "r": 0.6, "c": 0.0}, "rcb"),
-        ({"b": 10.1, "r": 0.4, "c": 0.0}, "bcr"),
-        ({"b": 60.0, "r": 60.0, "c": 45.0, "e": 0.0}, "erbc"),
+        ({"b": 60.0, "r": 0.4, "c": 0.0}, "crb"),
+        ({"b": 60.0, "r": 60.0, "c": 45.0, "e": 0.0}, "ercb"),
     ],
 )
 async def test_request_goes_before_less_urgent_ones_that_have_been_patient_for_less(
@@ -383,8 +383,8 @@ async def test_no_interleaving_exceeds_or_loses_a_slot(slots: int, chance: rando
 @each(
     "flood, waits_max_s",
     [
-        (Priority.CHANGE, {"ENDING": 0.0, "CHANGE": 4.0, "READ": 5.0, "BACKGROUND_READ": 14.5}),
-        (Priority.READ, {"ENDING": 0.0, "CHANGE": 0.5, "READ": 4.0, "BACKGROUND_READ": 14.0}),
+        (Priority.CHANGE, {"ENDING": 0.0, "CHANGE": 4.0, "READ": 5.0, "BACKGROUND_READ": 45.0}),
+        (Priority.READ, {"ENDING": 0.0, "CHANGE": 0.5, "READ": 4.0, "BACKGROUND_READ": 45.0}),
         (Priority.BACKGROUND_READ, {"ENDING": 0.0, "CHANGE": 0.5, "READ": 0.5, "BACKGROUND_READ": 4.0}),
     ],
 )
