@@ -26,11 +26,13 @@ def is_beyond_bridge(session: Session, party: Party) -> bool:
 def may_be_moved_by_us(session: Session, party: Party, now_ms: int) -> bool:
     """Whether our redirect may have just moved a call into our conference.
 
-    No list need show a conference with one party, so a read can't tell. Redis may have lost that redirect.
+    No list need show a conference with one party, so a read can't tell. Redis may have lost that redirect. While Twilio
+    can't be read, only the parent's end shows when the bridge ended.
     """
     child_moved_at_ms = max(session.moved_at_ms, session.lost_at_ms) if party.name == session.child.name else 0
     moved_at_ms = max(party.repair_moved_at_ms, child_moved_at_ms)
-    return bool(moved_at_ms) and now_ms - moved_at_ms < MOVE_SHOWS_MS
+    ended_at_ms = session.parent.status_since_ms if session.parent.is_gone else now_ms
+    return bool(moved_at_ms) and ended_at_ms - moved_at_ms < MOVE_SHOWS_MS
 
 
 def is_of_another_app(session: Session, party: Party) -> bool:

@@ -165,12 +165,15 @@ def lost() -> ConferenceScenario:
     return as_conference(Scenario().answered()).sweep_finds("writes-lost", conference="")
 
 
-@each("begin, after_ms, hangs_up", [(one, *how) for one in (given_up, lost) for how in ((0, True), (61_000, False))])
-def test_agent_who_goes_on_after_a_conversion_is_hung_up_only_if_the_bridge_ended_at_once(begin, after_ms, hangs_up):
+@each("begin", [given_up, lost])
+@each("after_ms, reads_ms, hangs_up", [(0, 0, True), (0, 120_000, True), (61_000, 0, False)])
+def test_agent_who_goes_on_after_a_conversion_is_hung_up_only_if_the_bridge_ended_at_once(
+    begin, after_ms, reads_ms, hangs_up
+):
     """By then, the action of a bridge whose agent was moved has been requested: another program has moved them."""
     story = begin()
     story.later(after_ms).dial_ends("completed").call("customer", "completed").fires(CallsOverdue)
-    story.reads(customer="completed", agent="in-progress")
+    story.later(reads_ms).reads(customer="completed", agent="in-progress")
     story.expect("ended", *(["hang up agent"] if hangs_up else []), reason="agent-left")
     story.sweep_finds("call-live", "agent").expect("ended", "hang up a call" if hangs_up else "look")
 
