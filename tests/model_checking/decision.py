@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from conferral.statemachine.effects import Dial, ReadCalls
-from conferral.statemachine.events import CallsRead, Event
+from conferral.statemachine.events import CallProgressed, CallsRead, ConferenceStarted, Event, ParticipantJoined
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus, DecisionKind
 from conferral.worker.executor.outbox import DialStatus
@@ -157,7 +157,8 @@ def without_idle(system: ModelInputs, place: Place) -> tuple[Place, list[Move]]:
     while place.stream and takes(session, events[place.stream[0]]):
         moves.append(Move("entry", place.stream[0]))
         place = head_taken(system, place)[0]
-    early = [one for one in place.letters if not one.ahead and takes(session, events[one.event])]
+    open_ = [one for one in place.letters if not (one.ahead or awaits_start(system, place, one))]
+    early = [one for one in open_ if takes(session, events[one.event])]
     if early:
         moves += [Move("callback", one.event) for one in early]
         place = place._replace(letters=tuple([one for one in place.letters if one not in early]))
@@ -168,6 +169,19 @@ def without_idle(system: ModelInputs, place: Place) -> tuple[Place, list[Move]]:
             moves += [Move("answer", number) for number in noted]
             place = place._replace(asides=tuple([number for number in place.asides if number not in noted]))
     return place, moves
+
+
+def awaits_start(system: ModelInputs, place: Place, letter: CallbackInTransit) -> bool:
+    """Whether the callback says who has started a conference, and that of the start is on its way, and comes first."""
+    events = system.events
+    if not system.flow.start_first:
+        return False
+    if not any(isinstance(events[other.event], ConferenceStarted) for other in place.letters):
+        return False
+    match events[letter.event]:
+        case ParticipantJoined(start_on_enter=True) | CallProgressed(status="in-progress"):
+            return True
+    return False
 
 
 def _is_idle(system: ModelInputs, session: int, order: Job) -> bool:

@@ -118,9 +118,12 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
 
 
 def check_holds(system: ModelInputs, before: Place, after: Place) -> None:
-    """Raises where a customer is put on hold to wait for someone, and hears someone who stays."""
+    """Raises where a customer is put on hold to wait for someone, and hears someone who stays.
+
+    Redis may have lost who was dialed, or moved: the join shows it a moment later.
+    """
     session = system.sessions.known[after.session]
-    if session.phase not in WITHOUT_AGENT or not system.flow.start_first:
+    if session.phase not in WITHOUT_AGENT or not system.flow.start_first or after.has_lost:
         return
     legs = {leg.sid: leg for leg in system.exchanges.legs[after.exchange]}
     for number in set(after.line) - set(before.line):

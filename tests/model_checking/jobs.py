@@ -113,8 +113,8 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
 
 def result_of(
     order: Job, result: CallsRead | HangUpResult | PlacedCall | RecordingFound | ProviderError | bool | None
-) -> JobResult:
-    """The outcome that follows from Twilio's answer."""
+) -> JobResult | None:
+    """The outcome that follows from Twilio's answer; None if that is to be verified."""
     effect = order.effect
     match result:
         case CallsRead():
@@ -131,8 +131,8 @@ def result_of(
             return (
                 unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
             )
-        case ResultUnknownError():  # its label is in use, and reads do not show it in time
-            return unknown(effect)
+        case ResultUnknownError():  # its label is in use: a read may show by whom
+            return None if isinstance(effect, VERIFIABLE) and not order.to_be_asked else unknown(effect)
         case bool() | None:
             return succeeded(effect, is_confirmed=bool(result))
         case _:

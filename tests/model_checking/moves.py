@@ -5,14 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from conferral.runtime.errors import ConferralError
-from conferral.statemachine.events import (
-    TIMERS,
-    CallProgressed,
-    Command,
-    ConferenceStarted,
-    Event,
-    ParticipantJoined,
-)
+from conferral.statemachine.events import TIMERS, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import DecisionKind
 from conferral.worker.executor.job import JobResult as OrderResult
@@ -29,7 +22,14 @@ from offhook.model.messages import (
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
-from tests.model_checking.decision import BrokenLawError, decided, head_taken, with_letters, without_idle
+from tests.model_checking.decision import (
+    BrokenLawError,
+    awaits_start,
+    decided,
+    head_taken,
+    with_letters,
+    without_idle,
+)
 from tests.model_checking.entry_points import Served
 from tests.model_checking.invariants import check, check_holds, noted
 from tests.model_checking.jobs import (
@@ -152,7 +152,7 @@ class Moves:
         for letter in dict.fromkeys(place.letters):
             if spends and "lose" in self._faults:
                 yield Move("lose", letter.event), lambda letter=letter: self._lost(place, letter)  # type: ignore[misc]
-            if letter.ahead or (self.system.flow.start_first and self._is_of_starter(place, letter)):
+            if letter.ahead or awaits_start(self.system, place, letter):
                 continue
             yield Move("callback", letter.event), lambda letter=letter: self._reported(place, letter)  # type: ignore[misc]
             if spends and "double" in self._faults:
@@ -163,16 +163,6 @@ class Moves:
         for timer, due_ms in session.timers.items():
             if due_ms <= NOW_MS:
                 yield Move("timer", timer), lambda timer=timer: self._timer_fired(place, timer)  # type: ignore[misc]
-
-    def _is_of_starter(self, place: Place, letter: CallbackInTransit) -> bool:
-        """Whether the callback says who has started a conference, and that of the start is on its way."""
-        events = self.system.events
-        if not any(isinstance(events[other.event], ConferenceStarted) for other in place.letters):
-            return False
-        match events[letter.event]:
-            case ParticipantJoined(start_on_enter=True) | CallProgressed(status="in-progress"):
-                return True
-        return False
 
     def _fetched(self, place: Place, fetch: Fetch) -> Place:
         served = self._served(place, fetch)
@@ -325,10 +315,11 @@ class Moves:
         if outcome is not None:
             return self._with_order(place, order, answered(order, outcome, len(place.stream)))
         followed, outcome = self._performed(place, order)
-        after = self._with_order(place, order, answered(order, outcome, len(place.stream)))
-        return self.followed(after, followed)
+        ahead = len(place.stream)
+        sent = after_lost_answer(order, ahead) if outcome is None else answered(order, outcome, ahead)
+        return self.followed(self._with_order(place, order, sent), followed)
 
-    def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderResult]:
+    def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderResult | None]:
         system = self.system
         key = place.exchange, order.effect
         found = system.performed.get(key)
