@@ -147,7 +147,7 @@ def _unsettled() -> str:
 
 def _unsettled_cells(row: Unsettled) -> Iterable[str]:
     yield ", ".join((*(f"`{state}`" for state in State if state in row.source), *sorted(row.phases or ())))
-    yield f"`{row.what.__name__}`"
+    yield f"`{row.name}`"
     yield _time(row.due) if row.due else "at once"
     name = next(name for name, pauses in _PAUSES.items() if row.again is pauses)
     yield name if row.again is OTHERS else f"`{name}`"

@@ -18,7 +18,7 @@ from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.loss import lone_grace_ms
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
-from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, without_cleared_suspicions
+from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, unsettled_after
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -189,7 +189,7 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectResult) -> 
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
     elif not unread:
-        draft.change(unsettled_since_ms=without_cleared_suspicions(session, event))
+        draft.change(unsettled_since_ms=unsettled_after(session, event))
         if has_asked(session, event):
             draft.change(asked_ms=session.open_read_since_ms)
     for party in session.parties.values() if isinstance(event, events.CallsRead) else ():

@@ -216,6 +216,33 @@ class Place(StrEnum):
     END = "end"
 
 
+class UnsettledName(StrEnum):
+    """Names of what a read may settle, as stored sessions have them.
+
+    `table.unsettled` has the rows.
+    """
+
+    SUSPICION = "suspicion"
+    LOSS = "loss"
+    CALL_LEFT_OUT = "call-left-out"
+    LINGERING_PARTY = "lingering-party"
+    OLD_SESSION = "old-session"
+    LEG_OUTSIDE = "leg-outside"
+    PARENT_WITHOUT_CHILD = "parent-without-child"
+    ABSENT_PARTY = "absent-party"
+    OPEN_UPDATE = "open-update"
+    UNDONE_HOLD = "undone-hold"
+    UNPROVEN_ANSWER = "unproven-answer"
+    UNSEEN_ARRIVAL = "unseen-arrival"
+    RINGING_DIAL = "ringing-dial"
+    UNCERTAIN_LONELINESS = "uncertain-loneliness"
+    MESSAGE_TO_COME = "message-to-come"
+
+    def key(self, about: str) -> str:
+        """Return the key of one such thing in `Session.unsettled_since_ms`."""
+        return f"{self} {about}"
+
+
 class OutcomeKind(StrEnum):
     """What an outcome is about."""
 

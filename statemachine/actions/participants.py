@@ -14,7 +14,15 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, TransferMode, WaitAudio
+from conferral.statemachine.states import (
+    ParticipantUpdate,
+    Phase,
+    State,
+    SuperviseMode,
+    TransferMode,
+    UnsettledName,
+    WaitAudio,
+)
 from conferral.statemachine.step import Draft, not_none
 
 #: What an update changes about a participant: the attribute of the party, and its value afterwards. Others set a mode.
@@ -203,9 +211,9 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
 # ---- reads of Twilio: `table.unsettled` says when -------------------------------------------------------------------
 
 
-def suspect(draft: Draft, _event: Event, after_ms: int = 0) -> None:
+def suspect(draft: Draft, _event: Event, after_ms: int = 0, kind: UnsettledName = UnsettledName.SUSPICION) -> None:
     """Read all calls, by default at once; an open read began too early."""
-    _suspect_all(draft, draft.now_ms + after_ms)
+    _suspect_all(draft, draft.now_ms + after_ms, kind)
     draft.change(asked_ms=0, open_read_id="", unread_calls=())
 
 
@@ -214,10 +222,10 @@ def suspect_later(draft: Draft) -> None:
     _suspect_all(draft, draft.session.moved_at_ms + draft.policy.reread_interval_ms)
 
 
-def _suspect_all(draft: Draft, due_ms: int) -> None:
-    session = draft.session
-    suspicions = dict.fromkeys(map(guards.suspicion_of, session.present or [guards.ANYONE]), due_ms)
-    draft.change(unsettled_since_ms={**session.unsettled_since_ms, **suspicions})
+def _suspect_all(draft: Draft, due_ms: int, kind: UnsettledName = UnsettledName.SUSPICION) -> None:
+    session, names = draft.session, [*draft.session.present] or [guards.ANYONE]
+    suspicions = dict.fromkeys(map(kind.key, names), due_ms)
+    draft.change(unsettled_since_ms={**guards.without_suspicions(session, names), **suspicions})
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
@@ -263,7 +271,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    suspect(draft, event)
+    suspect(draft, event, kind=UnsettledName.LOSS if is_after_loss else UnsettledName.SUSPICION)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:

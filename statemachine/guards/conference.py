@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.other_apps import is_label_of_dial
 from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
-from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode, UnsettledName
 from conferral.statemachine.step import Draft
 
 #: After how long a coached agent is disconnected although the supervisor's mute is unconfirmed, and an
@@ -169,7 +169,7 @@ def unsettled_ms(draft: Draft, key: str) -> int:
 def unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:
     """Return whose `EndConferenceOnExit` Twilio has not set in time, or None."""
     for party in draft.session.participants:
-        key = f"open_updates {party.name} {ParticipantUpdate.SET_END_ON_EXIT}"
+        key = UnsettledName.OPEN_UPDATE.key(f"{party.name} {ParticipantUpdate.SET_END_ON_EXIT}")
         if party.desired_end_on_exit and unsettled_ms(draft, key) >= _END_ON_EXIT_MAX_MS:
             return party
     return None
@@ -218,4 +218,5 @@ def may_hang_up(draft: Draft, party: Party) -> bool:
         return True
     # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear them.
     coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
-    return not coaches or unsettled_ms(draft, f"open_updates {SUPERVISOR} {ParticipantUpdate.MONITOR}") >= _MUTE_MAX_MS
+    mute = UnsettledName.OPEN_UPDATE.key(f"{SUPERVISOR} {ParticipantUpdate.MONITOR}")
+    return not coaches or unsettled_ms(draft, mute) >= _MUTE_MAX_MS

@@ -21,6 +21,7 @@ from conferral.statemachine.states import (
     State,
     TransferMode,
     TransferStage,
+    UnsettledName,
 )
 from conferral.statemachine.step import Draft
 
@@ -177,7 +178,7 @@ def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     # In a conversion, the `<Dial>` ends because Conferral moved the child.
     has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
     # While the end is news, the action's answer may still be on its way.
-    age_ms = unsettled_ms(draft, f"parent_without_child {session.parent.name}")
+    age_ms = unsettled_ms(draft, UnsettledName.PARENT_WITHOUT_CHILD.key(session.parent.name))
     is_old = age_ms >= draft.policy.leave_timeout_ms
     if draft.state is State.BRIDGED:
         is_old = events.CallsOverdue.timer not in session.timers

@@ -13,7 +13,7 @@ from conferral.statemachine.guards.commands import consult_is_unrecorded, is_hel
 from conferral.statemachine.guards.conference import is_another_conference, may_be_unheld_late
 from conferral.statemachine.guards.loss import agent_is_lost, agent_was_released, lost_agent
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
-from conferral.statemachine.guards.unsettled import suspicion_of
+from conferral.statemachine.guards.unsettled import is_suspected
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
     present_parties,
@@ -212,7 +212,7 @@ def agent_is_gone(draft: Draft, _event: Event) -> bool:
 
 def customer_is_live(draft: Draft, _event: Event) -> bool:
     """Whether the customer has not hung up, either, as a read shows."""
-    return draft.session.customer.in_conference and suspicion_of(CUSTOMER) not in draft.session.unsettled_since_ms
+    return draft.session.customer.in_conference and not is_suspected(draft.session, CUSTOMER)
 
 
 def lost_agent_is_due(draft: Draft, event: Event) -> bool:

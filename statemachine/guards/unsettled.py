@@ -3,12 +3,12 @@
 A name begins with the party's if it is about one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from conferral.statemachine.events import CallsRead
 from conferral.statemachine.guards.waiting_party import is_alone, park_is_over, presence_is_uncertain, waiting_party
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import Opening, State
+from conferral.statemachine.states import Opening, State, UnsettledName
 from conferral.statemachine.step import Draft
 
 #: What a name begins with if it is about no party in particular.
@@ -30,8 +30,8 @@ def read_timeout_ms(draft: Draft) -> int:
 
 def only_loss_is_unsettled(session: Session) -> bool:
     """Whether no one waits for a read: only a loss of Redis made it due."""
-    since, mark = session.unsettled_since_ms, suspicion_of("")
-    return bool(since) and all(key.startswith(mark) and at == session.lost_at_ms for key, at in since.items())
+    loss = UnsettledName.LOSS.key("")
+    return bool(session.unsettled_since_ms) and all(key.startswith(loss) for key in session.unsettled_since_ms)
 
 
 def has_asked(session: Session, read: CallsRead) -> bool:
@@ -45,28 +45,38 @@ def _overtaken(session: Session, read: CallsRead) -> set[str]:
     return {party.name for party in session.present.values() if party.overtakes(read)}
 
 
-def suspicion_of(name: str) -> str:
-    """Return the key of a suspicion about a party.
-
-    It has no other place than the session's mapping.
-    """
-    return f"{suspicions.__name__} {name}"
-
-
 def suspicions(draft: Draft) -> Iterator[str]:
     """Yield the parties who may not be where the session has them."""
-    for name in (*draft.session.present, ANYONE):
-        if suspicion_of(name) in draft.session.unsettled_since_ms:
-            yield name
+    return _noted(draft.session, UnsettledName.SUSPICION)
 
 
-def without_cleared_suspicions(session: Session, read: CallsRead) -> dict[str, int]:
+def losses(draft: Draft) -> Iterator[str]:
+    """Yield the parties of whom Redis may have lost what had been decided."""
+    return _noted(draft.session, UnsettledName.LOSS)
+
+
+def _noted(session: Session, kind: UnsettledName) -> Iterator[str]:
+    # A suspicion and a loss have no other place than this mapping.
+    return (name for name in (*session.present, ANYONE) if kind.key(name) in session.unsettled_since_ms)
+
+
+def is_suspected(session: Session, name: str) -> bool:
+    """Whether a party may not be where the session has them."""
+    return len(without_suspicions(session, [name])) < len(session.unsettled_since_ms)
+
+
+def without_suspicions(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """Return what is unsettled without the suspicions and losses of parties."""
+    keys = {kind.key(name) for name in names for kind in (UnsettledName.SUSPICION, UnsettledName.LOSS)}
+    return {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key not in keys}
+
+
+def unsettled_after(session: Session, read: CallsRead) -> dict[str, int]:
     """Return what is unsettled after a read.
 
     It clears the suspicions about the legs that it can show.
     """
-    cleared = set(map(suspicion_of, {ANYONE, *session.present} - _overtaken(session, read)))
-    return {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key not in cleared}
+    return without_suspicions(session, {ANYONE, *session.present} - _overtaken(session, read))
 
 
 def calls_left_out(draft: Draft) -> Iterator[str]:

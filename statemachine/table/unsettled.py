@@ -1,12 +1,13 @@
 """When Twilio is asked: what is unsettled, and how often it is read.
 
 Callbacks get lost, and requests have unknown results. Only a read of Twilio's API then shows what became of a thing. A
-row is `in, phase, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields the names of
-things that something should have settled. Nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
+row is `in, phase, name, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields what
+something should have settled. The session stores it by the row's name. Nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
 
-- *Since*: the session keeps, for each row's name, when it was first yielded (`Session.unsettled_since_ms`), and
-  forgets names that are no longer yielded. A name begins with the party if it is about one, and contains what was last requested of it: a
-  request for something else begins a new wait, and a repeated one continues the old one.
+- *Since*: the session keeps, for each, when it was first yielded (`Session.unsettled_since_ms`), and forgets what is no
+  longer yielded. What is yielded begins with the party if it is about one, and contains what was last requested of it:
+  a request for something else begins a new wait, and a repeated one continues the old one. A suspicion's time is when
+  it is to be read first, which may lie ahead.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
   who is alone, or hears nothing, may wait for; `OVERHEARD` for a held party who may hear a consult.
@@ -28,10 +29,11 @@ from typing import NamedTuple
 from conferral.statemachine import guards as when
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.unsettled import read_is_open
-from conferral.statemachine.states import State
+from conferral.statemachine.states import State, UnsettledName
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
 
+N = UnsettledName
 #: Pauses between reads after the first, in units of `read_pause_ms`.
 ALONE = (1, 1, 1, 2, 4)
 OTHERS = (2, 4)
@@ -45,6 +47,8 @@ class Unsettled(NamedTuple):
 
     source: frozenset[State]
     phases: Phases | None
+    #: As the session stores it: another name loses what stored sessions have.
+    name: UnsettledName
     what: Callable[[Draft], Iterable[str]]
     #: Name of a timeout in `Policy`.
     due: str
@@ -54,25 +58,41 @@ class Unsettled(NamedTuple):
 
 # fmt: off
 UNSETTLED: tuple[Unsettled, ...] = (
-    #         in    phase      what                            due                     again   why
-    Unsettled(LIVE, ANY,       when.suspicions,                AT_ONCE,                OTHERS, "a redirect was refused or is unknown, a command is overdue, or the sweep found a difference"),
-    Unsettled(LIVE, ANY,       when.calls_left_out,            AT_ONCE,                OTHERS, "the last read had no room for these calls"),
-    Unsettled(LIVE, ANY,       when.lingering_parties,         "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
-    Unsettled(LIVE, ANY,       when.session_too_old,           AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
+    #         in    phase      name                    what                       due                      again
+    Unsettled(LIVE, ANY,       N.SUSPICION,            when.suspicions,           AT_ONCE,                 OTHERS,
+              "a redirect was refused or is unknown, a command is overdue, or the sweep found a difference"),
+    Unsettled(LIVE, ANY,       N.LOSS,                 when.losses,               AT_ONCE,                 OTHERS,
+              "Redis may have lost what the session had decided"),
+    Unsettled(LIVE, ANY,       N.CALL_LEFT_OUT,        when.calls_left_out,       AT_ONCE,                 OTHERS,
+              "the last read had no room for these calls"),
+    Unsettled(LIVE, ANY,       N.LINGERING_PARTY,      when.lingering_parties,    "leave_timeout_ms",      ALONE,
+              "the callbacks of a party's end are lost, or Twilio has not hung it up"),
+    Unsettled(LIVE, ANY,       N.OLD_SESSION,          when.session_too_old,      AT_ONCE,                 OTHERS,
+              "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
 
     # The conversion. The child is moved first, and the action of its parent's `<Dial>` follows.
-    Unsettled(V,    ANY,       when.legs_outside,              "convert_timeout_ms",   ALONE,  "a leg has not moved, or the callback of its join is lost"),
-    Unsettled(V,    ANY,       when.parent_without_child,      "leave_timeout_ms",     ALONE,  "the parent has hung up, too, or is on its way"),
+    Unsettled(V,    ANY,       N.LEG_OUTSIDE,          when.legs_outside,         "convert_timeout_ms",    ALONE,
+              "a leg has not moved, or the callback of its join is lost"),
+    Unsettled(V,    ANY,       N.PARENT_WITHOUT_CHILD, when.parent_without_child, "leave_timeout_ms",      ALONE,
+              "the parent has hung up, too, or is on its way"),
 
     # The conference
-    Unsettled(C|T,  ANY,       when.absent_party,              "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
-    Unsettled(C|T,  ANY,       when.open_updates,              "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
-    Unsettled(C|T,  ANY,       when.undone_holds,              "confirm_ms",           OVERHEARD, "a request with `Hold=false` has no answer: Twilio may carry it out later, and the callback be lost"),
-    Unsettled(C|T,  ANY,       when.unproven_answers,          "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
-    Unsettled(C|T,  ANY,       when.unseen_arrivals,           "confirm_ms",           ALONE,  "the conference has started, and the callback of the join is lost: a customer may be alone, in silence"),
-    Unsettled(C|T,  ANY,       when.ringing_dials,             "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
-    Unsettled(C,    ANY,       when.uncertain_loneliness,      AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
-    Unsettled(T,    VOICEMAIL, when.message_to_come,           "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),
+    Unsettled(C|T,  ANY,       N.ABSENT_PARTY,         when.absent_party,         "arrive_timeout_ms",     ALONE,
+              "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
+    Unsettled(C|T,  ANY,       N.OPEN_UPDATE,          when.open_updates,         "confirm_ms",            ALONE,
+              "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,       N.UNDONE_HOLD,          when.undone_holds,         "confirm_ms",            OVERHEARD,
+              "a request with `Hold=false` has no answer: Twilio may carry it out later, and the callback be lost"),
+    Unsettled(C|T,  ANY,       N.UNPROVEN_ANSWER,      when.unproven_answers,     "confirm_ms",            ALONE,
+              "the callback of an answer is lost: a join with early media proves none"),
+    Unsettled(C|T,  ANY,       N.UNSEEN_ARRIVAL,       when.unseen_arrivals,      "confirm_ms",            ALONE,
+              "the conference has started, and the callback of the join is lost: a customer may be alone, in silence"),
+    Unsettled(C|T,  ANY,       N.RINGING_DIAL,         when.ringing_dials,        "ring_read_ms",          OTHERS,
+              "the callback of a failure or an answer is lost, and the caller hears ringing"),
+    Unsettled(C,    ANY,       N.UNCERTAIN_LONELINESS, when.uncertain_loneliness, AT_ONCE,                 ALONE,
+              "a party seems to be alone, but a callback is missing: another may be there"),
+    Unsettled(T,    VOICEMAIL, N.MESSAGE_TO_COME,      when.message_to_come,      "voicemail_timeout_ms",  OTHERS,
+              "the callbacks of a message are lost"),
 )
 # fmt: on
 
@@ -88,8 +108,7 @@ def unsettled(draft: Draft) -> Iterator[tuple[str, int, int]]:
     for row in UNSETTLED:
         if session.state not in row.source or (row.phases and session.phase not in row.phases):
             continue
-        for name in row.what(draft):
-            key = f"{row.what.__name__} {name}"
+        for key in map(row.name.key, row.what(draft)):
             since_ms = session.unsettled_since_ms.get(key, draft.now_ms)
             yield key, since_ms, _next_ms(draft, row, since_ms)
 

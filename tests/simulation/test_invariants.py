@@ -128,7 +128,7 @@ def test_reads_of_a_minute_are_counted_and_each_command_and_dial_allows_one_more
 
 @pytest.mark.parametrize("timers, is_wrong", [(b'{"age":1,"read":2}', False), (b'{"age":1}', True)])
 def test_timer_of_reads_is_set_while_something_is_unsettled(timers: bytes, is_wrong: bool) -> None:
-    assert bool(wrong_read_timer({b"timers": timers, b"unsettled_since_ms": b'{"suspicions anyone":1}'})) is is_wrong
+    assert bool(wrong_read_timer({b"timers": timers, b"unsettled_since_ms": b'{"suspicion anyone":1}'})) is is_wrong
     assert bool(wrong_read_timer({b"timers": timers})) is not is_wrong
 
 

@@ -77,7 +77,7 @@ def test_what_the_sweep_has_found_is_not_read_again_for_legs_that_change_in_turn
     began = story.session.version
     story.changes("agent", kind="participant-modify")
     story.reads(**shown, version=began).expect("conferenced")
-    assert not any(key.startswith("suspicions") for key in story.session.unsettled_since_ms)
+    assert not any(key.startswith("suspicion") for key in story.session.unsettled_since_ms)
 
 
 def test_conference_that_someone_joined_since_a_read_began_is_not_over():

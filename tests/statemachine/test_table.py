@@ -14,7 +14,7 @@ from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, EVENTS, FACTS, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import MACHINE
-from conferral.statemachine.states import Opening, State, TransferStage
+from conferral.statemachine.states import Opening, State, TransferStage, UnsettledName
 from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, UNSETTLED, Transition
 from conferral.statemachine.table.stages import AUTOMATIC, ENDS, TIMEOUTS
 from conferral.statemachine.table.unsettled import read_is_due
@@ -246,6 +246,12 @@ def test_columns_of_the_table_are_aligned(path):
 
 def test_the_table_is_small_enough_to_be_read():
     assert len(ROWS) <= 420
+
+
+def test_what_is_unsettled_has_a_written_name_of_its_own() -> None:
+    """Stored sessions have it, so it is no function's name."""
+    assert [row.name for row in UNSETTLED] == [*UnsettledName]
+    assert not {*UnsettledName} & {row.what.__name__ for row in UNSETTLED}
 
 
 def test_no_opening_equals_a_stage_of_a_transfer() -> None:

@@ -234,4 +234,4 @@ def test_customers_flag_that_twilio_does_not_set_is_given_up_during_a_transfer()
     assert story.session.customer.desired_end_on_exit
     story.later(8_000).fires(ReadOverdue).expect("transferring", "look")
     assert not story.session.customer.desired_end_on_exit
-    assert "open_updates customer set-end-on-exit" not in story.session.unsettled_since_ms
+    assert "open-update customer set-end-on-exit" not in story.session.unsettled_since_ms

@@ -172,7 +172,7 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     inside = {name: replace(party, in_conference=True) for name, party in SESSION.parties.items()}
     session = replace(
         SESSION, parties=inside, open_read_id="overdue", open_read_since_ms=old_ms, timers={"read": NOW_MS},
-        unsettled_since_ms={"suspicions anyone": old_ms},
+        unsettled_since_ms={"suspicion anyone": old_ms},
     )  # fmt: skip
     event = ReadOverdue(session_id="CA1", token="read:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)

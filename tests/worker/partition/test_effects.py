@@ -59,9 +59,9 @@ async def test_move_to_the_voicemail_after_a_loss_is_sent() -> None:
 
 
 @each("unsettled, is_expedited", [
-    ({"suspicions agent": START_MS, "suspicions anyone": START_MS}, False),
-    ({"suspicions agent": START_MS, "open_updates agent hold": START_MS + 1}, True),
-    ({"suspicions agent": START_MS + 1}, True),
+    ({"loss agent": START_MS, "loss anyone": START_MS}, False),
+    ({"loss agent": START_MS, "open-update agent hold": START_MS}, True),
+    ({"loss agent": START_MS, "suspicion anyone": START_MS}, True),
     ({}, True),
 ])  # fmt: skip
 async def test_read_after_a_loss_is_expedited_once_its_session_waits_for_more(
