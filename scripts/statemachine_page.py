@@ -8,8 +8,8 @@ from conferral.statemachine import table
 from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, FACTS, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import LIMITS, TABLE, UNSETTLED, Transition, unsettled
-from conferral.statemachine.table.row import Stage
+from conferral.statemachine.table import GROUPS, LIMITS, TABLE, UNSETTLED, Transition, unsettled
+from conferral.statemachine.table.row import Stage, expand
 from conferral.statemachine.table.stages import Limit
 from conferral.statemachine.table.unsettled import ALONE, OTHERS, OVERHEARD, Unsettled
 
@@ -41,6 +41,15 @@ without a limit lasts until what it waits for has happened.
 | Stage | Waits until | Limit | Then |
 | --- | --- | --- | --- |
 """
+_GROUPS = """\
+## Groups of automatic rows
+
+Automatic rows are tried after every event that was decided, from the first group to the last, and from the top again
+after each that is taken, until none holds.
+
+| Group | What its rows may assume |
+| --- | --- |
+"""
 _UNSETTLED = """\
 ## When Twilio is asked
 
@@ -53,8 +62,8 @@ _UNSETTLED = """\
 """
 _ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
-decide, and `else` if nothing does. Without a target, the state stays. Automatic rows are tried after every event, until
-none holds. Names are those of the code; [commands](commands.md#why-a-command-is-rejected) has what `refuse` says.
+decide, and `else` if nothing does. Without a target, the state stays. Names are those of
+the code; [commands](commands.md#why-a-command-is-rejected) has what `refuse` says.
 
 """
 
@@ -64,6 +73,7 @@ def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) 
     states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
     parts = [
         _HEAD, f"## Terms\n\n{_paragraph('Terms')}", f"{_STATES}{states}", _ROWS + _STAGES + "".join(_stages(stages)),
+        _GROUPS + "".join(f"| {group.name} | {_cell(group.assumes)} |\n" for group in GROUPS),
         _unsettled(),
         f"## What the table does not show\n\n{_paragraph('What the table does not show')}",
     ]  # fmt: skip
@@ -83,11 +93,12 @@ def state_page(state: State, meaning: str) -> str:
         ("Effect results and reads", EFFECT_RESULTS),
         ("Timers", TIMERS),
         ("Commands", COMMANDS),
-        ("Automatic rows", (Automatic,)),
     )
     for title, events in groups:
-        if found := _rows(state, events):
+        if found := _rows(state, events, TABLE):
             parts.append(f"## {title}\n\n```text\n{found}```\n")
+    automatic = {group.name: _rows(state, (Automatic,), (*expand(group.rows),)) for group in GROUPS}
+    parts += [f"## Automatic rows: {name}\n\n```text\n{found}```\n" for name, found in automatic.items() if found]
     return "\n".join(parts)
 
 
@@ -95,11 +106,11 @@ def _link(state: State) -> str:
     return f"reference/state-{state}.md"
 
 
-def _rows(state: State, events: Iterable[type[Event]]) -> str:
+def _rows(state: State, events: Iterable[type[Event]], table: Sequence[Transition]) -> str:
     """Return the rows of these events, once for all events with the same rows."""
     names_by_rows: dict[str, list[str]] = {}
     for event in events:
-        rows = [f"    {_row(row)}\n" for row in TABLE if row.source is state and row.event is event]
+        rows = [f"    {_row(row)}\n" for row in table if row.source is state and row.event is event]
         if rows:
             names_by_rows.setdefault("".join(rows), []).append(event.name)
     return "".join(f"{', '.join(names)}\n{rows}" for rows, names in names_by_rows.items())

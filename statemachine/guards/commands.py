@@ -95,7 +95,7 @@ def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether commands hold all remaining parties: none can unhold the others."""
     session, present = draft.session, present_parties(draft.session)
     are_held = len(present) > 1 and all(party.desired_hold for party in present)
-    return are_held and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
+    return are_held and not someone_is_being_dialed(session)
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
@@ -198,7 +198,7 @@ def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
         not party.end_on_exit and party.pending_update not in END_ON_EXIT_UPDATES
         for party in draft.session.participants
         # The flag of a held party can't be cleared before the unhold.
-        if not (party.is_gone or (party.held and party.desired_hold))
+        if not (party.held and party.desired_hold)
     )
 
 

@@ -162,11 +162,6 @@ def url_is_next(draft: Draft, _event: Event) -> bool:
     return is_url(next_place(draft))
 
 
-def no_place_is_left(draft: Draft, _event: Event) -> bool:
-    """Whether the customer hears a message, and the call ends."""
-    return next_place(draft) == Place.END
-
-
 def others_stay(draft: Draft, _event: Event) -> bool:
     """Whether no one is dialed next, but the customer is with added parties."""
     return draft.session.customer.in_conference and others_are_present(draft)
@@ -226,8 +221,8 @@ def targets_are_gone(draft: Draft, _event: Event) -> bool:
 
 
 def customer_is_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is off hold, with the agent or an added party."""
-    return _is_off_hold(draft.session.customer) and (not draft.session.agent.is_gone or others_are_present(draft))
+    """Whether the customer is off hold."""
+    return _is_off_hold(draft.session.customer)
 
 
 def _is_off_hold(party: Party) -> bool:

@@ -258,14 +258,12 @@ def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
 
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
     """Whether the waiting party is there, so the other can be dialed."""
-    found = waiting_party(draft)
-    return found is not None and found.in_conference and not found.is_leaving
+    return draft.session.parent.in_conference and not draft.session.parent.is_leaving
 
 
 def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
     """Whether the expected party talks to the waiting party."""
-    found = waiting_party(draft)
-    return found is not None and found.in_conference and draft.session.child.takes_part
+    return draft.session.parent.in_conference and draft.session.child.takes_part
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:

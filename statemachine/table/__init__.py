@@ -1,6 +1,6 @@
 """Transition table: what follows from each event.
 
-Read this first, then `commands`, `stages`, and `unsettled`, which says when Twilio is asked.
+Read this first, then `commands`, `stages`, `automatic`, and `unsettled`, which says when Twilio is asked.
 
 Terms:
 
@@ -31,8 +31,8 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
 3. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-4. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was
-   taken, until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
+4. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken,
+   until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
    decided here.
 5. Derived timers are set.
 
@@ -72,14 +72,15 @@ docs/statemachine.md, the pages that it links, and the diagram are generated fro
 
 from conferral.statemachine import events as on
 from conferral.statemachine.states import State
+from conferral.statemachine.table.automatic import AUTOMATIC, GROUPS
 from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS, TIMERS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
 from conferral.statemachine.table.row import Row, Transition, expand
-from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
+from conferral.statemachine.table.stages import LIMITS, TRANSFER_STAGES
 from conferral.statemachine.table.unsettled import UNSETTLED
 
-__all__ = ["LIMITS", "ROWS", "STAGES", "TABLE", "UNSETTLED", "Row", "Transition"]
+__all__ = ["GROUPS", "LIMITS", "ROWS", "TABLE", "TRANSFER_STAGES", "UNSETTLED", "Row", "Transition"]
 
 ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,

@@ -14,7 +14,7 @@ OF_CONFERENCE = (*OF_KNOWN, on.ConferenceStarted, on.ConferenceEnded, on.Announc
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
-    #   in          phase event                  when                              to                 do
+    # Row by row: in, phase, event, when, to, do
     # CallReceived: an inbound call requests its first TwiML
     Row(B,          ANY, on.CallReceived,       when.turns_caller_away,           E,                 (do.open_session, do.end_turned_away)),
     Row(B,          ANY, on.CallReceived,       when.opens_conference,            O.ARRIVING,        do.open_session),
@@ -71,56 +71,62 @@ CALLS: tuple[Row, ...] = (
 
 #: The conference: its participants, announcements, recordings, and end.
 CONFERENCE: tuple[Row, ...] = (
-    #   in         phase    event                  when                                          to                 do
+    # Row by row: in, phase, event, when, to, do
     # ParticipantJoined
-    Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_of_former_conference,                 STAY,              do.ignore_late),
-    Row(C|T,       ANY,     on.ParticipantJoined,  when.is_of_released_party,                    STAY,              do.hang_up_arrival),
-    Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
-    Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
-    Row(V,         ANY,     on.ParticipantJoined,  when.joins_conference_before_parents,         STAY,              do.ignore_late),
-    Row(V,         ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
-    Row(PREPARING, ANY,     on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
-    Row(C|T,       ANY,     on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
-    Row(C|T,       ANY,     on.ParticipantJoined,  when.precedes_repair,                         STAY,              do.ignore_late),
-    Row(C|T,       ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
-    Row(V|C|T,     ANY,     on.ParticipantJoined,  None,                                         STAY,              do.note_join),
+    Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_former_conference,                 STAY,              do.ignore_late),
+    Row(C|T,       ANY,     on.ParticipantJoined, when.is_of_released_party,                    STAY,              do.hang_up_arrival),
+    Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
+    Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_older_than_known,                     STAY,              do.ignore_late),
+    Row(V,         ANY,     on.ParticipantJoined, when.joins_conference_before_parents,         STAY,              do.ignore_late),
+    Row(V,         ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,
+        (do.leave_conference, do.note_join)),
+    Row(PREPARING, ANY,     on.ParticipantJoined, when.customer_joined_another_conference,      S.MOVING_CUSTOMER,
+        (do.leave_conference, do.continue_alone, do.note_join)),
+    Row(C|T,       ANY,     on.ParticipantJoined, when.waiting_party_joined_another_conference, STAY,
+        (do.await_rejoin, do.note_join)),
+    Row(C|T,       ANY,     on.ParticipantJoined, when.precedes_repair,                         STAY,              do.ignore_late),
+    Row(C|T,       ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
+    Row(V|C|T,     ANY,     on.ParticipantJoined, None,                                         STAY,              do.note_join),
     # A leg in a conference is a fact, whatever the session knows.
-    Row(B,         ANY,     on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
+    Row(B,         ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     # The action of the `<Dial>` that no one answered has joined the caller.
-    Row(B,         RINGING, on.ParticipantJoined,  when.caller_joined_for_fallback,              S.MOVING_CUSTOMER, (do.begin_inbound_fallback, do.note_join)),
-    Row(B,         ANY,     on.ParticipantJoined,  None,                                         V,                 (do.begin_recovered_conversion, do.note_join)),
-    Row(E,         ANY,     on.ParticipantJoined,  when.joined_before_redirected_away,           STAY,              do.log_only),
-    Row(E,         ANY,     on.ParticipantJoined,  when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
-    Row(E,         ANY,     on.ParticipantJoined,  None,                                         STAY,              do.hang_up_after_end),
+    Row(B,         RINGING, on.ParticipantJoined, when.caller_joined_for_fallback,              S.MOVING_CUSTOMER,
+        (do.begin_inbound_fallback, do.note_join)),
+    Row(B,         ANY,     on.ParticipantJoined, None,                                         V,
+        (do.begin_recovered_conversion, do.note_join)),
+    Row(E,         ANY,     on.ParticipantJoined, when.joined_before_redirected_away,           STAY,              do.log_only),
+    Row(E,         ANY,     on.ParticipantJoined, when.is_of_late_guest,                        STAY,
+        do.end_conference_of_late_guest),
+    Row(E,         ANY,     on.ParticipantJoined, None,                                         STAY,              do.hang_up_after_end),
 
     # ParticipantChanged: held, unheld, muted, unmuted, or coaching; ParticipantLeft
-    Row(V|C|T,     ANY,     OF_KNOWN,              when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(V|C|T,     ANY,     OF_KNOWN,              when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
-    Row(V|C|T,     ANY,     OF_KNOWN,              when.is_older_than_known,                     STAY,              do.ignore_late),
-    Row(V|C|T,     ANY,     on.ParticipantChanged, when.is_another_conference,                   STAY,              do.ignore_late),
-    Row(C|T,       ANY,     on.ParticipantChanged, when.precedes_update,                         STAY,              do.ignore_late),
-    Row(V|C|T,     ANY,     on.ParticipantChanged, None,                                         STAY,              do.note_participant_changed),
-    Row(V|C|T,     ANY,     on.ParticipantLeft,    when.leaves_another_conference,               STAY,              do.log_only),
-    Row(V|C|T,     ANY,     on.ParticipantLeft,    None,                                         STAY,              (do.note_conference, do.note_left)),
+    Row(V|C|T, ANY, OF_KNOWN,              when.is_of_former_party,        STAY, do.ignore_former_party),
+    Row(V|C|T, ANY, OF_KNOWN,              when.is_of_unknown_call,        STAY, do.ignore_unknown_call),
+    Row(V|C|T, ANY, OF_KNOWN,              when.is_older_than_known,       STAY, do.ignore_late),
+    Row(V|C|T, ANY, on.ParticipantChanged, when.is_another_conference,     STAY, do.ignore_late),
+    Row(C|T,   ANY, on.ParticipantChanged, when.precedes_update,           STAY, do.ignore_late),
+    Row(V|C|T, ANY, on.ParticipantChanged, None,                           STAY, do.note_participant_changed),
+    Row(V|C|T, ANY, on.ParticipantLeft,    when.leaves_another_conference, STAY, do.log_only),
+    Row(V|C|T, ANY, on.ParticipantLeft,    None,                           STAY, (do.note_conference, do.note_left)),
 
     # ConferenceStarted, ConferenceEnded
-    Row(V|C|T,     ANY,     on.ConferenceStarted,  when.is_another_conference,                   STAY,              do.log_only),
-    Row(V|C|T,     ANY,     on.ConferenceEnded,    when.is_another_conference,                   STAY,              do.note_former_conference),
-    Row(T,         ANY,     on.ConferenceEnded,    when.customer_is_in_voicemail,                STAY,              do.leave_conference),
-    Row(V|C|T,     ANY,     on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
-    Row(V,         ANY,     on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
-    Row(PREPARING, ANY,     on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
+    Row(V|C|T,     ANY, on.ConferenceStarted, when.is_another_conference,         STAY,              do.log_only),
+    Row(V|C|T,     ANY, on.ConferenceEnded,   when.is_another_conference,         STAY,              do.note_former_conference),
+    Row(T,         ANY, on.ConferenceEnded,   when.customer_is_in_voicemail,      STAY,              do.leave_conference),
+    Row(V|C|T,     ANY, on.ConferenceStarted, None,                               STAY,              do.note_conference_started),
+    Row(V,         ANY, on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
+    Row(PREPARING, ANY, on.ConferenceEnded,   when.agent_ended_conference,        S.MOVING_CUSTOMER, do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
-    Row(C|T,       ANY,     on.ConferenceEnded,    when.waiting_party_lost_conference,           STAY,              do.await_rejoin),
-    Row(C|T,       ANY,     on.ConferenceEnded,    None,                                         E,                 do.end_conference_ended),
+    Row(C|T,       ANY, on.ConferenceEnded,   when.waiting_party_lost_conference, STAY,              do.await_rejoin),
+    Row(C|T,       ANY, on.ConferenceEnded,   None,                               E,                 do.end_conference_ended),
 
     # AnnouncementEnded, RecordingChanged
-    Row(C|T,       ANY,     on.AnnouncementEnded,  when.is_of_announcement,                      STAY,              do.note_announcement_ended),
-    Row(V|C|T,     ANY,     on.AnnouncementEnded,  None,                                         STAY,              do.log_only),
-    Row(LIVE|E,    ANY,     on.RecordingChanged,   when.is_of_voicemail,                         STAY,              do.note_message),
-    Row(LIVE|E,    ANY,     on.RecordingChanged,   None,                                         STAY,              do.note_recording_changed),
+    Row(C|T,    ANY, on.AnnouncementEnded, when.is_of_announcement, STAY, do.note_announcement_ended),
+    Row(V|C|T,  ANY, on.AnnouncementEnded, None,                    STAY, do.log_only),
+    Row(LIVE|E, ANY, on.RecordingChanged,  when.is_of_voicemail,    STAY, do.note_message),
+    Row(LIVE|E, ANY, on.RecordingChanged,  None,                    STAY, do.note_recording_changed),
 
     # A bridge and the end have no conference.
-    Row(B|E,       ANY,     OF_CONFERENCE,         None,                                         STAY,              do.ignore_late),
+    Row(B|E, ANY, OF_CONFERENCE, None, STAY, do.ignore_late),
 )
 # fmt: on

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-from conferral.statemachine.events import Command, Event
+from conferral.statemachine.events import Automatic, Command, Event
 from conferral.statemachine.states import Opening, Phase, State, TransferStage
 from conferral.statemachine.step import Draft
 
@@ -51,6 +51,20 @@ class Row(NamedTuple):
     guards: Guards
     target: Target
     actions: Actions
+
+
+def auto(source: Source, phases: Phases | None, guards: Guards, target: Target, actions: Actions) -> Row:
+    """Return an automatic row, which needs no event."""
+    return Row(source, phases, Automatic, guards, target, actions)
+
+
+class Group(NamedTuple):
+    """Automatic rows that are tried if none of an earlier group holds."""
+
+    name: str
+    #: One sentence: what its rows need not check again.
+    assumes: str
+    rows: tuple[Row, ...]
 
 
 class Transition(NamedTuple):

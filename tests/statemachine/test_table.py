@@ -15,8 +15,9 @@ from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, EVENTS, FACTS, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage, UnsettledName
-from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, UNSETTLED, Transition
-from conferral.statemachine.table.stages import AUTOMATIC, ENDS, TIMEOUTS
+from conferral.statemachine.table import GROUPS, LIMITS, ROWS, TABLE, TRANSFER_STAGES, UNSETTLED, Transition
+from conferral.statemachine.table.automatic import AUTOMATIC
+from conferral.statemachine.table.stages import STAGE_ENDS, TIMEOUTS
 from conferral.statemachine.table.unsettled import read_is_due
 from tests.docs.generated import ROOT, generated_page
 from tests.support.each import each
@@ -54,9 +55,17 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 
 
 @pytest.mark.parametrize("state", State)
-def test_automatic_rows_always_have_a_guard(state):
+def test_automatic_rows_always_have_a_condition(state):
     """Without one it would be taken for ever."""
-    assert all(row.guards for row in ALL_ROWS.get((state, Automatic), ()))
+    assert all(row.conditions for row in ALL_ROWS.get((state, Automatic), ()))
+
+
+def test_rows_of_the_last_groups_leave_state_and_stage_as_they_are():
+    """So the desired state is final when participants are updated, and nothing is decided after a read."""
+    people, reconcile, read = GROUPS[-3:]
+
+    assert [row.target for group in (people, reconcile, read) for row in group.rows if row.target] == []
+    assert [group.name for group in GROUPS] == ["LOSS", "ENDS", "STAGES", "PEOPLE", "RECONCILE", "READ"]
 
 
 def test_only_the_last_automatic_row_asks_twilio_about_a_live_session():
@@ -199,11 +208,21 @@ def test_the_page_of_a_state_has_its_events_and_rows(state):
     assert {guard.__name__ for row in rows for guard in row.guards} <= {*re.findall(r"\w+", page)}
 
 
+def blocks(path, calls):
+    """The rows between blank lines."""
+    lines, found = path.read_text("utf-8").splitlines(), []
+    for call in calls:
+        if not found or not all(line.strip() for line in lines[found[-1][-1].end_lineno : call.lineno - 1]):
+            found.append([])
+        found[-1].append(call)
+    return found
+
+
 def written_tables(path):
     """The rows in each tuple of a file of the table."""
     tuples = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Tuple)]
     calls = [[node for node in one.elts if isinstance(node, ast.Call)] for one in tuples]
-    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Limit", "Read")] for one in calls]
+    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Limit", "auto")] for one in calls]
 
 
 def written_rows(path):
@@ -214,9 +233,9 @@ TABLE_FILES = sorted(path for path in (ROOT / "statemachine" / "table").glob("*.
 
 
 def test_the_files_hold_every_row():
-    elsewhere = len(ROWS) - len(ENDS) - len(TIMEOUTS)
+    elsewhere = len(ROWS) - len(STAGE_ENDS) - len(TIMEOUTS)
 
-    assert sum(len(written_rows(path)) for path in TABLE_FILES) == elsewhere + len(STAGES)
+    assert sum(len(written_rows(path)) for path in TABLE_FILES) == elsewhere + len(TRANSFER_STAGES)
 
 
 @pytest.mark.parametrize("kind", [TransferStage, Opening])
@@ -235,9 +254,9 @@ def test_every_stage_that_rows_lead_to_has_an_end(kind):
 
 
 @each("path", TABLE_FILES)
-def test_columns_of_the_table_are_aligned(path):
-    for rows in written_tables(path):
-        # A limit and a read have no event; a read leads nowhere.
+def test_columns_of_the_table_are_aligned_between_blank_lines(path):
+    for rows in (block for written in written_tables(path) for block in blocks(path, written)):
+        # A limit and an automatic row have no event.
         cells = [[*row.args[:2], *[None] * (row.func.id != "Row"), *row.args[2:], None, None][:6] for row in rows]
         for column in range(5):
             starts = {row[column].col_offset: row[column].lineno for row in cells if row[column]}
@@ -246,6 +265,11 @@ def test_columns_of_the_table_are_aligned(path):
 
 def test_the_table_is_small_enough_to_be_read():
     assert len(ROWS) <= 420
+
+
+@each("path", TABLE_FILES)
+def test_rows_fit_on_a_screen(path):
+    assert [line for line in path.read_text("utf-8").splitlines() if len(line) > 140] == []
 
 
 def test_what_is_unsettled_has_a_written_name_of_its_own() -> None:
