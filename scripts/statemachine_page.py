@@ -41,6 +41,14 @@ without a limit lasts until what it waits for has happened.
 | Stage | Waits until | Limit | Then |
 | --- | --- | --- | --- |
 """
+_RELEVANCE = """\
+## What comes too late
+
+Before the rows of an event are tried, `statemachine/relevance.py` ignores what comes too late, or is about no call of
+the session. If no row of a state names an event, a fact is out of date (`ignore_late`), while the answer to a request,
+or a timer, has no further effect (`log_only`).
+
+"""
 _GROUPS = """\
 ## Groups of automatic rows
 
@@ -73,6 +81,7 @@ def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) 
     states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
     parts = [
         _HEAD, f"## Terms\n\n{_paragraph('Terms')}", f"{_STATES}{states}", _ROWS + _STAGES + "".join(_stages(stages)),
+        _RELEVANCE.rstrip("\n") + "\n",
         _GROUPS + "".join(f"| {group.name} | {_cell(group.assumes)} |\n" for group in GROUPS),
         _unsettled(),
         f"## What the table does not show\n\n{_paragraph('What the table does not show')}",

@@ -3,9 +3,9 @@
 Callbacks, the actions of a `<Dial>`, results, and reads come in any order, and each shows a part. For each leg:
 
 - What is final wins. A call that is over stays over; a SID, an answer, a desk, or a passed gate is never taken back.
-- Of one source, the higher number wins. Each conference numbers its own callbacks (`when.is_older_than_known`).
+- Of one source, the higher number wins. Each conference numbers its own callbacks (`relevance`).
 - Of different sources, the one that began later wins. A callback begins when it is applied, and beats all reads before
-  it; `when.precedes_update` drops one that is older than a request of ours. A read begins when it is requested, so it
+  it; `relevance` drops one that is older than a request of ours. A read begins when it is requested, so it
   shows nothing of a leg that has joined, left, changed, or been moved since, or whose move or update has been requested
   or answered since (`Party.overtakes`). For such a leg, `when.with_newer_facts` has it show what is known. It still
   shows all others.

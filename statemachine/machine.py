@@ -23,6 +23,7 @@ from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
+from conferral.statemachine.relevance import irrelevance
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
@@ -219,9 +220,13 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         )
     if before.state is not State.ENDED and isinstance(event, events.CallsRead):
         event = with_newer_facts(before, event)
-    is_decided = take_row(draft, event)
-    # Every pair ends in a row without a guard; tests check that.
-    assert is_decided, (before.state, event.name)
+    ignore = irrelevance(draft, event)
+    if ignore is not None:
+        ignore(draft, event)
+    else:
+        is_decided = take_row(draft, event)
+        # Every pair ends in a row without a guard; tests check that.
+        assert is_decided, (before.state, event.name)
     if draft.refusal:
         allowed = ", ".join(allowed_commands(before))
         draft.session = _note_transfer(closed, event, draft.refusal, now_ms)

@@ -55,13 +55,6 @@ def is_of_unknown_call(draft: Draft, event: Event) -> bool:
     return draft.session.subject_of(event) is None
 
 
-def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the call was replaced, and has ended or is ending."""
-    # The end of a dial may be the first callback about it, after its party was replaced.
-    is_end_of_earlier_dial = bool(event.dial) and event.is_final and draft.session.subject_of(event) is None
-    return event.call_sid in draft.session.former_calls or is_end_of_earlier_dial
-
-
 def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     """Whether a newer status of the call is already known."""
     party = draft.session.subject_of(event)
@@ -71,28 +64,9 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
-def reports_desk_late(draft: Draft, event: CallProgressed) -> bool:
-    """Whether an answer says that the party has a desk, after the party talks."""
-    party = draft.session.subject_of(event)
-    is_news = party is not None and event.desk and not (party.has_desk or party.is_gone)
-    return is_news and is_late_status(draft, event)
-
-
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
     """Whether the bridge's `<Dial>` ended, and its parent is connected."""
     return event.dial == "bridge" and not event.party_is_gone
-
-
-def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
-    """Whether a `<Dial>` other than the bridge's ended."""
-    return event.dial != "bridge"
-
-
-def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
-    """Whether this end of the bridge's `<Dial>` is known or too late."""
-    session = draft.session
-    is_known = bool(session.dial_call_status) or event.agent_number < session.agent_number
-    return is_known and not event.party_is_gone
 
 
 def bridge_is_over(draft: Draft, _event: Event) -> bool:
@@ -151,11 +125,6 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
     is_refused = event.failed_with_callers_number and not event.party_is_gone
     return is_refused and is_current and session.agents[number].startswith("+")
-
-
-def is_of_earlier_agent(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the event is about an earlier agent, whose dial was given up."""
-    return event.agent_number < draft.session.agent_number and event.party == AGENT and not event.dial
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
@@ -403,26 +372,12 @@ def is_unknown_dial(party: Party) -> bool:
     return bool(party.dial_id) and not party.call_sid
 
 
-def finds_call_of_another_app(draft: Draft, event: events.AccountSwept) -> bool:
-    """Whether the live call is a guest's, which another app placed."""
-    party = draft.session.subject_of(event)
-    return party is not None and is_of_another_app(draft.session, party)
-
-
 def call_may_continue_elsewhere(draft: Draft, event: events.AccountSwept) -> bool:
     """Whether the live call was redirected elsewhere, as far as is known."""
     party = draft.session.subject_of(event)
     if party is None:
         return False
     return party.left_reason in CONTINUES_ELSEWHERE or is_beyond_bridge(draft.session, party)
-
-
-def joined_before_redirected_away(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the join is late: the party has been redirected since."""
-    session = draft.session
-    party = session.subject_of(event)
-    is_elsewhere = party is not None and party.left_reason in CONTINUES_ELSEWHERE
-    return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_conferences)
 
 
 def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:

@@ -1,8 +1,7 @@
 """Guards on conference events, and on updates of participants."""
 
 from conferral.statemachine import events
-from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
-from conferral.statemachine.other_apps import is_label_of_dial
+from conferral.statemachine.events import Event, ParticipantJoined
 from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode, UnsettledName
 from conferral.statemachine.step import Draft
@@ -13,68 +12,14 @@ _MUTE_MAX_MS = 3_000
 _END_ON_EXIT_MAX_MS = 7_000
 
 
-def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether the event is about a party that left or was given up."""
-    party = draft.session.subject_of(event)
-    if party is not None:
-        return party.is_gone and isinstance(event, ParticipantChanged)
-    # Labels are numbered and never reused, so a label identifies a party whose call SID was never known.
-    return event.call_sid in draft.session.former_calls or is_label_of_dial(draft.session, event.label)
-
-
-def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether a newer event about this participant was already applied."""
-    if event.conference_sid != draft.session.conference_sid:
-        return False  # each conference numbers its own events
-    party = draft.session.subject_of(event)
-    return party is not None and event.sequence is not None and event.sequence < party.conference_sequence
-
-
-def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
-    """Whether the change precedes the party's latest requested update.
-
-    In the second of a hold that is confirmed, a change that shows no hold is earlier: requests are sent in order.
-    """
-    party = draft.session.subject_of(event)
-    if party is None or not event.occurred_at_ms:
-        return False
-    # In the workers' time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
-    if event.occurred_at_ms + events.WHOLE_SECOND_MS <= party.pending_since_ms:
-        return True
-    is_held = party.held and not party.pending_update
-    return is_held and not event.held and event.occurred_at_ms <= party.pending_since_ms
-
-
-def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the event is about a conference that the session has left."""
-    return draft.session.is_former_conference(event.conference_sid)
-
-
 def is_another_conference(draft: Draft, event: events.ConferenceEvent) -> bool:
     """Whether the event is about a conference other than the session's."""
     return bool(draft.session.conference_sid) and event.conference_sid != draft.session.conference_sid
 
 
-def leaves_another_conference(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether a call that goes on left a conference other than the session's."""
-    return is_another_conference(draft, event) and not (event.hung_up and not event.call_continues)
-
-
 def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether a leg joined a second conference while the first is in use."""
     return is_another_conference(draft, event) and bool(draft.session.participants)
-
-
-def joins_conference_before_parents(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the child's join is late: the parent is in a later conference.
-
-    Twilio moves the parent once the child has left the bridge. If they are in two conferences, the child's was over
-    when the parent joined, unless a repair moved one of them.
-    """
-    session = draft.session
-    party, is_first_move = session.subject_of(event), not session.repair_attempted
-    is_child = party is not None and party.name == session.child.name
-    return is_child and is_first_move and session.parent.in_conference and is_another_conference(draft, event)
 
 
 def precedes_repair(draft: Draft, event: ParticipantJoined) -> bool:

@@ -12,8 +12,8 @@ A row is `in, phase, event, when, to, do`: in this state or stage, and this phas
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
-  `E`, which hangs up the legs that are still Conferral's, and ends the conference. Each pair of state and event has
-  rows; what a state can't have asked for is `ignore_late`.
+  `E`, which hangs up the legs that are still Conferral's, and ends the conference. What no row names follows
+  from `DEFAULT`.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: how the customer is served. A transfer begins as `WARM` (all three talk), `CONSULT` (agent and target talk, the
@@ -29,12 +29,13 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 1. An unknown session accepts only the events that open it. A duplicate changes nothing, nor does an event that
    no state uses. A command that was refused earlier, such as for its destination, is only reported.
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
-3. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
+3. `relevance` ignores an event that comes too late, or is not about the session's calls. Then step 5 follows.
+4. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-4. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken,
+5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken,
    until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
    decided here.
-5. Derived timers are set.
+6. Derived timers are set.
 
 What the table does not show:
 
@@ -70,24 +71,43 @@ the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands 
 docs/statemachine.md, the pages that it links, and the diagram are generated from this package.
 """
 
+from collections.abc import Mapping
+
+from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
+from conferral.statemachine.events import Event
 from conferral.statemachine.states import State
 from conferral.statemachine.table.automatic import AUTOMATIC, GROUPS
 from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS, TIMERS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
-from conferral.statemachine.table.row import Row, Transition, expand
+from conferral.statemachine.table.row import Action, Row, Transition, expand
 from conferral.statemachine.table.stages import LIMITS, TRANSFER_STAGES
 from conferral.statemachine.table.unsettled import UNSETTLED
 
-__all__ = ["GROUPS", "LIMITS", "ROWS", "TABLE", "TRANSFER_STAGES", "UNSETTLED", "Row", "Transition"]
+__all__ = ["DEFAULT", "GROUPS", "LIMITS", "ROWS", "TABLE", "TRANSFER_STAGES", "UNSETTLED", "Row", "Transition"]
 
 ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,
 )  # fmt: skip
 _EVENT_ORDER = {event: position for position, event in enumerate((*on.EVENTS, on.Automatic))}
 _STATE_ORDER = {state: position for position, state in enumerate(State)}
-#: One transition for each row, state, and event.
+#: What follows from an event that no row of its state names: a fact is out of date, while the answer to a request, or a
+#: timer, has no further effect than what `machine` does with it. A command has a row in each state.
+DEFAULT: Mapping[type[Event], Action] = {
+    event: do.log_only if issubclass(event, on.EffectResult | on.CallsRead | on.TimerExpired) else do.ignore_late
+    for event in on.EVENTS
+    if not (event.ignored_because or issubclass(event, on.Command))
+}
+_named = tuple(expand(ROWS))
+_decided = {(one.source, one.event) for one in _named if not one.conditions}
+_defaults = (
+    Transition.unconditional(state, event, action)
+    for event, action in DEFAULT.items()
+    for state in State
+    if (state, event) not in _decided
+)
+#: One transition for each row, state, and event; the last of each pair, maybe the default, has no condition.
 TABLE: tuple[Transition, ...] = tuple(
-    sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
+    sorted((*_named, *_defaults), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
 )

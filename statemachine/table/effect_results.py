@@ -12,9 +12,6 @@ from conferral.statemachine.table.stages import TIMEOUTS
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
-#: Timers that only wake the automatic rows, if no row above is taken.
-WAKES = (on.ReadOverdue, on.LoneOverdue, on.ParkOverdue, on.AgeOverdue, on.ConvertOverdue, on.StageOverdue)
-
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
     # Row by row: in, phase, event, when, to, do
@@ -71,66 +68,59 @@ EFFECT_RESULTS: tuple[Row, ...] = (
         do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E, ANY, NOT_DONE,           when.redirect_to_url_failed,                                       STAY, do.end_conference),
-
-    # All others
-    Row(LIVE|E, ANY, ANY_RESULT, None, STAY, do.log_only),
 )
 
 #: A read of Twilio, a difference that the sweep found, or a lost conference.
 READS: tuple[Row, ...] = (
     # Row by row: in, phase, event, when, to, do
     # CallsRead, of every live session
-    Row(LIVE, ANY, on.CallsRead, when.shows_no_one_at_age_limit, E, do.end(EndReason.TOO_OLD)),
+    Row(LIVE, ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
     # CallsRead, while bridged
     # Redis lost the conversion.
-    Row(B, ANY, on.CallsRead, when.shows_conversion_done,            C,                 do.finish_conversion_by_read),
-    Row(B, ANY, on.CallsRead, when.shows_caller_joined_for_fallback, S.MOVING_CUSTOMER,
+    Row(B,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
+    Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER,
         (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
-    Row(B, ANY, on.CallsRead, when.shows_caller_joined_after_loss,   S.MOVING_CUSTOMER,
+    Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_after_loss,    S.MOVING_CUSTOMER,
         (do.note_bridge_read, do.recall_lost_agent, do.apply_read)),
-    Row(B, ANY, on.CallsRead, when.shows_bridge_over,                E,                 do.end_by_read),
-    Row(B, ANY, on.CallsRead, when.shows_visitor_elsewhere,          E,                 do.end_moved),
-    Row(B, ANY, on.CallsRead, when.next_agent_call,                  STAY,              do.switch_to_next_agent),
-    Row(B, ANY, on.CallsRead, when.awaits_next_agent,                STAY,              (do.note_parent_live, do.read_later)),
-    Row(B, ANY, on.CallsRead, when.shows_parent_moved,               E,                 do.end_moved),
-    Row(B, ANY, on.CallsRead, None,                                  STAY,              do.note_bridge_read),
+    Row(B,    ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
+    Row(B,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
+    Row(B,    ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),
+    Row(B,    ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              (do.note_parent_live, do.read_later)),
+    Row(B,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
+    Row(B,    ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
 
     # CallsRead, while converting
-    Row(V, ANY, on.CallsRead, when.shows_conversion_done,      C,                 do.finish_conversion_by_read),
-    Row(V, ANY, on.CallsRead, when.shows_parent_moved,         E,                 do.end_moved),
-    Row(V, ANY, on.CallsRead, when.shows_leg_ended,            STAY,              do.note_legs_ended),
-    Row(V, ANY, on.CallsRead, when.leg_to_repair,              STAY,              do.redirect_missing_leg),
-    Row(V, ANY, on.CallsRead, when.shows_only_customer_joined, S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
-    Row(V, ANY, on.CallsRead, when.shows_leg_still_missing,    E,                 do.end(EndReason.CONVERT_FAILED)),
-    Row(V, ANY, on.CallsRead, None,                            STAY,              do.log_only),
+    Row(V,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
+    Row(V,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
+    Row(V,    ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
+    Row(V,    ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
+    Row(V,    ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
+    Row(V,    ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
 
     # CallsRead, while conferenced or transferring
-    Row(C,   ANY, on.CallsRead, when.shows_visitor_elsewhere,           E,              do.end_moved),
-    Row(T,   ANY, on.CallsRead, when.shows_customer_still_bridged,      B,              do.return_to_bridge),
-    Row(T,   ANY, on.CallsRead, when.voicemail_can_be_repeated,         STAY,           (do.apply_read, do.repeat_voicemail)),
-    Row(T,   ANY, on.CallsRead, when.shows_customer_not_in_voicemail,   S.FALLING_BACK, (do.apply_read, do.give_up_voicemail)),
-    Row(C|T, ANY, on.CallsRead, when.shows_waiting_party_still_missing, E,              do.end(EndReason.CONVERT_FAILED)),
-    Row(C|T, ANY, on.CallsRead, when.shows_waiting_party_missing,       STAY,           do.redirect_waiting_party),
-    Row(C,   ANY, on.CallsRead, when.shows_waiting_conference_over,     STAY,           (do.await_rejoin, do.apply_settled_read)),
-    Row(C,   ANY, on.CallsRead, when.shows_conference_over,             E,              do.end_conference_over),
-    Row(C,   ANY, on.CallsRead, None,                                   STAY,           do.apply_settled_read),
-    Row(T,   ANY, on.CallsRead, None,                                   STAY,           do.apply_read),
+    Row(C,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
+    Row(T,    ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
+    Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
+    Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
+    Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
+    Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
+    Row(C,    ANY, on.CallsRead,       when.shows_waiting_conference_over,     STAY,              (do.await_rejoin, do.apply_settled_read)),
+    Row(C,    ANY, on.CallsRead,       when.shows_conference_over,             E,                 do.end_conference_over),
+    Row(C,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_settled_read),
+    Row(T,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_read),
 
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
-    Row(E, ANY, on.CallsRead, when.shows_leg_left_alone, STAY, do.end_conference),
-    Row(E, ANY, on.CallsRead, None,                      STAY, do.log_only),
+    Row(E,    ANY, on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_conference),
 
     # AccountSwept: the sweep found a difference between Twilio's lists and the session
-    Row(LIVE, ANY, on.AccountSwept, None,                             STAY, do.read_after_finding),
-    Row(E,    ANY, on.AccountSwept, when.finds_call_of_another_app,   STAY, do.log_only),
-    Row(E,    ANY, on.AccountSwept, when.call_may_continue_elsewhere, STAY, do.read_live_call),
-    Row(E,    ANY, on.AccountSwept, None,                             STAY, do.end_what_is_live),
+    Row(LIVE, ANY, on.AccountSwept,    None,                                   STAY,              do.read_after_finding),
+    Row(E,    ANY, on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
+    Row(E,    ANY, on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
-    Row(B,       ANY, on.ConferenceFound, when.opens_session, C,    do.open_found_session),
-    Row(B,       ANY, on.ConferenceFound, None,               STAY, do.suspect),
-    Row(V|C|T|E, ANY, on.ConferenceFound, None,               STAY, do.ignore_late),
+    Row(B,    ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
+    Row(B,    ANY, on.ConferenceFound, None,                                   STAY,              do.suspect),
 )
 
 #: Stages in which someone is put on hold for a talk that they are not to hear.
@@ -161,13 +151,5 @@ TIMERS: tuple[Row, ...] = (
 
     # Commands other than transfers and their steps
     Row(LIVE,               ANY,  on.PendingCommandOverdue, None,                        STAY,         do.fail_overdue_commands),
-
-    Row(LIVE,               ANY,  WAKES,                    None,                        STAY,         do.log_only),
-
-    # Timers that no state of this kind has set, or that were canceled on the way to it
-    Row(V|C|T,              ANY,  on.CallsOverdue,          None,                        STAY,         do.ignore_late),
-    Row(V,                  ANY,  on.DialOverdue,           None,                        STAY,         do.ignore_late),
-    Row(B|V,                ANY,  on.HoldOverdue,           None,                        STAY,         do.ignore_late),
-    Row(E,                  ANY,  on.TIMERS,                None,                        STAY,         do.ignore_late),
 )
 # fmt: on

@@ -9,8 +9,6 @@ GATE = (on.GateReached, on.GateDecided)
 OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 #: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
 PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
-OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
-OF_CONFERENCE = (*OF_KNOWN, on.ConferenceStarted, on.ConferenceEnded, on.AnnouncementEnded)
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
@@ -19,30 +17,22 @@ CALLS: tuple[Row, ...] = (
     Row(B,          ANY, on.CallReceived,       when.turns_caller_away,           E,                 (do.open_session, do.end_turned_away)),
     Row(B,          ANY, on.CallReceived,       when.opens_conference,            O.ARRIVING,        do.open_session),
     Row(B,          ANY, on.CallReceived,       when.opens_session,               STAY,              do.open_session),
-    Row(LIVE|E,     ANY, on.CallReceived,       None,                             STAY,              do.ignore_late),
 
     # ClientCallReceived: a browser, app, or SIP phone does
     Row(B,          ANY, on.ClientCallReceived, when.opens_session,               O.ARRIVING,        do.open_client_call),
     Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_unknown_call,          STAY,              do.hang_up_second_call),
-    Row(LIVE|E,     ANY, on.ClientCallReceived, None,                             STAY,              do.ignore_late),
 
     # CallProgressed: a call rings, is answered, or is over
     Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,   STAY,              do.rebuild_session),
     Row(V|C|T,      ANY, on.CallProgressed,     when.is_of_lost_dial,             STAY,              do.note_lost_dial),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_former_call,           STAY,              do.ignore_late),
     Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,         B,                 do.treat_as_bridge),
-    Row(B,          ANY, on.CallProgressed,     when.is_of_earlier_agent,         STAY,              do.ignore_late),
     Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,           STAY,              do.follow_later_agent),
     Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
-    Row(LIVE,       ANY, on.CallProgressed,     when.reports_desk_late,           STAY,              do.note_desk),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,              STAY,              do.ignore_late),
+    # An answer may say late that the party has a desk.
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,              STAY,              do.note_desk),
     Row(LIVE,       ANY, on.CallProgressed,     None,                             STAY,              do.note_call_progress),
 
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
-    Row(V|C|T,      ANY, on.DialEnded,          when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
-    Row(B,          ANY, on.DialEnded,          when.is_other_dial,               STAY,              do.log_only),
-    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,              STAY,              do.ignore_late),
     Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
     Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),
     Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER, do.begin_inbound_fallback),
@@ -51,7 +41,6 @@ CALLS: tuple[Row, ...] = (
     Row(V|C|T,      ANY, on.DialEnded,          when.is_bridge_of_live_party,     STAY,              do.note_parent_dial_ended),
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url, STAY,              do.note_redirected_away),
     Row(V|C|T,      ANY, on.DialEnded,          None,                             STAY,              do.note_left),
-    Row(E,          ANY, on.DialEnded,          None,                             STAY,              do.ignore_late),
 
     # GateReached: a dialed party answered; without a gate, it joins immediately
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,               STAY,              do.note_gate_reached),
@@ -66,18 +55,14 @@ CALLS: tuple[Row, ...] = (
 
     # After the end, no call that the session dialed may go on
     Row(E,          ANY, OF_DIALED_CALLS,       when.shows_live_leg,              STAY,              do.hang_up_after_end),
-    Row(E,          ANY, OF_DIALED_CALLS,       None,                             STAY,              do.ignore_late),
 )
 
 #: The conference: its participants, announcements, recordings, and end.
 CONFERENCE: tuple[Row, ...] = (
     # Row by row: in, phase, event, when, to, do
     # ParticipantJoined
-    Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_former_conference,                 STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantJoined, when.is_of_released_party,                    STAY,              do.hang_up_arrival),
     Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
-    Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_older_than_known,                     STAY,              do.ignore_late),
-    Row(V,         ANY,     on.ParticipantJoined, when.joins_conference_before_parents,         STAY,              do.ignore_late),
     Row(V,         ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,
         (do.leave_conference, do.note_join)),
     Row(PREPARING, ANY,     on.ParticipantJoined, when.customer_joined_another_conference,      S.MOVING_CUSTOMER,
@@ -87,30 +72,20 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,       ANY,     on.ParticipantJoined, when.precedes_repair,                         STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(V|C|T,     ANY,     on.ParticipantJoined, None,                                         STAY,              do.note_join),
-    # A leg in a conference is a fact, whatever the session knows.
-    Row(B,         ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     # The action of the `<Dial>` that no one answered has joined the caller.
     Row(B,         RINGING, on.ParticipantJoined, when.caller_joined_for_fallback,              S.MOVING_CUSTOMER,
         (do.begin_inbound_fallback, do.note_join)),
     Row(B,         ANY,     on.ParticipantJoined, None,                                         V,
         (do.begin_recovered_conversion, do.note_join)),
-    Row(E,         ANY,     on.ParticipantJoined, when.joined_before_redirected_away,           STAY,              do.log_only),
     Row(E,         ANY,     on.ParticipantJoined, when.is_of_late_guest,                        STAY,
         do.end_conference_of_late_guest),
     Row(E,         ANY,     on.ParticipantJoined, None,                                         STAY,              do.hang_up_after_end),
 
     # ParticipantChanged: held, unheld, muted, unmuted, or coaching; ParticipantLeft
-    Row(V|C|T, ANY, OF_KNOWN,              when.is_of_former_party,        STAY, do.ignore_former_party),
-    Row(V|C|T, ANY, OF_KNOWN,              when.is_of_unknown_call,        STAY, do.ignore_unknown_call),
-    Row(V|C|T, ANY, OF_KNOWN,              when.is_older_than_known,       STAY, do.ignore_late),
-    Row(V|C|T, ANY, on.ParticipantChanged, when.is_another_conference,     STAY, do.ignore_late),
-    Row(C|T,   ANY, on.ParticipantChanged, when.precedes_update,           STAY, do.ignore_late),
-    Row(V|C|T, ANY, on.ParticipantChanged, None,                           STAY, do.note_participant_changed),
-    Row(V|C|T, ANY, on.ParticipantLeft,    when.leaves_another_conference, STAY, do.log_only),
-    Row(V|C|T, ANY, on.ParticipantLeft,    None,                           STAY, (do.note_conference, do.note_left)),
+    Row(V|C|T, ANY, on.ParticipantChanged, None, STAY, do.note_participant_changed),
+    Row(V|C|T, ANY, on.ParticipantLeft,    None, STAY, (do.note_conference, do.note_left)),
 
     # ConferenceStarted, ConferenceEnded
-    Row(V|C|T,     ANY, on.ConferenceStarted, when.is_another_conference,         STAY,              do.log_only),
     Row(V|C|T,     ANY, on.ConferenceEnded,   when.is_another_conference,         STAY,              do.note_former_conference),
     Row(T,         ANY, on.ConferenceEnded,   when.customer_is_in_voicemail,      STAY,              do.leave_conference),
     Row(V|C|T,     ANY, on.ConferenceStarted, None,                               STAY,              do.note_conference_started),
@@ -125,8 +100,5 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,  ANY, on.AnnouncementEnded, None,                    STAY, do.log_only),
     Row(LIVE|E, ANY, on.RecordingChanged,  when.is_of_voicemail,    STAY, do.note_message),
     Row(LIVE|E, ANY, on.RecordingChanged,  None,                    STAY, do.note_recording_changed),
-
-    # A bridge and the end have no conference.
-    Row(B|E, ANY, OF_CONFERENCE, None, STAY, do.ignore_late),
 )
 # fmt: on

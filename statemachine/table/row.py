@@ -83,6 +83,11 @@ class Transition(NamedTuple):
     #: The stages, the phases, and the guards.
     conditions: tuple[Guard, ...]
 
+    @classmethod
+    def unconditional(cls, source: State, event: type[Event], action: Action) -> "Transition":
+        """Return what follows if no row of the state names the event."""
+        return cls(source, event, (), None, (action,), (), frozenset(), None, ())
+
 
 def expand(rows: Iterable[Row]) -> Iterator[Transition]:
     """Yield the rows' transitions, in the order of the rows."""

@@ -14,9 +14,11 @@ from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, EVENTS, FACTS, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import MACHINE
+from conferral.statemachine.relevance import CHECKS
 from conferral.statemachine.states import Opening, State, TransferStage, UnsettledName
-from conferral.statemachine.table import GROUPS, LIMITS, ROWS, TABLE, TRANSFER_STAGES, UNSETTLED, Transition
+from conferral.statemachine.table import DEFAULT, GROUPS, LIMITS, ROWS, TABLE, TRANSFER_STAGES, UNSETTLED, Transition
 from conferral.statemachine.table.automatic import AUTOMATIC
+from conferral.statemachine.table.row import expand
 from conferral.statemachine.table.stages import STAGE_ENDS, TIMEOUTS
 from conferral.statemachine.table.unsettled import read_is_due
 from tests.docs.generated import ROOT, generated_page
@@ -45,6 +47,21 @@ def public_functions(module):
 @each("event", EVENTS)
 def test_every_pair_of_state_and_event_has_rows_unless_no_state_uses_the_event(state, event):
     assert ((state, event) in BY_PAIR) is not bool(event.ignored_because)
+
+
+def test_what_no_row_names_changes_nothing_and_is_no_command():
+    answered = {(one.source, one.event) for one in expand(ROWS) if not one.conditions}
+    defaults = {pair: rows[-1] for pair, rows in BY_PAIR.items() if pair not in answered}
+
+    assert {event for _, event in defaults} <= DEFAULT.keys()
+    assert {row.actions for row in defaults.values()} == {(actions.ignore_late,), (actions.log_only,)}
+    assert not {*COMMANDS} & DEFAULT.keys()
+
+
+@each("event", CHECKS)
+def test_relevance_is_asked_of_events_that_have_rows(event):
+    """Otherwise, the default would do."""
+    assert event in {row.event for row in expand(ROWS)}
 
 
 @each("pair", BY_PAIR)
