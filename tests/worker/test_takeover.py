@@ -70,6 +70,25 @@ async def test_a_loss_is_noted_until_each_live_session_is_about_to_read(
 
 
 @of_one
+async def test_lost_partition_leaves_a_commit_of_unknown_result_to_the_next_owner(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
+    """It ends although Redis answers no commit, and a later stop makes it no less lost."""
+    team.server.fault = lambda name: Fault.UNREACHABLE if name == "commit_batch" else None
+    await publish(team, received("s1"))
+    await team.passes(1.0)
+    partition = member.ownership.partitions[0]
+    partition.mark_lost()
+    await team.passes(0.3)
+    assert member.ownership.partitions.get(0) is not partition
+    partition.stop()
+    assert partition.status is PartitionStatus.LOST
+    team.server.fault = lambda _name: None
+    await team.passes(3.0)
+    assert await team.client.xlen(team.keys.log("s1")) == 1
+
+
+@of_one
 async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluster, member: ClusterMember) -> None:
     successor = team.join()
     team.server.latency = lambda _name: (0.75, 0.75)
