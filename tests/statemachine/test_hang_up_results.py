@@ -34,17 +34,17 @@ REMOVALS = {
 }
 
 
-OUTCOMES = [(state, outcome) for state in REMOVALS for outcome in ("succeeds", "fails", "is_unknown")]
+RESULTS = [(state, result) for state in REMOVALS for result in ("succeeds", "fails", "is_unknown")]
 
 
 # An agent whom Twilio refuses to hang up is kept.
-@pytest.mark.parametrize("state, outcome", [case for case in OUTCOMES if case != ("bridged", "fails")])
-def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
+@pytest.mark.parametrize("state, result", [case for case in RESULTS if case != ("bridged", "fails")])
+def test_removal_waits_for_the_end_of_the_call(state: str, result: str):
     story = REMOVALS[state]()
     name = "agent" if state == "bridged" else "guest-1"
     hang_up = only_hang_up(story)
     assert story.session.parties[name].hang_up_effect_id == hang_up.effect_id
-    getattr(story, outcome)("hang_up_call", name, effect_id=hang_up.effect_id)
+    getattr(story, result)("hang_up_call", name, effect_id=hang_up.effect_id)
     story.expect(state, outcome="stayed").expect_command("remove-1", "accepted")
     party = story.session.parties[name]
     assert (party.hang_up_effect_id, party.is_leaving, party.is_gone) == ("", True, False)
@@ -55,7 +55,7 @@ def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     story.expect_command("remove-1", "accepted", "done").expect_no_orders()
 
 
-def test_outcome_of_a_hang_up_says_nothing_of_another_one():
+def test_result_of_a_hang_up_says_nothing_of_another_one():
     story = added().remove("lawyer").expect("conferenced", "hang up lawyer")
     (first,) = story.last.effects
     story.remove("agent", "remove-2").expect("conferenced", "hang up agent")
