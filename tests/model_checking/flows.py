@@ -107,7 +107,7 @@ _IN_CONFERENCE = (*BOTH_TALK, "convert")
 
 
 def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
-    return {name: command(Transfer, mode=mode, **{"to": TARGET, **given})}
+    return {name: command(Transfer, mode=mode, **{"to": (TARGET,), **given})}
 
 
 def _flow(name: str, about: str, begun: str, first: str, commands: Mapping[str, Making], **given: Any) -> Flow:
@@ -193,9 +193,9 @@ ALL: tuple[Flow, ...] = (
     _flow("recall", "the target of a blind transfer refuses, and the agent is rung again", "bridged", "blind",
           {**_BLIND, **_STEPS}, phones={TARGET: ("reject",), AGENT: _ANSWERS}),
     _flow("several", "two targets ring, and the first takes the call", "room", "blind",
-          _transfer("blind", "blind", to=f"{TARGET},{CAROL}"), phones={TARGET: ("answer",), CAROL: _ANSWERS}),
+          _transfer("blind", "blind", to=(TARGET, CAROL)), phones={TARGET: ("answer",), CAROL: _ANSWERS}),
     _flow("several-warm", "two targets of a warm transfer ring", "room", "warm",
-          {**_transfer("warm", "warm", to=f"{TARGET},{CAROL}"), **_STEPS},
+          {**_transfer("warm", "warm", to=(TARGET, CAROL)), **_STEPS},
          phones={TARGET: ("answer",), CAROL: _ANSWERS}),
     _flow("fallback", "a blind transfer that fails goes to someone else", "bridged", "blind", _BLIND,
           phones={TARGET: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback=(CAROL,))),
