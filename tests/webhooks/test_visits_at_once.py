@@ -63,7 +63,7 @@ async def visit(process, store, name, turns, form):
 async def test_two_visits_at_once_open_one_session_in_every_order(redis_server):
     store = make_client(redis_server.url)
     webhook_store, given = WebhookStore(store, KEYS, SystemClock()), settings()
-    process = Dependencies.of(given, webhook_store, FakeTwilioQueries(), Metrics(), DirectoryFile(given))
+    process = Dependencies.of(given, webhook_store, FakeTwilioQueries(), Metrics(), DirectoryFile(given), SystemClock())
     for number, firsts in enumerate(ORDERS):
         call_sid = f"CA{number:032x}"
         await store.set(KEYS.call(call_sid), call_sid, ex=1_000_000)
