@@ -15,6 +15,7 @@ import typer
 from conferral.canary.cli import canary
 from conferral.check.cli import check
 from conferral.cli import commands, dead, outcomes, output
+from conferral.cli.desk_link import desk_link
 from conferral.cli.maintenance import api_token, forget
 from conferral.cli.options import App
 from conferral.cli.report import report
@@ -38,6 +39,7 @@ dead.register(app)
 outcomes.register(app)
 app.command()(forget)
 app.command()(api_token)
+app.command()(desk_link)
 
 
 def _print_version(wanted: bool) -> None:

@@ -87,6 +87,8 @@ MEANINGS = {
     "session_reopened": "A session that Redis lacked was opened from a later request of its call.",
     "setting_unknown": "An environment variable looks like a setting but isn't one; `reason` suggests a name.",
     "desk_token_issued": "Your server got a desk token for an agent; `token_name` asked for it.",
+    "desk_signed_in": "An agent signed in at the desk, in the name of `token_name`; `method` is `link` or `proxy`.",
+    "desk_signed_out": "A desk's sign-in was ended at the desk.",
     "signed_in": "Someone signed in to the console.",
     "stop_requested": "The process received a signal and is stopping.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",

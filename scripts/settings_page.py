@@ -20,7 +20,10 @@ def settings_page() -> str:
     )
     of_store = set(StoreSettings.model_fields)
     same = _same_names(of_store)
-    pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"
+    pair = prose(
+        "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together, and the three `CONFERRAL_DESK_PROXY_…`: some without "
+        "the others are refused."
+    )
     return page(
         "conferral/runtime/settings.py", "# Settings\n", intro,
         "## Read by every process and every command\n", _settings_table(StoreSettings, set()),

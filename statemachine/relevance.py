@@ -42,7 +42,8 @@ def _of_call(draft: Draft, event: CallProgressed) -> Verdict:
         return None
     if party is None:
         return ignore_unknown_call
-    is_news_of_desk = event.desk and not (party.has_desk or party.is_gone)
+    is_news = party.has_desk if event.signed_out else event.desk and not party.has_desk
+    is_news_of_desk = is_news and not party.is_gone
     return ignore_late if guards.is_late_status(draft, event) and not is_news_of_desk else None
 
 

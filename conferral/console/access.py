@@ -11,25 +11,23 @@ import re
 from typing import NamedTuple
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.guard import protect
-from conferral.runtime.web.json_requests import NO_STORE, RequestError, read_json_object
-from conferral.runtime.web.pages import is_https, is_same_origin
+from conferral.runtime.web.json_requests import NO_STORE, SIGN_IN_BYTES_MAX, RequestError, read_json_object
+from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page, is_https, is_same_origin
 from conferral.runtime.web.tokens import Permission, Token, Tokens
 from conferral.storage import config
 
 log = structlog.get_logger()
 
-#: Only the console's own scripts can send this header; another site's form or image can't.
-HEADER, VALUE = "X-Conferral", "console"
+#: The console's value of the header that only its own scripts can send.
+VALUE = "console"
 #: A week, so that a wallboard isn't signed out overnight.
 COOKIE_LIFETIME_S = 7 * 86_400
-#: Maximum body of a sign-in, bytes: a token, from an unknown sender.
-SIGN_IN_BYTES_MAX = 1024
 _COOKIE_PREFIX = "conferral_"
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{1,32})\.([0-9]{1,12})\.([0-9a-f]{64})")
 
@@ -67,8 +65,10 @@ class AccessControl(BearerAuthenticator):
             raise RequestError("unauthorized", "sign in on the page, or send one of its tokens as a bearer token")
         if found.until_s:  # by a cookie, which browsers attach to other sites' requests, too
             check_origin(request)
-            if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
-                raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
+            if not is_from_own_page(request, VALUE):
+                raise RequestError(
+                    "foreign", f"a request with a cookie needs the headers {PAGE_HEADER}: {VALUE} and Origin"
+                )
         if self._read_only:
             raise RequestError("read-only", "this console is read-only")
         return found.token

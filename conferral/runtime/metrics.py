@@ -289,6 +289,16 @@ class Metrics:
             "Desk tokens that were refused, by reason (wrong; expired; issuer: may make none; foreign: an API token)",
             ["reason"],
         )
+        self.desk_sign_ins = self._counter(
+            "conferral_desk_sign_ins_total", "Sign-ins at desks, by what made them (link, proxy)", ["by"]
+        )
+        self.desk_sign_ins_refused = self._counter(
+            "conferral_desk_sign_ins_refused_total",
+            "Sign-ins at desks that were refused, by reason (code: wrong, used, or too old; proxy: it names no one, or "
+            "someone whom the directory doesn't know; over: the sign-in has ended; origin: another site's page; "
+            "issuer: the token may make none)",
+            ["reason"],
+        )
         self.streams_refused = self._counter(
             "conferral_streams_refused_total", "Event streams refused because too many were open"
         )

@@ -62,6 +62,11 @@ _VALID = {
         "https:// origins without path, or http:// ones on loopback, separated by commas",
         "https://crm.example.com",
     ),
+    "CONFERRAL_DESK_URL": (f"{_URL}; https://, or http:// on loopback", "https://desk.example.com"),
+    "CONFERRAL_DESK_TOKEN_NAME": ("the name of a token: a letter, then up to 31 letters, digits, _, or -", "desk"),
+    "CONFERRAL_DESK_PROXY_HEADER": ("the name of a header", "X-Forwarded-Email"),
+    "CONFERRAL_DESK_PROXY_FROM": ("IP addresses and networks, separated by commas", "10.0.3.7,10.0.4.0/24"),
+    "CONFERRAL_DESK_PROXY_SECRET": ("at least 20 characters, without spaces or a line end", _HEX),
     "CONFERRAL_OUTCOMES_URL": (
         "an https:// or http:// URL in ASCII, without user and fragment",
         "https://crm.example.com/outcomes",

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -90,13 +91,30 @@ def token_weakness(token: SecretStr) -> str:
     return ""
 
 
+def _valid_desk_url(value: str) -> str:
+    if is_plain_beyond_loopback(value):
+        raise ValueError("must be https://, or http:// on loopback: browsers allow a microphone nowhere else")
+    return value
+
+
+def _valid_networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+    parts = [part.strip() for part in str(value).split(",")] if isinstance(value, str) else []
+    try:
+        return tuple(ip_network(part) for part in parts)
+    except ValueError:
+        raise ValueError("must be addresses and networks") from None
+
+
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
 ApiUrl = Annotated[HttpUrl, AfterValidator(_valid_api_url)]
 AudioUrl = Annotated[str, AfterValidator(_valid_audio_url)]
 UrlPrefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)]
+DeskUrl = Annotated[HttpUrl, AfterValidator(_valid_desk_url)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_valid_networks)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_origins)]
 Greeting = Annotated[str, AfterValidator(spoken_greeting)]
 # A trailing newline, or a blank value, would become the key of signatures.
 Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]
 # Source: RFC 6750, section 2.1: the header allows nothing else.
+ProxySecret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]{20,}"))]
 BearerToken = Annotated[SecretStr, AfterValidator(partial(_check_secret, r"[A-Za-z0-9._~+/-]+=*"))]

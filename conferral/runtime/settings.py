@@ -18,12 +18,16 @@ from conferral.runtime.setting_values import (
     ApiUrl,
     AudioUrl,
     BearerToken,
+    DeskUrl,
     Greeting,
     HttpUrl,
+    Networks,
     Origins,
+    ProxySecret,
     Secret,
     UrlPrefixes,
 )
+from conferral.runtime.text import join_words
 from conferral.runtime.urls import (
     REGION_EDGES,
     is_plain_beyond_loopback,
@@ -107,6 +111,30 @@ class TokenSettings(DirectorySettings):
     )
 
 
+class DeskSettings(TokenSettings):
+    """Settings of sign-ins at desks."""
+
+    desk_url: DeskUrl | None = setting(
+        "CONFERRAL_DESK_URL",
+        "where browsers reach `/desk`; links, cookies, and the expected `Origin` come from it; by default "
+        "`CONFERRAL_PUBLIC_URL`",
+        None,
+    )
+    desk_token_name: str = setting(
+        "CONFERRAL_DESK_TOKEN_NAME",
+        "the token, with the permission `desk`, in whose name links and the sign-in proxy sign agents in: its "
+        "`destinations` apply, and its removal ends their sign-ins",
+        "api",
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$",
+    )
+
+
+class DeskLinkSettings(DeskSettings):
+    """Settings of `desk-link`."""
+
+    public_url: HttpUrl | None = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks", None)
+
+
 class ConsoleSettings(TokenSettings):
     """Settings of the web console."""
 
@@ -150,7 +178,7 @@ class TwilioSettings(StoreSettings):
     )
 
 
-class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
+class ServiceSettings(TwilioSettings, CommandSettings, DeskSettings):
     """Settings of the webhooks, the worker, and `check`."""
 
     auth_token_secondary: Secret | None = setting(
@@ -324,6 +352,18 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "comma-separated https origins (http on loopback) whose pages may embed the desk",
         (),
     )
+    desk_proxy_header: str | None = setting(
+        "CONFERRAL_DESK_PROXY_HEADER",
+        "the header in which a sign-in proxy in front of the desk names the person",
+        None,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+    )
+    desk_proxy_from: Networks = setting(
+        "CONFERRAL_DESK_PROXY_FROM", "the addresses or networks from which the header is believed", ()
+    )
+    desk_proxy_secret: ProxySecret | None = setting(
+        "CONFERRAL_DESK_PROXY_SECRET", "the secret that the proxy adds in `X-Conferral-Desk-Secret`", None
+    )
     transfer_caller_id: Literal["business", "customer"] = setting(
         "CONFERRAL_TRANSFER_CALLER_ID",
         "the caller ID of dials in inbound sessions, unless the command has `caller_id`: `business` (the number that "
@@ -381,12 +421,17 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f".env: can't be read ({reason})",)) from None
     if isinstance(settings, TwilioSettings):
-        _require_pair(TWILIO_API_KEY=settings.api_key, TWILIO_API_SECRET=settings.api_secret)
+        _require_together(TWILIO_API_KEY=settings.api_key, TWILIO_API_SECRET=settings.api_secret)
         if (settings.region or settings.edge) and "api_url" not in settings.model_fields_set:
             settings = settings.model_copy(update={"api_url": _regional_url(settings.region or "us1", settings.edge)})
     if isinstance(settings, ServiceSettings):
         pair = {"CONFERRAL_OUTCOMES_URL": settings.outcomes_url, "CONFERRAL_OUTCOMES_SECRET": settings.outcomes_secret}
-        _require_pair(**pair)
+        _require_together(**pair)
+        _require_together(
+            CONFERRAL_DESK_PROXY_HEADER=settings.desk_proxy_header,
+            CONFERRAL_DESK_PROXY_FROM=settings.desk_proxy_from,
+            CONFERRAL_DESK_PROXY_SECRET=settings.desk_proxy_secret,
+        )
         if settings.outcomes_url and not settings.outcomes_insecure and is_plain_beyond_loopback(settings.outcomes_url):
             why = "http:// only on loopback, and with CONFERRAL_OUTCOMES_INSECURE=true to private addresses"
             raise SettingsError((f"CONFERRAL_OUTCOMES_URL: {why}; use https://",))
@@ -405,11 +450,11 @@ def _regional_url(region: str, edge: str | None) -> str:
     return f"https://{'.'.join(filter(None, ('api', edge, region, 'twilio.com')))}"
 
 
-def _require_pair(**values: object) -> None:
-    """Raise SettingsError if only one of two settings is given."""
+def _require_together(**values: object) -> None:
+    """Raise SettingsError if only some of the settings are given."""
     missing = [name for name, value in values.items() if not value]
-    if len(missing) == 1:
-        raise SettingsError((f"{missing[0]}: missing; {' and '.join(values)} go together",))
+    if 0 < len(missing) < len(values):
+        raise SettingsError(tuple(f"{name}: missing; {join_words([*values], 'and')} go together" for name in missing))
 
 
 @cache

@@ -41,6 +41,8 @@ class Agent(BaseRecord, frozen=True):
     renewed_ms: int
     #: Id of the desk that may be registered at Twilio; empty without one.
     registered: str = ""
+    #: Digest of its sign-in, or else of the last desk's that renewed; empty for a desk with a token of your server's.
+    sign_in: str = ""
     identity: Hidden[str] = ""
 
 
@@ -54,13 +56,17 @@ class Agents:
         self._client = client
         self._keys = keys
 
-    async def renew(self, identity: str, name: str, desk: str, *, is_ready: bool, is_busy: bool) -> Agent:
+    async def renew(
+        self, identity: str, name: str, desk: str, *, is_ready: bool, is_busy: bool, sign_in: str = ""
+    ) -> Agent:
         """Renew the presence of one desk's agent.
 
-        `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call.
+        `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call;
+        `sign_in`, the digest of the desk's sign-in, if it has one.
         """
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
+        arguments.append(sign_in)
         return _agent(identity, await scripts.renew_agent(self._client, [self._keys.agents], arguments))
 
     async def list(self) -> list[Agent]:

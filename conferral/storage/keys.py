@@ -98,6 +98,9 @@ class Keys:
     agents = PrefixKey(
         "agents", "Hash: presence of each agent with a desk, by identity, as JSON. Expires with the last of them."
     )
+    sign_ins = PrefixKey(
+        "sign-ins", "Hash: sign-ins at desks and unused codes, as JSON, by digest. Expires with the last of them."
+    )
     config = PrefixKey(
         "config",
         "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",

@@ -293,9 +293,11 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def note_desk(draft: Draft, event: events.CallProgressed) -> None:
-    """Record that the party that answered has a desk: it may be rung again."""
+    """Record that the party has a desk, and may be rung again; or had one."""
     party = not_none(draft.session.subject_of(event))
-    if event.desk and not party.has_desk:
+    if event.signed_out:
+        draft.change_party(party, has_desk=False)
+    elif event.desk and not party.has_desk:
         apply(draft, party, has_desk=True)
         draft.change_party(party, desired_end_on_exit=party.desired_end_on_exit and party.name != AGENT)
 

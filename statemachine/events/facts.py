@@ -68,7 +68,7 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
 class CallProgressed(Event, frozen=True, kw_only=True):
     """A call's status callback. Source: Twilio docs, Call resource."""
 
-    logged: ClassVar[tuple[str, ...]] = ("desk",)
+    logged: ClassVar[tuple[str, ...]] = ("desk", "signed_out")
 
     #: The party's name, from the callback URL; empty if the URL has none.
     party: str
@@ -90,6 +90,8 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     agent_number: int = 0
     #: An answer only: whether the identity has a desk.
     desk: bool = False
+    #: Of Conferral's own, after an answer: the desk's sign-in is over, so its leg is no desk's any more.
+    signed_out: bool = False
 
     @property
     def is_final(self) -> bool:

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from conferral.operations.desk_sign_out import end_sign_ins
 from conferral.storage.agents import Agents
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.sign_ins import SignIn, SignIns, digest_of_secret
 from tests.flows.flow_helpers import CAROL, GAP_MAX_S, talking
 from tests.flows.three_party_call import ThreePartyCall, dials, published, three, two
 from tests.support.local_system import AGENT, LocalSystem
@@ -14,10 +17,10 @@ pytestmark = [pytest.mark.redis, pytest.mark.system(speed=20, CONFERRAL_RING_TIM
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 
 
-async def has_desk(system: LocalSystem, address: str = AGENT) -> None:
+async def has_desk(system: LocalSystem, address: str = AGENT, sign_in: str = "") -> None:
     """A desk renews the presence of this agent."""
-    agents = Agents(system.client, system.keys)
-    await agents.renew(address.removeprefix("client:"), "Alice", "desk-1", is_ready=True, is_busy=False)
+    agents, identity = Agents(system.client, system.keys), address.removeprefix("client:")
+    await agents.renew(identity, "Alice", "desk-1", is_ready=True, is_busy=False, sign_in=sign_in)
 
 
 async def with_desk(system: LocalSystem, mode: str, start: str = "bridged") -> ThreePartyCall:
@@ -60,6 +63,20 @@ async def test_lost_agent_is_rung_again_while_the_customer_hears_music(system, c
     (ended,) = await system.outcomes()
     assert (ended["landed_on"], ended["reason"]) == ("", "customer-left")
     assert await rung_for_call(system) == [(AGENT, "answered"), (AGENT, "answered")]
+
+
+@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
+async def test_the_leg_of_a_sign_in_that_has_ended_is_hung_up_not_lost(system, conferenced):
+    signed_in = SignIns(system.client, system.keys)
+    secret, _ = await signed_in.add(SignIn("alice", "api"), 60_000)
+    await has_desk(system, sign_in=digest_of_secret(secret))
+    talk = await talking(system, conferenced=conferenced)
+    await end_sign_ins(SessionReader(system.client, system.keys), "alice", everything=True)
+    await system.until(talk.session, **{"party.agent.has_desk": None})
+    talk.agent.hang_up()
+    await system.until(talk.session, state="ended")
+    await system.settled()
+    assert system.sandbox.request_log.dials_to(AGENT) == 1
 
 
 @pytest.mark.system(CONFERRAL_INBOUND_FALLBACK=CAROL)

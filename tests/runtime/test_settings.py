@@ -24,6 +24,11 @@ PAIRS = {
         "CONFERRAL_OUTCOMES_URL": "https://crm.example.com/outcomes?tenant=1",
         "CONFERRAL_OUTCOMES_SECRET": f"whsec_{'A' * 32}",
     },
+    "CONFERRAL_DESK_PROXY_": {
+        "CONFERRAL_DESK_PROXY_HEADER": "X-Forwarded-Email",
+        "CONFERRAL_DESK_PROXY_FROM": "10.0.3.7",
+        "CONFERRAL_DESK_PROXY_SECRET": "very-secret-very-secret",
+    },
 }
 
 
@@ -257,6 +262,25 @@ def test_url_and_secret_of_outcomes_go_together():
         (missing,) = PAIRS["CONFERRAL_OUTCOMES_"].keys() - {given}
         (line,) = problems(**{given: value})
         assert line == f"{missing}: missing; CONFERRAL_OUTCOMES_URL and CONFERRAL_OUTCOMES_SECRET go together"
+
+
+def test_a_sign_in_proxy_has_header_addresses_and_secret():
+    proxy = PAIRS["CONFERRAL_DESK_PROXY_"]
+    for left_out in proxy:
+        (line,) = problems(**proxy | {left_out: None})
+        assert line == f"{left_out}: missing; {', '.join([*proxy][:2])}, and {[*proxy][2]} go together"
+    for name, value in (("HEADER", "a b"), ("FROM", "10.0.0.1/8"), ("FROM", "proxy"), ("SECRET", "very-secret")):
+        (line,) = problems(**proxy | {f"CONFERRAL_DESK_PROXY_{name}": value})
+        assert line.startswith(f"CONFERRAL_DESK_PROXY_{name}: ")
+        assert "very-secret" not in line
+    assert "very-secret" not in repr(load(ServiceSettings, GOOD | proxy))
+
+
+def test_the_desk_is_where_browsers_allow_a_microphone():
+    for url in ("https://desk.example.com/x", "http://localhost:8080"):
+        assert load(ServiceSettings, {**GOOD, "CONFERRAL_DESK_URL": url}).desk_url == url
+    (line,) = problems(CONFERRAL_DESK_URL="http://desk.example.com")
+    assert line.startswith("CONFERRAL_DESK_URL: ")
 
 
 def test_secrets_are_in_no_message_and_no_repr():

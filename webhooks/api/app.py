@@ -142,7 +142,8 @@ def _make_handler(
     def refuse(error: RequestError) -> web.Response:
         metrics.api_refusals.labels(error.type).inc()
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
-        is_logged = api.bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
+        is_secret = route.needs_token and not route.is_for_own_page
+        is_logged = api.bearer is not None and is_secret and error.type not in _WITHOUT_TOKEN
         kind = route.template, error.type, *error.log_fields.values()
         if is_logged and (count := log_limit.count(kind, REFUSALS_LOG_EVERY_S)):
             about = {"status": error.status, "reason": error.type, "count": count, **error.log_fields}
@@ -226,7 +227,9 @@ async def _parse_request(request: web.Request, route: Route, identify: Authorize
     return ApiRequest(
         path=request.match_info,
         query=parse_query(request, route.query),
-        body=await read_json_object(request) if route.needs_body or (route.body and request.can_read_body) else {},
+        body=await read_json_object(request, route.body_bytes_max)
+        if route.needs_body or (route.body and request.can_read_body)
+        else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
         must_end=must_end,
         token=grant.token,

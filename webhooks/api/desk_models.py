@@ -79,6 +79,43 @@ class DeskTokenRequest(_Request, frozen=True):
             _check(PERSON_NAME, self.name)
 
 
+class SessionRequest(_Request, frozen=True):
+    """A sign-in at the desk: by a link, or without fields, by a proxy."""
+
+    rule = "signing in takes the fields identity and code, as in the link; behind a sign-in proxy, neither"
+
+    identity: Annotated[
+        Hidden[str], Meta(description="the agent's, as in the link", extra_json_schema={"pattern": f"^({IDENTITY})?$"})
+    ] = ""
+    code: Annotated[Hidden[str], Meta(description="the link's fragment", max_length=128)] = ""
+
+    def __post_init__(self) -> None:
+        """Check that both are given, or neither."""
+        if bool(self.identity) != bool(self.code) or (self.identity and identity_problem(self.identity)):
+            raise RequestError(ErrorType.INVALID, self.rule)
+
+
+class OwnSessionRequest(_Request, frozen=True):
+    """Names the agent whose sign-in is meant."""
+
+    rule = "this takes the field identity alone: whose sign-in it is"
+
+    identity: Annotated[Hidden[str], Meta(description="the agent's", extra_json_schema={"pattern": f"^{IDENTITY}$"})]
+
+    def __post_init__(self) -> None:
+        """Check the identity."""
+        if problem := identity_problem(self.identity):
+            raise RequestError(ErrorType.INVALID, f"identity {problem}")
+
+
+class DeskSession(BaseRecord, frozen=True):
+    """Who is signed in at the desk."""
+
+    identity: Annotated[Hidden[str], about("as in `client:IDENTITY`")]
+    name: Annotated[Hidden[str], about("what colleagues call the agent")]
+    expires_at: Annotated[str, about("when the sign-in ends, ISO 8601, UTC")]
+
+
 class DeskStatus(StrEnum):
     """Whether an agent wants to take calls."""
 

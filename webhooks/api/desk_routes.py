@@ -47,6 +47,41 @@ PRESENCE_ROUTES = (
         {200: ResponseSpec(desk_models.AgentList, "The agents")},
     ),
 )
+#: For the desk's own page, which has a cookie or is about to get one.
+SESSION_ROUTES = (
+    Route(
+        hdrs.METH_POST,
+        "/desk/session",
+        "start_desk_session",
+        "Sign an agent in at the desk",
+        "With the identity and the code of a link of `conferral desk-link`, or without fields behind a sign-in proxy. "
+        "The answer sets a cookie, which only `/desk/session` and `/desk/session/token` take. Only the page at "
+        "`CONFERRAL_DESK_URL` may send it, with `Origin` and `X-Conferral: desk`.",
+        {200: ResponseSpec(desk_models.DeskSession, "Who is signed in, and until when")},
+        body=desk_models.SessionRequest,
+        is_for_own_page=True,
+    ),
+    Route(
+        hdrs.METH_DELETE,
+        "/desk/session",
+        "end_desk_session",
+        "Sign an agent out",
+        "Ends the sign-in of this browser, and within a second its desk tokens, streams, and presence.",
+        {204: ResponseSpec(None, "The sign-in has ended", is_empty=True)},
+        body=desk_models.OwnSessionRequest,
+        is_for_own_page=True,
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/desk/session/token",
+        "make_own_desk_token",
+        "Make a desk token for who is signed in",
+        "As `POST /desk/tokens`, with the cookie. It ends with the sign-in.",
+        {200: ResponseSpec(models.IssuedToken, "The token")},
+        body=desk_models.OwnSessionRequest,
+        is_for_own_page=True,
+    ),
+)
 #: With a desk token.
 DESK_ROUTES = (
     Route(

@@ -12,7 +12,7 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
 from conferral.statemachine.states import Phase, TransferMode
 from conferral.webhooks.api import models
-from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
+from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES, SESSION_ROUTES
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
     ID_SCHEMA,
@@ -25,7 +25,7 @@ from conferral.webhooks.api.parameters import (
 )
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
-ALL_ROUTES = (*ROUTES, *PRESENCE_ROUTES, *DESK_ROUTES)
+ALL_ROUTES = (*ROUTES, *PRESENCE_ROUTES, *SESSION_ROUTES, *DESK_ROUTES)
 #: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
@@ -72,6 +72,12 @@ def document(public_url: str) -> dict[str, Any]:
             "schemas": _schemas(),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "an API token: docs/api.md#named-tokens"},
+                "sign_in": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "conferral_desk_IDENTITY",
+                    "description": "the cookie of POST /desk/session",
+                },
                 "desk": {"type": "http", "scheme": "bearer", "description": "a desk token of POST /desk/tokens"},
             },
         },
@@ -100,6 +106,8 @@ def _operation(route: Route) -> dict[str, Any]:
         found["requestBody"] = {"required": route.needs_body, "content": {"application/json": {"schema": _body(route)}}}
     if not route.needs_token:
         found["security"] = []
+    elif route.is_for_own_page:
+        found["security"] = [{}, {"sign_in": []}] if route.name == "start_desk_session" else [{"sign_in": []}]
     elif route.is_for_desks:
         found["security"] = [{"desk": []}]
     return found
@@ -146,7 +154,8 @@ def _responses(route: Route) -> dict[str, Any]:
 
 def _response(answer: ResponseSpec) -> dict[str, Any]:
     schema = {"type": "object"} if answer.model is None else {"$ref": _REF + answer.model.__name__}
-    return {"description": answer.description, "content": {"application/json": {"schema": schema}}}
+    content = {} if answer.is_empty else {"content": {"application/json": {"schema": schema}}}
+    return {"description": answer.description, **content}
 
 
 @cache  # depends on the code alone

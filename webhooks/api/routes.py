@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import hdrs
 from msgspec.structs import fields
 
-from conferral.runtime.web.json_requests import STATUS
+from conferral.runtime.web.json_requests import BODY_BYTES_MAX, SIGN_IN_BYTES_MAX, STATUS
 from conferral.runtime.web.tokens import Permission
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.statemachine.record import BaseRecord
@@ -38,6 +38,8 @@ class ResponseSpec:
     #: None for this description.
     model: type[Any] | None
     description: str
+    #: Whether there is no body at all.
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class Route:
     events: str = ""
     #: Whether it takes a desk token, and no other.
     is_for_desks: bool = False
+    #: Whether it is for the desk's own page alone, which has a cookie, or is about to get one.
+    is_for_own_page: bool = False
+
+    @property
+    def body_bytes_max(self) -> int:
+        """The longest body (bytes): of an unknown sender, a short one."""
+        return SIGN_IN_BYTES_MAX if self.is_for_own_page else BODY_BYTES_MAX
 
     @property
     def is_stream(self) -> bool:

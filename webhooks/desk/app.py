@@ -7,11 +7,14 @@ from aiohttp import web
 from conferral.storage.agents import Agents
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from conferral.storage.sign_ins import SignIns
 from conferral.webhooks.api.app import Api, authorize, prefixes
-from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES
+from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES, SESSION_ROUTES
 from conferral.webhooks.desk.feed import DeskFeed
 from conferral.webhooks.desk.handlers import DeskHandlers
 from conferral.webhooks.desk.pages import DeskPages
+from conferral.webhooks.desk.session import DeskSessions
+from conferral.webhooks.desk.sign_ins import KnownSignIns
 from conferral.webhooks.desk.tokens import DeskTokens
 
 
@@ -23,10 +26,13 @@ def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
     def name_of(identity: str) -> str:
         return api.directory.current.agent_name(identity)
 
-    tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics, name_of)
-    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics, name_of)
+    sign_ins = KnownSignIns(SignIns(client, keys), api.streams.redis, api.clock)
+    tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics, name_of, sign_ins)
+    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics, sign_ins, name_of)
+    sessions = DeskSessions(api, tokens, sign_ins)
     handlers = DeskHandlers(api, tokens, feed)
     api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))
+    api.add_routes(SESSION_ROUTES, sessions, sessions.authorize)
     paths: dict[str, None] = {}
     api.add_routes(DESK_ROUTES, handlers, tokens.authorize, lambda path: paths.setdefault(path))
     for path in paths:

@@ -9,10 +9,12 @@ import resource
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
+from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
@@ -28,6 +30,7 @@ from conferral.storage.command_stream import read_result
 from conferral.webhooks.api import desk_models
 from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, Reader, encode_event
 from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
+from conferral.webhooks.desk.sign_ins import KnownSignIns
 from conferral.webhooks.desk.tokens import DeskToken
 
 #: Open streams of desks of a process (count); fewer if it may open few files, which Twilio's requests need first.
@@ -70,10 +73,16 @@ class DeskFeed:
     """The live sessions by agent, the presence of agents, and all streams."""
 
     def __init__(
-        self, streams: EventStreams, agents: Agents, metrics: Metrics, name_of: Callable[[str], str] = str
+        self,
+        streams: EventStreams,
+        agents: Agents,
+        metrics: Metrics,
+        sign_ins: KnownSignIns,
+        name_of: Callable[[str], str] = str,
     ) -> None:
         self._streams = streams
-        self._name_of = name_of
+        self._view = partial(SessionView, metrics=metrics, name_of=name_of)
+        self._sign_ins = sign_ins
         self._agents = agents
         self._metrics = metrics
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -196,7 +205,9 @@ class DeskFeed:
         await self.follow()
         identity = token.identity
         is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
-        renewed = self._agents.renew(identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy)
+        renewed = self._agents.renew(
+            identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy, sign_in=token.sign_in
+        )
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in tuple(self._readers.get(identity, ())):
             self._push_presence(reader)
@@ -213,9 +224,6 @@ class DeskFeed:
         replaced = next(former, None) or next((one for one in own if one.desk != registered), own[0])
         replaced.finish(_REPLACED)
         return replaced
-
-    def _view(self, followed: Followed) -> SessionView:
-        return SessionView(followed, self._metrics, self._name_of)
 
     def _views_of(self, identity: str) -> dict[str, SessionView]:
         """Return an agent's live sessions; Redis may have lost some."""
@@ -293,6 +301,7 @@ class DeskFeed:
                 with contain(ItemKind.TASK, self._metrics, passing=(StoreError,), task="desks"):
                     try:
                         await self._read_logs()
+                        await self._end_what_is_over()
                         if loop.time() - presence_s >= PRESENCE_EVERY_S:
                             presence_s = loop.time()
                             await self._read_presence()
@@ -300,16 +309,19 @@ class DeskFeed:
                         log_unreachable(error, task="desks")
                 if self._readers:
                     self._used_s = loop.time()
-                await self._wait()
+                await wait_at_most(self._wake, PRESENCE_EVERY_S / 4)
+                self._wake.clear()
         finally:
             self._streams.unsubscribe(self._wake)
             self._streams.poll_every_s = None
             self._task = None
 
-    async def _wait(self) -> None:
-        """Wait for a change, but no longer than the presence may be old."""
-        await wait_at_most(self._wake, PRESENCE_EVERY_S / 4)
-        self._wake.clear()
+    async def _end_what_is_over(self) -> None:
+        """End streams, and presence, of sign-ins that are over."""
+        if await self._sign_ins.end_presence(self._present.values()):
+            await self._read_presence()
+        for reader in [one for readers in self._readers.values() for one in readers if one.is_gone]:
+            reader.end()
 
     async def _read_presence(self) -> None:
         found = await self._streams.redis.limiter(self._agents.list())
@@ -348,7 +360,7 @@ class DeskFeed:
                 if is_accepted and command not in (one[0] for one in reports):
                     reports.insert(0, (command, CommandStatus.ACCEPTED, "", ""))
             for command, status, reason, code in reports:
-                by = track.by.get(command) or await self._sender_of(command)
+                by = track.by.get(command) or await _sender_of(command, self._streams.redis)
                 if status != CommandStatus.ACCEPTED:
                     track.by.pop(command, None)
                 data = {"command": command, "status": status, "reason": reason, "code": parse_code(code)}
@@ -356,7 +368,8 @@ class DeskFeed:
                     if reader.token.by == by:
                         self._push(reader, encode_event("command", data))
 
-    async def _sender_of(self, command: str) -> str:
-        """Return who sent a command that was accepted before its log was followed."""
-        reader = await self._streams.redis.reader()
-        return (await self._streams.redis.limiter(read_result(reader.client, reader.keys, command))).by
+
+async def _sender_of(command: str, redis: RedisAccess) -> str:
+    """Return who sent a command that was accepted before its log was followed."""
+    reader = await redis.reader()
+    return (await redis.limiter(read_result(reader.client, reader.keys, command))).by

@@ -1,7 +1,8 @@
 """The desk's page and files, and who may use them from other origins.
 
 Only the files that are here when the process starts are served. Pages of `CONFERRAL_DESK_ORIGINS` may embed the desk:
-they get its files and its requests by CORS. `POST /desk/tokens` takes an API token, so no page gets that.
+they get its files and its requests by CORS. `POST /desk/tokens` takes an API token, so no page gets that; sign-ins are
+for the desk's own page.
 """
 
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from conferral.webhooks.api.app import prefixes
 from conferral.webhooks.api.parameters import KEY_HEADER
 
 DESK_PATH = "/desk"
-#: Of a server, not of a page.
-TOKENS_PATH = f"{DESK_PATH}/tokens"
+#: Of a server, and of the desk's own page: pages of other origins get nothing from them.
+_OWN_PATHS = (f"{DESK_PATH}/tokens", f"{DESK_PATH}/session", f"{DESK_PATH}/session/token")
 _FOLDER = Path(__file__).parent / "static"
 _INDEX = "index.html"
 #: Twilio's Voice SDK, as vendored.
@@ -109,7 +110,7 @@ class DeskPages:
 
     def allow_preflights(self, app: web.Application, path: str) -> None:
         """Answer the preflights of a path, which may be a pattern."""
-        if self._origins and not path.endswith(TOKENS_PATH):
+        if self._origins and not path.endswith(_OWN_PATHS):
             app.router.add_route(hdrs.METH_OPTIONS, path, self._preflight)
 
     async def _preflight(self, _request: web.Request) -> web.Response:
@@ -128,7 +129,7 @@ class DeskPages:
             response.headers.setdefault(name, value)
         response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(self)"
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")  # after an upgrade, no outdated modules
-        if self._origins and not request.path.endswith(TOKENS_PATH):
+        if self._origins and not request.path.endswith(_OWN_PATHS):
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             response.headers[hdrs.VARY] = hdrs.ORIGIN
             if (origin := request.headers.get(hdrs.ORIGIN, "")) in self._origins:

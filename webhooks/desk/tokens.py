@@ -31,6 +31,7 @@ from conferral.webhooks.api.desk_routes import DESK_COMMANDS
 from conferral.webhooks.api.models import IssuedToken
 from conferral.webhooks.api.parameters import ErrorType
 from conferral.webhooks.api.routes import Route
+from conferral.webhooks.desk.sign_ins import KnownSignIns
 
 log = structlog.get_logger()
 
@@ -51,6 +52,8 @@ class _Claims(BaseRecord, frozen=True):
     token: str
     #: Expiry, Unix seconds.
     exp: int
+    #: Digest of the sign-in that it was made for; empty if your server asked for it.
+    sign_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class DeskToken(Token):
 
     identity: str = field(default="", repr=False)
     agent_name: str = field(default="", repr=False)
+    sign_in: str = ""
 
     @property
     def by(self) -> str:
@@ -81,7 +85,8 @@ class DeskTokens:
         tokens: Tokens,
         clock: Clock,
         metrics: Metrics,
-        name_of: Callable[[str], str] = str,
+        name_of: Callable[[str], str],
+        sign_ins: KnownSignIns,
     ) -> None:
         self._redis = redis
         self._bearer = bearer
@@ -89,20 +94,26 @@ class DeskTokens:
         self._clock = clock
         self._metrics = metrics
         self._name_of = name_of
+        self._sign_ins = sign_ins
         #: Empty until it is read.
         self._key = b""
         self._key_read_s = 0.0
 
-    async def issue(self, request: DeskTokenRequest, issuer: Token) -> IssuedToken:
-        """Return a new token, or raise RequestError; may raise StoreError."""
+    async def issue(self, request: DeskTokenRequest, issuer: Token, *, sign_in: str = "") -> IssuedToken:
+        """Return a new token, or raise RequestError; may raise StoreError.
+
+        `sign_in` is the digest of the sign-in whose end ends the token.
+        """
         if not issuer.may_issue_desk(request.identity):
             raise issuer.refusal(
                 "may get no desk token for this identity; `desk` in the tokens file lists those it may"
             )
         expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
-        claims = _Claims(request.identity, request.name or self._name_of(request.identity), issuer.name, expires_at_s)
+        claims = _Claims(
+            request.identity, request.name or self._name_of(request.identity), issuer.name, expires_at_s, sign_in
+        )
         body = _encode(msgspec.json.encode(claims))
-        signature = _signature(await self._read_key(), body, issuer)
+        signature = _signature(await self.key(), body, issuer)
         log.info("desk_token_issued", token_name=issuer.name)
         return IssuedToken(
             token=f"{body}.{_encode(signature)}", identity=request.identity, expires_at=to_iso(expires_at_s * 1000)
@@ -125,6 +136,8 @@ class DeskTokens:
             raise self._refused("the token that issued this desk token may no longer do so", "issuer")
         if claims.exp * 1000 <= self._clock.wall_ms():
             raise self._refused("the desk token has expired", "expired")
+        if claims.sign_in and await self._sign_ins.find(claims.identity, claims.sign_in) is None:
+            raise self._refused("the sign-in at the desk has ended", "over")
         protect(request)
         may = frozenset(command.name for command in DESK_COMMANDS) | {"call", "retrieve"}
         token = DeskToken(
@@ -134,6 +147,7 @@ class DeskTokens:
             _own_or(claims.identity, issuer),
             identity=claims.identity,
             agent_name=claims.name,
+            sign_in=claims.sign_in,
         )
         return Grant(token, lambda: self._is_valid(claims, issuer))
 
@@ -154,20 +168,21 @@ class DeskTokens:
             given = _decode(signature)
         except (binascii.Error, ValueError):
             return False
-        if hmac.compare_digest(given, _signature(await self._read_key(), body, issuer)):
+        if hmac.compare_digest(given, _signature(await self.key(), body, issuer)):
             return True
         if self._clock.monotonic_s() - self._key_read_s < _KEY_EVERY_S:
             return False
         self._key = b""
-        return hmac.compare_digest(given, _signature(await self._read_key(), body, issuer))
+        return hmac.compare_digest(given, _signature(await self.key(), body, issuer))
 
     def _is_valid(self, claims: _Claims, issuer: Token) -> bool:
         """Whether the token is still valid: it was."""
         current = self._tokens.current.get(issuer.digest)
         is_issued = current is not None and current.name == issuer.name and current.may_issue_desk(claims.identity)
-        return is_issued and claims.exp * 1000 > self._clock.wall_ms()
+        is_over = claims.sign_in and self._sign_ins.is_over(claims.sign_in)
+        return is_issued and not is_over and claims.exp * 1000 > self._clock.wall_ms()
 
-    async def _read_key(self) -> bytes:
+    async def key(self) -> bytes:
         """Return the key of all processes of this Redis; raise StoreError."""
         if not self._key:
             read = config.shared_secret(self._redis.client, self._redis.prefix, _KEY_FIELD)

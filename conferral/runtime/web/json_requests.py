@@ -12,6 +12,8 @@ from conferral.runtime.errors import ConferralError
 
 #: Maximum body (bytes): several times ten destinations of 512 characters and a message.
 BODY_BYTES_MAX = 64 * 1024
+#: Maximum body of a sign-in (bytes): a token or a code, from an unknown sender.
+SIGN_IN_BYTES_MAX = 1024
 #: Read timeout of a body (seconds).
 READ_DEADLINE_S = 5.0
 _JSON = "application/json"

@@ -44,6 +44,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+#: Only our own pages' scripts can send this header, with the page's name.
+PAGE_HEADER = "X-Conferral"
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -102,6 +104,14 @@ def is_same_origin(request: web.Request) -> bool:
     except ValueError:
         return False
     return is_same_host and (page.scheme == "https") == is_https(request) and page.scheme in ("http", "https")
+
+
+def is_from_own_page(request: web.Request, page: str) -> bool:
+    """Whether only a script of our own page can have sent a request's headers.
+
+    Other sites' forms and images can't send `PAGE_HEADER`. `page` is its value.
+    """
+    return hdrs.ORIGIN in request.headers and request.headers.get(PAGE_HEADER) == page
 
 
 def is_https(request: web.Request) -> bool:

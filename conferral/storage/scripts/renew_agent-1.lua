@@ -2,7 +2,8 @@
   Renews an agent's presence, and decides which of the agent's desks may be registered at Twilio.
 
   KEYS[1]  agents hash, all values JSON: `name`, `status` (`ready` or `away`), `since_ms`, `renewed_ms`; the `desks` that
-           are ready, by id, each with its own two times; and `registered`, the id of the one that may be registered
+           are ready, by id, each with its own two times and `sign_in`; `registered`, the id of the one that may be
+           registered; and its `sign_in`, or else that of the last one that renewed
 
   ARGV[1]  identity                            text
   ARGV[2]  name of the agent                   text
@@ -11,6 +12,7 @@
   ARGV[5]  whether the agent has a call        1 or 0: then the desk that is registered stays so
   ARGV[6]  how long a renewal counts           ms
   ARGV[7]  how many desks of an agent may be ready   count; further ones wait until one of these is not
+  ARGV[8]  digest of the desk's sign-in; empty if it has another token   text
 
   Returns  the agent, JSON
   Why one script: two desks that become ready at the same moment must not both be registered.
@@ -33,7 +35,7 @@ for id, one in pairs(old.desks) do
 end
 if ARGV[3] == 'ready' and count < tonumber(ARGV[7]) then
   local since_ms = old.desks[desk] and is_current(old.desks[desk]) and old.desks[desk].since_ms or now_ms
-  desks[desk] = {since_ms = since_ms, renewed_ms = now_ms}
+  desks[desk] = {since_ms = since_ms, renewed_ms = now_ms, sign_in = ARGV[8]}
 end
 
 -- The newest one may be registered.
@@ -49,7 +51,7 @@ end
 local status = registered and 'ready' or 'away'
 local agent = cjson.encode({
   name = ARGV[2], status = status, since_ms = old.status == status and old.since_ms or now_ms, renewed_ms = now_ms,
-  desks = desks, registered = registered or '',
+  desks = desks, registered = registered or '', sign_in = registered and desks[registered].sign_in or ARGV[8],
 })
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', agents, '')

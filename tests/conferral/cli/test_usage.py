@@ -19,7 +19,7 @@ COMMANDS = (
     "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
     "announce", "press", "record", "end", "report", "check", "setup", "canary", "dead", "forget",
-    "outcomes", "api-token",
+    "outcomes", "api-token", "desk-link",
 )  # fmt: skip
 
 

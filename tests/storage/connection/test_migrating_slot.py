@@ -57,6 +57,9 @@ OWNER = '{"holder":"two","epoch":3,"renewed_at":1}'
 OTHER = '{"holder":"two","tick":7,"lifetime_ms":2000,"takes":true,"renewed_at":1,"accepted":true}'
 OWNERS = [KEYS.owners, KEYS.workers]
 AGENT = '{"name":"","status":"ready","since_ms":5,"renewed_ms":5,"registered":"","desks":{}}'
+SIGN_IN = '{"identity":"alice","token":"api"}'
+CODE = f'{{"identity":"alice","token":"api","until_ms":{LATER_MS},"for_ms":5}}'
+SIGNED_IN = '{"renewed_ms":5,"registered":"d1","sign_in":"d1","desks":{"d1":{"sign_in":"d1"}}}'
 LISTED: Command = ("ZADD", KEYS.workers, 5, "one")
 COMMAND = KEYS.command("c1")
 SENDING = [KEYS.sending, KEYS.sending_due]
@@ -70,6 +73,7 @@ BATCH = {
 
 #: For each script one run that writes, and those that empty a key.
 CASES = [
+    Case("add_sign_in", [KEYS.sign_ins], ["d2", SIGN_IN, 0, 9, "d1"], [("HSET", KEYS.sign_ins, "d1", CODE)]),
     Case("answer_tick", OWNERS, tick(1), [("HSET", KEYS.owners, "0", OWNER, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(1, dead="two=7"), [("HSET", KEYS.owners, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(8, wants="leave"), [("HSET", KEYS.owners, "worker:one", OTHER), LISTED]),
@@ -87,6 +91,8 @@ CASES = [
           ("HSET", COMMAND, "status", "accepted"), ("SET", KEYS.call("CA1"), SESSION)]),
     Case("count_call", [KEYS.identity("alice")], [9, 60_000, "CA1"], [("ZADD", KEYS.identity("alice"), 5, "CA1")]),
     Case("dead_letter_entry", [KEYS.dead], [1, "a", "b"], [("XADD", KEYS.dead, "5-1", "a", "b")]),
+    Case("end_sign_ins", [KEYS.sign_ins, KEYS.agents], ["alice", "", 1],
+         [("HSET", KEYS.sign_ins, "d1", CODE), ("HSET", KEYS.agents, "alice", SIGNED_IN)]),
     Case("erase_session",
          [KEYS.session(SESSION), KEYS.log(SESSION), KEYS.gates(SESSION), KEYS.live(0), KEYS.ended(0)],
          [SESSION, "3", 0],
@@ -108,7 +114,7 @@ CASES = [
     Case("queue_outcomes", [*SENDING, KEYS.sending_state], ["5-1", 5, SESSION, "6-1"],
          [("HSET", KEYS.sending, "s0", "0 4-1"), ("ZADD", KEYS.sending_due, 5, "s0"),
           ("HSET", KEYS.sending_state, "position", "5-1")]),
-    Case("renew_agent", [KEYS.agents], ["alice", "Alice", "away", "d1", 0, 1_000, 8],
+    Case("renew_agent", [KEYS.agents], ["alice", "Alice", "away", "d1", 0, 1_000, 8, ""],
          [("HSET", KEYS.agents, "alice", AGENT)]),
     Case("reopen_command", [COMMAND], ["5-1", "dead", 1_000],
          [("HSET", COMMAND, "status", "failed", "reason", "dead-lettered", "entry", "5-1")]),

@@ -54,7 +54,8 @@ def test_the_routes_are_those_of_the_contract():
         "POST /sessions/{session}/commands", "GET /commands/{command}", "GET /outcomes", "POST /tokens",
         "GET /openapi.json", "GET /agents", "POST /desk/tokens", "POST /desk/access-token", "GET /desk/events",
         "POST /desk/sessions/{session}/commands", "POST /desk/calls", "GET /desk/directory", "GET /desk/parked",
-        "POST /desk/parked/{session}/retrieve", "PUT /desk/presence",
+        "POST /desk/parked/{session}/retrieve", "PUT /desk/presence", "POST /desk/session", "DELETE /desk/session",
+        "POST /desk/session/token",
     }  # fmt: skip
 
 
@@ -72,6 +73,9 @@ make_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 describe_http: -> 200: 422
 make_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 list_agents: -> 200:AgentList 401 403 422 429 503
+start_desk_session: body -> 200:DeskSession 400 401 403 408 413 422 429 503
+end_desk_session: body! -> 204: 400 401 403 408 413 422 429 503
+make_own_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 make_own_access_token: -> 200:OwnAccessToken 401 403 422 429 503
 follow_own_calls: query:desk -> 200: 401 403 422 429 503
 command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \

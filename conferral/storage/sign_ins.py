@@ -1,0 +1,116 @@
+"""Sign-ins at desks, and the unused codes of links: one hash, by digest.
+
+A code, or what a browser keeps in its cookie, is 256 random bits, of which Redis holds only the digest. So no one can
+sign in with what Redis holds.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from conferral.statemachine.record import BaseRecord, Hidden
+from conferral.storage import scripts
+from conferral.storage.connection.client import Client, run_or_raise
+from conferral.storage.keys import Keys
+
+#: How long an unused code is valid, milliseconds.
+CODE_TTL_MS = 600_000
+#: The longest sign-in, milliseconds.
+LIFETIME_MAX_MS = 30 * 86_400_000
+#: Sign-ins and codes of one agent (count): a further one removes the one that would end first.
+EACH_MAX = 50
+
+
+class SignIn(BaseRecord, frozen=True):
+    """A sign-in, or an unused code."""
+
+    identity: Hidden[str]
+    #: Name of the API token in whose name it was made.
+    token: str
+    #: Its end, Unix milliseconds of Redis's clock.
+    until_ms: int = 0
+    #: Of a code: how long a sign-in with it lasts, milliseconds. Of a sign-in: 0.
+    for_ms: int = 0
+    #: Whether the code can be used again: the demo's.
+    is_reusable: bool = False
+    #: Whether a sign-in proxy named the person, and must go on to do so.
+    is_by_proxy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an end of sign-ins has changed."""
+
+    #: Sign-ins and codes (count).
+    count: int
+    #: Whether the desk that may have the agent's call was of one of them.
+    had_phone: bool
+
+
+_DECODER = msgspec.json.Decoder(SignIn)
+
+
+def new_secret() -> str:
+    """Return a random code, or a value for a cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def digest_of_secret(text: str) -> str:
+    """Return what Redis holds of a code, or of a cookie's value."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class SignIns:
+    """The sign-ins of all processes. Methods may raise StoreError."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def add_code(self, sign_in: SignIn, *, ttl_ms: int = CODE_TTL_MS) -> str:
+        """Return a new code, with which someone may sign in."""
+        code = new_secret()
+        await self._add(code, sign_in, ttl_ms)
+        return code
+
+    async def add(self, sign_in: SignIn, lifetime_ms: int) -> tuple[str, SignIn]:
+        """Sign someone in; return the cookie's value, and the sign-in."""
+        secret = new_secret()
+        stored = await self._add(secret, sign_in, lifetime_ms)
+        return secret, _DECODER.decode(stored)
+
+    async def use_code(self, identity: str, code: str) -> tuple[str, SignIn] | None:
+        """Sign an agent in with a code; return as `add` does, None if it is wrong."""
+        secret = new_secret()
+        stored = await self._add(secret, SignIn(identity, ""), 0, digest_of_secret(code))
+        return (secret, _DECODER.decode(stored)) if stored else None
+
+    async def _add(self, secret: str, sign_in: SignIn, lifetime_ms: int, code: str = "") -> bytes:
+        arguments: list[scripts.Argument] = [digest_of_secret(secret), msgspec.json.encode(sign_in), lifetime_ms]
+        arguments += [EACH_MAX, code]
+        return bytes(await scripts.add_sign_in.durably(self._client, [self._keys.sign_ins], arguments) or b"")
+
+    async def end(self, identity: str, digest: str = "", *, everything: bool = False) -> Ended:
+        """End one sign-in of an agent, or everything of theirs.
+
+        The presence of desks whose sign-ins are over goes, too.
+        """
+        keys = [self._keys.sign_ins, self._keys.agents]
+        count, had_phone = await scripts.end_sign_ins.durably(self._client, keys, [identity, digest, int(everything)])
+        return Ended(int(count), bool(had_phone))
+
+    async def read(self) -> Mapping[str, SignIn]:
+        """Return all sign-ins by digest, without codes, by Redis's time."""
+        time, found = await run_or_raise(self._client, ("TIME",), ("HGETALL", self._keys.sign_ins))
+        now_ms, sign_ins = int(time[0]) * 1000 + int(time[1]) // 1000, {}
+        for digest, stored in found.items():
+            # Another program may have written something else.
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                one = _DECODER.decode(stored)
+                if one.until_ms > now_ms and not one.for_ms:
+                    sign_ins[digest.decode()] = one
+        return sign_ins

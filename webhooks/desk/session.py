@@ -1,0 +1,145 @@
+"""Sign-in at the desk's own page: by a link's code, or by a proxy.
+
+A cookie keeps it, which gets desk tokens and opens nothing else. It is one agent's, so that several stand side by side
+in one browser.
+"""
+
+import hashlib
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import hdrs, web
+from yarl import URL
+
+from conferral.runtime.urls import is_loopback
+from conferral.runtime.web.guard import protect
+from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page
+from conferral.runtime.web.tokens import NO_TOKEN, Token
+from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.sign_ins import SignIn, digest_of_secret
+from conferral.webhooks.api import desk_models
+from conferral.webhooks.api.app import Api, Grant, require_bearer
+from conferral.webhooks.api.handlers import ApiRequest, response
+from conferral.webhooks.api.parameters import ErrorType
+from conferral.webhooks.api.routes import Route
+from conferral.webhooks.desk.sign_ins import KnownSignIns, SignInProxy
+from conferral.webhooks.desk.tokens import DeskTokens
+
+log = structlog.get_logger()
+
+#: The page's value of the header that only its own scripts can send.
+PAGE = "desk"
+#: How long a sign-in by a proxy lasts, milliseconds; each desk token asks the proxy again.
+PROXY_LIFETIME_MS = 12 * 3_600_000
+_OVER = "you are not signed in, or your sign-in has ended: open a new link, or sign in at the proxy again"
+
+
+class DeskSessions:
+    """Answers requests; each route has the name of its method."""
+
+    def __init__(self, api: Api, tokens: DeskTokens, sign_ins: KnownSignIns) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._sign_ins = sign_ins
+        self._proxy = SignInProxy(api.settings, api.directory)
+        self._url = api.settings.desk_url or api.settings.public_url
+        self._origin = URL(self._url).origin()
+
+    async def authorize(self, request: web.Request, _route: Route) -> Grant:
+        """Let only the desk's own page pass; else raise RequestError."""
+        try:
+            is_own = URL(request.headers.get(hdrs.ORIGIN, "")).origin() == self._origin
+        except ValueError:
+            is_own = False
+        if not (is_own and is_from_own_page(request, PAGE)):
+            reason = f"this is for the page of CONFERRAL_DESK_URL, whose requests have {PAGE_HEADER}: {PAGE} and Origin"
+            self._refuse("origin", reason, ErrorType.FORBIDDEN)
+        return Grant(NO_TOKEN)
+
+    async def start_desk_session(self, request: ApiRequest) -> web.Response:
+        """Sign an agent in, by a code or by the proxy."""
+        body = desk_models.SessionRequest.of(request.body)
+        if body.code:
+            made = await self._api.limiter(self._sign_ins.stored.use_code(body.identity, body.code))
+            if made is None:
+                require_bearer(self._api.bearer).refuse(request.http)
+                self._refuse("code", "this link was used, or is too old: ask for a new one")
+            secret, sign_in = made
+        else:
+            identity = self._proxy.identity_of(request.http)
+            if not identity:
+                self._refuse("proxy", "no sign-in proxy names an agent of the directory: open a link to sign in")
+            new = SignIn(identity, self._api.settings.desk_token_name, is_by_proxy=True)
+            secret, sign_in = await self._api.limiter(self._sign_ins.stored.add(new, PROXY_LIFETIME_MS))
+        self._issuer_of(sign_in)
+        protect(request.http)
+        by = "proxy" if sign_in.is_by_proxy else "link"
+        self._api.metrics.desk_sign_ins.labels(by).inc()
+        log.info("desk_signed_in", token_name=sign_in.token, method=by)
+        name = self._api.directory.current.agent_name(sign_in.identity)
+        answer = response(200, desk_models.DeskSession(sign_in.identity, name, to_iso(sign_in.until_ms)))
+        age_s = max(1, (sign_in.until_ms - self._api.clock.wall_ms()) // 1000)
+        await self._set_cookie(answer, sign_in.identity, secret, age_s)
+        return answer
+
+    async def make_own_desk_token(self, request: ApiRequest) -> web.Response:
+        """Issue a desk token to who is signed in."""
+        identity = desk_models.OwnSessionRequest.of(request.body).identity
+        digest, sign_in = await self._sign_in_of(request.http, identity)
+        if sign_in.is_by_proxy and self._proxy.identity_of(request.http) != identity:
+            self._refuse("proxy", "the sign-in proxy no longer names you: sign in there again")
+        protect(request.http)
+        wanted = desk_models.DeskTokenRequest(identity)
+        return response(200, await self._tokens.issue(wanted, self._issuer_of(sign_in), sign_in=digest))
+
+    async def end_desk_session(self, request: ApiRequest) -> web.Response:
+        """End the sign-in everywhere."""
+        identity = desk_models.OwnSessionRequest.of(request.body).identity
+        digest, _ = await self._sign_in_of(request.http, identity)
+        await self._sign_ins.end(identity, digest)
+        await self._sign_ins.refresh(now=True)
+        log.info("desk_signed_out")
+        answer = web.Response(status=204, headers=NO_STORE)
+        await self._set_cookie(answer, identity, "", 0)
+        return answer
+
+    async def _sign_in_of(self, request: web.Request, identity: str) -> tuple[str, SignIn]:
+        """Return the sign-in that the request's cookie is of, and its digest."""
+        digest = digest_of_secret(request.cookies.get(await self._cookie_name(identity), ""))
+        found = await self._sign_ins.find(identity, digest)
+        if found is None:
+            self._refuse("over", _OVER)
+        return digest, found
+
+    def _issuer_of(self, sign_in: SignIn) -> Token:
+        """Return the token in whose name the agent is signed in."""
+        issuer = next((one for one in self._api.tokens.current.values() if one.name == sign_in.token), None)
+        if issuer is None or not issuer.may_issue_desk(sign_in.identity):
+            self._refuse("issuer", "the token of CONFERRAL_DESK_TOKEN_NAME makes no desk tokens for you, or is gone")
+        return issuer
+
+    def _refuse(self, kind: str, reason: str, type_: ErrorType = ErrorType.UNAUTHORIZED) -> NoReturn:
+        self._api.metrics.desk_sign_ins_refused.labels(kind).inc()
+        raise RequestError(type_, reason)
+
+    async def _set_cookie(self, answer: web.Response, identity: str, value: str, age_s: int) -> None:
+        parts = urlsplit(self._url)
+        answer.set_cookie(
+            await self._cookie_name(identity),
+            value,
+            max_age=age_s,
+            path=f"{parts.path}/",
+            httponly=True,
+            samesite="Strict",
+            secure=not is_loopback(parts.hostname),
+        )
+
+    async def _cookie_name(self, identity: str) -> str:
+        """Return an agent's cookie at this installation.
+
+        Browsers share cookies across a host's ports, where other installations may run.
+        """
+        key = await self._tokens.key()
+        return f"conferral_desk_{hashlib.sha256(b'cookie' + key).hexdigest()[:8]}_{identity}"
