@@ -14,7 +14,6 @@ from conferral.statemachine import events
 from conferral.statemachine.actions.parties import note_refusal, without_oldest_parties
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.loss import lone_grace_ms
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
@@ -24,7 +23,7 @@ from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.relevance import irrelevance
-from conferral.statemachine.session import SUPERVISOR, Session
+from conferral.statemachine.session import AGENT, SUPERVISOR, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
 from conferral.statemachine.table import TABLE
@@ -98,7 +97,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and not _opens_session(session, event, now_ms, policy):
+    if session.version == 0 and not _opens_session(event):
         is_command = isinstance(event, events.Command)
         report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
         kind = DecisionKind.REFUSED if is_command else DecisionKind.UNEXPECTED
@@ -165,10 +164,10 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
 _SAMPLES[events.Transfer]["to"] = ("anybody",)
 
 
-def _opens_session(session: Session, event: Event, now_ms: int, policy: Policy) -> bool:
+def _opens_session(event: Event) -> bool:
     """Whether an event may begin a session."""
-    if isinstance(event, events.CallProgressed):
-        return opens_session_by_callback(Draft(session, event, now_ms, policy), event)
+    if isinstance(event, events.CallProgressed):  # the agent's live call shows a session that was never stored
+        return event.party == AGENT and not (event.dial or event.is_final)
     return isinstance(event, _OPENING)
 
 

@@ -147,7 +147,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
 
 def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> None:
     """Record that an announcement ended or failed, for one call or for all."""
-    command = not_none(guards.playing_command(draft.session))
+    command = not_none(guards.playing_command(draft, event))
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
         what = "digits" if command.name == events.Press.name else "announcement"

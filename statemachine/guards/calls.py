@@ -38,11 +38,6 @@ def opens_conference(draft: Draft, event: events.CallReceived | events.Call) -> 
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
-def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the agent's live call shows a session that was never stored."""
-    return opens_session(draft, event) and event.party == AGENT and not event.dial and not event.is_final
-
-
 def is_connected(draft: Draft, _event: Event) -> bool:
     """Whether customer and agent talk, so there is a bridge to convert."""
     session = draft.session

@@ -152,14 +152,9 @@ def is_played(command: PendingCommand) -> bool:
     return command.name in (Announce.name, Press.name)
 
 
-def playing_command(session: Session) -> PendingCommand | None:
-    """Return the announcement that is playing or queued, or None."""
-    return next(filter(is_played, session.pending_commands), None)
-
-
-def is_announcing(draft: Draft, _event: Announce | Press) -> bool:
-    """Whether an announcement is playing or queued, or digits are."""
-    return playing_command(draft.session) is not None
+def playing_command(draft: Draft, _event: Event) -> PendingCommand | None:
+    """Return the announcement, or digits, playing or queued; None without."""
+    return next(filter(is_played, draft.session.pending_commands), None)
 
 
 def has_no_audience(draft: Draft, _event: Announce) -> bool:
@@ -255,7 +250,7 @@ def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | N
 
 def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
     """Whether the event is about the announcement that is playing."""
-    command = playing_command(draft.session)
+    command = playing_command(draft, event)
     if command is None:
         return False
     # The late end of an earlier announcement says nothing about this one.

@@ -402,11 +402,6 @@ def voicemail_is_next(draft: Draft, _event: Event) -> bool:
     return next_place(draft) == Place.VOICEMAIL
 
 
-def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is in the voicemail, or on the way."""
-    return draft.session.is_in_voicemail
-
-
 def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
     """Whether the customer may still be in the conference."""
     voicemail = draft.session.voicemail

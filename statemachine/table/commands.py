@@ -39,7 +39,7 @@ COMMANDS: tuple[Row, ...] = (
         refuse("no one has answered yet")),
     Row(C,        PARKED,     NEEDS_AGENT,                         None,                            STAY,
         refuse("the call is parked")),
-    Row(T,        ANY,        NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,
+    Row(T,        VOICEMAIL,  NOT_IN_VOICEMAIL,                    None,                            STAY,
         refuse("the customer is in the voicemail")),
     # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
     Row(TOGETHER, WITH_AGENT, on.Transfer,                         when.blind_target_was_found,     S.COMPLETING,
@@ -87,7 +87,7 @@ COMMANDS: tuple[Row, ...] = (
 
     # complete, cancel, swap, merge, which have only refusals above;
     # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    Row(LIVE,                   ANY, on.Remove,                         when.names_unknown_party,        STAY,
+    Row(LIVE,                   ANY, (on.Remove, *ABOUT_ONE),           when.names_unknown_party,        STAY,
         refuse(refusals.party_is_unknown)),
     Row(V,                      ANY, COMPLETES,                         when.completes_again,            STAY,
         refuse(refusals.step_is_under_way)),
@@ -137,14 +137,13 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C, ANY, on.Add, when.is_full,        STAY, refuse(refusals.CONFERENCE_FULL)),
 
     # hold, unhold, mute, unmute, press
-    Row(LIVE, ANY, ABOUT_ONE,                    when.names_unknown_party,   STAY, refuse(refusals.party_is_unknown)),
-    Row(B,    ANY, on.Unhold,                    None,                       STAY, refuse("the party is not on hold")),
-    Row(B,    ANY, on.Unmute,                    None,                       STAY, refuse("no one is muted")),
-    Row(C|T,  ANY, HOLDS_OR_MUTES,               when.names_supervisor,      STAY,
+    Row(B,   ANY, on.Unhold,                    None,                       STAY, refuse("the party is not on hold")),
+    Row(B,   ANY, on.Unmute,                    None,                       STAY, refuse("no one is muted")),
+    Row(C|T, ANY, HOLDS_OR_MUTES,               when.names_supervisor,      STAY,
         refuse("not for a supervisor: use the modes of supervise")),
-    Row(C|T,  ANY, ABOUT_ONE,                    when.is_outside_conference, STAY, refuse("the party is not in the conference")),
-    Row(C,    ANY, on.Hold,                      when.is_last_unheld,        STAY, refuse(refusals.LAST_UNHELD)),
-    Row(T,    ANY, (on.Add, on.Hold, on.Unhold), None,                       STAY, refuse("a transfer is in progress")),
+    Row(C|T, ANY, ABOUT_ONE,                    when.is_outside_conference, STAY, refuse("the party is not in the conference")),
+    Row(C,   ANY, on.Hold,                      when.is_last_unheld,        STAY, refuse(refusals.LAST_UNHELD)),
+    Row(T,   ANY, (on.Add, on.Hold, on.Unhold), None,                       STAY, refuse("a transfer is in progress")),
 
     # supervise
     Row(C|T,   ANY, on.Supervise, when.has_another_supervisor,  STAY, refuse("another supervisor is on the call, or still leaving")),
@@ -155,7 +154,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C|T,   ANY, on.Supervise, when.is_full,                 STAY, refuse(refusals.CONFERENCE_FULL)),
 
     # announce, press
-    Row(V|C|T, ANY, (on.Announce, on.Press), when.is_announcing,   STAY, refuse("another announcement is playing")),
+    Row(V|C|T, ANY, (on.Announce, on.Press), when.playing_command, STAY, refuse("another announcement is playing")),
     Row(C|T,   ANY, on.Announce,             when.has_no_audience, STAY, refuse(refusals.NO_ONE_HEARS)),
     Row(C|T,   ANY, on.Press,                when.cannot_hear,     STAY, refuse(refusals.CANT_HEAR)),
 

@@ -23,7 +23,7 @@ CALLS: tuple[Row, ...] = (
     Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_unknown_call,          STAY,              do.hang_up_second_call),
 
     # CallProgressed: a call rings, is answered, or is over
-    Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,   STAY,              do.rebuild_session),
+    Row(B,          ANY, on.CallProgressed,     when.opens_session,               STAY,              do.rebuild_session),
     Row(V|C|T,      ANY, on.CallProgressed,     when.is_of_lost_dial,             STAY,              do.note_lost_dial),
     Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,         B,                 do.treat_as_bridge),
     Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,           STAY,              do.follow_later_agent),
@@ -86,14 +86,15 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T, ANY, on.ParticipantLeft,    None, STAY, (do.note_conference, do.note_left)),
 
     # ConferenceStarted, ConferenceEnded
-    Row(V|C|T,     ANY, on.ConferenceEnded,   when.is_another_conference,         STAY,              do.note_former_conference),
-    Row(T,         ANY, on.ConferenceEnded,   when.customer_is_in_voicemail,      STAY,              do.leave_conference),
-    Row(V|C|T,     ANY, on.ConferenceStarted, None,                               STAY,              do.note_conference_started),
-    Row(V,         ANY, on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
-    Row(PREPARING, ANY, on.ConferenceEnded,   when.agent_ended_conference,        S.MOVING_CUSTOMER, do.continue_in_another_conference),
+    Row(V|C|T,     ANY,       on.ConferenceEnded,   when.is_another_conference,         STAY,              do.note_former_conference),
+    Row(T,         VOICEMAIL, on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
+    Row(V|C|T,     ANY,       on.ConferenceStarted, None,                               STAY,              do.note_conference_started),
+    Row(V,         ANY,       on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
+    Row(PREPARING, ANY,       on.ConferenceEnded,   when.agent_ended_conference,        S.MOVING_CUSTOMER,
+        do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
-    Row(C|T,       ANY, on.ConferenceEnded,   when.waiting_party_lost_conference, STAY,              do.await_rejoin),
-    Row(C|T,       ANY, on.ConferenceEnded,   None,                               E,                 do.end_conference_ended),
+    Row(C|T,       ANY,       on.ConferenceEnded,   when.waiting_party_lost_conference, STAY,              do.await_rejoin),
+    Row(C|T,       ANY,       on.ConferenceEnded,   None,                               E,                 do.end_conference_ended),
 
     # AnnouncementEnded, RecordingChanged
     Row(C|T,    ANY, on.AnnouncementEnded, when.is_of_announcement, STAY, do.note_announcement_ended),
