@@ -9,7 +9,7 @@ from source_notes import notes_of
 
 from conferral.commands.parser import fields_of, own_fields
 from conferral.runtime.web.json_requests import STATUS
-from conferral.statemachine.events import COMMANDS, Add
+from conferral.statemachine.events import COMMANDS, Retrieve
 from conferral.webhooks.api import openapi
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
@@ -22,7 +22,7 @@ from conferral.webhooks.api.routes import Route
 
 #: In the path, or a field of every command.
 _COMMON = {"session", "id", "by"}
-_DIAL_OPTIONS = [one.name for one in own_fields(Add) if one.name not in ("to", "party")]
+_DIAL_OPTIONS = [one.name for one in own_fields(Retrieve) if one.name != "to"]
 
 
 def _statuses(statuses: Iterable[int]) -> str:

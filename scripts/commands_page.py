@@ -2,7 +2,6 @@
 
 import json
 import re
-from inspect import cleandoc
 from typing import Any
 
 import reasons_page
@@ -40,7 +39,7 @@ def tools() -> str:
             "required": [one.name for one in fields if one.is_required],
             "additionalProperties": False,
         }
-        found.append({"name": command.name, "description": cleandoc(command.__doc__ or ""), "parameters": parameters})
+        found.append({"name": command.name, "description": command.description(), "parameters": parameters})
     return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -72,7 +71,17 @@ def _commands(events: set[type]) -> str:
     return words(command.name for command in COMMANDS if command in events)
 
 
+def _commands_table() -> str:
+    lines = ["| Command | Does | Done when | Confirmed in |", "| --- | --- | --- | --- |"]
+    for command in COMMANDS:
+        does = command.description().partition("\n")[0].rstrip(".")
+        pending = f"{command.pending_s} s" if command.pending_s else ""
+        lines.append(f"| `{command.name}` | {does[0].lower()}{does[1:]} | {command.done_when} | {pending} |")
+    return "\n".join(lines)
+
+
 _TABLES = {
+    "commands": _commands_table,
     "refusals": _refusals_table,
     "reasons": reasons_page.reasons_table,
     "end-reasons": reasons_page.end_reasons_table,

@@ -3,7 +3,7 @@
 import hashlib
 from typing import ClassVar
 
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
 from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate
 
@@ -74,15 +74,12 @@ class Dial(Effect, frozen=True, kw_only=True):
 
     #: `+E.164`, `client:NAME` or `sip:URI`.
     to: Hidden[str]
-    timeout_s: int
-    #: Empty for `TWILIO_NUMBER`.
-    caller_id: Hidden[str] = ""
+    #: With all defaults, except an empty caller ID, which is `TWILIO_NUMBER`.
+    options: DialOptions
     #: Allows showing the inbound caller's number, which it contains.
     call_token: Hidden[str] = ""
     #: Twilio signed the address for a party that called in, so it is dialed as it is.
     is_signed_address: bool = False
-    #: Custom parameters of a client, SIP headers without their `X-`: `name=value&…`, URL-encoded.
-    params: Hidden[str] = ""
     #: Twilio refused it, sent in another way: it was counted within the limits of dials.
     is_redial: bool = False
 
@@ -105,11 +102,6 @@ class CreateParticipant(Dial, frozen=True, kw_only=True):
 class CreateCall(Dial, frozen=True, kw_only=True):
     """Dial to the gate with `Calls.create`. Unverifiable: sent at most once."""
 
-    #: DTMF sent after the answer.
-    digits: str = ""
-    #: Whether Twilio detects answering machines first.
-    amd: bool = False
-
 
 class FindCall(Effect, frozen=True, kw_only=True):
     """Search Twilio for the call of a gated dial of unknown result."""
@@ -118,9 +110,8 @@ class FindCall(Effect, frozen=True, kw_only=True):
     to: Hidden[str]
     #: When the dial was emitted.
     since_ms: int
-    #: Empty for `TWILIO_NUMBER`.
-    caller_id: Hidden[str] = ""
-    params: Hidden[str] = ""
+    #: Those of the dial.
+    options: DialOptions = DEFAULT_OPTIONS
 
 
 class UpdateParticipant(CallEffect, frozen=True, kw_only=True):

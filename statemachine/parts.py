@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from conferral.statemachine.record import CODE, BaseRecord, Hidden, Listed, about
+from conferral.statemachine.record import CODE, BaseRecord, Hidden, Listed, Takes, about
 from conferral.statemachine.states import RecordingStatus, TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
@@ -21,24 +21,31 @@ CONFIRM_FOR_S, AGENTS_CONFIRM_FOR_S = 20, 12
 
 
 class DialOptions(BaseRecord, frozen=True):
-    """How to dial a party, as the command requests."""
+    """How to dial a party: of command, party, and the effect that dials it.
 
-    #: Said to the dialed party before it joins.
-    brief: Hidden[str] = ""
-    #: Whether the dialed party must press 1.
-    confirm: bool = False
-    #: For how long it is asked; 0 for the default.
-    confirm_for_s: int = 0
-    #: 0 for `CONFERRAL_RING_TIMEOUT`.
-    timeout_s: int = 0
-    #: DTMF sent after the answer.
-    digits: Hidden[str] = ""
-    #: A number in the account, E.164; empty for the default.
-    caller_id: Hidden[str] = ""
-    #: Data for a client or SIP phone, `name=value&…`, URL-encoded.
-    params: Hidden[str] = ""
-    #: Whether Twilio detects answering machines before the party hears anything.
-    amd: bool = False
+    What has its default is up to the settings, or left out. The fields are the dial options of commands.
+    """
+
+    brief: Annotated[Hidden[str], Takes("spoken", "message spoken to the dialed party before they join")] = ""
+    confirm: Annotated[
+        bool, Takes("flag", "the dialed party must press 1, so voicemail can't take the call; 2 declines")
+    ] = False
+    confirm_for_s: Annotated[int, Takes("confirm-time", f"seconds to ask three times, {CONFIRM_FOR_S} by default")] = 0
+    timeout_s: Annotated[int, Takes("ring-time", "seconds to ring, CONFERRAL_RING_TIMEOUT by default")] = 0
+    digits: Annotated[
+        Hidden[str],
+        Takes("digits", "DTMF digits sent after the answer; w waits half a second, W one second; not for client:"),
+    ] = ""
+    caller_id: Annotated[Hidden[str], Takes("caller-id", "number in the account that the dialed party sees")] = ""
+    amd: Annotated[
+        bool, Takes("flag", "detect answering machines, at Twilio's price, so none takes the call; not for client:")
+    ] = False
+    params: Annotated[
+        Hidden[str],
+        Takes(
+            "params", "data for a client: (custom parameters) or a sip: (headers X-NAME), as name=value&…, URL-encoded"
+        ),
+    ] = ""
 
     @property
     def needs_gate(self) -> bool:

@@ -61,13 +61,8 @@ class Policy:
     voicemail_timeout_ms: int = 180_000
     #: How long a party may be on hold; 0 for no limit (`CONFERRAL_HOLD_LIMIT`).
     hold_limit_ms: int = 1_800_000
-    announce_timeout_ms: int = 60_000
-    #: The longest `digits` are 64 pauses of a second.
-    press_timeout_ms: int = 90_000
-    #: How long the end of a removed party may take: the hangup, its callback or else a read.
-    remove_timeout_ms: int = 12_000
-    #: How long Twilio may take to confirm a command.
-    command_timeout_ms: int = 10_000
+    #: How long Twilio may take to confirm a command, instead of its class's `pending_s`; 0 for that.
+    command_timeout_ms: int = 0
     #: How to record a session that a command opens (`CONFERRAL_RECORD`).
     record: str = "false"
     age_max_ms: int = 86_400_000

@@ -6,13 +6,14 @@ Each event makes and compares dozens, some with 45 fields; a frozen `msgspec.Str
 
 import re
 from dataclasses import Field, field, make_dataclass
+from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["CODE", "BaseRecord", "Hidden", "Listed", "about", "is_listed", "replace", "snake_case"]
+__all__ = ["CODE", "BaseRecord", "Hidden", "Listed", "Takes", "about", "is_listed", "replace", "snake_case"]
 
 _T = TypeVar("_T")
 _HIDDEN = "not in a repr"
@@ -23,6 +24,14 @@ Hidden = Annotated[_T, _HIDDEN]
 _LISTED = "one text in a hash and in public JSON"
 #: A list that hashes and public JSON hold as one text, with commas between its items.
 Listed = Annotated[tuple[str, ...], _LISTED]
+
+
+class Takes(NamedTuple):
+    """What a field of a command takes, as its senders learn it."""
+
+    #: A kind of value that `conferral/commands/field_values.py` has, or the only words.
+    kind: str | tuple[StrEnum, ...]
+    summary: str
 
 
 def is_listed(hint: Any) -> bool:

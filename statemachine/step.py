@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, effect_id
-from conferral.statemachine.events import Event, TimerExpired
+from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
@@ -168,6 +168,10 @@ class Draft:
         status_since_ms = self.now_ms if is_new else party.status_since_ms
         since_ms = status_since_ms if not is_held else party.since_ms if before.held else self.now_ms
         return replace(party, status_since_ms=status_since_ms, since_ms=since_ms)
+
+    def pending_until_ms(self, command: type[Command]) -> int:
+        """Return by when Twilio must confirm a command."""
+        return self.now_ms + (self.policy.command_timeout_ms or 1_000 * command.pending_s)
 
     def begin_transfer(self, mode: TransferMode, **fields: Any) -> None:
         """Make a new transfer the newest."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
-from conferral.cli.command_texts import EXAMPLES, OTHER_EXAMPLES, PARTY_EXAMPLES, QUESTIONS
 from conferral.cli.options import (
     WAIT,
     WAIT_FOR_DIAL,
@@ -22,23 +21,41 @@ from conferral.cli.options import (
     complete_parties,
 )
 from conferral.commands.parser import CommandField, own_fields
-from conferral.statemachine.events.commands import COMMANDS, Command, DialCommand, PartyCommand
+from conferral.statemachine.events.commands import COMMANDS, Command, DialCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-_SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
+_SESSION_EXAMPLE = "CA0123456789abcdef0123456789abcdef"
 _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 
 def _help_text(command: type[Command]) -> str:
-    session = "" if command.opens_session else _SESSION_EXAMPLE
-    others = PARTY_EXAMPLES if issubclass(command, PartyCommand) else OTHER_EXAMPLES
-    examples = EXAMPLES.get(command.name, others)
-    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
-    summary, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-    asks = _ASKS_FIRST if command.name in QUESTIONS else ""
+    typed = "\n".join(f"  {line}" for line in examples_of(command))
+    summary, _, details = command.description().partition("\n\n")
+    asks = _ASKS_FIRST if command.question else ""
     return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))
+
+
+def examples_of(command: type[Command]) -> list[str]:
+    """Return examples as typed; the last may show an option of the program."""
+    session = [] if command.opens_session else [_SESSION_EXAMPLE]
+    typed = [["conferral", command.name, *session, *_typed(fields)] for fields in command.examples]
+    if command.question or len(typed) == 1:
+        typed = [*typed[:1], [*typed[-1], "--yes" if command.question else "--no-wait"]]
+    return [_as_line(words) for words in typed]
+
+
+def _typed(fields: Mapping[str, str]) -> Iterator[str]:
+    """Yield a command's fields as options; a flag has no value."""
+    for name, text in fields.items():
+        yield f"--{_option_name(name)}"
+        if text != "true":
+            yield text
+
+
+def _as_line(words: list[str]) -> str:
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
 def _command_function(command: type[Command]) -> Callable[..., None]:
@@ -52,15 +69,15 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         session = options["session"] or ""
         if options["no_wait"] and options["wait"] is not None:
             raise typer.BadParameter("can't be used with --wait", param_hint="--no-wait")
-        if name in QUESTIONS and not options["yes"]:
-            session = confirm_hang_up(name, QUESTIONS[name], session, fields.get("party", ""))
+        if command.question and not options["yes"]:
+            session = confirm_hang_up(name, command.question, session, fields.get("party", ""))
         submit_options = SubmitOptions(options["wait"], options["no_wait"], options["command_id"], options["as_json"])
         submit({"type": name, "session": session, **fields}, submit_options)
 
     parameters = [
         _parameter("session", NewSessionName if command.opens_session else OnlySession, None),
         *map(_option_of, own),
-        *([_parameter("yes", Yes, False)] if name in QUESTIONS else ()),
+        *([_parameter("yes", Yes, False)] if command.question else ()),
         _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),
         _parameter("no_wait", NoWait, False),
         _parameter("command_id", CommandId, None),

@@ -11,7 +11,6 @@ import typer
 
 from conferral.cli import output
 from conferral.cli.command_line import own_command
-from conferral.cli.command_texts import done_word
 from conferral.cli.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
@@ -253,10 +252,16 @@ async def _not_done(
     return CommandNotDoneError(reason, command_id=result.command_id, status=result.status, details=details, exit_code=3)
 
 
+def _done_word(fields: Mapping[str, str]) -> str:
+    command = COMMANDS_BY_NAME[fields["type"]]
+    attribute, _ = command.variants
+    return command.done if isinstance(command.done, str) else command.done.get(fields.get(attribute, ""), "done")
+
+
 def _print_done(
     fields: dict[str, str], session_id: str, reason: str, session: StoredSession, command_line: str
 ) -> None:
-    word = done_word(fields)
+    word = _done_word(fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"
     elif session.is_ended:

@@ -1,7 +1,6 @@
 """The client: a connection, a method per command, and what it returns."""
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -161,7 +160,7 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
     )
     submit.__name__, submit.__qualname__ = command.name, f"Client.{command.name}"
     submit.__signature__ = signature  # type: ignore[attr-defined]  # what `help` shows
-    submit.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\nArgs:\n{described}\n    {_HOW}"
+    submit.__doc__ = f"{command.description()}\n\nArgs:\n{described}\n    {_HOW}"
     return submit
 
 

@@ -34,7 +34,7 @@ from conferral.statemachine.ids import (
 )
 from conferral.statemachine.parts import TARGETS_MAX
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
-from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.states import SessionMode
 
 Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 
@@ -76,6 +76,8 @@ class Value:
     format: str = ""
     #: All valid values, if they are a closed list.
     words: tuple[str, ...] = ()
+    #: A valid value, as text.
+    example: str
     #: What some of them mean.
     meanings: Mapping[str, str] = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ def _text(
     return Value(parse=parse, schema={"type": "string", "pattern": f"^{pattern}$", **bound}, rule=rule, **shown)
 
 
-def _choice(words: Sequence[StrEnum], **meanings: str) -> Value:
+def choice(words: Sequence[StrEnum]) -> Value:
     """Return a choice, such as a mode, which refuses any other word."""
     texts = tuple(word.value for word in words)
     format_ = join_words(texts, "or")
@@ -120,8 +122,9 @@ def _choice(words: Sequence[StrEnum], **meanings: str) -> Value:
         return value
 
     schema = {"type": "string", "enum": list(texts)}
+    meanings = {text: _MEANINGS[text] for text in texts if text in _MEANINGS}
     shown: dict[str, Any] = {"words": texts, "metavar": "|".join(texts), "format": format_, "meanings": meanings}
-    return Value(parse=parse, schema=schema, form="choice", **shown)
+    return Value(parse=parse, schema=schema, form="choice", example=texts[0], **shown)
 
 
 def _parse_flag(value: object) -> bool:
@@ -146,7 +149,14 @@ def _seconds(min_s: int, max_s: int, pattern: str) -> Value:
     schema = {
         "anyOf": [{"type": "integer", "minimum": min_s, "maximum": max_s}, {"type": "string", "pattern": pattern}]
     }
-    return Value(parse=parse, schema=schema, form="seconds", metavar="SECONDS")
+    return Value(
+        parse=parse,
+        schema=schema,
+        form="seconds",
+        metavar="SECONDS",
+        example=str(max_s // 2),
+        format=f"{min_s} to {max_s}",
+    )
 
 
 def _check_visible(text: str, rule: str) -> str:
@@ -173,24 +183,40 @@ _ADDRESS = "a name from the directory, a phone number (+E.164), client:NAME, or 
 _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
 
-SESSION = _text(REFERENCE_PATTERN.pattern, ID_RULE, metavar="ID")
-NEW_ID = _text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID")
+SESSION = _text(REFERENCE_PATTERN.pattern, ID_RULE, metavar="ID", example="CA0123456789abcdef0123456789abcdef")
+NEW_ID = _text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID", example="order-7")
 NEW_SESSION_ID = _text(
-    rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"
+    rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}",
+    NO_SID_RULE,
+    explain=id_error,
+    metavar="ID",
+    example="order-7",
 )
 #: The sender of a command appears in a log line.
 _SENDER = rf"[^/{NO_TEXT}]{{1,64}}"
 _SENDER_RULE = "must be 1 to 64 printable characters without /"
 _check_sender = partial(_check_visible, rule=_SENDER_RULE)
-SENDER = _text(_SENDER, _SENDER_RULE, 64, _check_sender)
+SENDER = _text(_SENDER, _SENDER_RULE, 64, _check_sender, example="night shift")
 #: In the stream, where the API, the console, and desks put their token's name before the sender.
 _AUTHOR_MAX = 64 + 1 + IDENTITY_MAX
-AUTHOR = _text(rf"(?:{_SENDER}|{_SENDER}/[^/{NO_TEXT}]{{1,{IDENTITY_MAX}}})", _SENDER_RULE, _AUTHOR_MAX, _check_sender)
+AUTHOR = _text(
+    rf"(?:{_SENDER}|{_SENDER}/[^/{NO_TEXT}]{{1,{IDENTITY_MAX}}})",
+    _SENDER_RULE,
+    _AUTHOR_MAX,
+    _check_sender,
+    example="night shift",
+)
 #: A sender's own reference, such as a ticket's number.
 _REF_RULE = "must be 1 to 64 printable characters"
-REF = _text(rf"[^{NO_TEXT}]{{1,64}}", _REF_RULE, 64, partial(_check_visible, rule=_REF_RULE))
+REF = _text(rf"[^{NO_TEXT}]{{1,64}}", _REF_RULE, 64, partial(_check_visible, rule=_REF_RULE), example="desk/7")
 DESTINATION = _text(
-    rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
+    rf"{_ONE}+",
+    "must be one destination",
+    DESTINATION_MAX,
+    form="destination",
+    metavar="ADDRESS",
+    format=_ADDRESS,
+    example="client:bob",
 )
 DESTINATIONS = _text(
     rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
@@ -200,6 +226,7 @@ DESTINATIONS = _text(
     form="destination",
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",
+    example="+14155550145,client:bob",
 )
 #: Places in order; the router checks each.
 FALLBACK = _text(
@@ -210,20 +237,24 @@ FALLBACK = _text(
     metavar="PLACE[,…]",
     format="up to three of recall, a destination, voicemail, end, or a URL that CONFERRAL_RETURN_URLS allows; "
     "CONFERRAL_TRANSFER_FALLBACK by default",
+    example="recall,voicemail",
 )
-SPOKEN = _text(rf"[^{NO_TEXT}{NOT_IN_XML}]+", SPOKEN_RULE, SPOKEN_MAX)
+SPOKEN = _text(rf"[^{NO_TEXT}{NOT_IN_XML}]+", SPOKEN_RULE, SPOKEN_MAX, example="Ada, about an invoice")
 FLAG = Value(
     parse=_parse_flag,
     schema={"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]},
     form="flag",
+    example="true",
 )
 # In digits, with zeros in front up to three digits.
 RING_TIME = _seconds(RING_TIME_MIN_S, RING_TIME_MAX_S, r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$")
 CONFIRM_TIME = _seconds(CONFIRM_TIME_MIN_S, CONFIRM_TIME_MAX_S, r"^(0{0,2}9|0?[1-5][0-9]|0?60)$")
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
-DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
+DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS", example="1w2")
 #: Source: Twilio docs, TwiML `<Play>`, `digits`, with the same characters. The limit is ours.
-PRESSED = _text(r"[0-9*#wW]{1,64}", "must be 1 to 64 of the characters 0-9 * # w W", metavar="DIGITS")
+PRESSED = _text(
+    r"[0-9*#wW]{1,64}", "must be 1 to 64 of the characters 0-9 * # w W", metavar="DIGITS", example="1ww4711#"
+)
 #: A name, and a value of characters or percent-encoded bytes. Source: RFC 3986, section 3.4.
 #: Twilio's own headers have names that begin with `X-Twilio-`, such as the account's.
 _PARAM_NAME = "(?![Tt][Ww][Ii][Ll][Ii][Oo]-)[A-Za-z0-9_-]{1,64}"
@@ -246,9 +277,18 @@ def _normalize_params(text: str) -> str:
     return encoded
 
 
-PARAMS = _text(rf"{_PARAM}(?:&{_PARAM})*", _PARAMS_RULE, PARAMS_MAX, _normalize_params, metavar="NAME=VALUE[&…]")
+PARAMS = _text(
+    rf"{_PARAM}(?:&{_PARAM})*",
+    _PARAMS_RULE,
+    PARAMS_MAX,
+    _normalize_params,
+    metavar="NAME=VALUE[&…]",
+    example="name=Ada%20L.&id=7",
+)
 #: A number of the account; the router verifies that it is one.
-CALLER_ID = _text(NUMBER, "must be a number in the account: +, country code, and number", metavar="NUMBER")
+CALLER_ID = _text(
+    NUMBER, "must be a number in the account: +, country code, and number", metavar="NUMBER", example="+14155550100"
+)
 NEW_PARTY = _text(
     # Logs and labels show names, so no phone numbers. A party named like a target counts as one: `cancel` hangs it up.
     rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+|{TARGET}-.*)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})"
@@ -256,23 +296,43 @@ NEW_PARTY = _text(
     "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _, or -, and no phone number; "
     f"reserved: {_TAKEN}, and all that begin with {TARGET}-",
     metavar="NAME",
+    example="expert",
 )
 #: Names start with a letter, and so do SIDs; numbers do not.
 PARTY = _text(
-    r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call", form="party", metavar="PARTY"
+    r"[A-Za-z][A-Za-z0-9_-]{0,63}",
+    "must be the name of a party or the SID of its call",
+    form="party",
+    metavar="PARTY",
+    example="customer",
 )
-URL = _text(_HTTP_URL, f"must be an http:// or https:// URL of at most {URL_MAX:,} characters", URL_MAX, metavar="URL")
-CALL_MODE = _choice(tuple(SessionMode))
-TRANSFER_MODE = _choice(
-    TRANSFER_MODES,
-    warm="the target joins the call, and all three talk",
-    consult="the customer hears music while agent and target talk first",
-    blind="the agent leaves immediately; the customer waits for the target",
+URL = _text(
+    _HTTP_URL,
+    f"must be an http:// or https:// URL of at most {URL_MAX:,} characters",
+    URL_MAX,
+    metavar="URL",
+    example="https://media.example.com/closing.mp3",
 )
-SUPERVISE_MODE = _choice(
-    tuple(SuperviseMode),
-    monitor="hears everyone, and is heard by no one",
-    whisper="hears everyone, and is heard by the agent only",
-    barge="hears everyone, and is heard by everyone",
-)
-RECORD_ACTION = _choice(tuple(RecordAction))
+#: What some words mean, for forms.
+_MEANINGS = {
+    "warm": "the target joins the call, and all three talk",
+    "consult": "the customer hears music while agent and target talk first",
+    "blind": "the agent leaves immediately; the customer waits for the target",
+    "monitor": "hears everyone, and is heard by no one",
+    "whisper": "hears everyone, and is heard by the agent only",
+    "barge": "hears everyone, and is heard by everyone",
+}
+CALL_MODE = choice(tuple(SessionMode))
+#: By the name that a command's class has for it.
+_BY_KIND = {
+    "session": SESSION, "new-id": NEW_ID, "new-session": NEW_SESSION_ID, "author": AUTHOR, "ref": REF,
+    "destination": DESTINATION, "destinations": DESTINATIONS, "fallback": FALLBACK,
+    "party": PARTY, "new-party": NEW_PARTY, "spoken": SPOKEN, "url": URL, "flag": FLAG,
+    "ring-time": RING_TIME, "confirm-time": CONFIRM_TIME,
+    "digits": DIGITS, "pressed": PRESSED, "params": PARAMS, "caller-id": CALLER_ID,
+}  # fmt: skip
+
+
+def value_of(kind: str | tuple[StrEnum, ...]) -> Value:
+    """Return the kind of value that a field takes: one by its name, or words."""
+    return _BY_KIND[kind] if isinstance(kind, str) else choice(kind)

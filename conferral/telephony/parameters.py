@@ -120,17 +120,17 @@ def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
         "method": "POST",
         "fallback_url": setup.urls.fallback(),
         "fallback_method": "POST",
-        **({"send_digits": effect.digits} if effect.digits else {}),
+        **({"send_digits": effect.options.digits} if effect.options.digits else {}),
         # Source: Twilio docs, Answering Machine Detection, `MachineDetection`.
-        **({"machine_detection": "Enable"} if effect.amd else {}),
+        **({"machine_detection": "Enable"} if effect.options.amd else {}),
     }
 
 
 def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
     return {
-        "to": address_with_params(effect.to, effect.params),
-        "from_": effect.caller_id or setup.own_number,
-        "timeout": effect.timeout_s,
+        "to": address_with_params(effect.to, effect.options.params),
+        "from_": effect.options.caller_id or setup.own_number,
+        "timeout": effect.options.timeout_s,
         "status_callback": setup.urls.of(CallCallback(effect.session_id, effect.party, effect.effect_id)),
         "status_callback_method": "POST",
         # One field per event: Twilio silently drops a list in one field (21626).

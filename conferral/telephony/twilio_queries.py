@@ -225,9 +225,9 @@ class TwilioQueries:
 
         Twilio does not say whether its list knows a call by the address with its parameters, or without them.
         """
-        shown = effect.caller_id or self._own_number
+        shown = effect.options.caller_id or self._own_number
         earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
-        for to in dict.fromkeys((address_with_params(effect.to, effect.params), effect.to)):
+        for to in dict.fromkeys((address_with_params(effect.to, effect.options.params), effect.to)):
             page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
             calls = await list_page(page)
             if found := [one for one in calls if one.direction == "outbound-api" and _created_at(one) >= earliest]:

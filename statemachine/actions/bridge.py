@@ -78,11 +78,11 @@ def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
 def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate, to ring the customer or to wait for them."""
     parties.accept_command(draft, event)
-    options = dials.dial_options(event)
+    options = event.options
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
-        number=event.caller_id or draft.policy.own_number,
+        number=event.options.caller_id or draft.policy.own_number,
         by=event.by,
         ref=event.ref,
         options=options,

@@ -4,11 +4,11 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import vacate_name
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
+from conferral.statemachine.actions.dials import dial, hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, restore_end_on_exit, suspect
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.effects import PlayAnnouncement
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import COMMANDS_BY_NAME, Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.refusals import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
@@ -43,9 +43,9 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
     if isinstance(event, events.PartyCommand):
         return {"party": not_none(guards.named_party(draft, event)).name}
     if isinstance(event, events.Add):
-        return {"party": event.party, "to": event.to, "muted": event.muted, "options": dial_options(event)}
+        return {"party": event.party, "to": event.to, "muted": event.muted, "options": event.options}
     if isinstance(event, events.Supervise):
-        return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
+        return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": event.options}
     return {"url": event.url, "say": event.say} if isinstance(event, events.Announce) else {}
 
 
@@ -75,7 +75,7 @@ def _want_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
     else:
         draft.change_party(party, desired_mute=command.name == events.Mute.name)
-    change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
+    change_command(draft, command, due_ms=draft.pending_until_ms(COMMANDS_BY_NAME[command.name]))
 
 
 def dial_added_parties(draft: Draft, _event: Event) -> None:
@@ -93,7 +93,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
 def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
     """Switch the supervisor to another mode."""
     there = not_none(draft.session.present_party(SUPERVISOR))
-    due_ms = draft.now_ms + draft.policy.command_timeout_ms if there.takes_part else 0
+    due_ms = draft.pending_until_ms(events.Supervise) if there.takes_part else 0
     accept_command(draft, event, party=there.name, to=event.to, mode=event.mode, due_ms=due_ms)
     draft.change_party(there, supervises=event.mode)
 
@@ -107,7 +107,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
         draft.report(event.command_id, CommandStatus.DONE)
         restore_end_on_exit(draft)
         return
-    accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.remove_timeout_ms)
+    accept_command(draft, event, party=party.name, due_ms=draft.pending_until_ms(events.Remove))
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
     # Twilio may have refused an earlier hangup, which then is requested again.
@@ -123,7 +123,6 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
             reason = CANT_HEAR if command.party else NO_ONE_HEARS
             finish_command(draft, command, CommandStatus.FAILED, reason)
         return
-    timeout_ms = draft.policy.press_timeout_ms if command.party else draft.policy.announce_timeout_ms
     plays_to_each = command.party or len(hearers) < len(draft.session.participants)  # else, once to the conference
     effects = tuple(
         draft.emit(
@@ -141,7 +140,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
         command,
         effects=effects,
         playing_to=tuple(party.call_sid for party in hearers) if plays_to_each else (),
-        due_ms=draft.now_ms + timeout_ms,
+        due_ms=draft.pending_until_ms(COMMANDS_BY_NAME[command.name]),
     )
 
 

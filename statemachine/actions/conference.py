@@ -84,7 +84,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool, muted: bo
     for command in draft.session.pending_commands:
         # Twilio must confirm a supervisor's mode from now on.
         if command.name == events.Supervise.name and command.party == party.name and takes_part and not command.due_ms:
-            parties.change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
+            parties.change_command(draft, command, due_ms=draft.pending_until_ms(events.Supervise))
     if starts:
         mark_conference_started(draft)
 

@@ -126,11 +126,6 @@ def agent_options(draft: Draft, address: str) -> DialOptions:
     )
 
 
-def dial_options(event: events.DialCommand) -> DialOptions:
-    """Return the dial options of a command."""
-    return DialOptions(*(getattr(event, name) for name in DialOptions.__struct_fields__))
-
-
 def options_for(draft: Draft, to: str, options: DialOptions) -> DialOptions:
     """Return the options for a destination, with the settings' defaults."""
     confirm = options.confirm or (draft.policy.confirm_phones and to.startswith("+"))
@@ -170,14 +165,13 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
 
 def _place_dial(draft: Draft, party: Party, *, is_redial: bool = False) -> None:
     dialed: dict[str, Any] = {
-        "party": party.name, "to": party.address,
-        "timeout_s": party.options.timeout_s, "caller_id": party.options.caller_id, "params": party.options.params,
+        "party": party.name, "to": party.address, "options": party.options,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
         "is_redial": is_redial,
     }  # fmt: skip
     if party.is_gated:
-        dial_id = draft.emit(CreateCall, **dialed, digits=party.options.digits, amd=party.options.amd)
+        dial_id = draft.emit(CreateCall, **dialed)
     else:
         dial_id = draft.emit(
             CreateParticipant, **dialed, label=party.label,
@@ -433,8 +427,7 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         dial_id=party.dial_id,
         to=party.address,
         since_ms=party.dialed_at_ms,
-        caller_id=party.options.caller_id,
-        params=party.options.params,
+        options=party.options,
     )
     due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
     is_first = party.dial_check in ("unknown", "searching") and not party.is_leaving

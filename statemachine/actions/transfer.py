@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
 from conferral.statemachine.actions.bridge import fail_waiting_commands
-from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
+from conferral.statemachine.actions.dials import agent_options, dial, hang_up_party
 from conferral.statemachine.actions.loss import ring_lost_agent
 from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
@@ -283,7 +283,7 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
     parties.number_former_party(draft, AGENT)
-    dial(draft, AGENT, event.to, options=dial_options(event), gated=True)
+    dial(draft, AGENT, event.to, options=event.options, gated=True)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:

@@ -78,7 +78,7 @@ def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve
     return {
         "mode": TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
         "to": () if isinstance(event, events.Park) else events.destinations_of(event),
-        "options": DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
+        "options": DialOptions() if isinstance(event, events.Park) else event.options,
         "fallback": _fallback(draft, event),
         "command_id": event.command_id,
         "by": event.by,

@@ -1,19 +1,41 @@
 """Commands of operators.
 
-A class's docstring describes the command, its first line briefly.
-`conferral/commands/parser.py` describes the fields and their valid values.
+A class says all of its command: what it does (its docstring, the first line briefly), its fields, when it is done, how
+long that may take, and examples. The parser, HTTP, OpenAPI, the command line, the Python client, tools for language
+models, forms, and pages of the documentation follow from it.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from inspect import cleandoc
+from typing import Annotated, ClassVar
 
 from conferral.statemachine.events.base import Event
-from conferral.statemachine.record import Hidden
-from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SuperviseMode
+from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions
+from conferral.statemachine.record import Hidden, Takes
+from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+
+#: Fields of examples, as texts.
+Examples = tuple[Mapping[str, str], ...]
+#: A word or two; for some commands by the value of a field.
+Done = str | Mapping[str, str]
+
+_REF = Takes("ref", "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
+_TO = Takes("destination", "address to dial")
+#: How long Twilio may take to confirm a command, seconds.
+CONFIRMED_IN_S = 10
 
 
 class Command(Event, frozen=True, kw_only=True):
     """Base class of commands."""
 
+    #: What has happened once it is done: in a sentence, and for the command line.
+    done_when: ClassVar[str] = ""
+    done: ClassVar[Done] = ""
+    #: For how long Twilio's confirmation may be pending, seconds; 0 if a stage or a dial limits that.
+    pending_s: ClassVar[int] = 0
+    examples: ClassVar[Examples] = ({},)
+    #: What the command line asks first if it disconnects someone; `{whom}` is who. Empty for most.
+    question: ClassVar[str] = ""
     #: Whether it begins a session; all others need one.
     opens_session: ClassVar[bool] = False
     #: Fields of which exactly one must be given; empty for commands without such a rule.
@@ -21,9 +43,16 @@ class Command(Event, frozen=True, kw_only=True):
     #: The field whose value may decide if a session accepts it, if any, and its values; a party's are the session's.
     variants: ClassVar[tuple[str, tuple[str, ...]]] = ("", ("",))
 
-    by: str = ""
+    session_id: Annotated[str, Takes("session", "a session's id or a call SID")]
+    token: Annotated[str, Takes("new-id", "the command's id; two commands with the same id run once")] = ""
+    by: Annotated[str, Takes("author", "who sent the command; it appears in the session's log")] = ""
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
+
+    @classmethod
+    def description(cls) -> str:
+        """Return what it does, and when it is done."""
+        return f"{cleandoc(cls.__doc__ or '')}\n\nDone when {cls.done_when}."
 
     @property
     def command_id(self) -> str:
@@ -34,14 +63,7 @@ class Command(Event, frozen=True, kw_only=True):
 class DialCommand(Command, frozen=True, kw_only=True):
     """Base class of commands that dial."""
 
-    brief: str = ""
-    confirm: bool = False
-    confirm_for_s: int = 0
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: Hidden[str] = ""
-    params: Hidden[str] = ""
-    amd: bool = False
+    options: DialOptions = DEFAULT_OPTIONS
 
 
 class PartyCommand(Command, frozen=True, kw_only=True):
@@ -49,24 +71,35 @@ class PartyCommand(Command, frozen=True, kw_only=True):
 
     variants: ClassVar = ("party", ())
 
-    party: str
+    pending_s: ClassVar[int] = CONFIRMED_IN_S
+    examples: ClassVar[Examples] = ({"party": "customer"},)
+
+    party: Annotated[str, Takes("party", "a party's name or its call SID")]
 
 
 class Call(DialCommand, frozen=True, kw_only=True):
     """Call an agent, then a customer, and connect them.
 
     In mode `bridge`, they are connected by a plain Dial, which can be converted later; in mode `conference`, in a
-    conference. Done when the two are talking. The dial options apply to the agent.
+    conference. The dial options apply to the agent.
     """
+
+    done_when: ClassVar[str] = "the two are talking"
+    done: ClassVar[Done] = "connected"
+    examples: ClassVar[Examples] = (
+        {"agent": "client:alice", "customer": "+14155550123"},
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "conference"},
+        {"agent": "+14155550145", "customer": "+14155550123", "confirm": "true", "brief": "A call to a customer"},
+    )
 
     opens_session: ClassVar[bool] = True
     logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
 
-    session_id: str = ""
-    agent: Hidden[str]
-    customer: Hidden[str]
-    mode: str = "bridge"
-    ref: str = ""
+    session_id: Annotated[str, Takes("new-session", "the id of the new session; generated by default")] = ""
+    agent: Annotated[Hidden[str], Takes("destination", "address of the agent, dialed first")]
+    customer: Annotated[Hidden[str], Takes("destination", "address of the customer, dialed second")]
+    mode: Annotated[str, Takes(tuple(SessionMode), "how to connect the two; bridge by default")] = "bridge"
+    ref: Annotated[str, _REF] = ""
 
 
 class Convert(Command, frozen=True):
@@ -75,23 +108,35 @@ class Convert(Command, frozen=True):
     The audio pauses for a fraction of a second.
     """
 
+    done_when: ClassVar[str] = "both are in the conference"
+    done: ClassVar[Done] = "converted"
+
 
 class Transfer(DialCommand, frozen=True, kw_only=True):
     """Transfer the customer to someone else.
 
     warm: all three talk until the agent leaves. consult: the customer is on hold while agent and target talk. blind:
-    the agent leaves immediately. warm and consult are done when the target has joined, blind when customer and target
-    are talking.
+    the agent leaves immediately.
     """
+
+    done_when: ClassVar[str] = "the target has joined (warm, consult), or customer and target are talking (blind)"
+    done: ClassVar[Done] = {"warm": "joined", "consult": "consulting", "blind": "transferred"}
+    examples: ClassVar[Examples] = (
+        {"to": "+14155550145", "mode": "warm"},
+        {"to": "client:bob,client:carol", "mode": "consult"},
+        {"to": "+14155550145", "mode": "blind", "confirm": "true"},
+    )
 
     logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
     variants: ClassVar = ("mode", tuple(mode.value for mode in TRANSFER_MODES))
 
     #: The first to accept wins.
-    to: Hidden[tuple[str, ...]]
-    mode: str
-    fallback: Hidden[tuple[str, ...]] = ()
-    ref: str = ""
+    to: Annotated[Hidden[tuple[str, ...]], Takes("destinations", "address to dial")]
+    mode: Annotated[str, Takes(TRANSFER_MODES, "kind of transfer")]
+    fallback: Annotated[
+        Hidden[tuple[str, ...]], Takes("fallback", "blind only: where the customer goes if no one takes the call")
+    ] = ()
+    ref: Annotated[str, _REF] = ""
 
 
 class Complete(Command, frozen=True):
@@ -101,12 +146,18 @@ class Complete(Command, frozen=True):
     continues as a blind one.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed that the agent has left"
+    done: ClassVar[Done] = "completed"
+
 
 class Cancel(Command, frozen=True):
     """Cancel a transfer: disconnect the target.
 
     Customer and agent stay on the call. A ringing target stops ringing.
     """
+
+    done_when: ClassVar[str] = "Twilio confirmed that the target has left and the customer is off hold"
+    done: ClassVar[Done] = "cancelled"
 
 
 class Swap(Command, frozen=True):
@@ -115,12 +166,18 @@ class Swap(Command, frozen=True):
     One is put on hold before the other is taken off hold, so customer and target never hear each other.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed the hold and the unhold"
+    done: ClassVar[Done] = "swapped"
+
 
 class Merge(Command, frozen=True):
     """In a consult, let all three talk.
 
     No one stays on hold.
     """
+
+    done_when: ClassVar[str] = "Twilio confirmed that no one is held"
+    done: ClassVar[Done] = "merged"
 
 
 class Park(Command, frozen=True, kw_only=True):
@@ -130,16 +187,25 @@ class Park(Command, frozen=True, kw_only=True):
     who parked the call is called back.
     """
 
-    fallback: Hidden[tuple[str, ...]] = ()
+    done_when: ClassVar[str] = "the agent has left and the customer is waiting"
+    done: ClassVar[Done] = "parked"
+
+    fallback: Annotated[
+        Hidden[tuple[str, ...]], Takes("fallback", "where the customer goes if no one retrieves the call in time")
+    ] = ()
 
 
 class Retrieve(DialCommand, frozen=True, kw_only=True):
     """Retrieve a parked call.
 
-    Done when the customer and the dialed party are talking. If it fails, the call stays parked.
+    If it fails, the call stays parked.
     """
 
-    to: Hidden[str]
+    done_when: ClassVar[str] = "the customer and the dialed party are talking"
+    done: ClassVar[Done] = "retrieved"
+    examples: ClassVar[Examples] = ({"to": "client:bob"}, {"to": "+14155550145", "confirm": "true"})
+
+    to: Annotated[Hidden[str], _TO]
 
 
 class Add(DialCommand, frozen=True, kw_only=True):
@@ -149,11 +215,18 @@ class Add(DialCommand, frozen=True, kw_only=True):
     hears everyone, and is heard after `unmute`.
     """
 
+    done_when: ClassVar[str] = "the party has joined"
+    done: ClassVar[Done] = "added"
+    examples: ClassVar[Examples] = (
+        {"to": "client:carol", "party": "expert"},
+        {"to": "+14155550145", "party": "listener", "muted": "true"},
+    )
+
     logged: ClassVar[tuple[str, ...]] = ("muted",)
 
-    to: Hidden[str]
-    party: str
-    muted: bool = False
+    to: Annotated[Hidden[str], _TO]
+    party: Annotated[str, Takes("new-party", "a new name for the dialed party")]
+    muted: Annotated[bool, Takes("flag", "the party joins muted: no one hears it")] = False
 
 
 def destinations_of(command: Transfer | Retrieve | Add) -> tuple[str, ...]:
@@ -167,6 +240,13 @@ class Remove(PartyCommand, frozen=True):
     Removing the customer ends the call. Removing the agent during a transfer counts as `complete`.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed it"
+    done: ClassVar[Done] = "removed"
+    #: The hangup, and its callback or else a read.
+    pending_s: ClassVar[int] = 12
+    examples: ClassVar[Examples] = ({"party": "expert"}, {"party": "supervisor"})
+    question: ClassVar[str] = "{whom} will be disconnected. Continue?"
+
 
 class Hold(PartyCommand, frozen=True):
     """Put a party on hold.
@@ -175,12 +255,15 @@ class Hold(PartyCommand, frozen=True):
     can't be put on hold.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
+    done: ClassVar[Done] = "on hold"
+
 
 class Unhold(PartyCommand, frozen=True):
-    """Take a party off hold.
+    """Take a party off hold."""
 
-    Done when Twilio has confirmed it.
-    """
+    done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
+    done: ClassVar[Done] = "off hold"
 
 
 class Mute(PartyCommand, frozen=True):
@@ -189,12 +272,17 @@ class Mute(PartyCommand, frozen=True):
     No one hears the party, who still hears the others. A bridged call is converted first.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
+    done: ClassVar[Done] = "muted"
+    examples: ClassVar[Examples] = ({"party": "agent"},)
+
 
 class Unmute(PartyCommand, frozen=True):
-    """Unmute a party.
+    """Unmute a party."""
 
-    Done when Twilio has confirmed it.
-    """
+    done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
+    done: ClassVar[Done] = "unmuted"
+    examples: ClassVar[Examples] = ({"party": "agent"},)
 
 
 class Supervise(DialCommand, frozen=True, kw_only=True):
@@ -205,35 +293,55 @@ class Supervise(DialCommand, frozen=True, kw_only=True):
     first.
     """
 
+    done_when: ClassVar[str] = "the supervisor has joined, and Twilio confirmed the mode"
+    done: ClassVar[Done] = {"monitor": "listening", "whisper": "whispering", "barge": "heard by everyone"}
+    #: Once the supervisor has joined.
+    pending_s: ClassVar[int] = CONFIRMED_IN_S
+    examples: ClassVar[Examples] = ({"to": "client:dave", "mode": "monitor"}, {"to": "client:dave", "mode": "whisper"})
+
     logged: ClassVar[tuple[str, ...]] = ("mode",)
     variants: ClassVar = ("mode", tuple(mode.value for mode in SuperviseMode))
 
-    to: Hidden[str]
-    mode: str
+    to: Annotated[Hidden[str], _TO]
+    mode: Annotated[str, Takes(tuple(SuperviseMode), "who hears the supervisor")]
 
 
 class Announce(Command, frozen=True, kw_only=True):
     """Play audio or say a message to everyone.
 
-    Takes exactly one of `url` and `say`. Done when the audio has ended. Parties on hold don't hear it. A
-    bridged call is converted first.
+    Takes exactly one of `url` and `say`. Parties on hold don't hear it. A bridged call is converted first.
     """
+
+    done_when: ClassVar[str] = "the audio has ended"
+    done: ClassVar[Done] = "announced"
+    pending_s: ClassVar[int] = 60
+    examples: ClassVar[Examples] = (
+        {"say": "This call is being recorded."},
+        {"url": "https://media.example.com/closing.mp3"},
+    )
 
     one_of: ClassVar[tuple[str, ...]] = ("url", "say")
 
-    say: Hidden[str] = ""
-    url: Hidden[str] = ""
+    say: Annotated[Hidden[str], Takes("spoken", "message to say to everyone")] = ""
+    url: Annotated[Hidden[str], Takes("url", "URL of audio or TwiML to play to everyone")] = ""
 
 
 class Press(PartyCommand, frozen=True, kw_only=True):
     """Send DTMF digits to one party.
 
-    Done when they were played. Only this party hears them; a party on hold can't get any. A bridged call is converted
-    first.
+    Only this party hears them; a party on hold can't get any. A bridged call is converted first.
     """
 
+    done_when: ClassVar[str] = "they were played"
+    done: ClassVar[Done] = "pressed"
+    #: The longest are 64 pauses of a second.
+    pending_s: ClassVar[int] = 90
+    examples: ClassVar[Examples] = ({"party": "target", "digits": "2"}, {"party": "bank", "digits": "1ww4711#"})
+
     #: Empty in a session: they may be a PIN, so the router keeps them elsewhere (`storage.digits`).
-    digits: Hidden[str]
+    digits: Annotated[
+        Hidden[str], Takes("pressed", "DTMF digits that the party gets; w waits half a second, W one second")
+    ]
 
 
 class Record(Command, frozen=True, kw_only=True):
@@ -243,14 +351,27 @@ class Record(Command, frozen=True, kw_only=True):
     controls that recording.
     """
 
+    done_when: ClassVar[str] = "Twilio confirmed it"
+    done: ClassVar[Done] = {
+        "start": "recording",
+        "pause": "recording paused",
+        "resume": "recording resumed",
+        "stop": "recording stopped",
+    }
+    examples: ClassVar[Examples] = ({"action": "start"}, {"action": "pause"})
+
     logged: ClassVar[tuple[str, ...]] = ("action",)
     variants: ClassVar = ("action", tuple(action.value for action in RecordAction))
 
-    action: str
+    action: Annotated[str, Takes(tuple(RecordAction), "what to do with the recording")]
 
 
 class End(Command, frozen=True):
     """End the call for everyone."""
+
+    done_when: ClassVar[str] = "Twilio confirmed every hang-up"
+    done: ClassVar[Done] = "ended"
+    question: ClassVar[str] = "{whom} will be disconnected. End the call?"
 
 
 #: All commands, in the order of the docs.

@@ -7,8 +7,10 @@ from jsonschema import Draft202012Validator
 
 from conferral.commands.parser import BadCommandError, fields_of, own_fields, parse, schema_of
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Add, Call, Transfer
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Add, Call, Retrieve, Transfer
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
+from conferral.statemachine.parts import DialOptions
+from tests.support.command_examples import FIRST
 from tests.support.each import each
 from tests.support.people import CUSTOMER
 
@@ -18,17 +20,6 @@ CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
 #: Braces would move a key to another slot of a cluster; the others are a pattern of keys.
 KEY_CHARACTERS = ("{0}x", "x{0}", "[a-z]")
 CALL_SID = "CA0123456789abcdef0123456789abcdef"
-VALID = {
-    "call": {"agent": "client:alice", "customer": CUSTOMER, "mode": "conference", "ref": "desk/7 Ä"},
-    "transfer": {"to": f"{CUSTOMER},client:bob", "mode": "blind"},
-    "retrieve": {"to": "client:bob"},
-    "add": {"to": CUSTOMER, "party": "lawyer-2"},
-    **{name: {"party": CALL_SID} for name in ("remove", "hold", "unhold", "mute", "unmute")},
-    "supervise": {"to": "client:boss", "mode": "whisper", "params": "name=Ada%20L."},
-    "announce": {"say": "Hello"},
-    "press": {"party": CALL_SID, "digits": "1w2#"},
-    "record": {"action": "pause"},
-}
 
 
 def refusal(fields) -> str:
@@ -55,18 +46,15 @@ PARAMS = (
 INVISIBLE = (
     "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
 )
-NAMES = (
-    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, "
-    "retrieve, supervise, swap, transfer, unhold, unmute"
-)
+NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
 
 
 @each("text", ["desk/7 Ä", "\u0928\u093f", "e\u0301", "\u05e9\u05c1", "№ 7 ≠ 8", "😀", "李雷"])
 def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
-    assert parse({"type": "transfer", "session": "s", **VALID["transfer"], "ref": text})
+    assert parse({"type": "transfer", "session": "s", **FIRST["transfer"], "ref": text})
 
 
-DIAL_OPTIONS = "brief, confirm, confirm_for, timeout, digits, caller_id, amd, params"
+DIAL_OPTIONS = ", ".join(one.name for one in own_fields(Retrieve) if one.name != "to")
 
 
 @each("fields, words", [
@@ -176,7 +164,8 @@ def test_transfer_is_taken_with_all_its_options():
     assert (parsed.event_type, parsed.session) == (Transfer, "s")
     assert parsed.event("s", "c1", 5) == Transfer(
         session_id="s", token="c1", occurred_at_ms=5, to=(CUSTOMER, "client:bob"), mode="consult",
-        brief="Überweisung 👋", confirm=True, confirm_for_s=45, timeout_s=20, digits="ww12#", ref="r" * 64,
+        ref="r" * 64,
+        options=DialOptions("Überweisung 👋", confirm=True, confirm_for_s=45, timeout_s=20, digits="ww12#"),
     )  # fmt: skip
 
 
@@ -273,7 +262,7 @@ def test_whatever_is_given_is_taken_or_refused_without_repeating_it(command, dat
     texts = st.text(max_size=40).map(lambda text: text + number)
     changes = data.draw(st.dictionaries(names, ANYTHING | texts, max_size=3))
     try:
-        found = parse({"session": "s", **VALID.get(command.name, {}), **changes, "type": command.name})
+        found = parse({"session": "s", **FIRST[command.name], **changes, "type": command.name})
     except BadCommandError as refused:
         words = str(refused)
     else:
@@ -295,7 +284,7 @@ def accepts(schema, value) -> bool:
 def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
     schema = schema_of(COMMANDS_BY_NAME[name])
     assert schema["description"]
-    fields = {"type": name, "session": "s", **VALID.get(name, {})}
+    fields = {"type": name, "session": "s", **FIRST[name]}
     empty = dict.fromkeys(schema["properties"].keys() - schema["required"] - fields.keys(), "")
     assert accepts(schema, fields)
     assert accepts(schema, {**fields, **empty})
@@ -306,7 +295,7 @@ def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
 
 @given(st.sampled_from(COMMANDS), st.data())
 def test_schema_and_validation_say_the_same_of_any_field(command, data):
-    fields = {"type": command.name, "session": "s", **VALID.get(command.name, {})}
+    fields = {"type": command.name, "session": "s", **FIRST[command.name]}
     schema = schema_of(command)
     name = data.draw(st.sampled_from([name for name in names_of(command) if name not in {"type", "url", "say"}]))
     near = st.from_regex(r"[a-z0-9*#wW+:,. -]{0,34}\Z", fullmatch=True)

@@ -66,7 +66,7 @@ async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
-@pytest.mark.system(speed=5.0, policy={"announce_timeout_ms": 800})
+@pytest.mark.system(speed=5.0, policy={"command_timeout_ms": 800})
 async def test_announcement_without_end_callback_fails_and_another_can_follow(system, held):
     crowd = await two(system)
     await crowd.add("bob", TARGET)
@@ -82,7 +82,7 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
 
 
 #: The failure is not reported, so that it is found by its time.
-UNREPORTED = {"behavior": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
+UNREPORTED = {"behavior": Behavior(announcement_failure="unreported"), "policy": {"command_timeout_ms": 800}}
 
 
 @pytest.mark.parametrize(

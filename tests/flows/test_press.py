@@ -66,7 +66,7 @@ async def test_digits_whose_document_can_not_be_had_fail_and_both_keep_talking(s
     await crowd.let_go(debugger=world_debugger(system))
 
 
-@pytest.mark.system(speed=5.0, policy={"press_timeout_ms": 800})
+@pytest.mark.system(speed=5.0, policy={"command_timeout_ms": 800})
 async def test_digits_without_end_callback_fail_and_are_not_played_again(system):
     crowd = await two(system)
     system.sandbox.faults.lose_callbacks("announcement-end")

@@ -27,6 +27,7 @@ from conferral.statemachine.events import (
     Unhold,
     Unmute,
 )
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import AGENT as AGENT_PARTY
 from conferral.statemachine.session import CUSTOMER as CUSTOMER_PARTY
@@ -169,7 +170,7 @@ ALL: tuple[Flow, ...] = (
     _flow("blind-room", "a blind transfer out of a conference", "room", "blind", {**_BLIND, **_STEPS},
           phones=_AGENT_TOO),
     _flow("gated", "a blind transfer to a phone that must press 1", "bridged", "blind",
-          {**_transfer("blind", "blind", confirm=True), **_STEPS}, phones=_AGENT_TOO),
+          {**_transfer("blind", "blind", options=DialOptions(confirm=True)), **_STEPS}, phones=_AGENT_TOO),
     _flow("lost", "the agent of a bridge has a desk, and may lose the leg", "bridged", "", _REMOVE, phones=_AGENT_MAY,
           desks=(AGENT,), behavior=MUSIC_ENDS),
     _flow("lost-room", "the agent of a conference has a desk, and may lose the leg", "room", "", {**_REMOVE, **_BLIND},

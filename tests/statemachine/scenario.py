@@ -53,6 +53,7 @@ from tests.statemachine.call_legs import (
     flags_of,
     words,
 )
+from tests.support.command_examples import with_options
 from tests.support.people import ALICE, BOB, CAROL, CUSTOMER
 
 __all__ = [
@@ -379,7 +380,7 @@ class Scenario:
     # ---- commands ------------------------------------------------------------------------------------------------
 
     def command(self, kind: type[Command], command_id: str, **fields: Any) -> "Scenario":
-        return self.take(kind(**self.common(token=command_id), **fields))
+        return self.take(kind(**self.common(token=command_id), **with_options(kind, fields)))
 
     def calls_out(self, command_id: str = "call-1", **options: Any) -> "Scenario":
         return self.command(Call, command_id, agent=ALICE, customer=CUSTOMER, **options)

@@ -48,9 +48,11 @@ def test_garbage_collection_looks_at_no_record(kind):
     PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
     Conclusion("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
     Press(session_id="CA1", party="agent", digits="SECRET"),
-    Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
+    Call(agent="SECRET", customer="SECRET", options=DialOptions(caller_id="SECRET")),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
-    CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),
+    CreateCall(
+        effect_id="E1", session_id="CA1", to="SECRET", options=DialOptions(caller_id="SECRET"), call_token="SECRET"
+    ),
 ])  # fmt: skip
 def test_a_repr_shows_everything_but_what_is_private(record):
     shown = repr(record)

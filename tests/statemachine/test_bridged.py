@@ -185,9 +185,9 @@ def test_action_that_is_requested_again_does_not_put_off_the_end():
 
 def test_call_whose_caller_id_was_refused_does_not_open_the_gate_when_it_shows_up_after_all():
     story = Scenario(session_id=OUTBOUND).calls_out(caller_id=OTHER_NUMBER).expect("bridged", "dial agent to the gate")
-    assert story.last.effects[0].caller_id == OTHER_NUMBER
+    assert story.last.effects[0].options.caller_id == OTHER_NUMBER
     story.refused("agent", code=21212).expect("bridged", "dial agent to the gate", phase="ringing")
-    assert story.last.effects[0].caller_id == ""
+    assert story.last.effects[0].options.caller_id == ""
     dial_id = story.session.parties["agent"].dial_id
     story.gate("former agent").expect("bridged", phase="ringing")
     story.gate("former agent", "accepted").expect("bridged", phase="ringing")

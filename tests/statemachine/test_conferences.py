@@ -127,7 +127,7 @@ def conference_is_over(story):
 def test_customers_number_is_not_what_the_dial_came_too_late_for():
     story = called(Policy(shows_customer_number=True), call_token="token").joins("customer", starts=False)
     conference_is_over(story.expect("conferenced", "dial agent")).expect("conferenced", "dial agent to the gate")
-    assert story.last.effects[0].caller_id == story.session.customer.address
+    assert story.last.effects[0].options.caller_id == story.session.customer.address
 
 
 def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():

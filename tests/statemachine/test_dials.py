@@ -33,7 +33,7 @@ PARAMS = {"params": "name=Ada"}
 
 def params_dialed(story: Scenario) -> list[str]:
     """The parameters of the dials, and of the search for one, that the last event led to."""
-    return [effect.params for effect in story.last.effects if isinstance(effect, Dial | FindCall)]
+    return [effect.options.params for effect in story.last.effects if isinstance(effect, Dial | FindCall)]
 
 
 def test_every_command_that_dials_passes_its_params_on_and_no_other_dial_has_them():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conferral.commands.parser import parse
 from conferral.statemachine.events import (
     COMMANDS,
     TIMERS,
@@ -27,6 +28,7 @@ from conferral.statemachine.step import DecisionKind
 from tests.statemachine import conference_scenarios
 from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, ringing, talking
+from tests.support.command_examples import FIRST
 from tests.support.each import each
 
 STATUSES = st.sampled_from([status.value for status in CallStatus])
@@ -331,12 +333,6 @@ def check_transfer(story: Scenario) -> None:
         assert is_placing or set(session.timers) - {"age"}, f"{transfer.stage} waits for nothing"
 
 
-FIELDS = {
-    "call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"},
-    "retrieve": {"to": BOB}, "add": {"to": BOB, "party": "lawyer"}, "supervise": {"to": BOB, "mode": "whisper"},
-    "announce": {"say": "Hello"}, "press": {"party": "customer", "digits": ""}, "record": {"action": "start"},
-    **{name: {"party": "customer"} for name in ("remove", "hold", "unhold", "mute", "unmute")},
-}  # fmt: skip
 SITUATIONS = {
     "waiting": lambda: conference_scenarios.waiting(),
     "parked": lambda: conference_scenarios.parked(),
@@ -354,7 +350,9 @@ SITUATIONS = {
 @each("command", COMMANDS)
 @each("situation", SITUATIONS)
 def test_every_command_is_answered_in_every_state(situation, command):
-    story = SITUATIONS[situation]().command(command, "any", **FIELDS.get(command.name, {}))
+    story = SITUATIONS[situation]()
+    given = parse({"type": command.name, "session": "any", **FIRST[command.name]})
+    story.command(command, "any", **given.values)
 
     shown = [status for status, _ in story.reports["any"]]
     assert shown in (["rejected"], ["accepted"], ["done"], ["accepted", "done"])

@@ -29,9 +29,9 @@ def test_gated_dial_that_is_found_continues():
 
 def test_customers_number_is_shown_and_ours_where_twilio_refuses_that():
     story = ordering(policy=Policy(shows_customer_number=True), call_token="token").add().confirms("customer", "agent")
-    assert story.last.effects[0].caller_id == CUSTOMER
+    assert story.last.effects[0].options.caller_id == CUSTOMER
     story.refused("lawyer").expect("conferenced", "dial lawyer")
-    assert story.last.effects[0].caller_id == ""
+    assert story.last.effects[0].options.caller_id == ""
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
 
 

@@ -149,10 +149,10 @@ def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_n
     )
     story.confirms("agent").confirms("customer").call("agent", "completed").placed("target").call("target", "busy")
     (recall,) = story.last.effects
-    assert (recall.kind, recall.digits, bool(recall.caller_id)) == ("create_call", "", True)
+    assert (recall.kind, recall.options.digits, bool(recall.options.caller_id)) == ("create_call", "", True)
     story.refused("agent")
     (recall,) = story.last.effects
-    assert (recall.kind, recall.digits, recall.caller_id) == ("create_call", "", "")
+    assert (recall.kind, recall.options.digits, recall.options.caller_id) == ("create_call", "", "")
 
 
 def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():

@@ -195,7 +195,9 @@ def test_invalid_outbox_entry_is_reported(body):
 
 def test_stored_types_hide_phone_numbers_when_shown():
     token = "%7B%22parentCallInfoToken%22%7D"
-    effect = CreateCall(effect_id="e", session_id="s", to=CUSTOMER, timeout_s=30, caller_id=CUSTOMER, call_token=token)
+    effect = CreateCall(
+        effect_id="e", session_id="s", to=CUSTOMER, options=DialOptions(caller_id=CUSTOMER), call_token=token
+    )
     session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=CUSTOMER)},
                       agents=(CUSTOMER,), parked_by=CUSTOMER, pending_commands=(
                           PendingCommand("c", "add", to=CUSTOMER, url=CUSTOMER, say=CUSTOMER),))  # fmt: skip

@@ -20,8 +20,7 @@ PATIENT = dict.fromkeys(
     ("repair_timeout_ms", "settle_ms", "reread_interval_ms", "ring_slack_ms", "confirm_ms",
      "read_pause_ms", "hold_timeout_ms", "arrive_timeout_ms", "leave_timeout_ms",
      "dial_read_wait_ms", "lone_grace_ms", "convert_timeout_ms",
-     "command_timeout_ms",
-     "announce_timeout_ms"),
+     "command_timeout_ms"),
     60_000,
 )  # fmt: skip
 #: Ringing goes on while people wait for an answer: how long its file lasts must not matter.

@@ -18,7 +18,7 @@ from conferral.statemachine.effects import (
     SayAndHangUp,
     UpdateParticipant,
 )
-from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import (
@@ -43,10 +43,10 @@ LATELY = "Fri, 20 Nov 2026 08:00:00 +0000"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
 
 PARTICIPANT = CreateParticipant(
-    effect_id="d1", session_id="S1", party="target", to=TARGET, timeout_s=25, conference="CF1", label="target-3",
-    early_media=True,
+    effect_id="d1", session_id="S1", party="target", to=TARGET, options=DialOptions(timeout_s=25), conference="CF1",
+    label="target-3", early_media=True,
 )  # fmt: skip
-CALL = CreateCall(effect_id="d2", session_id="S1", party="agent", to="client:alice", timeout_s=30)
+CALL = CreateCall(effect_id="d2", session_id="S1", party="agent", to="client:alice", options=DialOptions(timeout_s=30))
 FIND = FindCall(
     effect_id="e3", session_id="S1", party="agent", dial_id="d2", to="client:alice", since_ms=EIGHT_O_CLOCK_MS
 )
@@ -106,7 +106,9 @@ async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
 async def test_party_is_dialed_to_the_gate() -> None:
     calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
 
-    assert await calls.perform(replace(CALL, digits="ww12#")) == PlacedCall("CA7", queue_ms=1500)
+    assert await calls.perform(replace(CALL, options=replace(CALL.options, digits="ww12#"))) == PlacedCall(
+        "CA7", queue_ms=1500
+    )
 
     assert http.requests == [
         (TO_CALLS, {
@@ -123,7 +125,9 @@ async def test_party_is_dialed_to_the_gate() -> None:
 async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: str) -> None:
     calls, http = calls_with({name: PLACED}, SETUP)
 
-    await calls.perform(replace(effect, caller_id="+14155550199", call_token="%7B%22x%22%7D"))
+    await calls.perform(
+        replace(effect, options=replace(effect.options, caller_id="+14155550199"), call_token="%7B%22x%22%7D")
+    )
 
     ((_, sent),) = http.requests
     assert (sent["From"], sent["CallToken"]) == ("+14155550199", "%7B%22x%22%7D")
@@ -138,7 +142,7 @@ async def test_client_gets_params_and_a_sip_phone_headers(effect: Dial, name: st
     allowed = AllowList.from_setting("client:,sip:example.com", NUMBER)
     calls, http = calls_with({name: PLACED}, replace(SETUP, allowed=allowed))
 
-    await calls.perform(replace(effect, to=to, params="name=Ada%20L&id=7"))
+    await calls.perform(replace(effect, to=to, options=replace(effect.options, params="name=Ada%20L&id=7")))
 
     ((_, sent),) = http.requests
     assert sent["To"] == dialed
@@ -227,11 +231,11 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
 async def test_call_with_params_is_searched_for_by_the_address_with_and_without_them() -> None:
     searched = [{"To": to, "From": NUMBER, "PageSize": 50} for to in ("client:alice?name=Ada", "client:alice")]
     calls, http = calls_with({"GET Calls": page("calls")}, SETUP)
-    assert await calls.perform(replace(FIND, params="name=Ada")) == PlacedCall("")
+    assert await calls.perform(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("")
     assert [sent for _, sent in http.requests] == searched
 
     calls, http = calls_with({"GET Calls": page("calls", placed("CA7"))}, SETUP)
-    assert await calls.perform(replace(FIND, params="name=Ada")) == PlacedCall("CA7")
+    assert await calls.perform(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("CA7")
     assert [sent for _, sent in http.requests] == searched[:1]
 
 

@@ -38,6 +38,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
+from conferral.statemachine.parts import DialOptions
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import MarkResult
 from conferral.telephony.parameters import PlacedCall, RecordingFound
@@ -83,8 +84,15 @@ CUSTOMER: dict[str, Any] = {"party": "customer", "call_sid": "CA1"}
 redirect = maker(RedirectCall, party="agent", call_sid="CA2", conference="S1", label="agent-1")
 hang_up = maker(HangUpCall, party="agent", call_sid="CA2")
 read = maker(ReadCalls, parent_call_sid="CA1", read_version=3)
-straight = maker(CreateParticipant, **TARGET, timeout_s=30, conference="CF1", label="target-2", early_media=False)
-gated = maker(CreateCall, **TARGET, timeout_s=30)
+straight = maker(
+    CreateParticipant,
+    **TARGET,
+    options=DialOptions(timeout_s=30),
+    conference="CF1",
+    label="target-2",
+    early_media=False,
+)
+gated = maker(CreateCall, **TARGET, options=DialOptions(timeout_s=30))
 find = maker(FindCall, **TARGET, dial_id="d", since_ms=START_MS)
 update = maker(UpdateParticipant, **CUSTOMER, conference_sid="CF1", update="hold")
 say = maker(SayAndHangUp, **CUSTOMER)

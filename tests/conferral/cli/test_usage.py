@@ -10,16 +10,14 @@ import pytest
 from typer.main import get_command
 
 from conferral.main import app
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
 from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import CALL
 
 COMMANDS = (
-    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "call",
-    "transfer", "convert", "complete",
-    "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
-    "announce", "press", "record", "end", "report", "check", "setup", "canary", "dead", "forget",
-    "outcomes", "api-token", "desk-link",
+    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "report", "check",
+    "setup", "canary", "dead", "forget", "outcomes", "api-token", "desk-link", *COMMANDS_BY_NAME,
 )  # fmt: skip
 
 

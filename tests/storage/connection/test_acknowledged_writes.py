@@ -8,6 +8,7 @@ import pytest
 from conferral.operations.erasure import SessionErasure
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.effects import CreateCall
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
@@ -77,7 +78,7 @@ async def test_accepted_command_is_there(installation: Installation) -> None:
 async def test_marked_dial_is_marked(installation: Installation) -> None:
     client = installation.client
     lease = await coordinator.claim_partition(client, KEYS, 0, "3:worker")
-    dial = CreateCall(effect_id="E1", session_id=SESSION, to="client:bob", timeout_s=30)
+    dial = CreateCall(effect_id="E1", session_id=SESSION, to="client:bob", options=DialOptions(timeout_s=30))
     await client.hset(KEYS.outbox(0), "E1", b'{"kind":"x"}')
     assert await partition_store_of(client, KEYS).mark_sent(0, lease, dial, 1_000) is MarkResult.MARKED
     await installation.fail_over()

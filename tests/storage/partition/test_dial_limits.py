@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conferral.statemachine.effects import CreateCall
+from conferral.statemachine.parts import DialOptions
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
@@ -37,7 +38,9 @@ class Dialer:
 
     async def order(self, name: str, session: str = CALL, *, is_redial: bool = False) -> CreateCall:
         """A dial waits in its outbox."""
-        dial = CreateCall(effect_id=name, session_id=session, to="client:bob", timeout_s=30, is_redial=is_redial)
+        dial = CreateCall(
+            effect_id=name, session_id=session, to="client:bob", options=DialOptions(timeout_s=30), is_redial=is_redial
+        )
         body = effect_codec.encode(OutboxEntry(dial, 1_000))
         await self.client.hset(self.keys.outbox(self.keys.partition_of(session)), name, body)
         return dial

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine.effects import CreateCall
+from conferral.statemachine.parts import DialOptions
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
@@ -15,7 +16,11 @@ from tests.support.redis_clients import full
 pytestmark = pytest.mark.redis
 PARTITION = 0
 DIAL = CreateCall(
-    effect_id="d1", session_id="S1", party="target", to="client:bob", timeout_s=30, digits='1"sent_at_ms":5,'
+    effect_id="d1",
+    session_id="S1",
+    party="target",
+    to="client:bob",
+    options=DialOptions(timeout_s=30, digits='1"sent_at_ms":5,'),
 )
 ENTRY = OutboxEntry(DIAL, 1_000)
 

@@ -13,6 +13,7 @@ from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Call, Transfer
+from conferral.statemachine.parts import DialOptions
 from conferral.storage import command_stream, config, digits
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
@@ -190,8 +191,7 @@ async def test_transfer_reaches_its_session_with_all_requested_options(routing):
     (event,) = await routing.events()
     assert isinstance(event, Transfer)
     assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", ("client:bob",), "warm")
-    assert (event.brief, event.confirm, event.timeout_s, event.params) == ("a caller", True, 20, "name=Ada")
-    assert event.caller_id == NUMBER
+    assert event.options == DialOptions("a caller", confirm=True, timeout_s=20, params="name=Ada", caller_id=NUMBER)
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
 
 
