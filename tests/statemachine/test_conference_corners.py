@@ -73,7 +73,8 @@ def test_change_is_awaited_until_another_one_replaces_it(session, effect_id, is_
 
 @pytest.mark.parametrize("moved_at_ms, now_ms, may_be", [(0, 5, False), (1, 60_000, True), (1, 60_001, False)])
 def test_call_may_be_on_its_way_for_a_minute(moved_at_ms, now_ms, may_be):
-    session = Session("S1", parties={"agent": AGENT}, moved_at_ms=moved_at_ms)
+    parties = {"agent": AGENT, "customer": Party("customer", "customer-1")}
+    session = Session("S1", parties=parties, moved_at_ms=moved_at_ms)
     assert may_be_moved_by_us(session, AGENT, now_ms) is may_be
 
 
