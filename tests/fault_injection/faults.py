@@ -15,7 +15,7 @@ class Fault(NamedTuple):
     played_in: str = ""
 
 
-WORLDS, COMMITS = "simulation/test_simulation.py", "storage/test_commit.py"
+WORLDS, COMMITS = "simulation/test_simulation.py", "storage/partition/test_commit.py"
 #: By number. Numbers never change their meaning; new faults get new ones.
 FAULTS: dict[int, Fault] = {
     1: Fault("a commit is stored, its reply is lost", "recognized as our own: nothing is decided or done twice"),
@@ -50,9 +50,13 @@ FAULTS: dict[int, Fault] = {
     27: Fault(
         "a connection breaks in the middle of a reply",
         "reconnects; no reply is matched to another request",
-        "storage/test_store_errors.py",
+        "storage/connection/test_store_errors.py",
     ),
-    28: Fault("a task is canceled at any await", "no wrong reply, no connection lost", "storage/test_store_errors.py"),
+    28: Fault(
+        "a task is canceled at any await",
+        "no wrong reply, no connection lost",
+        "storage/connection/test_store_errors.py",
+    ),
     29: Fault("another tenant's script keeps Redis busy", "waits, then continues"),
     30: Fault("a cluster's slot moves under load", "followed, nothing lost"),
     31: Fault("the primary dies or hands over, a replica is promoted", "followed; consults are completed"),

@@ -114,7 +114,7 @@ async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_g
 async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, address, options):
     customer, agent = await system.converted()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
-    event = entry_of("transfer", customer.sid, token="by-hand", to=address, mode="warm", **options)
+    event = entry_of("transfer", customer.sid, token="by-hand", to=[address], mode="warm", **options)
     await system.client.xadd(stream, event)
     outcome = await wait_for_result(system.client, system.keys, "by-hand", 5)
     assert (outcome.status, outcome.reason) == ("failed", "failed")

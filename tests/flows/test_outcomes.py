@@ -13,7 +13,7 @@ pytestmark = pytest.mark.redis
 FIELDS = [
     "id", "kind", "session", "by", "ref", "customer", "number", "direction", "result", "reason", "code", "mode", "to",
     "landed_on", "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s",
-    "attempts", "recordings", "agents", "recording_sid", "duration_s", "started_at", "ended_at",
+    "attempts", "closed", "recordings", "agents", "recording_sid", "duration_s", "started_at", "ended_at",
 ]  # fmt: skip
 ATTEMPT = ["to", "label", "result", "rang_s", "at"]
 

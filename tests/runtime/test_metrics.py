@@ -3,8 +3,8 @@
 from conferral.runtime.metrics import Metrics
 
 BOUNDED = {
-    "code", "event_name", "kind", "limit", "mode", "option", "outcome", "partition", "place", "priority", "reason",
-    "result", "route", "state", "status", "where",
+    "by", "code", "event_name", "kind", "limit", "mode", "option", "outcome", "partition", "place", "priority",
+    "reason", "result", "route", "state", "status", "where",
 }  # fmt: skip
 
 

@@ -44,8 +44,9 @@ def rules():
 
 
 @each("text, places", [
-    ("recall", "recall"), (" voicemail , end ", "voicemail,end"), ("voicemail,recall,end", "voicemail,recall,end"),
-    (f"client:bob,desk,{PREFIX}", f"client:bob,+14155550123,{PREFIX}"),
+    ("recall", ("recall",)), (" voicemail , end ", ("voicemail", "end")),
+    ("voicemail,recall,end", ("voicemail", "recall", "end")),
+    (f"client:bob,desk,{PREFIX}", ("client:bob", "+14155550123", PREFIX)),
 ])  # fmt: skip
 def test_fallback_has_one_to_three_places(text, places):
     assert rules().parse(text) == places
