@@ -106,11 +106,11 @@ def desk_url(settings: "DeskLinkSettings") -> str:
 
 def require_issuer(settings: "DeskLinkSettings", identity: str) -> None:
     """Raise CommandNotDoneError unless a token can sign the agent in."""
+    from conferral.runtime.web.tokens import token_named
     from conferral.telephony.token_file import load_tokens
 
     name = settings.desk_token_name
-    tokens = load_tokens(settings.tokens, settings.api_token)
-    issuer = next((one for one in tokens.values() if one.name == name), None)
+    issuer = token_named(load_tokens(settings.tokens, settings.api_token), name)
     if issuer is None:
         raise CommandNotDoneError(
             f"CONFERRAL_DESK_TOKEN_NAME: there is no token {name}; set CONFERRAL_API_TOKEN for `api`, or name one of "

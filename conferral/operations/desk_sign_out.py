@@ -7,8 +7,8 @@ learns that by an event.
 from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
-from conferral.storage.codecs import event_codec
-from conferral.storage.connection.client import CHUNK, run_or_raise
+from conferral.storage.connection.client import CHUNK
+from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.sign_ins import SignIns
 
@@ -29,12 +29,7 @@ async def _note_signed_out(reader: SessionReader, identity: str) -> None:
     for start in range(0, len(live), CHUNK):
         found = await reader.read_sessions(live[start : start + CHUNK])
         events = [event for session in found.values() for event in _events_of(session, f"client:{identity}")]
-        writes = [
-            ("XADD", reader.keys.events(reader.keys.partition_of(event.session_id)), "*", *_flat(event))
-            for event in events
-        ]
-        if writes:
-            await run_or_raise(reader.client, *writes, is_durable=True)
+        await append_events(reader.client, reader.keys, events, is_durable=True)
 
 
 def _events_of(session: Session, address: str) -> list[CallProgressed]:
@@ -50,7 +45,3 @@ def _events_of(session: Session, address: str) -> list[CallProgressed]:
         )
         for leg in legs
     ]
-
-
-def _flat(event: CallProgressed) -> list[str | bytes]:
-    return [part for field in event_codec.encode(event).items() for part in field]

@@ -16,7 +16,7 @@ from conferral.runtime.urls import is_loopback
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page
-from conferral.runtime.web.tokens import NO_TOKEN, Token
+from conferral.runtime.web.tokens import NO_TOKEN, Token, token_named
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.sign_ins import SignIn, digest_of_secret
 from conferral.webhooks.api import desk_models
@@ -115,7 +115,7 @@ class DeskSessions:
 
     def _issuer_of(self, sign_in: SignIn) -> Token:
         """Return the token in whose name the agent is signed in."""
-        issuer = next((one for one in self._api.tokens.current.values() if one.name == sign_in.token), None)
+        issuer = token_named(self._api.tokens.current, sign_in.token)
         if issuer is None or not issuer.may_issue_desk(sign_in.identity):
             self._refuse("issuer", "the token of CONFERRAL_DESK_TOKEN_NAME makes no desk tokens for you, or is gone")
         return issuer

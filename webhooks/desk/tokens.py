@@ -21,7 +21,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.bearer import BearerAuthenticator, sent_token
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import RequestError
-from conferral.runtime.web.tokens import Token, Tokens, digest_of
+from conferral.runtime.web.tokens import Token, Tokens, digest_of, token_named
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.storage import config
 from conferral.storage.codecs.text_codec import to_iso
@@ -161,7 +161,7 @@ class DeskTokens:
             claims = msgspec.json.decode(_decode(body), type=_Claims)
         except (msgspec.DecodeError, binascii.Error, ValueError):
             return None, None
-        return claims, next((one for one in self._tokens.current.values() if one.name == claims.token), None)
+        return claims, token_named(self._tokens.current, claims.token)
 
     async def _verify_signature(self, body: str, signature: str, issuer: Token) -> bool:
         try:

@@ -91,6 +91,11 @@ class Tokens:
         return self.current.get(token.digest) == token
 
 
+def token_named(tokens: Mapping[str, Token], name: str) -> Token | None:
+    """Return the token of a name; None if there is none."""
+    return next((one for one in tokens.values() if one.name == name), None)
+
+
 def is_token_name(text: str) -> bool:
     """Whether a token in the file may have this name."""
     return _NAME.fullmatch(text) is not None

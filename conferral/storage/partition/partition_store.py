@@ -165,8 +165,10 @@ class PartitionStore:
         return not await self.has_ended(newest)
 
 
-async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> list[Entry]:
-    """Append a worker's own events to their sessions' streams, in order.
+async def append_events(
+    client: Client, keys: Keys, events: Sequence[Event], *, is_durable: bool = False
+) -> list[Entry]:
+    """Append events of our own to their sessions' streams, in order.
 
     Return the entries. After an error, any may be stored; those with a token or a sequence are safe to repeat.
     """
@@ -174,7 +176,7 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
     appends = [("XADD", stream, "*", *_parts(fields)) for stream, fields in stored]
     answers: list[bytes] = []
     for start in range(0, len(appends), CHUNK):
-        answers += await run_or_raise(client, *appends[start : start + CHUNK])
+        answers += await run_or_raise(client, *appends[start : start + CHUNK], is_durable=is_durable)
     return [
         Entry(entry_id.decode(), {name.encode(): value.encode() for name, value in fields.items()})
         for entry_id, (_, fields) in zip(answers, stored, strict=True)
