@@ -38,8 +38,6 @@ def desk_link(
 ) -> None:
     """Print a link that signs an agent in at the desk.
 
-    Unfinished: POST /desk/session takes its code, and the page at /desk doesn't yet.
-
     \b
     Examples:
       conferral desk-link alice

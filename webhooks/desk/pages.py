@@ -25,6 +25,8 @@ DESK_PATH = "/desk"
 _OWN_PATHS = (f"{DESK_PATH}/tokens", f"{DESK_PATH}/session", f"{DESK_PATH}/session/token")
 _FOLDER = Path(__file__).parent / "static"
 _INDEX = "index.html"
+#: Tells the page that a sign-in proxy may say who the agent is.
+_PROXY_MARK = "<body data-sign-in-proxy>"
 #: Twilio's Voice SDK, as vendored.
 _SDK_FILE = SHARED_FOLDER / "vendor" / "twilio-voice-sdk.js"
 #: The same for the local Twilio, if `TWILIO_API_URL` is its URL.
@@ -90,6 +92,8 @@ class DeskPages:
     def __init__(self, settings: ServiceSettings) -> None:
         self._origins = frozenset(settings.desk_origins)
         self._sdk = VoiceSdk(settings.api_url)
+        page = (_FOLDER / _INDEX).read_text("utf-8")
+        self._html = page.replace("<body>", _PROXY_MARK) if settings.desk_proxy_header else page
         self._folders = tuple(f"{prefix}{DESK_PATH}/" for prefix in prefixes(settings))
 
     def add_to(self, app: web.Application, prefix: str) -> None:
@@ -101,7 +105,8 @@ class DeskPages:
 
     async def _page(self, _request: web.Request) -> web.StreamResponse:
         policy = content_security_policy(await self._sdk.sandbox_url())
-        return web.FileResponse(_FOLDER / _INDEX, headers={"Content-Security-Policy": policy})
+        headers = {"Content-Security-Policy": policy}
+        return web.Response(text=self._html, content_type="text/html", headers=headers)
 
     async def _voice_sdk(self, _request: web.Request) -> web.StreamResponse:
         if url := await self._sdk.sandbox_url():

@@ -42,6 +42,17 @@ async def test_page_may_use_the_microphone_and_no_other_page_may_frame_it(opened
     assert headers["Referrer-Policy"] == "no-referrer"
 
 
+async def test_only_behind_a_sign_in_proxy_does_the_page_ask_who_is_signed_in(opened):
+    mark = "data-sign-in-proxy"
+    assert mark not in await (await (await opened()).get("/desk")).text()
+    behind = await opened(
+        CONFERRAL_DESK_PROXY_HEADER="X-Email",
+        CONFERRAL_DESK_PROXY_FROM="127.0.0.1",
+        CONFERRAL_DESK_PROXY_SECRET="secret-between-proxy-and-desk",
+    )
+    assert mark in await (await behind.get("/desk")).text()
+
+
 async def test_only_files_of_the_desk_are_served_also_below_the_public_path(opened):
     desk = await opened(CONFERRAL_PUBLIC_URL="https://voice.example.com/twilio")
     for path in ("/desk/conferral-desk.js", "/twilio/desk/conferral-desk.js", "/desk/shared/vendor/htm.mjs", SDK):

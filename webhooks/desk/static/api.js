@@ -3,8 +3,8 @@
 
 import { nowMs, setClock } from "./shared/time.js";
 
-/** How long before its expiry a token is replaced, and a limit for an answer, in milliseconds. */
-const RENEW_BEFORE_MS = 5 * 60_000;
+/** When another token is asked for again after a failure, and a limit for an answer, in milliseconds. */
+const RENEW_AGAIN_MS = 30_000;
 const ANSWER_MS = 8_000;
 /** The server sends at least a comment every 15 s; after this long without one, the stream counts as lost (ms). */
 const SILENT_MS = 35_000;
@@ -17,6 +17,9 @@ export const REPLACED = "replaced";
 const CLOCK_MS = 1_000;
 /** A token that was refused is tried again so much later, unless the page sets another one (ms). */
 const REFUSED_MS = 60_000;
+
+/** Why requests are answered by a redirect: the proxy sends browsers to its own page. */
+export const PROXY_ASKS = "The sign-in proxy asks you to sign in";
 
 /** A request that was refused, or that got no answer: then the status is 0. */
 export class ApiError extends Error {
@@ -41,6 +44,7 @@ export class Api {
   #base;
   #source = "";
   #token = "";
+  #renewMs = 0;
   #asking = null;
   #wake = () => {};
   #connect = () => {};
@@ -81,7 +85,7 @@ export class Api {
 
   async #answered(method, path, body, signal, headers = {}) {
     let answer = await this.#request(method, path, body, signal, headers);
-    if (answer.status === 401 && typeof this.#source === "function") {
+    if ((answer.status === 401 || isRedirect(answer)) && typeof this.#source === "function") {
       this.#token = "";
       answer = await this.#request(method, path, body, signal, headers);
     }
@@ -93,8 +97,8 @@ export class Api {
 
   async #request(method, path, body, signal, headers) {
     const token = await this.token();
-    const options = { method, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer" };
-    options.headers = { Authorization: `Bearer ${token}`, ...headers };
+    const options = { method, signal, cache: "no-store", credentials: "omit", redirect: "manual", referrerPolicy: "no-referrer" };
+    options.headers = { Authorization: `Bearer ${token}`, Accept: "application/json", ...headers };
     if (body !== undefined) {
       options.body = JSON.stringify(body);
       options.headers["Content-Type"] = "application/json";
@@ -108,18 +112,26 @@ export class Api {
     }
   }
 
-  /** Return the token, asked for again if it is about to expire. */
+  /** Return the token; from half of its life on, another one is asked for. */
   async token() {
-    const expires = Number(claims(this.#token).exp ?? Infinity) * 1000;
-    if (this.#token && (expires - nowMs() > RENEW_BEFORE_MS || typeof this.#source !== "function")) {
-      return this.#token;
-    }
     if (typeof this.#source !== "function") {
       this.#token = String(this.#source);
       return this.#token;
     }
+    if (this.#token && nowMs() < this.#renewMs) {
+      return this.#token;
+    }
     this.#asking ??= askFor(this.#source).finally(() => (this.#asking = null));
-    this.#token = await this.#asking;
+    try {
+      this.#token = await this.#asking;
+    } catch (error) {
+      if (!this.#token || nowMs() > expiryOf(this.#token)) {
+        throw error;
+      }
+      this.#renewMs = nowMs() + RENEW_AGAIN_MS; // the old one still works
+      return this.#token;
+    }
+    this.#renewMs = (nowMs() + expiryOf(this.#token)) / 2;
     return this.#token;
   }
 
@@ -238,7 +250,10 @@ async function askFor(source) {
     if (typeof token === "string" && token) {
       return token;
     }
-  } catch {
+  } catch (error) {
+    if (error instanceof ApiError) {
+      throw error; // of Conferral's own page
+    }
     // Of the page around the desk: its own log has the reason.
   }
   throw new ApiError("This page gave the desk no token. Sign in again.", 401);
@@ -252,7 +267,12 @@ function noteTime(date) {
   }
 }
 
+const isRedirect = (answer) => answer.type === "opaqueredirect";
+
 async function refusal(answer) {
+  if (isRedirect(answer)) {
+    return new ApiError(PROXY_ASKS, 401);
+  }
   let error = {};
   try {
     ({ error } = await answer.json());
@@ -262,6 +282,9 @@ async function refusal(answer) {
   const reason = error?.reason || `Conferral answered ${answer.status}`;
   return new ApiError(String(reason), answer.status, String(error?.type ?? ""));
 }
+
+/** When a token expires, in milliseconds; Infinity if that can't be read. */
+const expiryOf = (token) => Number(claims(token).exp ?? Infinity) * 1000;
 
 /** What a token says; it is not checked here, and an unreadable one says nothing. */
 function claims(token) {

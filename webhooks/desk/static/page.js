@@ -1,44 +1,224 @@
-// The page around the desk: it takes a token, and its title says who calls.
+// The page around the desk: it signs agents in and out, or takes a token, and its title says who calls.
 
+import { ApiError, PROXY_ASKS } from "./api.js";
 import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
-const signIn = document.getElementById("sign-in");
+const form = document.getElementById("sign-in");
 const kept = document.getElementById("kept");
+const notice = document.getElementById("notice");
+const [yes, no, again, signOut] = ["yes", "no", "again", "sign-out"].map((id) => document.getElementById(id));
 const TITLE = document.title;
+const HEADERS = { "Content-Type": "application/json", Accept: "application/json", "X-Conferral": "desk" };
+/** Whether a sign-in proxy may say who the agent is. */
+const HAS_PROXY = "signInProxy" in document.body.dataset;
+/** Whom this tab has signed in, over a reload. */
+const AS = "conferral-desk-as";
+const RETRY_MAX_MS = 30_000;
+let isInCall = false;
 
-/**
- * In the demo, the address brings a token. It must not stay there, or in the history.
- *
- * Anyone can send a link: it doesn't replace a token in use.
- */
-function takeToken(isSignedIn) {
-  const token = location.hash.slice(1);
-  kept.hidden = !(token && isSignedIn);
-  if (token) {
-    history.replaceState(null, "", location.pathname + location.search);
+/** Say something above the desk, with the buttons that fit. */
+function say(text = "", ...buttons) {
+  notice.hidden = !text;
+  notice.querySelector("span").textContent = printable(text);
+  for (const one of [yes, no, again]) {
+    one.hidden = !buttons.includes(one);
   }
-  if (token && !isSignedIn) {
-    desk.token = decodeURIComponent(token);
-  }
-  return isSignedIn || Boolean(token);
 }
 
-signIn.addEventListener("submit", (event) => {
-  event.preventDefault();
-  desk.token = new FormData(signIn).get("token").trim();
-  signIn.reset();
-  signIn.hidden = true;
+/** Send a request of the sign-in, whose cookie no script sees. */
+async function ask(method, path, body) {
+  let answer;
+  try {
+    answer = await fetch(`./desk/session${path}`, { method, headers: HEADERS, body: JSON.stringify(body), cache: "no-store", redirect: "manual" });
+  } catch {
+    throw new ApiError("Conferral can't be reached");
+  }
+  if (answer.type === "opaqueredirect") {
+    throw new ApiError(PROXY_ASKS, 401);
+  }
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    throw new ApiError(found.error?.reason || `Conferral answered ${answer.status}`, answer.status);
+  }
+  return found;
+}
+
+/** Ask again while Conferral or its Redis is away. */
+async function patiently(method, path, body) {
+  for (let waitMs = 1000; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
+    try {
+      return await ask(method, path, body);
+    } catch (error) {
+      if (error.status && error.status !== 429 && error.status < 500) {
+        throw error;
+      }
+      say(`You can't be signed in yet: ${error.message}. Trying again…`);
+      await new Promise((done) => setTimeout(done, waitMs));
+    }
+  }
+}
+
+function over(text) {
+  const goesOn = isInCall ? " Your call goes on until you hang up." : "";
+  say(`You are signed out: ${text}.${goesOn}`, ...(HAS_PROXY ? [again] : []));
+  signOut.hidden = true;
+}
+
+/** Let the desk get its tokens by this browser's sign-in. @param {string} [token] The first. */
+function use(identity, token = "") {
+  sessionStorage.setItem(AS, identity);
+  history.replaceState(null, "", `${location.pathname}?as=${identity}`);
+  say();
+  form.hidden = true;
+  signOut.hidden = false;
+  let first = token;
+  desk.token = async () => {
+    if (sessionStorage.getItem(AS) !== identity) {
+      throw new ApiError("You are signed out", 401);
+    }
+    const given = first || (await nextToken(identity));
+    first = "";
+    return given;
+  };
+  if (!desk.isConnected) {
+    document.querySelector("main").append(desk); // after a sign-out
+  }
+}
+
+async function nextToken(identity) {
+  try {
+    return (await ask("POST", "/token", { identity })).token;
+  } catch (error) {
+    if (error.status === 401) {
+      over(error.message);
+    }
+    throw error;
+  }
+}
+
+/** Wait until the agent has chosen. */
+function chosen() {
+  return new Promise((done) => {
+    yes.onclick = () => done(true);
+    no.onclick = () => done(false);
+  });
+}
+
+async function signInByLink(identity, code) {
+  const before = sessionStorage.getItem(AS);
+  if (before && before !== identity) {
+    yes.textContent = `Sign in as ${printable(identity)}`;
+    no.textContent = `Stay ${printable(before)}`;
+    say(`You are signed in as ${before} here, and the link is for ${identity}.`, yes, no);
+    if (!(await chosen())) {
+      return resume(before);
+    }
+  }
+  try {
+    await patiently("POST", "", { identity, code });
+    return use(identity);
+  } catch (error) {
+    return resume(identity, error.message); // the link was perhaps used here before
+  }
+}
+
+/** Go on with the sign-in that this browser has. @param {string} [why] Why a link was of no use. */
+async function resume(identity, why) {
+  try {
+    return use(identity, (await patiently("POST", "/token", { identity })).token);
+  } catch (error) {
+    return HAS_PROXY ? signInByProxy() : over(why ?? error.message);
+  }
+}
+
+async function signInByProxy() {
+  try {
+    const { identity } = await patiently("POST", "", {});
+    if (new URLSearchParams(location.search).has(AGAIN)) {
+      say(`You are signed in as ${identity}. Close this window, and go on in the other one.`);
+      close();
+    } else {
+      use(identity);
+    }
+  } catch (error) {
+    over(error.message);
+  }
+}
+
+/** The window in which a proxy asks the agent to sign in, while this one has a call perhaps. */
+const AGAIN = "again";
+again.href = `?${AGAIN}`;
+addEventListener("focus", async () => {
+  const identity = sessionStorage.getItem(AS);
+  if (identity && !notice.hidden && !again.hidden) {
+    await ask("POST", "/token", { identity }).then(({ token }) => use(identity, token), () => {});
+  }
 });
-addEventListener("hashchange", () => (signIn.hidden = takeToken(signIn.hidden)));
+
+/**
+ * The address may bring a token, or a link's code. It must not stay there, or in the history.
+ *
+ * Anyone can send a link: a token doesn't replace one in use, and a link for another agent asks first.
+ */
+function begin() {
+  const secret = decodeURIComponent(location.hash.slice(1));
+  const identity = new URLSearchParams(location.search).get("as") ?? "";
+  history.replaceState(null, "", location.pathname + location.search);
+  if (/^[A-Za-z0-9_]{1,121}$/.test(identity)) {
+    return secret ? signInByLink(identity, secret) : resume(identity);
+  }
+  if (secret) {
+    const isInUse = Boolean(desk.token) && form.hidden;
+    kept.hidden = !isInUse;
+    form.hidden = true;
+    desk.token = isInUse ? desk.token : secret;
+    return undefined;
+  }
+  form.hidden = HAS_PROXY;
+  return HAS_PROXY ? signInByProxy() : say("Open the link that you got, or enter a desk token.");
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  say();
+  desk.token = new FormData(form).get("token").trim();
+  form.reset();
+  form.hidden = true;
+});
+signOut.addEventListener("click", async () => {
+  if (isInCall && !confirm("You are in a call. Signing out hangs up. Sign out?")) {
+    return;
+  }
+  try {
+    await ask("DELETE", "", { identity: sessionStorage.getItem(AS) });
+  } catch (error) {
+    if (error.status !== 401) {
+      say(`You are not signed out yet: ${error.message}. Try again.`);
+      return;
+    }
+  }
+  // The sign-in is over first, so that the call's end is a hang-up.
+  sessionStorage.removeItem(AS);
+  desk.remove();
+  isInCall = false;
+  over(HAS_PROXY ? "the sign-in proxy may still know you" : "open a new link to sign in");
+});
+addEventListener("hashchange", () => location.hash.length > 1 && begin());
 desk.addEventListener("desk-error", ({ detail }) => {
-  if (detail.about === "token") {
-    signIn.hidden = false; // a call goes on meanwhile
+  if (detail.about === "token" && !sessionStorage.getItem(AS)) {
+    form.hidden = false; // a call goes on meanwhile
   }
 });
 desk.addEventListener("desk-incoming", ({ detail }) => {
   document.title = printable(`Incoming call${detail.ref ? `: ${detail.ref}` : ""} – ${TITLE}`);
 });
-desk.addEventListener("desk-connected", () => (document.title = `On a call – ${TITLE}`));
-desk.addEventListener("desk-ended", () => (document.title = TITLE));
-signIn.hidden = takeToken(false);
+desk.addEventListener("desk-connected", () => {
+  isInCall = true;
+  document.title = `On a call – ${TITLE}`;
+});
+desk.addEventListener("desk-ended", () => {
+  isInCall = false;
+  document.title = TITLE;
+});
+begin();

@@ -36,7 +36,7 @@ function Top({ desk }) {
   return html`<header>
     <span class=${`dot is-${isOnCall ? "busy" : isReachable ? state : "starting"}`} aria-hidden="true"></span>
     <div class="who">
-      <strong><${Text} value=${desk.identity.value || "No agent"} /></strong>
+      <strong><${Text} value=${desk.presence.value?.name || desk.identity.value || "No agent"} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
     ${desk.phone.devices.value

@@ -1,0 +1,84 @@
+"""Signing in and out at the desk's own page: by links, side by side, over a reload, and to a clear end."""
+
+import pytest_asyncio
+from playwright.async_api import expect
+
+from conferral.operations.desk_sign_out import end_sign_ins
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.sign_ins import SignIn, SignIns
+from tests.browser.desk_stage import DESK_SIZE, ISSUER, DeskStage, button, go_ready, says, talking
+from tests.browser.windows import Windows
+from tests.support.people import CUSTOMER
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(redis_server, tmp_path):
+    async with DeskStage(redis_server.url, tmp_path) as opened:
+        yield opened
+
+
+async def link(stage, identity):
+    """A link of `conferral desk-link`."""
+    code = await SignIns(stage.client, stage.keys).add_code(SignIn(identity, ISSUER, for_ms=3_600_000))
+    return f"{stage.public_url}/desk?as={identity}#{code}"
+
+
+async def test_links_sign_two_agents_in_side_by_side_and_last_over_a_reload(stage, windows: Windows):
+    profile = await windows.profile()
+    alice = await windows.open(await link(stage, "alice"), size=DESK_SIZE, context=profile)
+    await go_ready(alice)
+    dave = await windows.open(await link(stage, "dave"), size=DESK_SIZE, context=profile)
+    await go_ready(dave)
+    assert [page.url.partition("/desk")[2] for page in (alice, dave)] == ["?as=alice", "?as=dave"]
+
+    await alice.reload()
+    await go_ready(alice)
+    await expect(alice.locator("header").get_by_text("alice", exact=True)).to_be_visible()
+
+
+async def test_signing_out_in_a_call_asks_first_and_hangs_up(stage, windows: Windows):
+    windows.allow("401")
+    page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
+    await go_ready(page)
+    caller = await talking(stage, page)
+    asked = []
+
+    async def answer(dialog):
+        asked.append(dialog.message)
+        await (dialog.accept() if len(asked) > 1 else dialog.dismiss())
+
+    page.on("dialog", answer)
+    await button(page, "Sign out").click()
+    await says(page, "On a call")
+    await button(page, "Sign out").click()
+    await expect(page.get_by_role("alert")).to_contain_text("You are signed out")
+    await stage.eventually(lambda: not caller.is_live, f"{CUSTOMER} is hung up")
+    assert stage.sandbox.request_log.dials_to("client:alice") <= 1
+    assert "in a call" in asked[0]
+
+    await page.goto(await link(stage, "alice"))  # only the fragment differs: the page isn't loaded again
+    await go_ready(page)
+
+
+async def test_a_page_whose_sign_in_has_ended_says_so_and_a_used_link_too(stage, windows: Windows):
+    windows.allow("401")
+    used = await link(stage, "alice")
+    page = await windows.open(used, size=DESK_SIZE)
+    await go_ready(page)
+    await end_sign_ins(SessionReader(stage.client, stage.keys), "alice", everything=True)
+    await expect(page.get_by_role("alert").first).to_contain_text("You are signed out")
+    await page.goto(used.replace("?as", "?again&as"))
+    await expect(page.get_by_role("alert").first).to_contain_text("this link was used, or is too old")
+
+
+async def test_a_link_for_someone_else_asks_first(stage, windows: Windows):
+    page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
+    await go_ready(page)
+    await page.goto(await link(stage, "dave"))
+    await button(page, "Stay alice").click()
+    await go_ready(page)
+    assert page.url.endswith("?as=alice")
+    await page.goto(await link(stage, "dave"))
+    await button(page, "Sign in as dave").click()
+    await go_ready(page)
+    assert page.url.endswith("?as=dave")
