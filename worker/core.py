@@ -9,7 +9,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import Client
-from conferral.storage.coordinator import LIFETIME_MS, TASKS
+from conferral.storage.coordinator import TASKS, WORKER_LIFETIME_MS
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
@@ -41,7 +41,7 @@ class WorkerCore:
     commit_store: CommitStore
     policy: Callable[[], Policy]
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
-    lifetime_s: float = LIFETIME_MS / 1000
+    lifetime_s: float = WORKER_LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
     tasks: tuple[str, ...] = TASKS
     #: Nothing is sent for a lease that was not confirmed later, monotonic seconds: Redis may be an older copy since.

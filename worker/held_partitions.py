@@ -38,8 +38,8 @@ class PartitionStatus(IntEnum):
         return self < PartitionStatus.STOPPING
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the lease has ended: no job may go on."""
+    def is_aborted(self) -> bool:
+        """Whether the lease ended without being given back: no job may go on."""
         return self >= PartitionStatus.LOST
 
 
@@ -77,8 +77,8 @@ class HeldPartitions(Generic[_Held]):
 
     @property
     def owned_count(self) -> int:
-        """Partitions that it has neither given back nor lost, count."""
-        return sum(not one.status.is_lost for one in self.partitions.values())
+        """Partitions neither given back nor aborted, count."""
+        return sum(not one.status.is_aborted for one in self.partitions.values())
 
     @property
     def is_sending_allowed(self) -> bool:
@@ -91,9 +91,9 @@ class HeldPartitions(Generic[_Held]):
         self.lifetime_s = max(self._lifetime_min_s, slow_s)
 
     def find(self, partition: int) -> _Held | None:
-        """Return a partition unless it is lost."""
+        """Return a partition unless it is aborted."""
         held = self.partitions.get(partition)
-        return None if held is None or held.status.is_lost else held
+        return None if held is None or held.status.is_aborted else held
 
     def may_send(self, partition: int) -> bool:
         """Whether a request for the partition may leave now."""
@@ -101,7 +101,7 @@ class HeldPartitions(Generic[_Held]):
         return held is not None and held.is_confirmed and self.is_sending_allowed
 
     async def wait_to_send(self, partition: int) -> bool:
-        """Wait until a request may leave; return False if the partition is lost."""
+        """Wait until a request may leave; return False if it is aborted."""
         while (held := self.find(partition)) is not None:
             if held.is_confirmed and self.is_sending_allowed:
                 return True

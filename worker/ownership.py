@@ -215,7 +215,7 @@ class Ownership:
         partition = self.partitions.get(number)
         if partition is None:
             self._serving[number][1].cancel()  # it has not been claimed yet
-        elif not partition.status.is_lost:
+        elif not partition.status.is_aborted:
             partition.mark_lost()
             self._executor.drop_partition(number)
 
@@ -284,15 +284,15 @@ class Ownership:
         self.partitions[number] = partition
         try:
             await partition.run()
-            if self._stopping.is_set() and not partition.status.is_lost:
+            if self._stopping.is_set() and not partition.status.is_aborted:
                 return  # it stays in `partitions`: its running requests may finish until `drain` gives it back
-            if not partition.status.is_lost:
+            if not partition.status.is_aborted:
                 await self._executor.drain_partition(number, DRAIN_S)
         finally:
             status = partition.status
-            if status.is_lost:
+            if status.is_aborted:
                 self._executor.drop_partition(number)
-            if status.is_lost or not self._stopping.is_set():
+            if status.is_aborted or not self._stopping.is_set():
                 del self.partitions[number]
             if status is PartitionStatus.LOST:
                 log.warning("lease_lost", partition=number, holder=lease.holder)
@@ -313,7 +313,7 @@ class Ownership:
             if self._unreported_ends or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, partition in list(self.partitions.items()):
-                if partition.status.is_lost or str(number) not in self._epochs:
+                if partition.status.is_aborted or str(number) not in self._epochs:
                     self._executor.drop_partition(number)
                     del self.partitions[number]
             await wait_at_most(is_drained, pause_s)

@@ -21,7 +21,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.connection import client as redis_client
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.connection.url import Topology
-from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS
+from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP, TASKS, WORKER_LIFETIME_MS
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -64,7 +64,7 @@ class Environment:
     rng: random.Random = field(default_factory=random.Random)
     redis: Callable[..., redis_client.Client] = redis_client.make_client
     http: Callable[..., PooledHttpClient] = http_client
-    lifetime_ms: int = LIFETIME_MS
+    lifetime_ms: int = WORKER_LIFETIME_MS
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.

@@ -17,7 +17,7 @@ from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
-LIFETIME_MS = 2_000
+WORKER_LIFETIME_MS = 2_000
 #: Without a tick for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
 SHOWN_DEAD_AFTER_MS = 3_500
 #: How long a dead worker stays listed, milliseconds.
@@ -151,7 +151,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
     )
 
 
-class WritesLostError(ConferralError):
+class WritesLostError(LeaseLostError):
     """Redis lacks what this owner has seen there."""
 
 
@@ -227,25 +227,25 @@ async def confirm_partition(
     is_release: bool = False,
     is_read: bool = False,
     is_try: bool = False,
-    is_well: bool = False,
+    has_survived: bool = False,
 ) -> None:
     """Compare a partition with its key.
 
     Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until `is_read`:
     each live session's read is in the outbox. `is_release`: give the partition back. `is_try`: note that its entries
-    are about to be decided alone. `is_well`: forget the claims.
+    are about to be decided alone. `has_survived`: forget the claims.
     """
     reads: scripts.Argument = int(is_read) if lease.awaits_reads else ""
-    note = "tried" if is_try else "well" if is_well and lease.claims else ""
+    note = "tried" if is_try else "well" if has_survived and lease.claims else ""
     arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads, note]
     answer = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
     if int(answer[0]) != 1:
-        raise WritesLostError
+        raise WritesLostError("Redis lacks something")
     lease.waiting = int(answer[5])
     lease.awaits_reads = lease.awaits_reads and not is_read
-    if is_well:
+    if has_survived:
         lease.claims = 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from conferral.console import diagram
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web import server
-from conferral.runtime.web.bearer import WRONG_MAX
+from conferral.runtime.web.bearer import WRONG_TOKENS_MAX
 from conferral.runtime.web.pages import HEADERS
 from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
@@ -105,10 +105,10 @@ async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_chan
 
 
 async def test_wrong_tokens_are_limited_where_they_are_entered_and_in_headers_together(browser):
-    tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_MAX)]
+    tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_TOKENS_MAX)]
     refused = await sign_in(browser, "wrong again")
 
-    assert (tried, refused.status) == ([401] * WRONG_MAX, 429)
+    assert (tried, refused.status) == ([401] * WRONG_TOKENS_MAX, 429)
     assert int(refused.headers["Retry-After"]) > 0
     assert await status_of(browser, {"Authorization": "Bearer wrong"}) == 429
     # Who knows the token can't be kept out by those who don't.
@@ -242,7 +242,7 @@ async def test_readyz_says_that_no_outcome_is_delivered(browser, redis):
 
 @pytest.mark.parametrize("change", [{"schema": SCHEMA_VERSION + 1}, {"schema": "abc"}, {"partitions": "abc"}])
 async def test_running_console_keeps_what_it_read_when_the_configuration_changes(browser, redis, monkeypatch, change):
-    monkeypatch.setattr(server, "TTL_S", 0.0)
+    monkeypatch.setattr(server, "RESULT_TTL_S", 0.0)
     assert (await browser.get("/readyz")).status == 200
     redis.hset(KEYS.config, mapping=change)
     body = await (await browser.get("/readyz")).json()

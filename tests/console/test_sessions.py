@@ -96,7 +96,7 @@ async def test_newest_ended_calls_fill_a_list_without_live_ones(console, redis):
 async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(
     console, redis, quick_ticks, monkeypatch, view, bridged
 ):
-    monkeypatch.setattr("conferral.runtime.web.server.TTL_S", 0.1)
+    monkeypatch.setattr("conferral.runtime.web.server.RESULT_TTL_S", 0.1)
     redis.hset(KEYS.owners, "0", owned_by("killed", 1))
     page = await Page.open(console, view)
 

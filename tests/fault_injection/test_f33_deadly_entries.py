@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from conferral.statemachine.events import CallProgressed
-from conferral.storage.coordinator import LIFETIME_MS
+from conferral.storage.coordinator import WORKER_LIFETIME_MS
 from conferral.storage.partition.partition_store import append_events
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.forked_worker import ForkedWorker
@@ -44,7 +44,7 @@ class Restarted:
     def _start(self) -> None:
         name, port = f"worker-{len(self.died_at_s) + len(self.running)}", free_port()
         worker = self._system.worker_process(
-            self._folder, name, lease_ms=LIFETIME_MS, die_at="after_read", partition=BAD, port=port
+            self._folder, name, lease_ms=WORKER_LIFETIME_MS, die_at="after_read", partition=BAD, port=port
         )
         self._processes.enter_context(worker)
         worker.arm()

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web import guard
-from conferral.runtime.web.server import TTL_S, SharedResult, run_server
+from conferral.runtime.web.server import RESULT_TTL_S, SharedResult, run_server
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.log_lines import lines_of
 
@@ -216,13 +216,13 @@ async def test_everyone_who_asks_within_a_second_gets_one_answer() -> None:
     shared = counted(0.3)
     assert await asyncio.gather(*(shared() for _ in range(100))) == [1] * 100
     assert await shared() == 1
-    await asyncio.sleep(TTL_S)  # a delay: virtual time passes
+    await asyncio.sleep(RESULT_TTL_S)  # a delay: virtual time passes
     assert await asyncio.gather(*(shared() for _ in range(100))) == [2] * 100
 
 
 @in_virtual_time
 async def test_query_slower_than_its_cache_lifetime_is_not_issued_twice() -> None:
-    shared = counted(3 * TTL_S)
+    shared = counted(3 * RESULT_TTL_S)
 
     async def later(wait_s: float) -> int:
         await asyncio.sleep(wait_s)  # a delay: virtual time passes

@@ -75,7 +75,7 @@ async def test_concurrent_polls_query_redis_and_the_metrics_once(client, webhook
     redis_error, exposition = AsyncMock(return_value=""), Mock(return_value=b"")
     monkeypatch.setattr(webhook_store, "redis_error", redis_error)
     monkeypatch.setattr(metrics, "exposition", exposition)
-    monkeypatch.setattr(server, "TTL_S", 3600)
+    monkeypatch.setattr(server, "RESULT_TTL_S", 3600)
 
     for path in ("/readyz", "/metrics"):
         answers = await asyncio.gather(*(read(client, path) for _ in range(50)))

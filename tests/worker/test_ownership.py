@@ -296,6 +296,7 @@ def test_partition_whose_redis_has_a_lower_number_is_claimed_again(field: str) -
         assert [number for number in range(4) if after[number] is not before[number]] == [1]
         assert [number for number in range(4) if after[number].lease.is_after_loss] == [1]
         assert not await team.client.hexists(team.keys.lease(1), "lost"), "no session lives that must read"
+        assert b"conferral_redis_losses_total 1.0" in worker.metrics.exposition()
 
     check()
 

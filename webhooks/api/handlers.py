@@ -41,7 +41,7 @@ from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_i
 from conferral.webhooks.api.streams import EventStreams
 
 #: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
-TTL_S = 3600
+ACCESS_TOKEN_TTL_S = 3600
 
 
 def issue_token(settings: ServiceSettings, clock: Clock, identity: str, *, may_call: bool) -> IssuedToken:
@@ -55,7 +55,7 @@ def issue_token(settings: ServiceSettings, clock: Clock, identity: str, *, may_c
     if missing := [name for name, value in needed.items() if not value]:
         raise RequestError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
     assert settings.api_secret is not None
-    expires_at_s = clock.wall_ms() // 1000 + TTL_S
+    expires_at_s = clock.wall_ms() // 1000 + ACCESS_TOKEN_TTL_S
     grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid if may_call else None)
     token = AccessToken(
         settings.account_sid,

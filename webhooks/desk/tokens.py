@@ -36,7 +36,7 @@ from conferral.webhooks.desk.sign_ins import KnownSignIns
 log = structlog.get_logger()
 
 #: Lifetime of a desk token, seconds.
-TTL_S = 3600
+DESK_TOKEN_TTL_S = 3600
 _KEY_FIELD = "desk-key"
 #: How often the key is read again after a signature that does not fit: Redis may have lost the former one (seconds).
 _KEY_EVERY_S = 1.0
@@ -108,7 +108,7 @@ class DeskTokens:
             raise issuer.refusal(
                 "may get no desk token for this identity; `desk` in the tokens file lists those it may"
             )
-        expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
+        expires_at_s = self._clock.wall_ms() // 1000 + DESK_TOKEN_TTL_S
         claims = _Claims(
             request.identity, request.name or self._name_of(request.identity), issuer.name, expires_at_s, sign_in
         )

@@ -179,8 +179,8 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
-        if job.sent_until_s is not None and not self._is_at_most_once:
-            self._mark_unknown(job.sent_until_s)
+        if job.maybe_sent_until_s is not None and not self._is_at_most_once:
+            self._mark_unknown(job.maybe_sent_until_s)
         result = await self._run()
         if _unholds(job.effect) and self._may_have_happened and not isinstance(result, CallsRead):
             result = replace(result, may_unhold_later=True)

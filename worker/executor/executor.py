@@ -24,7 +24,7 @@ log = structlog.get_logger()
 #: Interval at which jobs that came back for a retry are left to the next owner, seconds.
 DRAIN_POLL_S = 0.05
 #: A job that raises these is the next owner's, or no one's.
-_LEFT = (LeaseLostError, JobObsoleteError)
+_DROPS_JOB = (LeaseLostError, JobObsoleteError)
 
 
 class Executor:
@@ -153,7 +153,7 @@ class Executor:
         effect = execution.job.effect
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
-        with suppress(*_LEFT), tracing.span(f"perform {effect.kind}", about, parent=parent):
+        with suppress(*_DROPS_JOB), tracing.span(f"perform {effect.kind}", about, parent=parent):
             with _contained(execution) as failure:
                 async with turn:
                     await self._record(execution, await execution.run())
@@ -183,7 +183,7 @@ def _contained(execution: Execution) -> contain:
     """Contain unexpected errors of one job."""
     job = execution.job
     fields = log_fields(job.effect) | {"partition": job.partition}
-    return contain(ItemKind.EFFECT, execution.context.core.metrics, passing=_LEFT, **fields)
+    return contain(ItemKind.EFFECT, execution.context.core.metrics, passing=_DROPS_JOB, **fields)
 
 
 def log_result(execution: Execution, result: JobResult) -> None:

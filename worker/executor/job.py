@@ -113,7 +113,7 @@ class Job:
     command_published_at_ms: int | None = None
     #: Until when another worker may have sent it, or this one before a loss of Redis, monotonic seconds: it is
     #: verified first. None: no one has.
-    sent_until_s: float | None = None
+    maybe_sent_until_s: float | None = None
     #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
     #: Redis may have lost that it was sent.

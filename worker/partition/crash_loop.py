@@ -4,8 +4,8 @@ Such an entry (out of memory, a crash in C) stays on the stream, and kills the n
 all its leases along. So while entries wait, claims after a death are counted in the lease (`hold_partition-2.lua`).
 From the second in a row on, a partition decides its first batch alone: no other such partition of this worker does at
 the same time. The lease notes each of these attempts, and from the third claim on, there is one a minute. Then, entries
-are decided one by one, so that the one that kills is the oldest. After the first batch, or ten seconds, the claims are
-forgotten.
+are decided one by one, so that the one that kills is the oldest. A worker that has decided the first batch, or has
+lived for ten seconds, has survived: the claims are forgotten.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ ALONE_FROM, LOOP_FROM = 2, 3
 #: Between two attempts, seconds.
 RETRY_S = 60.0
 #: An entry that hasn't killed its worker by then kills none, seconds.
-WELL_AFTER_S = 10.0
+SURVIVED_AFTER_S = 10.0
 
 
 class CrashLoop:
@@ -34,30 +34,30 @@ class CrashLoop:
         self._core, self._lease_check = core, lease_check
         self._batch_max = batch_max
         #: Entries to be decided before the claims are forgotten, count: the first batch, of which one has killed.
-        self._left = min(batch_max, lease.waiting) if self.is_on else min(1, lease.claims)
+        self._left = min(batch_max, lease.waiting) if self.is_detected else min(1, lease.claims)
         self._has_turn = self._is_tried = False
-        #: When its turn may come, and when the claims are forgotten, monotonic seconds.
-        self._due_at_s, self._well_at_s = core.clock.monotonic_s(), float("inf")
-        if self.is_on:
+        #: When its turn may come, and when this worker has survived at the latest, monotonic seconds.
+        self._due_at_s, self._survived_at_s = core.clock.monotonic_s(), float("inf")
+        if self.is_detected:
             tried_s = (lease.claimed_at_ms - lease.tried_at_ms) / 1000
             wait_s = min(max(RETRY_S - tried_s, 0.0), RETRY_S)  # Redis's clock may have been set
             self._due_at_s += wait_s
             log.error("crash_loop_detected", partition=partition, count=lease.claims, wait_s=round(wait_s, 1))
 
     @property
-    def is_on(self) -> bool:
+    def is_detected(self) -> bool:
         """Whether the entry that was tried alone has killed its worker."""
         return self._lease.claims >= LOOP_FROM and self._lease.tried_at_ms > 0
 
     @property
-    def is_over(self) -> bool:
-        """Whether the claims can be forgotten."""
-        return not self._left or self._core.clock.monotonic_s() >= self._well_at_s
+    def has_survived(self) -> bool:
+        """Whether the entries that waited at the claim have not ended this worker."""
+        return not self._left or self._core.clock.monotonic_s() >= self._survived_at_s
 
     @property
     def batch_max(self) -> int:
         """How many entries may be decided together, count."""
-        return 1 if self._has_turn and self.is_on else self._batch_max
+        return 1 if self._has_turn and self.is_detected else self._batch_max
 
     async def try_to_begin(self) -> bool:
         """Wait a moment for its turn; return whether entries may be decided now."""
@@ -73,7 +73,7 @@ class CrashLoop:
         if self._has_turn:
             await self._lease_check.note_try()
             self._is_tried = True
-        self._well_at_s = now_s + WELL_AFTER_S
+        self._survived_at_s = now_s + SURVIVED_AFTER_S
         return True
 
     def note_decided(self, count: int) -> None:
@@ -83,7 +83,7 @@ class CrashLoop:
     async def note_stop(self) -> None:
         """Note that a stop ends this turn, not a death."""
         if self._has_turn and self._is_tried:
-            await self._lease_check.note_well()
+            await self._lease_check.note_survival()
 
     def end_turn(self) -> None:
         """Let another partition decide its entries, which may kill this worker.

@@ -39,7 +39,7 @@ class OpenEffects:
         self._clock = core.store_clock
         self._executor = executor
         #: When another owner could last send, monotonic seconds: the partition was claimed just now.
-        self._sent_until_s = core.clock.monotonic_s()
+        self._maybe_sent_until_s = core.clock.monotonic_s()
         #: In the outbox, by id.
         self.by_id: dict[str, Effect] = {}
 
@@ -97,7 +97,7 @@ class OpenEffects:
             partition=self._partition,
             # Later than now: the former owner's time was ahead.
             committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
-            sent_until_s=self._sent_until_s,
+            maybe_sent_until_s=self._maybe_sent_until_s,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._lease.is_after_loss,
             is_background=_is_background(effect),
@@ -106,20 +106,20 @@ class OpenEffects:
 
     def _decided_job(self, effect: Effect, event: Event, traceparent: str) -> Job:
         published_at_ms = event.occurred_at_ms if isinstance(event, Command) else 0
-        may_repeat = self._lease.is_after_loss and self._came_before_claim(event)
+        may_repeat = self._lease.is_after_loss and self._may_have_been_decided(event)
         return Job(
             effect=effect,
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=published_at_ms or None,
-            sent_until_s=self._sent_until_s if may_repeat else None,
+            maybe_sent_until_s=self._maybe_sent_until_s if may_repeat else None,
             # The move to the voicemail follows a read, which showed that the caller was not there.
             mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
             is_background=_is_background(effect),
             traceparent=traceparent,
         )
 
-    def _came_before_claim(self, event: Event) -> bool:
+    def _may_have_been_decided(self, event: Event) -> bool:
         """Whether a lost history may have decided the event.
 
         The router appends a command again if Redis has lost that it did.

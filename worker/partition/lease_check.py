@@ -23,7 +23,6 @@ class LeaseCheck:
         self._core = core
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
-        self._has_reported_loss = False
 
     def expire(self) -> None:
         """Confirm next time: Redis may come back as another server."""
@@ -34,55 +33,47 @@ class LeaseCheck:
         """Whether it was confirmed since Redis may have been replaced."""
         return self._confirmed_at_s >= self._core.confirm_from_s
 
-    async def confirm_when_due(self, *, is_read: bool = False, is_well: bool = False) -> None:
+    async def confirm_when_due(self, *, is_read: bool = False, has_survived: bool = False) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
-        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox. `is_well`:
-        its entries end no worker.
+        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox.
+        `has_survived`: the entries that waited have not ended this worker.
         """
         now_s = self._core.clock.monotonic_s()
         must_confirm = not self.is_confirmed and now_s >= self._core.confirm_from_s
-        must_note = is_well and self._lease.claims > 0
+        must_note = has_survived and self._lease.claims > 0
         if now_s - self._confirmed_at_s >= CONFIRM_EVERY_S or must_confirm or must_note:
-            await self._confirm(is_read=is_read, is_well=is_well)
+            await self._confirm(is_read=is_read, has_survived=has_survived)
 
     async def note_try(self) -> None:
         """Note in the key that its entries are about to be decided alone."""
         await self._confirm(is_try=True)
 
-    async def note_well(self) -> None:
+    async def note_survival(self) -> None:
         """Note in the key that its entries have ended no worker."""
-        await self._confirm(is_well=True)
+        await self._confirm(has_survived=True)
 
     async def _confirm(self, **notes: bool) -> None:
         """Compare the partition with its key, or raise LeaseLostError."""
         core, now_s = self._core, self._core.clock.monotonic_s()
-        try:
-            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, **notes)
-        except WritesLostError:
-            self._report_loss()
-            raise LeaseLostError("Redis lacks something") from None
+        await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, **notes)
         self._confirmed_at_s = now_s
 
-    def _report_loss(self) -> None:
-        self._core.metrics.redis_losses.inc()
-        log.error("redis_loss_detected", partition=self._partition, holder=self._lease.holder)
-        self._has_reported_loss = True
+    async def note_end(self, *, is_release: bool) -> None:
+        """Note in the key what ended the lease: a loss of writes, or no death.
 
-    async def note_end(self, *, is_lost: bool) -> None:
-        """Note in the key what ended the lease: a loss of writes, or no death."""
+        A commit or a confirmation may have noticed the loss. It is reported here, once.
+        """
         core, lease = self._core, self._lease
         try:
-            await coordinator.confirm_partition(
-                core.reserved, core.keys, self._partition, lease, is_release=not is_lost
-            )
-        except LeaseLostError:
-            return
+            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, lease, is_release=is_release)
         except WritesLostError:
-            if not self._has_reported_loss:  # a commit has seen it first
-                self._report_loss()
+            core.metrics.redis_losses.inc()
+            log.error("redis_loss_detected", partition=self._partition, holder=lease.holder)
+            return
+        except LeaseLostError:
             return
         except StoreError as error:  # the next owner verifies more than it must
             log_unreachable(error, partition=self._partition)
-        if not is_lost:
+        if is_release:
             log.info("lease_released", partition=self._partition, holder=lease.holder)

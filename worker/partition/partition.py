@@ -166,10 +166,10 @@ class Partition:
     # ---- read --------------------------------------------------------------------------------------------------------
 
     async def _process_next(self) -> None:
-        """Process the next entries."""
-        is_well = self._crash_loop.is_over
-        await self._lease_check.confirm_when_due(is_read=not self._read_requests, is_well=is_well)
-        if is_well:
+        """Confirm the lease if that is due, then read and decide entries."""
+        has_survived = self._crash_loop.has_survived
+        await self._lease_check.confirm_when_due(is_read=not self._read_requests, has_survived=has_survived)
+        if has_survived:
             self._crash_loop.end_turn()
         entries = await self._read(self._crash_loop.batch_max)
         if entries:
@@ -306,7 +306,7 @@ class Partition:
 
         If it is given back: this owner has not died. If it is lost: whether Redis lacks something.
         """
-        await self._lease_check.note_end(is_lost=self.status.is_lost)
+        await self._lease_check.note_end(is_release=not self.status.is_aborted)
 
     def _advance(self, status: PartitionStatus) -> None:
         """Advance to a status, unless a later one is reached."""
@@ -322,7 +322,7 @@ class Partition:
     @property
     def is_crash_looping(self) -> bool:
         """Whether an entry has ended each worker that decided it alone."""
-        return self._crash_loop.is_on
+        return self._crash_loop.is_detected
 
 
 @contextmanager

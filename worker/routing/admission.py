@@ -83,7 +83,7 @@ class CommandAdmission:
         except BadCommandError as error:
             await self._claim_and_reject(command_id, entry, str(error))
             return
-        claim = await self._claim_session(command_id, entry, parsed)
+        claim = await self._claim_id(command_id, entry, parsed)
         if claim is None:
             return
         session_id = claim.session
@@ -140,7 +140,7 @@ class CommandAdmission:
             return str(of_call.decode())
         return reference if exists else None
 
-    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> Claim | None:
+    async def _claim_id(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> Claim | None:
         """Claim the id for its session; None if the command is rejected or routed.
 
         The claim stores whether a new session's id was free, so a repetition takes the same path.

@@ -15,8 +15,8 @@ from conferral.runtime.web.tokens import Token, Tokens, digest_of
 log = structlog.get_logger()
 
 #: Wrong tokens that one address may send in any 60 s, count.
-WRONG_MAX = 20
-WRONG_WITHIN_S = 60.0
+WRONG_TOKENS_MAX = 20
+WRONG_TOKENS_WITHIN_S = 60.0
 #: Addresses whose wrong tokens are tracked, count: the most recent ones.
 ADDRESSES_MAX = 10_000
 #: Interval between log lines of a kind, seconds.
@@ -39,15 +39,15 @@ class WrongTokenLimiter:
         self._sent_s[address] = sent_s
         if len(self._sent_s) > ADDRESSES_MAX:
             self._sent_s.popitem(last=False)
-        while sent_s and now_s - sent_s[0] >= WRONG_WITHIN_S:
+        while sent_s and now_s - sent_s[0] >= WRONG_TOKENS_WITHIN_S:
             sent_s.popleft()
-        if len(sent_s) >= WRONG_MAX:
-            return sent_s[0] + WRONG_WITHIN_S - now_s  # not counted, so that waiting helps
+        if len(sent_s) >= WRONG_TOKENS_MAX:
+            return sent_s[0] + WRONG_TOKENS_WITHIN_S - now_s  # not counted, so that waiting helps
         sent_s.append(now_s)
         # Limited over all addresses: a sender may have many.
         if count := self._log_limit.count("api_token_refused", LOG_EVERY_S):
             log.warning("api_token_refused", host=address, count=count)
-        if len(sent_s) == WRONG_MAX and (count := self._log_limit.count("api_tokens_limited", LOG_EVERY_S)):
+        if len(sent_s) == WRONG_TOKENS_MAX and (count := self._log_limit.count("api_tokens_limited", LOG_EVERY_S)):
             log.warning("api_tokens_limited", host=address, count=count)
         return 0.0
 

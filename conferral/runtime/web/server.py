@@ -149,7 +149,7 @@ class _ServerLog(logging.Logger):
 T = TypeVar("T")
 
 #: How long a result is shared by default, seconds.
-TTL_S = 1.0
+RESULT_TTL_S = 1.0
 
 
 class SharedResult(Generic[T]):
@@ -169,7 +169,7 @@ class SharedResult(Generic[T]):
         now_s = asyncio.get_running_loop().time()
         task = self._task
         if task is None or (task.done() and now_s >= self._stale_at_s):
-            self._stale_at_s = now_s + (TTL_S if self._ttl_s is None else self._ttl_s)
+            self._stale_at_s = now_s + (RESULT_TTL_S if self._ttl_s is None else self._ttl_s)
             task = self._task = asyncio.ensure_future(self._load())
             task.add_done_callback(self._drop_error)
         return await asyncio.shield(task)

@@ -281,6 +281,6 @@ async def test_claims_are_forgotten_once_all_is_well(client, keys):
     await claims_of(client, keys, "1:one")
     second = await leases.claim_partition(client, keys, P, "2:two")
     await leases.confirm_partition(client, keys, P, second, is_try=True)
-    await leases.confirm_partition(client, keys, P, second, is_well=True)
+    await leases.confirm_partition(client, keys, P, second, has_survived=True)
     assert second.claims == 0
     assert await claims_of(client, keys, "3:three") == (1, False)

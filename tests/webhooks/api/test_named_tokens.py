@@ -266,7 +266,7 @@ async def test_streams_of_a_token_that_was_removed_or_changed_end_and_others_go_
 
 
 async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path, webhook_store, monkeypatch):
-    monkeypatch.setattr(server, "TTL_S", 0.0)
+    monkeypatch.setattr(server, "RESULT_TTL_S", 0.0)
     api, tokens = await opened(table("wall", ["read"]))
     write_tokens(path, "[tokens.wall]\nmay = 5")
     tokens.reload()

@@ -214,9 +214,9 @@ async def test_wrong_codes_are_limited(open_signed, stored):
     browser = Browser(await open_signed())
     found = [
         (await browser.ask("POST", "/desk/session", {"identity": "alice", "code": "guess"}))[0]
-        for _ in range(bearer.WRONG_MAX + 1)
+        for _ in range(bearer.WRONG_TOKENS_MAX + 1)
     ]
-    assert found == [401] * bearer.WRONG_MAX + [429]
+    assert found == [401] * bearer.WRONG_TOKENS_MAX + [429]
     await browser.signs_in(stored)
 
 

@@ -88,13 +88,13 @@ async def test_what_is_no_valid_desk_token_gets_one_clear_sentence(desks):
 
 async def test_wrong_desk_tokens_are_limited_as_all_are_and_valid_ones_never(desks, metrics):
     right, wrong = await desks.bearer(), {"Authorization": "Bearer x.y"}
-    for _ in range(bearer.WRONG_MAX // 2):
+    for _ in range(bearer.WRONG_TOKENS_MAX // 2):
         await desks.ask("GET", PATH, wrong)
         await desks.ask("GET", "/sessions", wrong)
     status, reason = await desks.refusal("GET", PATH, wrong)
     assert (status, reason) == (429, "too many wrong tokens from this address")
     assert (await desks.ask("GET", PATH, right))[0] == 200
-    assert value_of(metrics.desk_tokens_refused.labels("wrong")) == bearer.WRONG_MAX // 2
+    assert value_of(metrics.desk_tokens_refused.labels("wrong")) == bearer.WRONG_TOKENS_MAX // 2
 
 
 @pytest.mark.parametrize("later", [

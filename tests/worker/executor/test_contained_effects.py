@@ -135,8 +135,10 @@ EACH_WAY = ("redirect_call", "create_participant", "create_call", "update_partic
     pytest.param(kind, id=kind.kind, marks=[] if kind.kind in EACH_WAY else pytest.mark.soak) for kind in EFFECTS
 ])  # fmt: skip
 # What may have been sent is verified, and then sent as what is fresh.
-@pytest.mark.parametrize("sent_until_s", [pytest.param(None, marks=pytest.mark.soak), 0.0], ids=["fresh", "found"])
-async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], sent_until_s: float | None) -> None:
+@pytest.mark.parametrize(
+    "maybe_sent_until_s", [pytest.param(None, marks=pytest.mark.soak), 0.0], ids=["fresh", "found"]
+)
+async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], maybe_sent_until_s: float | None) -> None:
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     errors = cycle(ANY_ERRORS.items())
@@ -144,7 +146,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], sen
     effect = MAKE[kind]("x")
     for name, script in SCRIPTS.items():
         counting = FailingOnce()
-        await carried(effect, script, counting, sent_until_s=sent_until_s)
+        await carried(effect, script, counting, maybe_sent_until_s=maybe_sent_until_s)
         for at in range(counting.asked):
             for fails_after in (False, True):
                 error_name, make = next(errors)
@@ -152,7 +154,12 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], sen
                 about = f"{kind.kind}, {name}, {error_name} at {at}, {fails_after=}"
                 before = unexpected(metrics)
                 system, lines = await carried(
-                    effect, script, failing, fails_after=fails_after, metrics=metrics, sent_until_s=sent_until_s
+                    effect,
+                    script,
+                    failing,
+                    fails_after=fails_after,
+                    metrics=metrics,
+                    maybe_sent_until_s=maybe_sent_until_s,
                 )
                 check(system, failing, lines, unexpected(metrics) - before, about)
     assert complaints == []

@@ -176,7 +176,7 @@ async def test_each_order_has_one_outcome_or_is_dropped_and_sessions_keep_their_
         troubles = [BUSY, AWAY, UNKNOWN, REFUSED, GONE, None, None, None]
         system.calls.script[name].extend(chance.choice(troubles) for _ in range(3))
         system.calls.reads[name].extend(chance.choice([IN_CONFERENCE, ELSEWHERE, OVER, BUSY]) for _ in range(3))
-        system.submit(effect, partition=chance.randrange(2), sent_until_s=0.0 if chance.random() < 0.2 else None)
+        system.submit(effect, partition=chance.randrange(2), maybe_sent_until_s=0.0 if chance.random() < 0.2 else None)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
         if chance.random() < 0.02:

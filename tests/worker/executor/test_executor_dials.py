@@ -124,7 +124,7 @@ async def test_restored_dial_is_searched_for_since_it_may_have_been_sent(
     system.calls.gone_calls = ("CA7",)
     dial = straight("d")
 
-    assert await system.run(dial, sent_until_s=0.0, **known) == succeeded(dial, "CA7")
+    assert await system.run(dial, maybe_sent_until_s=0.0, **known) == succeeded(dial, "CA7")
 
     assert system.calls.gone_since_ms == [asked_ms]
     assert "d" not in system.calls.asked
@@ -198,7 +198,7 @@ async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     for number in range(40):
         name = f"e{number:02}"
         effect = chance.choice([straight, gated, update])(name, f"S{chance.randrange(6)}")
-        system.submit(effect, sent_until_s=0.0 if chance.random() < 0.2 else None)
+        system.submit(effect, maybe_sent_until_s=0.0 if chance.random() < 0.2 else None)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
     await system.executor.drain(20)

@@ -135,7 +135,7 @@ async def test_verification_whose_lease_is_gone_when_it_has_its_connection_is_se
     system = ExecutorHarness(may_send=lambda _partition: next(answers, True))
     system.calls.reads["a"].append("CA9")
 
-    outcome = await system.run(straight("a"), sent_until_s=0.0)
+    outcome = await system.run(straight("a"), maybe_sent_until_s=0.0)
 
     assert outcome == succeeded(straight("a"), "CA9")
     assert (system.calls.asked, len(system.time.sleeps)) == (["look a"], 1)

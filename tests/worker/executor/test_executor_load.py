@@ -210,9 +210,9 @@ async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(system:
 
 
 @pytest.mark.parametrize("is_expired", [True, False])
-@pytest.mark.parametrize("sent_until_s", [0.0, None])
+@pytest.mark.parametrize("maybe_sent_until_s", [0.0, None])
 async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
-    is_expired: bool, sent_until_s: float | None
+    is_expired: bool, maybe_sent_until_s: float | None
 ) -> None:
     """A partition may be handed over. The lease may be about to expire."""
     is_back = asyncio.Event()
@@ -229,7 +229,7 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     )
     for number in range(6):
         session_id = f"S{number}"
-        system.submit(redirect(f"waits-{number}", session_id), partition=3, sent_until_s=sent_until_s)
+        system.submit(redirect(f"waits-{number}", session_id), partition=3, maybe_sent_until_s=maybe_sent_until_s)
     system.submit(update("goes", "S9"))
     await system.settle()
     assert system.finished == ["goes"]

@@ -94,11 +94,11 @@ async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, ef
 
 
 @pytest.mark.parametrize("effect, known", [
-    (DIAL, {"sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000}),
-    (DIAL, {"sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000, "mark_may_be_lost": True}),
-    (ANNOUNCEMENT, {"sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000}),
-    (DIAL, {"sent_until_s": 0.0, "mark_may_be_lost": True}),
-    (ANNOUNCEMENT, {"sent_until_s": 0.0, "mark_may_be_lost": True}),
+    (DIAL, {"maybe_sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000}),
+    (DIAL, {"maybe_sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000, "mark_may_be_lost": True}),
+    (ANNOUNCEMENT, {"maybe_sent_until_s": 0.0, "sent_at_ms": START_MS - 60_000}),
+    (DIAL, {"maybe_sent_until_s": 0.0, "mark_may_be_lost": True}),
+    (ANNOUNCEMENT, {"maybe_sent_until_s": 0.0, "mark_may_be_lost": True}),
     (DIAL, {}),
     (ANNOUNCEMENT, {}),
 ])  # fmt: skip
@@ -124,14 +124,14 @@ async def test_only_an_update_that_can_be_late_is_sent_after_a_loss(
     """A late unhold would let a consult be overheard; a read decides whether it is still wanted."""
     system = ExecutorHarness()
     effect = update("e", update=update_, keeps_hold=keeps_hold)
-    outcome = await system.run(effect, sent_until_s=0.0, mark_may_be_lost=True)
+    outcome = await system.run(effect, maybe_sent_until_s=0.0, mark_may_be_lost=True)
     assert isinstance(outcome, EffectUnknown) is not is_sent
     assert system.calls.asked == (["e"] if is_sent else [])
 
 
 @each_kind
 async def test_effect_taken_over_that_was_not_marked_is_sent(system: ExecutorHarness, effect: Effect) -> None:
-    assert await system.run(effect, sent_until_s=0.0) == SENT[effect.kind]
+    assert await system.run(effect, maybe_sent_until_s=0.0) == SENT[effect.kind]
 
 
 @each_kind

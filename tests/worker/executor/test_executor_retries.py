@@ -185,7 +185,7 @@ async def test_message_is_found_however_long_twilio_processes_it(system: Executo
     assert system.time.s > 600
 
 
-@pytest.mark.parametrize("sent_until_s", [None, 0.0])
+@pytest.mark.parametrize("maybe_sent_until_s", [None, 0.0])
 @each(
     "effect",
     [
@@ -193,12 +193,14 @@ async def test_message_is_found_however_long_twilio_processes_it(system: Executo
         *(change("a", status=status) for status in ("paused", "in-progress", "stopped")),
     ],
 )  # fmt: skip
-async def test_effect_that_may_happen_twice_is_simply_repeated(effect: Effect, sent_until_s: float | None) -> None:
+async def test_effect_that_may_happen_twice_is_simply_repeated(
+    effect: Effect, maybe_sent_until_s: float | None
+) -> None:
     for script in ([UNKNOWN, UNKNOWN, None], [UNKNOWN, BUSY, None]):
         system = ExecutorHarness()
         system.calls.script["a"].extend(script)
 
-        outcome = await system.run(effect, sent_until_s=sent_until_s)
+        outcome = await system.run(effect, maybe_sent_until_s=maybe_sent_until_s)
 
         assert isinstance(outcome, CallsRead) if isinstance(effect, ReadCalls) else outcome == succeeded(effect)
         assert system.calls.asked == ["a", "a", "a"]
@@ -209,7 +211,7 @@ async def test_update_that_a_later_one_replaced_is_not_repeated(effect: Effect) 
     """The request may have worked long ago, and a consult may have begun since."""
     restored, retried = ExecutorHarness(), ExecutorHarness()
     restored.records.replaced.add("a")
-    assert isinstance(await restored.run(effect, sent_until_s=0.0), EffectUnknown)
+    assert isinstance(await restored.run(effect, maybe_sent_until_s=0.0), EffectUnknown)
     assert restored.calls.asked == []
 
     retried.calls.script["a"].append(UNKNOWN)
@@ -262,7 +264,7 @@ async def test_redirect_is_not_repeated_once_the_session_has_moved_on() -> None:
     restored, retried, refused = ExecutorHarness(), ExecutorHarness(), ExecutorHarness()
     restored.records.replaced.add("a")
     restored.calls.reads["a"].append(ELSEWHERE)
-    outcome = await restored.run(redirect("a"), sent_until_s=-60.0)
+    outcome = await restored.run(redirect("a"), maybe_sent_until_s=-60.0)
     assert isinstance(outcome, EffectUnknown)
     assert restored.calls.asked == ["look a"], "it was verified only"
 
@@ -282,14 +284,14 @@ async def test_stop_of_a_recording_is_repeated_although_the_session_has_forgotte
     """The conference's recording takes its place, and no command could stop it later."""
     system.records.replaced.add("a")
     stop = change("a", status="stopped")
-    assert await system.run(stop, sent_until_s=0.0) == succeeded(stop)
+    assert await system.run(stop, maybe_sent_until_s=0.0) == succeeded(stop)
     assert system.calls.asked == ["a"]
 
 
 async def test_recording_that_another_one_replaced_is_not_started_late(system: ExecutorHarness) -> None:
     system.records.replaced.add("a")
     system.calls.reads["a"].append("")
-    outcome = await system.run(recording("a"), sent_until_s=-60.0)
+    outcome = await system.run(recording("a"), maybe_sent_until_s=-60.0)
     assert isinstance(outcome, EffectFailed)
     assert system.calls.asked == ["look a"], "it was verified only"
 

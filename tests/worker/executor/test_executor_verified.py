@@ -106,7 +106,7 @@ async def test_hanging_request_is_cut_off_and_verified(kind: Verified) -> None:
 async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness, kind: Verified) -> None:
     system.calls.reads["e"].append(kind.there)
 
-    assert await system.run(kind.effect, sent_until_s=0.0) == kind.found
+    assert await system.run(kind.effect, maybe_sent_until_s=0.0) == kind.found
 
     assert system.calls.asked == ["look e"]
 
@@ -118,7 +118,7 @@ async def test_effect_of_a_stopped_worker_is_sent_two_seconds_after_its_last_mom
 ) -> None:
     system.calls.reads["e"].append(kind.nowhere)
 
-    outcome = await system.run(kind.effect, sent_until_s=-ago_ms / 1000)
+    outcome = await system.run(kind.effect, maybe_sent_until_s=-ago_ms / 1000)
 
     assert outcome == kind.sent
     assert system.calls.asked == [*["look e"] * (1 + int(2 * sent_at_s)), "e"]

@@ -49,8 +49,8 @@ SWEPT = AccountSwept(**NEW, finding=WRITES_LOST)
 async def test_effect_may_be_a_repetition_if_its_cause_came_before_the_loss(event: Event, came_before: bool) -> None:
     job = dispatched(event, verifies=True)
     assert job.mark_may_be_lost is came_before
-    assert job.sent_until_s == (0.0 if came_before else None)
-    assert dispatched(event, verifies=False).sent_until_s is None
+    assert job.maybe_sent_until_s == (0.0 if came_before else None)
+    assert dispatched(event, verifies=False).maybe_sent_until_s is None
 
 
 async def test_move_to_the_voicemail_after_a_loss_is_sent() -> None:
@@ -99,7 +99,7 @@ async def test_restored_effects_are_verified(verifies: bool) -> None:
     assert {job.effect.effect_id for job in jobs} == {"d", "e", "r"}
     for job in jobs:
         assert (job.mark_may_be_lost, job.sent_at_ms) == (verifies, 7)
-        assert job.sent_until_s == 0.0
+        assert job.maybe_sent_until_s == 0.0
         assert job.is_background is (verifies and job.effect.effect_id == "r")
 
 
