@@ -21,6 +21,7 @@ from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, 
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.record import replace
 from conferral.statemachine.relevance import irrelevance
 from conferral.statemachine.session import AGENT, SUPERVISOR, Session
@@ -90,7 +91,13 @@ def take_row(draft: Draft, event: Event) -> bool:
     return bool(MACHINE.events[event.name].trigger(draft, draft, event))
 
 
-def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
+def step(
+    session: Session,
+    event: Event,
+    now_ms: int,
+    policy: Policy = DEFAULT_POLICY,
+    presence: Presence = UNKNOWN_PRESENCE,
+) -> Step:
     """Apply one event to a session: the result depends on the arguments only.
 
     Every event raises the version by one, whatever is decided, except for events of an unknown session (version 0).
@@ -112,7 +119,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, event.refused), reports=(report,))
     if isinstance(event, events.TimerExpired) and session.timers.get(event.timer) != event.due_ms:
         return _ignoring_step(session, event, DecisionKind.STALE, "the timer was canceled or reset")
-    return _decide(session, event, now_ms, policy)
+    return _decide(session, event, now_ms, policy, presence)
 
 
 def allowed_commands(session: Session) -> tuple[str, ...]:
@@ -207,9 +214,9 @@ def _seen_with(session: Session, event: Event) -> SeenEvents:
     return session.seen if event.ignored_because else session.seen.with_event(event.source, event.sequence, event.token)
 
 
-def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
+def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence: Presence) -> Step:
     """Take the event's row, then automatic rows; a refusal undoes the changes."""
-    draft = Draft(before, event, now_ms, policy)
+    draft = Draft(before, event, now_ms, policy, presence)
     _close(draft, event)
     closed = draft.session
     if before.version == 0:

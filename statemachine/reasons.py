@@ -58,6 +58,13 @@ class Reason(_Worded):
     NO_ANSWER = _entry("no-answer", "{who} did not answer", desk="no one answered", is_in_urls=True)
     REJECTED = _entry("rejected", "{who} declined the call", desk="the call was declined", is_in_urls=True)
     FAILED = _entry("failed", "{who} could not be reached", desk="the call could not be placed", is_in_urls=True)
+    AWAY = _entry(
+        "away",
+        "{who} was away",
+        desk="no one was there",
+        about="the agent was away, or had no desk, and [was skipped](directory.md#who-is-rung)",
+        is_in_urls=True,
+    )
     NO_CONFIRMATION = _entry(
         "no-confirmation",
         "{who} did not press 1",
@@ -173,6 +180,7 @@ class EndReason(_Worded):
     AGENT_NO_ANSWER = _unreached("agent", Reason.NO_ANSWER)
     AGENT_REJECTED = _unreached("agent", Reason.REJECTED)
     AGENT_FAILED = _unreached("agent", Reason.FAILED)
+    AGENT_AWAY = _unreached("agent", Reason.AWAY)
     AGENT_NO_CONFIRMATION = _unreached("agent", Reason.NO_CONFIRMATION)
     AGENT_ANSWERING_MACHINE = _unreached("agent", Reason.ANSWERING_MACHINE)
     CUSTOMER_BUSY = _unreached("customer", Reason.BUSY)

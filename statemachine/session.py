@@ -262,6 +262,8 @@ class Session(BaseRecord, frozen=True):
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()
+    #: How those who are left are ordered before each is rung: see `presence`.
+    agent_order: str = ""
     #: Index of the agent that is ringing or has answered, from 0.
     agent_number: int = 0
     pending_commands: tuple[PendingCommand, ...] = ()

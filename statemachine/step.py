@@ -8,6 +8,7 @@ from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import INTERNAL_MODES, PartyStatus, State, TransferMode
@@ -120,6 +121,7 @@ class Draft:
     event: Event
     now_ms: int
     policy: Policy
+    presence: Presence = UNKNOWN_PRESENCE
     effects: list[Effect] = field(default_factory=list)
     reports: list[CommandReport] = field(default_factory=list)
     conclusions: list[Conclusion] = field(default_factory=list)

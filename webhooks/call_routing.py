@@ -1,7 +1,7 @@
 """Call routing: who answers a number, and whom a browser or app calls."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -63,6 +63,10 @@ class CallRouting:
     def destinations(self) -> Mapping[str, str]:
         """Return the directory's addresses by name."""
         return self._directory.current.destinations
+
+    def people(self) -> Collection[str]:
+        """Return the identities of those who work at desks."""
+        return self._directory.current.agents.keys()
 
     def own_numbers(self) -> tuple[str, ...]:
         """Return our own numbers, from the settings and the directory."""

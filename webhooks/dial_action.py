@@ -80,6 +80,8 @@ class DialActionRoutes(Routes):
                 ):
                     action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
+                if event.reached_no_one and action.rings_agent and not action.without_redis:
+                    event = await self._with_next_agents(event, action)
                 if is_news and not action.without_redis:
                     view = await self._store.publish_and_read(event, call_sid=event.call_sid)
                 elif not action.without_redis:
@@ -116,6 +118,21 @@ class DialActionRoutes(Routes):
             return twiml_response(document)
         return twiml_response(self._document(chosen, result, action, view, self._attributes(form, view)))
 
+    async def _with_next_agents(self, event: DialEnded, action: DialAction) -> DialEnded:
+        """Return the event with the order of the agents who are left, by presence.
+
+        A repeated request finds the session with the next agent, and one that dials the same agent again has no other.
+        """
+        view = await self._store.read(action.session_id)
+        following = action.agent_number + 1
+        is_first = view is not None and view.agent_number < min(following, action.own_number_from_agent or following)
+        rest = view.agents[following:] if view is not None and is_first else ()
+        if not rest or event.failed_with_callers_number:
+            return event
+        presence = await self._presence(rest, action.session_id)
+        next_agents, away = presence.judge(rest, view.agent_order if view else "")
+        return replace(event, next_agents=next_agents, away=away)
+
     async def _session_of_call_without_redis(self, form: Form, event: DialEnded, action: DialAction) -> str:
         """Return the session of a call that came in without Redis, or empty.
 
@@ -148,7 +165,12 @@ class DialActionRoutes(Routes):
         )  # fmt: skip
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or result.was_answered:
             return result
-        return replace(result, next_agent=self._routing.next_agent(action.session_id, agents, number))
+        following = number + event.away
+        if event.next_agents:
+            agents = (*agents[: number + 1], *event.next_agents)
+        elif view is not None and view.agent_number > number:  # an earlier request has chosen
+            following = view.agent_number - 1
+        return replace(result, next_agent=self._routing.next_agent(action.session_id, agents, following))
 
     def _agents_to_try(self, form: Form, action: DialAction, view: Session | None) -> tuple[str, ...]:
         """Return the session's agents; the directory's if it is not open yet."""

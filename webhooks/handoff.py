@@ -209,7 +209,9 @@ class HandoffRoutes(Routes):
         options, number = split_request_number(query)
         requested = self._parser.parse(call_sid, options, data)
         # A destination of its own has no hours.
-        inbound = self._routing.inbound(form) if requested.to else self._route_of_new_call(form)
+        inbound = self._routing.inbound(form)
+        if not requested.to:
+            inbound = await self._voice.judged(form, self._route_of_new_call(form))
         asked, of_number = requested.options, inbound.options
         inbound = replace(
             inbound,

@@ -1,7 +1,7 @@
 """What all routes share: dependencies, responses, and rejections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,12 +12,14 @@ from aiohttp import web
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import ConferralError, ProviderError, StoreUnreachableError
+from conferral.runtime.errors import ConferralError, ProviderError, StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
+from conferral.storage.agents import identity_of
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
@@ -66,6 +68,8 @@ log = structlog.get_logger()
 STORE_DEADLINE_S = 2.2
 #: Timeout of a repeated request or a second access, seconds: three attempts and their pauses take 6 s at most.
 SHORT_STORE_DEADLINE_S = 1.0
+#: Timeout for the presence of agents, seconds.
+PRESENCE_DEADLINE_S = 0.5
 #: How often a session that is not decided yet is read again.
 _READS_MAX = 5
 
@@ -161,6 +165,16 @@ class Routes:
     def _route_of_new_call(self, form: Fields) -> InboundRoute:
         """Return who answers a call that comes in now: no one outside the hours."""
         return self._routing.inbound(form).at(self._clock.wall_ms())
+
+    async def _presence(self, agents: Sequence[str], session_id: str) -> Presence:
+        """Return who of a number's agents is there; all are if that takes long."""
+        if any(map(identity_of, agents)):
+            try:
+                async with store_timeout(PRESENCE_DEADLINE_S):
+                    return await self._store.presence(agents, self._routing.people())
+            except StoreError as error:
+                log_unreachable(error, session_id=session_id)
+        return UNKNOWN_PRESENCE
 
     async def _ask(
         self, query: Callable[..., Awaitable[_T]], *arguments: str, call_sid: str, timeout_s: float = _LOOKUP_DEADLINE_S

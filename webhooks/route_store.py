@@ -1,10 +1,11 @@
 """What routes ask of Redis, and a store that never asks it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from conferral.runtime.errors import StoreUnaskedError
 from conferral.statemachine.events import Event
+from conferral.statemachine.presence import Presence
 from conferral.statemachine.session import Session
 from conferral.storage.webhook_store.store import GateClaim, NewestSession
 
@@ -44,6 +45,9 @@ class RouteStore(Protocol):
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
 
+    async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
+        """Return the presence of agents."""
+
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once."""
 
@@ -59,4 +63,4 @@ class NoRedisStore:
 
     publish = publish_and_read = read = session_of = newest_session = _refuse
     claim_visit = claim_gate = exceeds_call_limit = uncount_call = _refuse
-    take_digits = keep_canary_callback = _refuse
+    presence = take_digits = keep_canary_callback = _refuse

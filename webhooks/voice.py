@@ -105,8 +105,12 @@ class VoiceRoutes(Routes):
         return await self._fallback_document(form, query, HANDED_OFF if handed_off else "")
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
-        inbound = self._route_of_new_call(form)
+        inbound = await self.judged(form, self._route_of_new_call(form))
         return await self.receive(form, replace(inbound, mode=inbound.mode or mode), route, parse_request_number(query))
+
+    async def judged(self, form: Form, inbound: InboundRoute) -> InboundRoute:
+        """Return a number's route by who is there now."""
+        return inbound.judged(await self._presence(inbound.agents, call_sid_of(form)))
 
     async def receive(
         self,
@@ -123,12 +127,12 @@ class VoiceRoutes(Routes):
         `repeat_query` is the URL's query for when the caller has to ask again; `event_fields` complete the event.
         """
         turned_away = None
-        if not inbound.agents and inbound.fallback == (Place.END,):
+        if not inbound.first_agent and inbound.fallback == (Place.END,):
             turned_away = twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-            if not inbound.is_closed:
+            if not (inbound.is_closed or inbound.away):
                 return turned_away
         # Without an agent, the caller waits for the fallback.
-        mode = inbound.mode if inbound.mode and inbound.agents else SessionMode.CONFERENCE
+        mode = inbound.mode if inbound.mode and inbound.first_agent else SessionMode.CONFERENCE
         event = replace(call_received(form, inbound, mode, self._routing.caller(form)), **event_fields)
         try:
             visit = await self._visits.of(form, request_number)
@@ -161,6 +165,10 @@ class VoiceRoutes(Routes):
             return await self.receive(form, now, FALLBACK_PATH, number, repeat_query=repeat_query)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
+        inbound = await self.judged(form, inbound)
+        if not inbound.first_agent:
+            number = parse_request_number(query)
+            return await self.receive(form, inbound, FALLBACK_PATH, number, repeat_query=repeat_query)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, parse_request_number(query))
@@ -207,18 +215,19 @@ class VoiceRoutes(Routes):
 
     async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, without_redis: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
-        if not inbound.agents:  # and no worker that could move the caller on
+        if not inbound.first_agent:  # and no worker that could move the caller on
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
-        agent = parse_address(inbound.agents[0])
+        agent = parse_address(inbound.first_agent)
         return self._documents.bridge_to_agent(
             session_id,
             agent,
             caller=await self._shown_number(form, agent),
             own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
+            agent_number=inbound.away,
             options=inbound.options,
             without_redis=without_redis,
-            only_agent=inbound.agents != self._routing.inbound(form).agents,
+            only_agent={*inbound.agents} != {*self._routing.inbound(form).agents},
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes, *, greets: bool = True) -> str:

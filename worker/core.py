@@ -1,7 +1,7 @@
 """What the parts of a worker share: clocks, Redis, policy."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from conferral.runtime.clock import Clock, StoreClock
@@ -52,5 +52,7 @@ class WorkerCore:
     is_accepted: bool | None = None
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
+    #: The identities of those who work at desks, by the directory.
+    people: Callable[[], Collection[str]] = tuple
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint

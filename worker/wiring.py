@@ -112,6 +112,7 @@ class WorkerParts:
             lifetime_s=environment.lifetime_ms / 1000,
             tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
             twilio_now_ms=self._http.twilio_clock.now_ms,
+            people=lambda: directory.current.agents.keys(),
             checkpoint=environment.checkpoint,
         )
         #: To Redis and Twilio. Each connects when it is first used; all are closed, even if closing one fails.

@@ -27,6 +27,8 @@ PARKS = {"park": "parked", "retrieve": "retrieved"}
 EXPIRED = "expired"
 #: Results of attempts that no person took although they rang; a machine may have answered, or no one pressed the key.
 NOT_ANSWERED = frozenset({"no-answer", "no-confirmation", "answering-machine"})
+#: Results of attempts that were not dialed.
+NOT_DIALED = frozenset({"dial-limit", "away"})
 #: Durations whose distribution is shown: the key in JSON; an outcome's kind and field; and words.
 DURATIONS = {
     "transfer_answer": ("transfer", "answer_s", "transfer answered"),
@@ -165,7 +167,7 @@ class OutcomeReport:
         if outcome.landed_on:
             self.landed_on[outcome.landed_on] += 1
         for attempt in outcome.attempts:
-            if attempt["result"] != "dial-limit":  # then it was not dialed
+            if attempt["result"] not in NOT_DIALED:
                 to = attempt["to"] or "unknown"
                 self.rung[to][attempt["result"] or "unknown"] += 1
                 self.longest_s[to] = max(self.longest_s[to], attempt["rang_s"] or 0.0)
@@ -276,7 +278,8 @@ def _rows_of(outcome: OutcomeRecord) -> Iterator[tuple[str, str]]:
     for agent in outcome.agents:
         yield "agents", agent["address"] or "unknown"
     for attempt in outcome.attempts:
-        yield "rung", attempt["to"] or "unknown"
+        if attempt["result"] not in NOT_DIALED:
+            yield "rung", attempt["to"] or "unknown"
         if attempt["result"] in NOT_ANSWERED:
             yield "agents", attempt["to"] or "unknown"
 

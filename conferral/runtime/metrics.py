@@ -42,9 +42,8 @@ class Metrics:
             "Invalid options of hand-offs, by option; `unknown`: names that no option has",
             ["option"],
         )
-        self.calls_outside_hours = self._counter(
-            "conferral_calls_outside_hours_total", "Calls and hand-offs that came outside the hours of their number"
-        )
+        self.calls_outside_hours = self._counter("conferral_calls_outside_hours_total", "Calls outside business hours")
+        self.agents_skipped = self._counter("conferral_agents_skipped_total", "Agents who were away, and not rung")
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
             "Entries that Redis refused for good, by kind (dead: a dead letter; commit: log entries, outcomes, or "

@@ -5,20 +5,27 @@ Twilio rings every browser that is registered for an identity, so only one of an
 is ready, or, while the agent has a call, the one that was registered before it.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
+from conferral.statemachine.presence import IN_A_CALL_MS, Presence
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, run_or_raise
+from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
 
 #: How long a renewal counts, milliseconds.
 PRESENCE_MS = 30_000
+#: Without any renewal for this long, presence is not kept: Redis was away, or webhooks. Milliseconds.
+PAUSE_MS = 15_000
+#: For how long presence must have been kept before it shows that an agent has no desk, milliseconds.
+KEPT_MS = 45_000
 #: How many desks of one agent may be ready (count).
 DESKS_MAX = 8
 
@@ -43,18 +50,25 @@ class Agent(BaseRecord, frozen=True):
     registered: str = ""
     #: Digest of its sign-in, or else of the last desk's that renewed; empty for a desk with a token of your server's.
     sign_in: str = ""
+    #: 1 while the agent has a call, and when it last had one; 0 for never.
+    in_call: int = 0
+    called_ms: int = 0
     identity: Hidden[str] = ""
 
 
 _DECODER = msgspec.json.Decoder(Agent)
+#: As good as forever, seconds.
+_LONG_S = 1e9
 
 
 class Agents:
     """The agents of all processes. Methods may raise StoreError."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, up_s: Callable[[], float] = lambda: math.inf) -> None:
+        """Bind them; `up_s` says for how long the desks' process has run."""
         self._client = client
         self._keys = keys
+        self._up_s = up_s
 
     async def renew(
         self, identity: str, name: str, desk: str, *, is_ready: bool, is_busy: bool, sign_in: str = ""
@@ -66,8 +80,9 @@ class Agents:
         """
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
-        arguments.append(sign_in)
-        return _agent(identity, await scripts.renew_agent(self._client, [self._keys.agents], arguments))
+        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS]
+        keys = [self._keys.agents, self._keys.presence]
+        return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
 
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""
@@ -93,3 +108,39 @@ def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
 
 def _agent(identity: str, stored: bytes) -> Agent:
     return replace(_DECODER.decode(stored), identity=identity)
+
+
+# ---- who of a number's agents is rung ------------------------------------------------------------------------------
+
+
+def identity_of(address: str) -> str:
+    """Return the identity of a `client:` address; empty for another one."""
+    kind, _, identity = address.partition(":")
+    return identity if kind == "client" else ""
+
+
+def presence_commands(keys: Keys, agents: Sequence[str]) -> list[Command]:
+    """Return what reads the presence of agents, at least one with an identity."""
+    identities = filter(None, map(identity_of, agents))
+    return [("TIME",), ("GET", keys.presence), ("HMGET", keys.agents, *identities)]
+
+
+def presence_of(answers: Sequence[Any], agents: Sequence[str], listed: Collection[str]) -> Presence:
+    """Return the presence of agents; the identities in `listed` work at desks.
+
+    An absence shows nothing unless presence was being kept.
+    """
+    time, kept_since, stored = answers
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
+    away, idle_since_ms = set(), {}
+    for address, record in zip(filter(identity_of, agents), stored, strict=True):
+        agent = next(iter(_readable([(identity_of(address).encode(), record)])), None) if record else None
+        if agent is None or abs(now_ms - agent.renewed_ms) >= PRESENCE_MS:
+            if is_kept and identity_of(address) in listed:
+                away.add(address)
+        elif agent.status is AgentStatus.AWAY:
+            away.add(address)
+        else:
+            idle_since_ms[address] = IN_A_CALL_MS if agent.in_call else max(agent.since_ms, agent.called_ms)
+    return Presence(frozenset(away), idle_since_ms)

@@ -101,6 +101,9 @@ class Keys:
     sign_ins = PrefixKey(
         "sign-ins", "Hash: sign-ins at desks and unused codes, as JSON, by digest. Expires with the last of them."
     )
+    presence = PrefixKey(
+        "presence", "String: since when presence is renewed without a pause, in ms. Expires 15 s after a renewal."
+    )
     config = PrefixKey(
         "config",
         "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",

@@ -191,6 +191,8 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         called_number=route.called_number,
         mode=mode.value,
         other_agents=route.agents[1:],
+        away=route.away,
+        agent_order=route.order,
         options=route.options,
         attributes=route.attributes,
         fallback=() if route.fallback == (Place.END,) else route.fallback,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN
-from conferral.statemachine.session import AGENT
+from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import WaitAudio
 
 DIAL_ACTION_PATH = "/voice/dial-action"
@@ -146,6 +146,11 @@ class DialAction(UrlFields):
     def conference(self) -> str:
         """The name with which legs join the session's conference."""
         return self.conference_name or self.session_id
+
+    @property
+    def rings_agent(self) -> bool:
+        """Whether the `<Dial>` rang an agent for the caller."""
+        return self.dial is DialKind.BRIDGE and self.party == CUSTOMER
 
     def next_request(self, dial_call_status: str, child_call_sid: str = "") -> "DialAction":
         """Return the fields to ask again, as Redis or Twilio did not answer."""

@@ -31,18 +31,25 @@ from conferral.statemachine.step import DecisionKind, Draft, not_none
 def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent, or waits for them."""
     draft.change(options=event.options, direction=event.direction, was_handed_off=event.handed_off, ref=event.ref)
-    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
+    agents = (event.agent_address, *event.other_agents)
+    number = min(event.away, len(agents) - 1)
+    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=agents[number])
     draft.change(
         former_calls=event.former_calls,
         has_caller_id=event.has_caller_id,
         call_token=event.call_token,
         called_number=event.called_number,
         number=event.called_number or draft.policy.own_number,
-        agents=(event.agent_address, *event.other_agents),
+        agents=agents,
+        agent_number=number,
+        agent_order=event.agent_order,
         fallback=event.fallback,
         closed=event.closed,
         attributes=event.attributes,
     )
+    parties.note_away(draft, 0, event.away)
+    if event.away == len(agents):
+        draft.change_party(draft.session.agent, status=PartyStatus.LEFT, left_reason=Reason.AWAY)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     else:
@@ -170,7 +177,15 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
 
 def try_next_agent(draft: Draft, event: events.DialEnded) -> None:
     """Switch to the next agent, whom the action's document rings."""
-    _switch_agent(draft, event.agent_number + 1)
+    _switch_agent(draft, event.agent_number + 1 + event.away)
+
+
+def note_next_agents(draft: Draft, event: events.DialEnded) -> None:
+    """Record the order of the agents who are left, and who of them is away."""
+    session, following = draft.session, event.agent_number + 1
+    if event.reached_no_one and session.agent_number <= event.agent_number and event.next_agents:
+        draft.change(agents=(*session.agents[:following], *event.next_agents))
+        parties.note_away(draft, following, event.away)
 
 
 def redial_agent(draft: Draft, event: events.DialEnded) -> None:
@@ -353,7 +368,7 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
     """Dial the expected party: the waiting party has joined."""
     draft.change(first_to_leave="")
     party = draft.session.child
-    if party.dial_id and not party.is_leaving:
+    if party.left_reason == Reason.AWAY or (party.dial_id and not party.is_leaving):
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
         if not party.dial_id:
@@ -367,7 +382,14 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
-    number = draft.session.agent_number + 1
+    session, number = draft.session, draft.session.agent_number + 1
+    rest, away = draft.presence.judge(session.agents[number:], session.agent_order)
+    draft.change(agents=(*session.agents[:number], *rest))
+    parties.note_away(draft, number, away)
+    number += away
+    if number == len(session.agents):
+        draft.change(agent_number=number - 1)  # the last one tried stays the agent
+        return
     draft.change(agent_number=number)
     address = draft.session.agents[number]
     dials.dial(draft, AGENT, address, options=dials.agent_options(draft, address))

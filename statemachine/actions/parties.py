@@ -8,7 +8,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.participants import restore_end_on_exit, suspect
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
-from conferral.statemachine.parts import PendingCommand
+from conferral.statemachine.parts import Attempt, PendingCommand
 from conferral.statemachine.reasons import HANG_UP, REMOVED_BY_END, EndReason, Reason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session, bridge_dial
@@ -222,6 +222,27 @@ def note_refusal(draft: Draft, event: Event) -> None:
         attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.attempts)
         if any(one.dial_id == dial_id and one.result == CallStatus.BUSY for one in attempts):
             draft.change_attempt(dial_id, result=event.reported_status)
+
+
+def note_away(draft: Draft, first: int, count: int) -> None:
+    """Record that agents were skipped, by the index of the first one."""
+    found = tuple(
+        Attempt(
+            AGENT, address, f"{bridge_dial(first + later)}-away", draft.now_ms, ended_at_ms=draft.now_ms,
+            result=Reason.AWAY,
+        )
+        for later, address in enumerate(draft.session.agents[first : first + count])
+    )  # fmt: skip
+    draft.change(attempts=(*draft.session.attempts, *found))
+
+
+def reason_of_agents(session: Session, last: str) -> str:
+    """Return why no agent took the call; `last` is why the last one did not."""
+    results = [one.result for one in session.attempts if one.party == AGENT and one.result]
+    if CallStatus.BUSY in results:
+        return CallStatus.BUSY
+    rung = [one for one in results if one != Reason.AWAY]
+    return rung[-1] if last == Reason.AWAY and rung else last
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------

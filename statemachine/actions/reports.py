@@ -123,7 +123,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
 #: The customer heard a message, and was hung up: no one took the call.
 _NO_ONE_TOOK_IT = frozenset({
     EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
-    EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
+    EndReason.AGENT_AWAY, EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
     EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.CLOSED,
 })  # fmt: skip
 #: What failed first, failed in the transfer.

@@ -47,6 +47,11 @@ _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAIL
 _TURNED_AWAY = frozenset({
     events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION, events.GateDecision.ANSWERING_MACHINE,
 })  # fmt: skip
+#: Ends without an agent: each agent's attempt counts.
+_NO_AGENT = frozenset({
+    EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
+    EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.AGENT_AWAY,
+})  # fmt: skip
 #: Why a party that answered at the gate did not join.
 _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
 #: Why a call or a conference is ended: nothing of an ended session goes on.
@@ -143,7 +148,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
 def end_turned_away(draft: Draft, _event: Event) -> None:
     """End the session: the caller's document is a sentence, then a hang-up."""
     draft.change_party(draft.session.customer, status=PartyStatus.LEFT, left_reason=RELEASED)
-    end_session(draft, EndReason.CLOSED)
+    end_session(draft, EndReason.CLOSED if draft.session.closed else EndReason.AGENT_AWAY)
 
 
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
@@ -259,6 +264,9 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     Errors, 16001.
     """
     session = draft.session
+    if reason in _NO_AGENT:
+        word = parties.reason_of_agents(session, reason.partition("-")[2])
+        reason = next((one for one in _NO_AGENT if one == f"{AGENT}-{word}"), EndReason.AGENT_FAILED)
     # A read may be open for a session without a conference; effects emitted earlier stay in front.
     if session.conference_sid and end_conference:
         draft.emit(EndConference, conference_sid=session.conference_sid)

@@ -39,6 +39,10 @@ class CallReceived(Event, frozen=True, kw_only=True):
     mode: str = "bridge"
     #: The agents to ring next, in order, if this one fails.
     other_agents: Hidden[tuple[str, ...]] = ()
+    #: How many of all these, from the first on, are away, and skipped.
+    away: int = 0
+    #: How agents are ordered before each is rung: see `presence`.
+    agent_order: str = ""
     #: `outbound` if your app placed the call that it hands over.
     direction: str = "inbound"
     handed_off: bool = False
@@ -129,6 +133,10 @@ class DialEnded(Event, frozen=True, kw_only=True):
     failed_with_callers_number: bool = False
     #: Twilio's error code, if the `<Dial>` failed and the request has one; else 0. Undocumented, so only shown.
     code: int = 0
+    #: Bridge only: the agents after it in the order in which they are rung now; empty for the order as it is.
+    next_agents: Hidden[tuple[str, ...]] = ()
+    #: How many of these, from the first on, are away, and skipped.
+    away: int = 0
     #: Bridge only: how long the other party's call lasted, in whole seconds; 0 if Twilio does not say.
     duration_s: int = 0
 

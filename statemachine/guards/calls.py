@@ -30,7 +30,9 @@ def opens_session(draft: Draft, _event: Event) -> bool:
 
 def turns_caller_away(draft: Draft, event: events.CallReceived) -> bool:
     """Whether a caller hears a sentence, and is hung up: no one is rung."""
-    return opens_session(draft, event) and not (event.agent_address or event.fallback)
+    agents = (event.agent_address, *event.other_agents)
+    is_no_one_rung = not event.agent_address or event.away == len(agents)
+    return opens_session(draft, event) and is_no_one_rung and not event.fallback
 
 
 def opens_conference(draft: Draft, event: events.CallReceived | events.Call) -> bool:
@@ -111,7 +113,8 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
     An agent who answered may have hung up before Twilio connected the two.
     """
     session = draft.session
-    return event.reached_no_one and session.agent_number <= event.agent_number < len(session.agents) - 1
+    following = event.agent_number + 1 + event.away
+    return event.reached_no_one and session.agent_number < following < len(session.agents)
 
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:

@@ -272,6 +272,12 @@ def next_agent_is_due(draft: Draft, event: Event) -> bool:
     return expected_party_failed(draft, event) and session.agent_number + 1 < len(session.agents)
 
 
+def may_ring_next_agent(session: Session) -> bool:
+    """Whether another agent may be rung from the conference: presence counts."""
+    is_opening = session.opening in (Opening.ARRIVING, Opening.DIALING)
+    return is_opening and session.agent_number + 1 < len(session.agents)
+
+
 def expected_party_failed(draft: Draft, _event: Event) -> bool:
     """Whether the expected party could not be reached."""
     return draft.session.child.is_gone

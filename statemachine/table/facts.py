@@ -34,10 +34,13 @@ CALLS: tuple[Row, ...] = (
 
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
     Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
-    Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),
-    Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER, do.begin_inbound_fallback),
+    Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,
+        (do.note_next_agents, do.try_next_agent)),
+    Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER,
+        (do.note_next_agents, do.begin_inbound_fallback)),
     Row(B,          ANY, on.DialEnded,          when.bridge_lost_agent,           S.MOVING_CUSTOMER, do.recall_lost_agent),
-    Row(B,          ANY, on.DialEnded,          None,                             STAY,              do.note_dial_ended),
+    Row(B,          ANY, on.DialEnded,          None,                             STAY,
+        (do.note_next_agents, do.note_dial_ended)),
     Row(V|C|T,      ANY, on.DialEnded,          when.is_bridge_of_live_party,     STAY,              do.note_parent_dial_ended),
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url, STAY,              do.note_redirected_away),
     Row(V|C|T,      ANY, on.DialEnded,          None,                             STAY,              do.note_left),

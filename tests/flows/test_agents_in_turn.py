@@ -67,13 +67,13 @@ async def test_failing_agents_are_tried_once_in_order_and_the_caller_hears_so(re
         system.not_answered_by(BOB)
         system.sandbox.phone(AGENT_PHONE).script_in_turn(refuses())
         customer = await system.customer_calls()
-        await system.everyone_is_gone(customer.sid, "agent-rejected")
+        await system.everyone_is_gone(customer.sid, "agent-busy")
         assert tried(system) == list(AGENTS)
         said = [what for what in system.sounds(customer) if str(what).startswith("said")]
         # Over the bridge the reason of the last one is what is known.
         busy_line = "said The person you are calling is busy. Please try again later. Goodbye."
         assert said == [NO_ONE if mode == "conference" else busy_line]
-        assert [entry["reason"] for entry in await system.outcomes()] == ["agent-rejected"]
+        assert [entry["reason"] for entry in await system.outcomes()] == ["agent-busy"]
 
 
 async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):

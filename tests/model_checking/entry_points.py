@@ -7,7 +7,7 @@ theirs takes no time.
 import asyncio
 import selectors
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine import record
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, CallsRead, Event, ParticipantChanged
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs import event_codec
@@ -91,6 +92,9 @@ class _WebhookStore:
 
     async def read(self, session_id: str) -> Session | None:
         return self.facts
+
+    async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
+        return UNKNOWN_PRESENCE
 
     async def take_digits(self, command_id: str) -> str:
         """Each command's once, as the key does."""

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.presence import UNKNOWN_PRESENCE
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
@@ -112,6 +113,8 @@ class FakeWebhookStore:
         self.error = StoreUnreachableError
         self.hangs = False
         self.warning_lines: list[str] = []
+        self.agents_there = UNKNOWN_PRESENCE
+        self.presence_hangs = False
         #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
         #: Calls counted, by who has placed them.
@@ -133,6 +136,12 @@ class FakeWebhookStore:
         await self._reach()
         self.reads += 1
         return self.facts
+
+    async def presence(self, agents, listed):
+        await self._reach()
+        if self.presence_hangs:
+            await asyncio.Event().wait()
+        return self.agents_there
 
     async def take_digits(self, command_id):
         await self._reach()

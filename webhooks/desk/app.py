@@ -28,7 +28,9 @@ def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
 
     sign_ins = KnownSignIns(SignIns(client, keys), api.streams.redis, api.clock)
     tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics, name_of, sign_ins)
-    feed = DeskFeed(api.streams, Agents(client, keys), api.metrics, sign_ins, name_of)
+    started_s = api.clock.monotonic_s()
+    agents = Agents(client, keys, lambda: api.clock.monotonic_s() - started_s)
+    feed = DeskFeed(api.streams, agents, api.metrics, sign_ins, name_of)
     sessions = DeskSessions(api, tokens, sign_ins)
     handlers = DeskHandlers(api, tokens, feed)
     api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))

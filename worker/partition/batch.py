@@ -10,6 +10,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandReport, CommandStatus, Step
@@ -57,9 +58,15 @@ class Batch:
 
 
 def decide(
-    events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy
+    events: Iterable[Event],
+    sessions: Mapping[str, Session],
+    now_ms: int,
+    policy: Policy,
+    presence: Presence = UNKNOWN_PRESENCE,
 ) -> tuple[list[Decision], set[str]]:
     """Decide events in order, without I/O; `now_ms` is this worker's time.
+
+    `presence` is that of the agents whom these sessions may ring next.
 
     Also return the ids of the sessions whose logs give the durations of their outcomes. A log that has been trimmed
     does not: it can be long, and says too little.
@@ -67,7 +74,7 @@ def decide(
     sessions, decisions, ids_to_time = dict(sessions), [], set[str]()
     for event in events:
         before = sessions[event.session_id]
-        decision = Decision(event, step(before, event, now_ms, policy), before)
+        decision = Decision(event, step(before, event, now_ms, policy, presence), before)
         decisions.append(decision)
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session

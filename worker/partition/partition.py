@@ -35,6 +35,7 @@ from conferral.worker.partition.batch import decide, discard, encode
 from conferral.worker.partition.crash_loop import CrashLoop
 from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition.lease_check import LeaseCheck
+from conferral.worker.partition.presence import read_presence
 from conferral.worker.partition.session_cache import SessionCache
 from conferral.worker.partition.telemetry import emit_telemetry
 from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
@@ -223,10 +224,11 @@ class Partition:
     async def _decide_and_commit(self, events: Events, sessions: Mapping[str, Session]) -> None:
         """Decide events in order, commit all decisions, and start their effects."""
         core, now_ms, twilio_now_ms = self._core, self._core.store_clock.now_ms(), self._core.twilio_now_ms()
+        presence = await read_presence(core, sessions.values())
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
                 decided = in_workers_time((event for _, event in events), now_ms, twilio_now_ms)
-                decisions, ids_to_time = decide(decided, sessions, now_ms, core.policy())
+                decisions, ids_to_time = decide(decided, sessions, now_ms, core.policy(), presence)
             session_logs = await core.commit_store.whole_logs(ids_to_time) if ids_to_time else {}
             with _deciding():
                 batch = encode(decisions, sessions, now_ms, self._effects.by_id, session_logs, traceparents)

@@ -70,6 +70,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
             metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
     _log_fallback(decision, partition, metrics)
     _log_lost_agent(decision, partition, metrics)
+    _log_skipped_agents(decision, partition, metrics)
     is_notable = step.kind is DecisionKind.UNEXPECTED or step.session.state is not decision.before.state
     if is_notable or log.is_enabled_for(logging.DEBUG):
         _log_decision(decision, partition)
@@ -110,6 +111,14 @@ def _log_lost_agent(decision: Decision, partition: int, metrics: Metrics) -> Non
     if after is not None and after.recall_reason == LOST and (before is None or before.label != after.label):
         metrics.lost_agents.inc()
         log.info("lost_agent_rung", session_id=decision.event.session_id, partition=partition)
+
+
+def _log_skipped_agents(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count agents who are away, and are not rung."""
+    before, after = decision.before.attempts, decision.step.session.attempts
+    if count := sum(one.result == Reason.AWAY for one in after[len(before) :]):
+        metrics.agents_skipped.inc(count)
+        log.info("agents_skipped", session_id=decision.event.session_id, partition=partition, count=count)
 
 
 def _log_decision(decision: Decision, partition: int) -> None:

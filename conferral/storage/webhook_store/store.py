@@ -5,7 +5,7 @@ deduplicates a repeated entry.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
@@ -17,11 +17,12 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.log import forbidden_state
 from conferral.statemachine.events import CallProgressed, Event
+from conferral.statemachine.presence import Presence
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage import checks, digits, scripts
-from conferral.storage.agents import PRESENCE_MS
+from conferral.storage.agents import PRESENCE_MS, identity_of, presence_commands, presence_of
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -109,6 +110,11 @@ class WebhookStore:
         """Return the current session; None if Redis does not know it."""
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
+
+    async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
+        """Return the presence of agents, at least one of whom is a browser."""
+        answers = await self._queue.run(*presence_commands(self._keys, agents))
+        return presence_of(answers, agents, listed)
 
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once; empty if there are none."""
@@ -201,14 +207,16 @@ class WebhookStore:
         entry = event_codec.encode(event)
         stream = self._keys.events(self._keys.partition_of(event.session_id))
         writes: list[Command] = [("XADD", stream, "*", *chain.from_iterable(entry.items()))]
-        if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
-            kind, _, identity = event.address.partition(":")
-            if kind == "client":
+        if isinstance(event, CallProgressed) and (identity := identity_of(event.address)):
+            is_answer = event.status == CallStatus.IN_PROGRESS
+            if is_answer:
                 with_desk = event_codec.encode(replace(event, desk=True))[event_codec.EVENT]
                 events = with_desk, entry.pop(event_codec.EVENT)
                 arguments: list[scripts.Argument] = [identity, PRESENCE_MS, *events]
                 arguments += chain.from_iterable(entry.items())
                 writes = [scripts.store_answer.command([stream, self._keys.agents], arguments)]
+            if is_answer or event.status == CallStatus.COMPLETED:  # other ends are of calls that were not answered
+                writes.append(scripts.note_call.command([self._keys.agents], [identity, int(is_answer)]))
         if call_sid:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, self._call_index.claim(call_sid, event.session_id))

@@ -24,6 +24,7 @@ from conferral.statemachine.parts import (
     ConferenceAttributes,
     DialOptions,
 )
+from conferral.statemachine.presence import Presence
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, resolve_address
 from conferral.telephony.directory.file import (
@@ -64,6 +65,20 @@ class InboundRoute:
     closed: tuple[str, ...] = field(default=(Place.END,), repr=False)
     #: Whether the call came outside the hours.
     is_closed: bool = False
+    #: How agents are ordered before each is rung: see `statemachine.presence`.
+    order: str = ""
+    #: How many agents, from the first on, are away, and skipped.
+    away: int = 0
+
+    @property
+    def first_agent(self) -> str:
+        """The agent who is rung first; empty if there is none."""
+        return self.agents[self.away] if self.away < len(self.agents) else ""
+
+    def judged(self, presence: Presence) -> Self:
+        """Return the route by who is there now."""
+        agents, away = presence.judge(self.agents, self.order)
+        return replace(self, agents=agents, away=away)
 
     def at(self, now_ms: int) -> Self:
         """Return the route of a call that comes now, Unix milliseconds."""
@@ -227,4 +242,5 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute, file: Direct
         DialOptions(confirm=entry.confirm, confirm_for_s=entry.confirm_for),
         hours=Hours(entry.hours, zone, frozenset(holidays)) if entry.hours and zone else None,
         closed=entry.closed or (Place.END,),
+        order=entry.order,
     )

@@ -189,6 +189,7 @@ class DirectoryEntry(Table):
     confirm: bool = False
     #: Seconds.
     confirm_for: int = Field(0, ge=CONFIRM_TIME_MIN_S, le=CONFIRM_TIME_MAX_S)
+    order: Annotated[str, _one_of("listed", "idle")] = ""
     timezone: _Zone = ""
     hours: Annotated[tuple[OpenSpan, ...], BeforeValidator(_with_zone)] = ()
     #: Instead of those at the top of the file; None for these.

@@ -20,6 +20,7 @@ from conferral.worker.partition.batch import Decision
 from conferral.worker.partition.telemetry import emit_telemetry
 from tests.support.each import each
 from tests.support.metric_values import value_of
+from tests.support.people import ALICE
 
 OVERDUE = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
 
@@ -162,6 +163,14 @@ def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
     assert value_of(metrics.lost_agents) == 1
     again, _ = decided(Step(rung, DecisionKind.STAYED), rung)
     assert value_of(again.lost_agents) == 0
+
+
+def test_skipped_agents_are_counted_once():
+    skipped = tuple(Attempt("agent", ALICE, f"d{number}", 0, result="away") for number in range(3))
+    one, all_three = Session("s", attempts=skipped[:1]), Session("s", attempts=skipped)
+    metrics, lines = decided(Step(all_three, DecisionKind.STAYED), one)
+    assert [line["count"] for line in lines if line["event"] == "agents_skipped"] == [2]
+    assert value_of(metrics.agents_skipped) == 2
 
 
 @pytest.mark.parametrize(

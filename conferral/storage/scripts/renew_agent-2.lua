@@ -3,7 +3,9 @@
 
   KEYS[1]  agents hash, all values JSON: `name`, `status` (`ready` or `away`), `since_ms`, `renewed_ms`; the `desks` that
            are ready, by id, each with its own two times and `sign_in`; `registered`, the id of the one that may be
-           registered; and its `sign_in`, or else that of the last one that renewed
+           registered; its `sign_in`, or else that of the last one that renewed; and `in_call` and `called_ms`, whether
+           the agent has a call (1 or 0), and when it last had one
+  KEYS[2]  since when presence is renewed without a pause, ms
 
   ARGV[1]  identity                            text
   ARGV[2]  name of the agent                   text
@@ -13,6 +15,8 @@
   ARGV[6]  how long a renewal counts           ms
   ARGV[7]  how many desks of an agent may be ready   count; further ones wait until one of these is not
   ARGV[8]  digest of the desk's sign-in; empty if it has another token   text
+  ARGV[9]  for how long this process has run   ms: presence is not known from before
+  ARGV[10]  after how long without a renewal that is a pause   ms
 
   Returns  the agent, JSON
   Why one script: two desks that become ready at the same moment must not both be registered.
@@ -48,13 +52,19 @@ if not registered then
     end
   end
 end
+local in_call = tonumber(ARGV[5])
+local called_ms = in_call == 1 and now_ms or tonumber(old.called_ms) or 0
 local status = registered and 'ready' or 'away'
 local agent = cjson.encode({
   name = ARGV[2], status = status, since_ms = old.status == status and old.since_ms or now_ms, renewed_ms = now_ms,
   desks = desks, registered = registered or '', sign_in = registered and desks[registered].sign_in or ARGV[8],
+  in_call = in_call, called_ms = called_ms,
 })
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', agents, '')
 redis.call('HSET', agents, identity, agent)
 redis.call('PEXPIRE', agents, lifetime_ms)
+-- Another program's key, of another type, is replaced.
+local kept_since_ms = tonumber(redis.pcall('GET', KEYS[2])) or now_ms
+redis.call('SET', KEYS[2], math.max(kept_since_ms, now_ms - tonumber(ARGV[9])), 'PX', ARGV[10])
 return agent

@@ -1,0 +1,34 @@
+"""Presence of agents: who is skipped, and in which order agents are rung."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: The order of agents in which the one who has had no call for longest comes first.
+IDLE = "idle"
+#: Since when an agent who is in a call has had none: after all others.
+IN_A_CALL_MS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What desks say at one moment; agents by address."""
+
+    #: Who takes no calls.
+    away: frozenset[str] = field(default=frozenset(), repr=False)
+    #: Whose desk is ready, and since when it has had no call, Unix milliseconds.
+    idle_since_ms: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    def judge(self, agents: Sequence[str], order: str) -> tuple[tuple[str, ...], int]:
+        """Return agents in the order in which they are rung now.
+
+        Also return how many of these are skipped, from the first on.
+        """
+        if order == IDLE:
+            desks = sorted((one for one in agents if one in self.idle_since_ms), key=self.idle_since_ms.__getitem__)
+            agents = (*desks, *(one for one in agents if one not in self.idle_since_ms))
+        present = (number for number, one in enumerate(agents) if one not in self.away)
+        return tuple(agents), next(present, len(agents))
+
+
+#: Nothing is known: no one is skipped.
+UNKNOWN_PRESENCE = Presence()

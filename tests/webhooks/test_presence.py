@@ -1,0 +1,106 @@
+"""Agents who are away are skipped, by each way in; no one is where presence can't be read in time."""
+
+import json
+
+import pytest
+
+from conferral.statemachine.presence import Presence
+from conferral.webhooks import responses
+from tests.support.each import each
+from tests.webhooks.documents import action_of, conference_of, rung, verbs
+from tests.webhooks.test_next_agent import AGENTS, DIRECTORY, target_of, unanswered
+from tests.webhooks.webhook_helpers import facts, fields, post
+
+ALICE, BOB, PHONE = AGENTS
+VOICE = ("/voice/inbound", "/voice/handoff?mode=bridge", "/voice/fallback")
+
+
+@pytest.fixture
+async def client(open_client, write_directory):
+    return await open_client(**write_directory(DIRECTORY))
+
+
+def there(*away, **idle_since_ms):
+    return Presence(frozenset(away), {f"client:{name}": since for name, since in idle_since_ms.items()})
+
+
+@pytest.mark.parametrize("route", VOICE)
+async def test_the_first_one_who_is_there_is_rung(client, webhook_store, route):
+    webhook_store.agents_there = there(ALICE)
+    _, document = await post(client, route, fields("call_arrives"))
+    assert (rung(document), action_of(document).agent_number) == ("bob", 1)
+    (event,) = webhook_store.events
+    assert ((event.agent_address, *event.other_agents), event.away) == (AGENTS, 1)
+
+
+@pytest.mark.parametrize("route", VOICE)
+async def test_if_all_are_away_the_caller_hears_so_or_waits_for_the_fallback(
+    open_client, write_directory, webhook_store, route
+):
+    webhook_store.agents_there = there(*AGENTS)
+    at_end = await open_client(**write_directory(DIRECTORY))
+    assert verbs((await post(at_end, route, fields("call_arrives")))[1]) == ["Say", "Hangup"]
+    assert (webhook_store.events[0].away, webhook_store.events[0].fallback) == (3, ())
+    waits = await open_client(**write_directory(f'{DIRECTORY}fallback = "voicemail"\n'))
+    assert conference_of((await post(waits, route, fields("call_arrives")))[1]) is not None
+    assert (webhook_store.events[1].away, webhook_store.events[1].mode) == (3, "conference")
+
+
+async def test_whom_a_hand_off_names_is_rung(client, webhook_store):
+    webhook_store.agents_there = there(BOB)
+    await post(client, "/voice/handoff", fields("call_arrives", HandoffData=json.dumps({"to": BOB})))
+    assert (webhook_store.events[0].agent_address, webhook_store.events[0].away) == (BOB, 0)
+
+
+@pytest.mark.parametrize("fault", ["presence_hangs", "away"])
+async def test_presence_that_takes_long_skips_no_one(client, webhook_store, monkeypatch, fault):
+    monkeypatch.setattr(responses, "PRESENCE_DEADLINE_S", 0.01)
+    webhook_store.agents_there = there(ALICE)
+    setattr(webhook_store, fault, True)
+    assert rung((await post(client, "/voice/inbound", fields("call_arrives")))[1]) == "alice"
+
+
+async def test_presence_is_not_read_where_no_agent_has_a_browser(open_client, webhook_store):
+    webhook_store.presence_hangs = True
+    client = await open_client(CONFERRAL_AGENT="+14155550123")
+    assert rung((await post(client, "/voice/inbound", fields("call_arrives")))[1]) == "+14155550123"
+
+
+# ---- before each next agent ------------------------------------------------------------------------------------------
+
+
+@each("away, order, idle, following, number", [
+    ((), "", {}, BOB, 1),
+    ((BOB,), "", {}, PHONE, 2),
+    ((), "idle", {"alice": 1}, BOB, 1),
+])  # fmt: skip
+async def test_the_next_one_who_is_there_follows(client, webhook_store, away, order, idle, following, number):
+    webhook_store.events.clear()
+    webhook_store.facts = facts("bridged", agents=AGENTS, agent_order=order)
+    webhook_store.agents_there = there(*away, **idle)
+    _, document = await post(client, target_of(0), unanswered())
+    assert (rung(document), action_of(document).agent_number) == (following.removeprefix("client:"), number)
+    assert (webhook_store.events[0].next_agents, webhook_store.events[0].away) == ((BOB, PHONE), len(away))
+
+
+async def test_who_had_no_call_for_longest_is_next(client, webhook_store):
+    webhook_store.facts = facts("bridged", agents=(PHONE, ALICE, BOB), agent_order="idle")
+    webhook_store.agents_there = there(alice=2, bob=1)
+    _, document = await post(client, target_of(0), unanswered())
+    assert (rung(document), action_of(document).agent_number) == ("bob", 1)
+    assert webhook_store.events[0].next_agents == (BOB, ALICE)
+
+
+async def test_if_those_who_are_left_are_away_the_caller_hears_why_the_last_one_did_not_answer(client, webhook_store):
+    webhook_store.facts = facts("bridged", agents=AGENTS)
+    webhook_store.agents_there = there(BOB, PHONE)
+    assert verbs((await post(client, target_of(0), unanswered()))[1]) == ["Say", "Hangup"]
+    assert webhook_store.events[0].away == 2
+
+
+async def test_a_repeated_request_rings_whom_the_first_one_chose(client, webhook_store):
+    webhook_store.facts = facts("bridged", agents=AGENTS, agent_number=2)
+    webhook_store.agents_there = there()
+    _, document = await post(client, target_of(0), unanswered())
+    assert (rung(document), action_of(document).agent_number) == (PHONE, 2)
+    assert webhook_store.events[0].next_agents == ()
