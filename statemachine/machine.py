@@ -115,7 +115,7 @@ def step(
         return _ignoring_step(session, event, DecisionKind.STALE, event.ignored_because)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
-        noted = _note_transfer(session, event, event.refused, now_ms)
+        noted = _note_refused_transfer(session, event, event.refused, now_ms)
         return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, event.refused), reports=(report,))
     if isinstance(event, events.TimerExpired) and session.timers.get(event.timer) != event.due_ms:
         return _ignoring_step(session, event, DecisionKind.STALE, "the timer was canceled or reset")
@@ -235,12 +235,12 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence
         assert is_decided, (before.state, event.name)
     if draft.refusal:
         allowed = ", ".join(allowed_commands(before))
-        draft.session = _note_transfer(closed, event, draft.refusal, now_ms)
+        draft.session = _note_refused_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
         draft.kind = DecisionKind.REFUSED
     else:
-        draft.session = _note_transfer(draft.session, event, "", now_ms)
+        draft.session = _note_refused_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
         draft.note_new_parties()
         if draft.state is not State.ENDED:
@@ -251,8 +251,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence
     return _build_step(draft, before, event)
 
 
-def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:
-    """Note why a transfer was refused, or that a later one was accepted."""
+def _note_refused_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:
+    """Store why the last transfer was refused; forget it once one is accepted."""
     if type(event) is not events.Transfer or refusal == session.refused_transfer == "":
         return session
     return replace(session, refused_transfer=refusal, refused_transfer_at_ms=now_ms if refusal else 0)

@@ -56,11 +56,6 @@ class DialOptions(BaseRecord, frozen=True):
 DEFAULT_OPTIONS = DialOptions()
 
 
-def is_url(place: str) -> bool:
-    """Whether a place of a fallback is a URL."""
-    return place.lower().startswith(("http://", "https://"))
-
-
 class Attempt(BaseRecord, frozen=True):
     """One attempt to reach a party. Times are 0 if not reached yet."""
 
@@ -154,8 +149,8 @@ class PendingCommand(BaseRecord, frozen=True):
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
     is_queued: bool = False
-    #: The party is dialed once Twilio confirms that no one's leaving ends the conference.
-    awaits_end_on_exit: bool = False
+    #: `add`, `supervise`: the party is dialed once Twilio confirms that no one's leaving ends the conference.
+    awaits_end_on_exit_cleared: bool = False
     #: Deadline, Unix milliseconds; 0 for none.
     due_ms: int = 0
     #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.

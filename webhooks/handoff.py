@@ -20,7 +20,8 @@ from aiohttp import web
 from conferral.commands import field_values
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.parts import CONFIRM_FOR_S, DEFAULT_OPTIONS, DialOptions, is_url
+from conferral.statemachine.parts import CONFIRM_FOR_S, DEFAULT_OPTIONS, DialOptions
+from conferral.statemachine.places import is_url
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.telephony.addresses import (
     AddressError,

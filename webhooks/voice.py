@@ -12,9 +12,9 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.actions.session_end import return_url
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.parts import ConferenceAttributes, is_url
+from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.places import is_url, return_url
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import CallStatus, Opening, Place, SessionMode, State, WaitAudio

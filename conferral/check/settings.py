@@ -12,7 +12,7 @@ from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.setting_values import SILENCE, token_weakness
 from conferral.runtime.settings import ServiceSettings, read_sources
 from conferral.runtime.urls import is_twilio_url
-from conferral.statemachine.parts import is_url
+from conferral.statemachine.places import is_url
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory

@@ -14,7 +14,7 @@ from conferral.runtime.errors import ConferralError
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token
 from conferral.statemachine.ids import safe_id
-from conferral.statemachine.parts import is_url
+from conferral.statemachine.places import is_url
 from conferral.statemachine.states import Place
 
 log = structlog.get_logger()

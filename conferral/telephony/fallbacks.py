@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from conferral.runtime.limits import NO_TEXT, URL_MAX
 from conferral.runtime.text import split_list
 from conferral.runtime.urls import is_http_url
-from conferral.statemachine.parts import is_url
+from conferral.statemachine.places import is_url
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, is_name, resolve_address
 

@@ -406,11 +406,11 @@ def move_to_new_conference(draft: Draft, event: Event) -> None:
     """Move the waiting party to a conference whose wait document plays."""
     # Twilio can't hold anyone in a conference that has not started.
     left_conference = draft.session.conference_sid
-    await_rejoin(draft, event)
+    await_in_another_conference(draft, event)
     redirect_waiting_party(draft, event, left_conference)
 
 
-def await_rejoin(draft: Draft, event: Event) -> None:
+def await_in_another_conference(draft: Draft, event: Event) -> None:
     """Leave this conference; the waiting party comes, or has come, to another.
 
     Its wait audio failed here. Who was dialed into this conference is dialed again.

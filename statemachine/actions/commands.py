@@ -57,7 +57,9 @@ def _start_command(draft: Draft, command: PendingCommand) -> None:
     elif command.name in (events.Add.name, events.Supervise.name):
         # Before anyone is dialed, no party's leaving may end the conference.
         clear_end_on_exit(draft)
-        change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
+        change_command(
+            draft, command, awaits_end_on_exit_cleared=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms
+        )
     else:
         _want_hold_or_mute(draft, command)
 
@@ -81,8 +83,8 @@ def _want_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
 def dial_added_parties(draft: Draft, _event: Event) -> None:
     """Dial the new parties: no party's leaving ends the conference now."""
     for command in draft.session.pending_commands:
-        if command.awaits_end_on_exit:
-            change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
+        if command.awaits_end_on_exit_cleared:
+            change_command(draft, command, awaits_end_on_exit_cleared=False, due_ms=0)
             vacate_name(draft, command.party)
             dial(
                 draft, command.party, command.to, options=command.options, supervises=command.mode,
@@ -192,7 +194,7 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
     """Undo an overdue hold or supervise mode; return the failure's reason."""
-    if command.awaits_end_on_exit:
+    if command.awaits_end_on_exit_cleared:
         return Reason.END_FLAG_UNCONFIRMED
     party = draft.session.parties.get(command.party)
     if command.name == events.Hold.name and party is not None and not party.held:

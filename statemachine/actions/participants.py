@@ -83,7 +83,7 @@ def set_end_on_exit(draft: Draft) -> None:
     """
     session, pair = draft.session, (CUSTOMER, AGENT)
     others = any(not party.is_leaving for name, party in session.present.items() if name not in pair)
-    are_alone = not (others or any(command.awaits_end_on_exit for command in session.pending_commands))
+    are_alone = not (others or any(command.awaits_end_on_exit_cleared for command in session.pending_commands))
     # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
     transfer = session.running_transfer
     agent_may_leave = transfer is not None or bool(session.attributes.after_url)

@@ -1,9 +1,7 @@
 """End of a session: its reason, the legs to hang up, and the cleanup."""
 
-import re
 from collections.abc import Callable
 from operator import attrgetter
-from urllib.parse import unquote_plus, urlencode
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
@@ -14,6 +12,7 @@ from conferral.statemachine.effects import EndConference, HangUpCall, RedirectTo
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.other_apps import is_of_another_app, may_be_moved_by_us
+from conferral.statemachine.places import return_url
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -344,25 +343,6 @@ def return_to_url(draft: Draft, _event: Event) -> None:
     draft.change(attributes=replace(draft.session.attributes, after_url=url))
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)  # where the customer landed
     _redirect_customer(draft, EndReason.RETURNED)
-
-
-#: What a URL says of our word: a caller may have talked a bot into writing it. Servers differ in how they read names.
-_OUR_NAMES = re.compile(r"\s*(session|reason|ref)\s*([\[\0].*)?", re.IGNORECASE | re.DOTALL)
-
-
-def return_url(url: str, session_id: str, why: Reason | EndReason, ref: str) -> str:
-    """Return the URL at which a customer continues: its query says why."""
-    query = {"session": session_id, "reason": str(why if why.words.is_in_urls else Reason.FAILED)}
-    if ref:
-        query["ref"] = ref
-    page, _, given = url.partition("?")
-    # Some servers also take a semicolon for a separator.
-    kept = (";".join(one for one in part.split(";") if not _is_ours(one)) for part in given.split("&"))
-    return f"{page}?{'&'.join([*filter(None, kept), urlencode(query)])}"
-
-
-def _is_ours(parameter: str) -> bool:
-    return _OUR_NAMES.fullmatch(unquote_plus(parameter.partition("=")[0])) is not None
 
 
 def redirect_to_after_url(draft: Draft, _event: Event) -> None:

@@ -39,7 +39,7 @@ def named_party(draft: Draft, event: PartyCommand) -> Party | None:
 def dials_to_come(session: Session) -> list[PendingCommand]:
     """Return the commands that are about to dial a party."""
     dials = [command for command in session.pending_commands if command.name in (Add.name, Supervise.name)]
-    return [command for command in dials if command.awaits_end_on_exit or command.is_queued]
+    return [command for command in dials if command.awaits_end_on_exit_cleared or command.is_queued]
 
 
 # ---- when a command arrives --------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def finished_commands(draft: Draft, _event: Event) -> list[tuple[PendingCommand,
 
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
     """Whether a party can be dialed: no one's leaving ends the conference."""
-    clearing = any(command.awaits_end_on_exit for command in draft.session.pending_commands)
+    clearing = any(command.awaits_end_on_exit_cleared for command in draft.session.pending_commands)
     return clearing and all(
         not party.end_on_exit and party.pending_update not in END_ON_EXIT_UPDATES
         for party in draft.session.participants
@@ -199,7 +199,7 @@ def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
 
 def command_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
     """Return the result of a command; None while it is open."""
-    if command.is_queued or command.awaits_end_on_exit:
+    if command.is_queued or command.awaits_end_on_exit_cleared:
         return None
     if command.name == Announce.name:
         return _announce_result(draft, command)

@@ -154,7 +154,7 @@ def may_hang_up(draft: Draft, party: Party) -> bool:
     if not (party.is_leaving and party.call_sid) or party.hang_up_requested or party.is_gone:
         return False
     # Only for a while: if the flag can't be cleared, the command fails and dials no one.
-    someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
+    someone_will_join = any(command.awaits_end_on_exit_cleared for command in session.pending_commands)
     is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
     if someone_will_join and party.in_conference and is_open:
         return False

@@ -19,7 +19,7 @@ from conferral.statemachine.guards.waiting_party import (
     present_parties,
     waiting_party_has_joined,
 )
-from conferral.statemachine.parts import is_url
+from conferral.statemachine.places import is_url
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session
 from conferral.statemachine.states import (
     UNREACHED_DIAL_STATUSES,

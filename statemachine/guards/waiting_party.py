@@ -37,7 +37,9 @@ def present_parties(session: Session) -> tuple[Party, ...]:
 def someone_is_being_dialed(session: Session) -> bool:
     """Whether a dialed party, or one about to be dialed, may still join."""
     rings = any(is_being_dialed(party) for party in session.parties.values())
-    return rings or any(command.name == "add" and command.awaits_end_on_exit for command in session.pending_commands)
+    return rings or any(
+        command.name == "add" and command.awaits_end_on_exit_cleared for command in session.pending_commands
+    )
 
 
 def is_being_dialed(party: Party) -> bool:

@@ -26,8 +26,8 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 `step` decides an event in this order:
 
-1. An unknown session accepts only the events that open it. A duplicate changes nothing, nor does an event that
-   no state uses. A command that was refused earlier, such as for its destination, is only reported.
+1. An unknown session accepts only the events that open it. A duplicate, or an event that no state uses,
+   only raises the session's version. A command that was refused earlier, such as for its destination, is only reported.
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
 3. `relevance` ignores an event that comes too late, or is not about the session's calls. Then step 5 follows.
 4. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then

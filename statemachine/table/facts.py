@@ -71,7 +71,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(PREPARING, ANY,     on.ParticipantJoined, when.customer_joined_another_conference,      S.MOVING_CUSTOMER,
         (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined, when.waiting_party_joined_another_conference, STAY,
-        (do.await_rejoin, do.note_join)),
+        (do.await_in_another_conference, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined, when.precedes_repair,                         STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(V|C|T,     ANY,     on.ParticipantJoined, None,                                         STAY,              do.note_join),
@@ -96,7 +96,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(PREPARING, ANY,       on.ConferenceEnded,   when.agent_ended_conference,        S.MOVING_CUSTOMER,
         do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
-    Row(C|T,       ANY,       on.ConferenceEnded,   when.waiting_party_lost_conference, STAY,              do.await_rejoin),
+    Row(C|T,       ANY,       on.ConferenceEnded,   when.waiting_party_lost_conference, STAY,              do.await_in_another_conference),
     Row(C|T,       ANY,       on.ConferenceEnded,   None,                               E,                 do.end_conference_ended),
 
     # AnnouncementEnded, RecordingChanged

@@ -10,7 +10,7 @@ from conferral.runtime import tracing
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import RedirectToUrl
 from conferral.statemachine.events import Command
-from conferral.statemachine.parts import is_url
+from conferral.statemachine.places import is_url
 from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.session import AGENT, LOST
 from conferral.statemachine.states import Phase, Place, State, TransferMode
@@ -42,7 +42,7 @@ def emit_telemetry(
 
 
 def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
-    """Log and count what a decision led to."""
+    """Log and count what a decision led to: ends, fallbacks, another state."""
     step, event = decision.step, decision.event
     was_alone = 0 < decision.before.lone_until_ms <= step.session.updated_at_ms
     has_ended = step.kind is DecisionKind.MOVED and step.session.state is State.ENDED
@@ -55,7 +55,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
     for conclusion in step.conclusions:
         if conclusion.kind == "transfer":
-            _report_transfer(conclusion, partition, metrics)
+            _log_ended_transfer(conclusion, partition, metrics)
         elif conclusion.kind == "voicemail":
             metrics.messages.inc()
             log.info(
@@ -76,7 +76,8 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         _log_decision(decision, partition)
 
 
-def _report_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
+def _log_ended_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
+    """Log and count a transfer, by its conclusion: once, when it ends."""
     # A later version may have stored a mode that this one does not know.
     mode = conclusion.mode if conclusion.mode in _MODES else "other"
     metrics.transfers.labels(mode, conclusion.result).inc()
@@ -122,6 +123,7 @@ def _log_skipped_agents(decision: Decision, partition: int, metrics: Metrics) ->
 
 
 def _log_decision(decision: Decision, partition: int) -> None:
+    """Log an unexpected event, or a change of state; others at debug level."""
     step = decision.step
     fields = {
         "session_id": decision.event.session_id,
