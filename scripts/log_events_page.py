@@ -45,7 +45,7 @@ MEANINGS = {
     "directory_read": "The directory was loaded.",
     "directory_refused": "The directory has an error, which `reason` locates; the previous one stays in use.",
     "effect_abandoned": "A request to Twilio failed for good, or its outcome stays unknown.",
-    "effect_performed": "A request to Twilio succeeded, or a check showed that it had taken effect.",
+    "effect_executed": "A request to Twilio succeeded, or a check showed that it had taken effect.",
     "effect_retried": "A request to Twilio failed and will be repeated after `wait_s`.",
     "entry_dead_lettered": "An event, a command, or an effect could not be processed, so it became a dead letter.",
     "event_decided": "An event left its session's state as it was; `outcome` and `reason` say how it was processed.",

@@ -8,7 +8,7 @@ from functools import partial
 
 from twilio.rest import Client
 
-from conferral.outcomes.receiver import OutcomeReceiver
+from conferral.outcomes.delivery import OutcomeDelivery
 from conferral.outcomes.sender import OutcomeSender
 from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
@@ -85,7 +85,7 @@ class WorkerParts:
     ) -> None:
         self._settings, self._environment, self._directory = settings, environment, directory
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
-        receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
+        receiver, keys = OutcomeDelivery.of(settings, clock), Keys(settings.prefix, partitions)
         primary = primary_of(url, settings.prefix)
         primary.replication.on_unreplicated = unreplicated_writes(metrics)
         client = environment.redis(url, primary, max_connections=256)
@@ -140,7 +140,7 @@ class WorkerParts:
             self.outcomes = self._outcome_sender(reads, receiver, environment.rng)
 
     def _outcome_sender(
-        self, reads: redis_client.BlockingReads, receiver: OutcomeReceiver, rng: random.Random
+        self, reads: redis_client.BlockingReads, receiver: OutcomeDelivery, rng: random.Random
     ) -> OutcomeSender:
         core = self.core
         return OutcomeSender(

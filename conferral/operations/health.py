@@ -31,7 +31,7 @@ class PartitionHealth:
     #: Number of the last commit.
     commit: int
     live: int
-    #: Effects not yet performed (count).
+    #: Effects not yet executed (count).
     outbox: int
     overdue_timers: int
 

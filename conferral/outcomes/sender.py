@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from conferral.outcomes.delivery import ReceiverResponse
 from conferral.outcomes.outcome import outcome_message
-from conferral.outcomes.receiver import ReceiverResponse
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import retry_unreachable
@@ -39,7 +39,7 @@ STOP_S = 0.5
 REDIS_PAUSE_S = 0.2
 LOG_EVERY_S = 60.0
 
-#: Sends one outcome, given its id and body; `OutcomeReceiver.post`.
+#: Sends one outcome, given its id and body; `OutcomeDelivery.post`.
 Post = Callable[[str, str], Awaitable[ReceiverResponse]]
 #: Returns the stream's entries after an id; waits a while for one.
 ReadStream = Callable[[str], Awaitable[Entries]]

@@ -1,6 +1,8 @@
 """Named API tokens: the operator's TOML file (`CONFERRAL_TOKENS`).
 
 It is read at start and on SIGHUP. It holds no tokens, only their digests, and neither appears in an error or the log.
+`conferral.runtime.web.tokens` checks what a token may do. The file is read here, like the directory, since destinations
+and desks are addresses.
 """
 
 import re

@@ -62,7 +62,7 @@ class TwilioApi(TwilioQueries):
         super().__init__(client, setup.own_number)
         self._setup = setup
 
-    async def perform(self, effect: Effect) -> _Result:
+    async def execute(self, effect: Effect) -> _Result:
         """Execute an effect with one attempt.
 
         Return the result of a read, the call placed, found, or hung up, the recording started, or whether the response

@@ -45,11 +45,11 @@ async def test_one_trace_leads_from_a_command_or_a_callback_to_twilio(redis_serv
             await system.settled()
 
     received = "POST /sessions/{session}/commands"
-    sent = [received, "publish convert", "route command", "decide convert", "perform redirect_call"]
+    sent = [received, "publish convert", "route command", "decide convert", "execute redirect_call"]
     assert paths_to(collector, "POST redirect_call") == [[*sent, "POST redirect_call"]]
     assert [*sent, "decide effect_succeeded"] in paths_to(collector, "decide effect_succeeded")
     assert paths_to(collector, "POST end_conference") == [
-        ["POST /callbacks/conference", "decide participant_left", "perform end_conference", "POST end_conference"]
+        ["POST /callbacks/conference", "decide participant_left", "execute end_conference", "POST end_conference"]
     ]
     (request,) = (one for one in collector.spans if one.name == received)
     assert (request.trace_id, request.parent_id) == (FOREIGN_TRACE, FOREIGN_SPAN)

@@ -268,7 +268,7 @@ class ServicePath:
     ) -> CallsRead | PlacedCall | RecordingFound | ProviderError | bool | None:
         """Carries an effect out, in one try; an error is returned."""
         try:
-            return self._run(self.calls.perform(effect), visit)
+            return self._run(self.calls.execute(effect), visit)
         except ProviderError as error:
             return error
 

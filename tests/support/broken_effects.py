@@ -1,14 +1,14 @@
-"""Carrying out an effect breaks off, as if its process had died."""
+"""The execution of an effect breaks off, as if its process had died."""
 
 from conferral.statemachine.effects import Effect
 
 
 class Death(BaseException):  # no error of an effect: boundaries let it pass, as they do the end of a process
-    """The end of the process that carries out an effect."""
+    """The end of the process that executes an effect."""
 
 
 class Breaking:
-    """A checkpoint at which carrying out an effect breaks off once."""
+    """A checkpoint at which the execution of an effect breaks off once."""
 
     def __init__(self, point: str, kind: str) -> None:
         self._at = (point, kind)

@@ -80,7 +80,7 @@ def calls_with(answers: Mapping[str, Answer], setup: CallSetup = SETUP) -> tuple
 async def read_with(answers: Mapping[str, Answer], effect: ReadCalls) -> tuple[CallsRead, ScriptedHttp]:
     """What a read finds, and what was asked for it."""
     calls, http = calls_with(answers)
-    read = await calls.perform(effect)
+    read = await calls.execute(effect)
     assert isinstance(read, CallsRead)
     return read, http
 

@@ -130,7 +130,7 @@ async def test_refused_list_of_conferences_that_have_not_started_shows_none() ->
     calls, http = calls_with(answers)
     http.first_answers["GET Conferences"] = ProviderRefusedError(http_status=400, code=20001)
 
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:1]))
+    read = await calls.execute(replace(READ_ALL, call_sids=EVERYONE[:1]))
 
     assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF1"
@@ -170,4 +170,4 @@ async def test_field_of_another_type_makes_the_outcome_unknown(resource: str, fi
     calls, _ = calls_with({name: page(lists[name], it) if name in lists else it for name, it in records.items()})
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(replace(READ_ALL, parent_call_sid=_sid(0), call_sids=()))
+        await calls.execute(replace(READ_ALL, parent_call_sid=_sid(0), call_sids=()))

@@ -63,7 +63,7 @@ PLACED = {"sid": "CA7", "call_sid": "CA7", "queue_time": "1500"}
 async def test_party_is_dialed_directly_into_the_conference() -> None:
     calls, http = calls_with({TO_PARTICIPANTS: PLACED}, SETUP)
 
-    assert await calls.perform(PARTICIPANT) == PlacedCall("CA7", queue_ms=1500)
+    assert await calls.execute(PARTICIPANT) == PlacedCall("CA7", queue_ms=1500)
 
     assert http.requests == [
         (TO_PARTICIPANTS, {
@@ -82,7 +82,7 @@ async def test_party_is_dialed_directly_into_the_conference() -> None:
 
 async def sent_for(effect: CreateParticipant, setup: CallSetup = SETUP) -> dict[str, object]:
     calls, http = calls_with({TO_PARTICIPANTS: PLACED}, setup)
-    await calls.perform(effect)
+    await calls.execute(effect)
     ((_, sent),) = http.requests
     return dict(sent)
 
@@ -106,7 +106,7 @@ async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
 async def test_party_is_dialed_to_the_gate() -> None:
     calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
 
-    assert await calls.perform(replace(CALL, options=replace(CALL.options, digits="ww12#"))) == PlacedCall(
+    assert await calls.execute(replace(CALL, options=replace(CALL.options, digits="ww12#"))) == PlacedCall(
         "CA7", queue_ms=1500
     )
 
@@ -125,7 +125,7 @@ async def test_party_is_dialed_to_the_gate() -> None:
 async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: str) -> None:
     calls, http = calls_with({name: PLACED}, SETUP)
 
-    await calls.perform(
+    await calls.execute(
         replace(effect, options=replace(effect.options, caller_id="+14155550199"), call_token="%7B%22x%22%7D")
     )
 
@@ -142,7 +142,7 @@ async def test_client_gets_params_and_a_sip_phone_headers(effect: Dial, name: st
     allowed = AllowList.from_setting("client:,sip:example.com", NUMBER)
     calls, http = calls_with({name: PLACED}, replace(SETUP, allowed=allowed))
 
-    await calls.perform(replace(effect, to=to, options=replace(effect.options, params="name=Ada%20L&id=7")))
+    await calls.execute(replace(effect, to=to, options=replace(effect.options, params="name=Ada%20L&id=7")))
 
     ((_, sent),) = http.requests
     assert sent["To"] == dialed
@@ -154,7 +154,7 @@ async def test_client_gets_params_and_a_sip_phone_headers(effect: Dial, name: st
 async def test_time_in_the_queue_is_text_in_milliseconds(queue_time: Any, expected: int) -> None:
     calls, _ = calls_with({TO_CALLS: PLACED | {"queue_time": queue_time}}, SETUP)
 
-    assert await calls.perform(CALL) == PlacedCall("CA7", queue_ms=expected)
+    assert await calls.execute(CALL) == PlacedCall("CA7", queue_ms=expected)
 
 
 @pytest.mark.parametrize("effect, name", DIALS)
@@ -163,7 +163,7 @@ async def test_a_dial_whose_answer_names_no_call_has_an_unknown_outcome(effect: 
     calls, _ = calls_with({name: PLACED | {"sid": sid, "call_sid": sid}}, SETUP)
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(effect)
+        await calls.execute(effect)
 
 
 # ---- the allow-list ----------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ async def test_party_not_on_the_allow_list_is_never_dialed(effect: Dial, _name: 
     calls, http = calls_with({}, SETUP)
 
     with pytest.raises(ProviderRefusedError) as caught:
-        await calls.perform(replace(effect, to=to))
+        await calls.execute(replace(effect, to=to))
 
     assert (caught.value.http_status, caught.value.code) == (0, 0)
     assert http.requests == []
@@ -223,7 +223,7 @@ OLD, JUST_BEFORE = "Fri, 20 Nov 2026 07:59:56 +0000", "Fri, 20 Nov 2026 07:59:57
 async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[str, Any]], expected: str) -> None:
     calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
 
-    assert await calls.perform(FIND) == PlacedCall(expected)
+    assert await calls.execute(FIND) == PlacedCall(expected)
 
     assert http.requests == [("GET Calls", {"To": "client:alice", "From": NUMBER, "PageSize": 50})]
 
@@ -231,11 +231,11 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
 async def test_call_with_params_is_searched_for_by_the_address_with_and_without_them() -> None:
     searched = [{"To": to, "From": NUMBER, "PageSize": 50} for to in ("client:alice?name=Ada", "client:alice")]
     calls, http = calls_with({"GET Calls": page("calls")}, SETUP)
-    assert await calls.perform(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("")
+    assert await calls.execute(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("")
     assert [sent for _, sent in http.requests] == searched
 
     calls, http = calls_with({"GET Calls": page("calls", placed("CA7"))}, SETUP)
-    assert await calls.perform(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("CA7")
+    assert await calls.execute(replace(FIND, options=DialOptions(params="name=Ada"))) == PlacedCall("CA7")
     assert [sent for _, sent in http.requests] == searched[:1]
 
 
@@ -276,7 +276,7 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
 async def test_participant_update_changes_only_named_attributes(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"}}, SETUP)
 
-    assert await calls.perform(replace(UPDATE, **changes)) is False
+    assert await calls.execute(replace(UPDATE, **changes)) is False
 
     assert http.requests == [("POST Conferences/CF1/Participants/CA1", sent)]
 
@@ -297,7 +297,7 @@ async def test_response_to_an_update_confirms_a_hold_or_a_mute_alone(
 ) -> None:
     calls, _ = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"} | shown}, SETUP)
 
-    assert await calls.perform(replace(UPDATE, **changes)) is is_confirmed
+    assert await calls.execute(replace(UPDATE, **changes)) is is_confirmed
 
 
 FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}
@@ -306,7 +306,7 @@ FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}
 async def test_a_sentence_is_sent_inline() -> None:
     calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
 
-    assert await calls.perform(SAY) is None
+    assert await calls.execute(SAY) is None
 
     document = DOCUMENTS.say_and_hang_up(Phrase.NOT_CONNECTED)
     assert sentence_in(Phrase.NOT_CONNECTED, "en-US") in document
@@ -335,7 +335,7 @@ TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
 async def test_supervisor_audibility_change_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}})
 
-    assert await calls.perform(replace(SUPERVISOR, **changes)) is False  # the response does not show it
+    assert await calls.execute(replace(SUPERVISOR, **changes)) is False  # the response does not show it
 
     assert http.requests == [(TO_SUPERVISOR, sent)]
 
@@ -347,7 +347,7 @@ async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
     calls, http = calls_with({})
 
     with pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(SUPERVISOR, update=mode))
+        await calls.execute(replace(SUPERVISOR, update=mode))
 
     assert http.requests == []
 
@@ -368,6 +368,6 @@ async def test_sentence_is_announced_by_a_document_of_ours_and_external_audio_by
 ) -> None:
     calls, http = calls_with({name: {"sid": "CF1"}})
 
-    assert await calls.perform(replace(effect, url=url)) is None
+    assert await calls.execute(replace(effect, url=url)) is None
 
     assert http.requests == [(name, sent)]

@@ -114,7 +114,7 @@ async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio
 async def test_api_key_is_used_where_one_is_set(
     twilio: ScriptedTwilio, http: PooledHttpClient, more: dict[str, str], expected: str
 ) -> None:
-    await calls_over(http, **more).perform(HANG_UP)
+    await calls_over(http, **more).execute(HANG_UP)
     by_token = rest_client(settings_with(**more), http, by_token=True)
     await by_token.calls("CA1").update_async(status="completed")
 
@@ -218,7 +218,7 @@ async def test_each_transport_error_is_one_request_and_one_provider_error(
     twilio.script = [reply]
 
     with capture_logs() as lines, pytest.raises(ProviderError) as caught:
-        await calls_over(http).perform(REDIRECT)
+        await calls_over(http).execute(REDIRECT)
 
     error = caught.value
     assert type(error) is expected
@@ -258,11 +258,11 @@ async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debu
     twilio.script = [answered(400, ERROR_21220), answered(404, no_code), answered(400, ERROR_21220)]
 
     with capture_logs() as lines:
-        await calls_over(http).perform(hang_up)
+        await calls_over(http).execute(hang_up)
         with pytest.raises(ProviderRefusedError):
-            await calls_over(http).perform(hang_up)
+            await calls_over(http).execute(hang_up)
         with pytest.raises(ProviderGoneError):
-            await calls_over(http).perform(REDIRECT)
+            await calls_over(http).execute(REDIRECT)
 
     logged = [(line["effect"], line["status"], line["code"]) for line in lines]
     assert logged == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]

@@ -31,7 +31,7 @@ OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid=
 async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
     calls, http = calls_with({TO_CALL: {"sid": "RE1"}})
 
-    assert await calls.perform(START) == RecordingFound("RE1")
+    assert await calls.execute(START) == RecordingFound("RE1")
 
     assert http.requests == [
         (TO_CALL, {
@@ -58,7 +58,7 @@ async def test_a_message_is_what_the_voicemail_recorded_and_twilio_keeps(
 ) -> None:
     calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", *recordings)})
 
-    assert await calls.perform(SEARCH) == found
+    assert await calls.execute(SEARCH) == found
 
 
 async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
@@ -66,7 +66,7 @@ async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
     calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", unfinished)})
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(SEARCH)
+        await calls.execute(SEARCH)
 
 
 @pytest.mark.parametrize("sid", [None, "", "{x}", 7])
@@ -74,14 +74,14 @@ async def test_a_recording_that_the_answer_does_not_name_has_an_unknown_outcome(
     calls, _ = calls_with({TO_CALL: {"sid": sid}})
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(START)
+        await calls.execute(START)
 
 
 async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
     calls, _ = calls_with({TO_CALL: OVER})
 
     with pytest.raises(ProviderRefusedError) as caught:
-        await calls.perform(START)
+        await calls.execute(START)
 
     assert not isinstance(caught.value, ProviderGoneError)
     assert (caught.value.http_status, caught.value.code) == (400, 21220)
@@ -100,7 +100,7 @@ async def test_a_recording_is_changed_by_its_sid_or_as_the_one_that_runs(
     name = f"POST {path}/Recordings/{named}"
     calls, http = calls_with({name: {"sid": "RE1"}})
 
-    assert await calls.perform(replace(effect, recording_sid=sid, status=status)) is None
+    assert await calls.execute(replace(effect, recording_sid=sid, status=status)) is None
 
     assert http.requests == [(name, sent)]
 
@@ -116,7 +116,7 @@ async def test_stopping_what_is_over_already_has_succeeded(
 ) -> None:
     calls, _ = calls_with({f"POST {name}": error})
 
-    assert await calls.perform(effect) is None
+    assert await calls.execute(effect) is None
 
 
 @pytest.mark.parametrize("effect, name, error, expected", [
@@ -136,7 +136,7 @@ async def test_every_other_change_of_what_is_gone_has_not_succeeded(
     calls, _ = calls_with({f"POST {name}": error})
 
     with pytest.raises(expected):
-        await calls.perform(effect)
+        await calls.execute(effect)
 
 
 def recording(sid: str, status: str, source: str | None = "StartCallRecordingAPI") -> dict[str, Any]:

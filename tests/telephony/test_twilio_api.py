@@ -68,7 +68,7 @@ READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", read_ve
 async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
     calls, http = calls_with({name: {"sid": "X"}})
 
-    assert await calls.perform(effect) == (HangUpResult(was_over=False) if effect is HANG_UP else None)
+    assert await calls.execute(effect) == (HangUpResult(was_over=False) if effect is HANG_UP else None)
 
     assert http.requests == [(name, data)]
 
@@ -88,7 +88,7 @@ async def test_everyone_but_guests_in_a_conference_that_can_not_be_ended_is_hung
         }
     )
 
-    assert await calls.perform(END) is None
+    assert await calls.execute(END) is None
 
     assert [name for name, _ in http.requests] == [
         "POST Conferences/CF1",
@@ -103,7 +103,7 @@ async def test_end_that_is_refused_for_another_reason_fails() -> None:
     calls, http = calls_with({"POST Conferences/CF1": from_status(403, 20403)})
 
     with pytest.raises(ProviderRefusedError):
-        await calls.perform(END)
+        await calls.execute(END)
 
     assert len(http.requests) == 1
 
@@ -121,14 +121,14 @@ async def test_end_that_is_refused_for_another_reason_fails() -> None:
 async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
     calls, _ = calls_with({name: error})
 
-    assert await calls.perform(effect) == (HangUpResult(was_over=True) if effect is HANG_UP else None)
+    assert await calls.execute(effect) == (HangUpResult(was_over=True) if effect is HANG_UP else None)
 
 
 async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> None:
     calls, _ = calls_with({"POST Calls/CA2": from_status(404)})
 
     with pytest.raises(ProviderRefusedError) as caught:
-        await calls.perform(HANG_UP)
+        await calls.execute(HANG_UP)
 
     assert not isinstance(caught.value, ProviderGoneError)
 
@@ -159,7 +159,7 @@ PICTURE: dict[str, Answer] = {
 async def test_read_returns_calls_and_conference() -> None:
     calls, http = calls_with(PICTURE)
 
-    read = await calls.perform(READ)
+    read = await calls.execute(READ)
 
     assert read == CallsRead(
         session_id="S1",
@@ -267,7 +267,7 @@ async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> Non
     calls, _ = calls_with(PICTURE | {name: error})
 
     with pytest.raises(RateLimitedError) as caught:
-        await calls.perform(READ)
+        await calls.execute(READ)
 
     assert caught.value is error
 
@@ -276,12 +276,12 @@ async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> Non
 @pytest.mark.parametrize("name", list(PICTURE))
 async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, error: ProviderError) -> None:
     calls, http = calls_with(PICTURE)
-    whole = await calls.perform(READ)
+    whole = await calls.execute(READ)
     asked = Counter(request for request, _ in http.requests)
 
     calls, http = calls_with(PICTURE)
     http.first_answers[name] = error
-    assert await calls.perform(READ) == whole
+    assert await calls.execute(READ) == whole
     assert Counter(request for request, _ in http.requests) == asked + Counter([name])
 
 
@@ -291,7 +291,7 @@ async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_name
     http.first_answers[name] = ResultUnknownError(http_status=503, retry_after_s=2)
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(READ)
+        await calls.execute(READ)
 
     assert [request for request, _ in http.requests].count(name) == 1
 
@@ -312,7 +312,7 @@ async def test_page_of_another_shape_is_an_unknown_outcome(answer: dict[str, Any
     calls, _ = calls_with(PICTURE | {"GET Calls": answer})
 
     with pytest.raises(ResultUnknownError):
-        await calls.perform(READ)
+        await calls.execute(READ)
 
 
 async def test_paging_links_are_not_followed() -> None:

@@ -164,7 +164,7 @@ class FakeCalls:
         self.at_once = 0
         self.at_once_max = 0
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | RecordingFound | bool | None:
+    async def execute(self, effect: Effect) -> CallsRead | PlacedCall | RecordingFound | bool | None:
         check_send_allowed()
         self.asked.append(effect.effect_id)
         step = await self._play(self.script[effect.effect_id])
@@ -399,7 +399,7 @@ class ExecutorHarness:
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """Performed, or its target is gone; retried; given up; dropped."""
+        """Executed, or its target is gone; retried; given up; dropped."""
         given_up = sum(isinstance(one, EffectUnknown) or getattr(one, "gone", None) is False for one in self.outcomes)
         return len(self.outcomes) - given_up, retries(self.metrics), given_up, self.dropped
 

@@ -229,7 +229,7 @@ class Execution:
             self._count_request()
             self.state, self._has_been_sent = ExecutionState.SENDING, True
             try:
-                found = await self._request(context.twilio.perform(effect))
+                found = await self._request(context.twilio.execute(effect))
             except ProviderError:
                 self.state, self._has_been_sent = ExecutionState.UNSENT, False
                 raise

@@ -145,15 +145,15 @@ class Executor:
         if not self._tasks[session_id]:
             del self._tasks[session_id]
         if not task.cancelled() and (error := task.exception()):  # the effect stays in the outbox
-            context = {"message": "carrying out an effect failed", "exception": error, "task": task}
+            context = {"message": "executing an effect failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
     async def _execute(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
-        """Run a job, and record its result; that of an unexpected error, too."""
+        """Execute a job, and record its result; that of an unexpected error, too."""
         effect = execution.job.effect
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
-        with suppress(*_DROPS_JOB), tracing.span(f"perform {effect.kind}", about, parent=parent):
+        with suppress(*_DROPS_JOB), tracing.span(f"execute {effect.kind}", about, parent=parent):
             with _contained(execution) as failure:
                 async with turn:
                     await self._record(execution, await execution.run())
@@ -205,6 +205,6 @@ def log_result(execution: Execution, result: JobResult) -> None:
     if execution.internal_error:
         fields["reason"] = execution.internal_error
     if word == "succeeded" or (failure and failure.gone):
-        log.info("effect_performed", **fields)
+        log.info("effect_executed", **fields)
     else:
         log.error("effect_abandoned", **fields)

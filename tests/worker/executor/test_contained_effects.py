@@ -142,7 +142,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     errors = cycle(ANY_ERRORS.items())
-    metrics = Metrics()  # one for all: making them takes as long as carrying out an effect
+    metrics = Metrics()  # one for all: making them takes as long as executing an effect
     effect = MAKE[kind]("x")
     for name, script in SCRIPTS.items():
         counting = FailingOnce()
@@ -196,10 +196,10 @@ def shown(error: BaseException | None) -> str:
 async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: type[Effect], breaks_at: str) -> None:
     """A dial that may ring someone is never said to have failed: it would be placed once more."""
     system = ExecutorHarness()
-    perform, finish, errors = system.calls.perform, system.records.finish, [OverflowError]
+    execute, finish, errors = system.calls.execute, system.records.finish, [OverflowError]
 
-    async def performed(effect: Effect) -> Any:
-        found = await perform(effect)
+    async def executed(effect: Effect) -> Any:
+        found = await execute(effect)
         if breaks_at == "answer" and effect.effect_id == "x":
             raise errors.pop()
         return found
@@ -209,7 +209,7 @@ async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: typ
             raise errors.pop()
         return await finish(effect, outcome)
 
-    system.calls.perform = performed  # type: ignore[method-assign]
+    system.calls.execute = executed  # type: ignore[method-assign]
     system.records.finish = finished  # type: ignore[method-assign]
     with capture_logs() as lines:
         system.submit(MAKE[kind]("x"))

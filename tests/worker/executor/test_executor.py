@@ -86,8 +86,8 @@ async def test_time_since_the_command_and_the_commit_is_measured(
 @pytest.mark.parametrize(
     ("answer", "event", "level", "result", "status", "code"),
     [
-        (None, "effect_performed", "info", "succeeded", 0, 0),
-        (GONE, "effect_performed", "info", "failed", 400, 21220),
+        (None, "effect_executed", "info", "succeeded", 0, 0),
+        (GONE, "effect_executed", "info", "failed", 400, 21220),
         (REFUSED, "effect_abandoned", "error", "failed", 400, 21211),
         (UNKNOWN, "effect_abandoned", "error", "unknown", 0, 0),
     ],

@@ -176,7 +176,7 @@ async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     chance = random.Random(seed)
     placed: dict[str, int] = {}
 
-    async def perform(effect: Effect) -> PlacedCall | None:
+    async def execute(effect: Effect) -> PlacedCall | None:
         system.calls.asked.append(effect.effect_id)
         await asyncio.sleep(0)
         if not isinstance(effect, Dial):
@@ -193,7 +193,7 @@ async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
             raise chance.choice([BUSY, UNKNOWN])
         return f"CA-{effect.effect_id}" if effect.effect_id in placed else ""
 
-    system.calls.perform = perform  # type: ignore[method-assign, assignment]
+    system.calls.execute = execute  # type: ignore[method-assign, assignment]
     system.calls.find_dial = find_dial  # type: ignore[method-assign, assignment]
     for number in range(40):
         name = f"e{number:02}"

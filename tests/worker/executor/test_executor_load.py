@@ -299,7 +299,7 @@ class SlowCalls(FakeCalls):
         self.busy_every = busy_every
         self.note: Any = None
 
-    async def perform(self, effect: Effect) -> Any:
+    async def execute(self, effect: Effect) -> Any:
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
         sent_at_s = asyncio.get_running_loop().time()
@@ -363,8 +363,8 @@ async def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: i
     for number in range(count):
         system.submit(read(f"r{number}", f"S{number}"))
     await served(system)
-    performed, _, given_up, dropped = system.counts
-    assert (performed, given_up, dropped) == (count, 0, 0)
+    executed, _, given_up, dropped = system.counts
+    assert (executed, given_up, dropped) == (count, 0, 0)
 
 
 def few_slots(**more: Any) -> ExecutorHarness:

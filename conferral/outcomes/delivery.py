@@ -65,7 +65,7 @@ class _NoAddressError(OSError):
     """The host has no address to which http:// may connect."""
 
 
-class OutcomeReceiver:
+class OutcomeDelivery:
     """Where outcomes are sent: a connection for each request."""
 
     def __init__(
@@ -95,7 +95,7 @@ class OutcomeReceiver:
         self._tls = _tls_context() if self._url.scheme == "https" else None
 
     @classmethod
-    def of(cls, settings: ServiceSettings, clock: Clock) -> "OutcomeReceiver | None":
+    def of(cls, settings: ServiceSettings, clock: Clock) -> "OutcomeDelivery | None":
         """Return the one in the settings; None without."""
         if settings.outcomes_url is None or settings.outcomes_secret is None:
             return None

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from conferral.outcomes.receiver import INTERIM_MAX, OutcomeReceiver
+from conferral.outcomes.delivery import INTERIM_MAX, OutcomeDelivery
 from conferral.runtime.clock import SystemClock
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
@@ -31,7 +31,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, An
 
 
 @asynccontextmanager
-async def serving(serve: Serve, timeout_s: float = 10.0) -> AsyncIterator[OutcomeReceiver]:
+async def serving(serve: Serve, timeout_s: float = 10.0) -> AsyncIterator[OutcomeDelivery]:
     """A server that writes whatever the test says, once it has the request's headers."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ async def serving(serve: Serve, timeout_s: float = 10.0) -> AsyncIterator[Outcom
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/a-secret-path", SECRETS, SystemClock(), timeout_s=timeout_s)
+    receiver = OutcomeDelivery(f"http://127.0.0.1:{port}/a-secret-path", SECRETS, SystemClock(), timeout_s=timeout_s)
     try:
         yield receiver
     finally:
@@ -64,7 +64,7 @@ async def test_receiver_of_the_docs_takes_what_is_signed_with_its_secret(monkeyp
     example: dict[str, Any] = {}
     exec(compile(text, "outcomes.md", "exec"), example)  # our own
     async with TestServer(example["app"]) as server:
-        receiver = OutcomeReceiver(str(server.make_url("/outcomes")), SECRETS[:1], SystemClock())
+        receiver = OutcomeDelivery(str(server.make_url("/outcomes")), SECRETS[:1], SystemClock())
         results = []
         for secret in SECRETS:
             monkeypatch.setenv("CONFERRAL_OUTCOMES_SECRET", secret)
@@ -82,7 +82,7 @@ async def test_requests_are_signed_with_each_secret_as_verifiers_expect():
     app = web.Application()
     app.router.add_post("/outcomes", receive)
     async with TestServer(app) as server:
-        receiver = OutcomeReceiver(str(server.make_url("/outcomes?a=1")), SECRETS, SystemClock())
+        receiver = OutcomeDelivery(str(server.make_url("/outcomes?a=1")), SECRETS, SystemClock())
         answer = await receiver.post("CA1:transfer:1", '{"type":"transfer.completed","who":"é"}')
     assert (answer.result, answer.status) == ("delivered", 204)
     ((headers, body),) = got
@@ -137,7 +137,7 @@ def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     ],
 )
 async def test_reason_for_an_unreachable_receiver_is_in_words(url: str, reason: str):
-    found = await OutcomeReceiver(url, SECRETS, SystemClock()).post("o1", "{}")
+    found = await OutcomeDelivery(url, SECRETS, SystemClock()).post("o1", "{}")
     assert (found.result, found.reason) == ("unreachable", reason)
 
 
@@ -164,8 +164,8 @@ async def test_https_delivers_only_to_a_receiver_of_a_trusted_certificate(
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
-        found = await OutcomeReceiver(f"https://localhost:{port}/", SECRETS, SystemClock()).post("o1", "{}")
-        plain = await OutcomeReceiver(f"http://localhost:{port}/", SECRETS, SystemClock()).post("o1", "{}")
+        found = await OutcomeDelivery(f"https://localhost:{port}/", SECRETS, SystemClock()).post("o1", "{}")
+        plain = await OutcomeDelivery(f"http://localhost:{port}/", SECRETS, SystemClock()).post("o1", "{}")
     reason = "" if is_trusted else "its TLS certificate is not valid"
     assert (found.result, found.reason) == ("delivered" if is_trusted else "unreachable", reason)
     assert plain.result in ("malformed", "unreachable")
@@ -182,7 +182,7 @@ async def test_plain_http_goes_only_to_addresses_that_are_allowed(monkeypatch: p
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        receiver = OutcomeReceiver(f"http://crm:{port}/", SECRETS, SystemClock(), allow_private=allow_private)
+        receiver = OutcomeDelivery(f"http://crm:{port}/", SECRETS, SystemClock(), allow_private=allow_private)
         connected: list[str] = []
         connect = asyncio.get_running_loop().sock_connect
 
@@ -216,7 +216,7 @@ async def test_own_header_is_sent_along_and_replaces_none_of_ours():
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         for header in ("X-Api-Key: a b:c", "Connection: keep-alive"):
-            receiver = OutcomeReceiver(url, SECRETS, SystemClock(), header=header)
+            receiver = OutcomeDelivery(url, SECRETS, SystemClock(), header=header)
             assert (await receiver.post("o1", "{}")).result == "delivered"
     first, second = (request.lower().split(b"\r\n") for request in requests)
     assert b"x-api-key: a b:c" in first
@@ -357,7 +357,7 @@ async def test_of_a_flood_of_interim_responses_little_is_read(monkeypatch):
     try:
         port = int(await server.stdout.readline())
         reads.clear()
-        answer = await OutcomeReceiver(f"http://127.0.0.1:{port}/", SECRETS, SystemClock()).post("o1", "{}")
+        answer = await OutcomeDelivery(f"http://127.0.0.1:{port}/", SECRETS, SystemClock()).post("o1", "{}")
         assert answer.result == "malformed"
         assert reads == {"readexactly": INTERIM_MAX, "readline": 2 * INTERIM_MAX}
     finally:
