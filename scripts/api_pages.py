@@ -21,7 +21,7 @@ from conferral.webhooks.api.parameters import (
 from conferral.webhooks.api.routes import Route
 
 #: In the path, or a field of every command.
-_COMMON = {"session", "id", "by"}
+_COMMON = {"session", "id", "by", "deadline"}
 _DIAL_OPTIONS = [one.name for one in own_fields(Retrieve) if one.name != "to"]
 
 
@@ -60,8 +60,8 @@ _INTRO = (
 _COMMANDS = (
     "The fields are the same on the stream, on the command line, and here; [commands](../commands.md#fields) explains "
     "them, [tools.json](tools.json) for language models. `session` is part of the path; POST `call` to `/sessions`, "
-    "without `type`. All take `id`, so that a retry runs once; `by` is ignored here, since the token's name takes its "
-    f"place. *Dial options*: {words(_DIAL_OPTIONS)}."
+    "without `type`. All take `id`, so that a retry runs once, and `deadline`, after which they do nothing; "
+    f"the token's name precedes `by`. *Dial options*: {words(_DIAL_OPTIONS)}."
 )
 
 

@@ -52,8 +52,8 @@ def cli_page() -> str:
 _FIELDS = {command.name: {one.name for one in fields_of(command)} - {"id", "session"} for command in COMMANDS}
 _FOR_CALLS = (
     f"{words(_FIELDS)}: [Commands](../commands.md) explains them. Their [fields](api.md#commands-and-their-fields) are "
-    "options with the same names; all take `--wait`, `--no-wait`, `--id`, and `--json`, all but `call` `SESSION`, and "
-    "`end` and `remove` `--yes`."
+    "options with the same names; all take `--wait`, `--no-wait`, `--id`, `--deadline`, and `--json`, all but `call` "
+    "`SESSION`, and `end` and `remove` `--yes`."
 )
 
 

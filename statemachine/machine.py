@@ -11,17 +11,20 @@ from msgspec.structs import fields
 from transitions import EventData, Machine, Transition
 
 from conferral.statemachine import events
+from conferral.statemachine.actions.bridge import fail_expired_commands
 from conferral.statemachine.actions.parties import note_refusal, without_oldest_parties
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.calls import transfer_deadlines_ms
 from conferral.statemachine.guards.loss import lone_grace_ms
-from conferral.statemachine.guards.reads import with_newer_facts
+from conferral.statemachine.guards.reads import was_decided_before, with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
 from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, unsettled_after
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.relevance import irrelevance
 from conferral.statemachine.session import AGENT, SUPERVISOR, Session
@@ -104,19 +107,19 @@ def step(
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and not _opens_session(event):
+    if session.version == 0 and (why := _why_not_opened(session, event, now_ms)):
         is_command = isinstance(event, events.Command)
-        report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
+        report = CommandReport(event.token, CommandStatus.REJECTED, why)
         kind = DecisionKind.REFUSED if is_command else DecisionKind.UNEXPECTED
-        return Step(session, kind, _NO_SESSION, reports=(report,) if is_command else ())
+        return Step(session, kind, why, reports=(report,) if is_command else ())
     if session.version and session.seen.contains(event.source, event.sequence, event.token):
         return _ignoring_step(session, event, DecisionKind.STALE, "duplicate, ignored")
     if event.ignored_because:
         return _ignoring_step(session, event, DecisionKind.STALE, event.ignored_because)
-    if isinstance(event, events.Command) and event.refused:
-        report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
-        noted = _note_refused_transfer(session, event, event.refused, now_ms)
-        return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, event.refused), reports=(report,))
+    if refusal := _refusal_before(session, event, now_ms):
+        report = CommandReport(event.token, CommandStatus.REJECTED, refusal)
+        noted = _note_refused_transfer(session, event, refusal, now_ms)
+        return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, refusal), reports=(report,))
     if isinstance(event, events.TimerExpired) and session.timers.get(event.timer) != event.due_ms:
         return _ignoring_step(session, event, DecisionKind.STALE, "the timer was canceled or reset")
     return _decide(session, event, now_ms, policy, presence)
@@ -171,6 +174,22 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
 _SAMPLES[events.Transfer]["to"] = ("anybody",)
 
 
+def _why_not_opened(session: Session, event: Event, now_ms: int) -> str:
+    """Return why an event begins no session; empty if it does."""
+    return _refusal_before(session, event, now_ms) if _opens_session(event) else _NO_SESSION
+
+
+def _refusal_before(session: Session, event: Event, now_ms: int) -> str:
+    """Return why a command is refused whatever the session's state; or empty."""
+    if not isinstance(event, events.Command):
+        return ""
+    # The stream's own time is that of Redis; the worker's clock may be behind by a little.
+    if 0 < event.deadline_ms <= max(now_ms, event.arrived_at_ms):
+        draft = Draft(session, event, now_ms, DEFAULT_POLICY)
+        return "" if was_decided_before(draft, event) else Reason.EXPIRED
+    return event.refused
+
+
 def _opens_session(event: Event) -> bool:
     """Whether an event may begin a session."""
     if isinstance(event, events.CallProgressed):  # the agent's live call shows a session that was never stored
@@ -218,6 +237,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence
     """Take the event's row, then automatic rows; a refusal undoes the changes."""
     draft = Draft(before, event, now_ms, policy, presence)
     _close(draft, event)
+    if before.version:
+        fail_expired_commands(draft)
     closed = draft.session
     if before.version == 0:
         draft.change(
@@ -237,7 +258,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence
         allowed = ", ".join(allowed_commands(before))
         draft.session = _note_refused_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
-        draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
+        draft.report(event.token, CommandStatus.REJECTED, draft.reason)
         draft.kind = DecisionKind.REFUSED
     else:
         draft.session = _note_refused_transfer(draft.session, event, "", now_ms)
@@ -271,7 +292,8 @@ def _take_automatic_rows(draft: Draft) -> None:
 def _set_derived_timers(draft: Draft) -> None:
     """Set timers that follow from the session; end those of other states."""
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
-    _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
+    pending = [command.due_ms for command in draft.session.pending_commands]
+    _set_to_first(draft, events.PendingCommandOverdue, [*pending, *transfer_deadlines_ms(draft.session)])
     _set_to_first(draft, events.HoldOverdue, hold_limits_ms(draft).values())
     due_ms = draft.session.created_at_ms + draft.policy.age_max_ms
     _set_to_first(draft, events.AgeOverdue, [due_ms] if draft.now_ms < due_ms else ())

@@ -100,9 +100,12 @@ class TransferState(BaseRecord, frozen=True):
     options: DialOptions = DialOptions()
     #: Id of the `transfer` command; empty once its result was reported.
     command_id: str = ""
-    #: Of the `complete`, `cancel`, `swap`, or `merge` in progress, with its name.
+    #: By when it must have begun, Unix milliseconds; 0 for no limit.
+    deadline_ms: int = 0
+    #: Of the `complete`, `cancel`, `swap`, or `merge` in progress, with its name, and by when it must have begun.
     step_command_id: str = ""
     step_name: str = ""
+    step_deadline_ms: int = 0
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
     #: In order: see `Policy.fallback`.
@@ -151,7 +154,7 @@ class PendingCommand(BaseRecord, frozen=True):
     is_queued: bool = False
     #: `add`, `supervise`: the party is dialed once Twilio confirms that no one's leaving ends the conference.
     awaits_end_on_exit_cleared: bool = False
-    #: Deadline, Unix milliseconds; 0 for none.
+    #: By when it must be finished, Unix milliseconds; 0 for no limit. Of a queued one, by when it must begin.
     due_ms: int = 0
     #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()

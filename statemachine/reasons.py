@@ -127,6 +127,12 @@ class Reason(_Worded):
         about="[a limit](operating.md#limits) was reached",
         is_in_urls=True,
     )
+    EXPIRED = _entry(
+        "expired",
+        "its deadline passed",
+        desk="it took too long",
+        about="the command's `deadline` passed while it waited for a conversion, which continues",
+    )
     NOT_CONFIGURED = _entry(
         "not-configured", "no agent is configured", about="no agent is configured for the number", is_in_urls=True
     )

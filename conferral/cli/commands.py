@@ -13,6 +13,7 @@ from conferral.cli.options import (
     WAIT_FOR_DIAL,
     AsJson,
     CommandId,
+    Deadline,
     NewSessionName,
     NoWait,
     OnlySession,
@@ -66,6 +67,7 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         from conferral.cli.submission import SubmitOptions, confirm_hang_up, submit
 
         fields = {one.name: "true" if options[one.name] is True else options[one.name] or "" for one in own}
+        fields["deadline"] = options["deadline"] or ""
         session = options["session"] or ""
         if options["no_wait"] and options["wait"] is not None:
             raise typer.BadParameter("can't be used with --wait", param_hint="--no-wait")
@@ -81,6 +83,7 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),
         _parameter("no_wait", NoWait, False),
         _parameter("command_id", CommandId, None),
+        _parameter("deadline", Deadline, None),
         _parameter("as_json", AsJson, False),
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the options from it

@@ -193,3 +193,11 @@ CommandId = Annotated[
         callback=_check_optional_id,
     ),
 ]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        metavar="TIME",
+        help="ISO 8601 with its zone, by the clock of Redis: a command that is not decided by then does nothing.",
+    ),
+]

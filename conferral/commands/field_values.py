@@ -35,6 +35,7 @@ from conferral.statemachine.ids import (
 from conferral.statemachine.parts import TARGETS_MAX
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import SessionMode
+from conferral.storage.codecs.text_codec import from_iso
 
 Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 
@@ -306,6 +307,25 @@ PARTY = _text(
     metavar="PARTY",
     example="customer",
 )
+_DEADLINE_RULE = "must be a time in ISO 8601 with its zone, such as 2026-11-30T10:00:08Z"
+
+
+def _to_ms(time: str) -> int:
+    """Return a time as Unix milliseconds; at least 1, since 0 is none."""
+    try:
+        return max(1, from_iso(time))
+    except ValueError:
+        raise ValueError(_DEADLINE_RULE) from None
+
+
+DEADLINE = _text(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})",
+    _DEADLINE_RULE,
+    normalize=_to_ms,
+    metavar="TIME",
+    format="a time in ISO 8601 with its zone, by the clock of Redis",
+    example="2100-01-01T00:00:00Z",
+)
 URL = _text(
     _HTTP_URL,
     f"must be an http:// or https:// URL of at most {URL_MAX:,} characters",
@@ -326,6 +346,7 @@ CALL_MODE = choice(tuple(SessionMode))
 #: By the name that a command's class has for it.
 _BY_KIND = {
     "session": SESSION, "new-id": NEW_ID, "new-session": NEW_SESSION_ID, "author": AUTHOR, "ref": REF,
+    "deadline": DEADLINE,
     "destination": DESTINATION, "destinations": DESTINATIONS, "fallback": FALLBACK,
     "party": PARTY, "new-party": NEW_PARTY, "spoken": SPOKEN, "url": URL, "flag": FLAG,
     "ring-time": RING_TIME, "confirm-time": CONFIRM_TIME,

@@ -11,14 +11,15 @@ from conferral.statemachine.ids import REFERENCE_PATTERN, safe_id
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
-    """Return a digest of all fields but id, sender, and trace, 16 hex digits.
+    """Return a digest of what a command does, 16 hex digits.
 
-    Nor does it cover the digits of a `press`: anyone could find so few by trying all.
+    It covers all fields but id, sender, deadline, and trace: a repeated command may have another deadline. Nor does it
+    cover the digits of a `press`: anyone could find so few by trying all.
 
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
     """
-    left_out = ("id", "by", tracing.FIELD, *(("digits",) if fields.get("type") == Press.name else ()))
+    left_out = ("id", "by", "deadline", tracing.FIELD, *(("digits",) if fields.get("type") == Press.name else ()))
     request = sorted((name, text) for name, text in fields.items() if text and name not in left_out)
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
 

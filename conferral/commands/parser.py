@@ -21,6 +21,7 @@ from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, DialCommand
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.record import Takes
+from conferral.storage.codecs.text_codec import to_iso
 
 
 class CommandField(NamedTuple):
@@ -46,7 +47,10 @@ class CommandField(NamedTuple):
 
 
 #: Attributes whose field has another name.
-_FIELD_NAMES = {"session_id": "session", "token": "id", "timeout_s": "timeout", "confirm_for_s": "confirm_for"}
+_FIELD_NAMES = {
+    "session_id": "session", "token": "id", "deadline_ms": "deadline", "timeout_s": "timeout",
+    "confirm_for_s": "confirm_for",
+}  # fmt: skip
 
 
 def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
@@ -103,6 +107,8 @@ class ParsedCommand:
     #: Empty to generate one.
     id: str = ""
     by: str = field(default="", repr=False)
+    #: By when it must be decided, Unix milliseconds; 0 for no limit.
+    deadline_ms: int = field(default=0, repr=False)
     #: By attribute of the command's class; excluded from the repr, since they hold addresses.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
@@ -132,12 +138,18 @@ class ParsedCommand:
             names = given.keys() & set(DialOptions.__struct_fields__)
             given["options"] = DialOptions(**{name: given.pop(name) for name in names})
         return self.event_type(
-            session_id=session_id, token=command_id, occurred_at_ms=published_at_ms, by=self.by, **given
+            session_id=session_id,
+            token=command_id,
+            occurred_at_ms=published_at_ms,
+            by=self.by,
+            deadline_ms=self.deadline_ms,
+            **given,
         )
 
     def entry(self) -> dict[str, str]:
         """Return an entry of the command stream: text, by field name."""
         common = {"type": self.event_type.name, "session": self.session, "id": self.id, "by": self.by}
+        common["deadline"] = to_iso(self.deadline_ms) if self.deadline_ms else ""
         given = {one.name: self.values[one.attribute] for one in own_fields(self.event_type)
                  if one.attribute in self.values}  # fmt: skip
         texts = common | {name: _text_of(value) for name, value in given.items()}
@@ -165,8 +177,9 @@ def parse(fields: Mapping[str, Any]) -> ParsedCommand:
     if command.one_of and sum(fields.get(name) not in (None, "") for name in command.one_of) != 1:
         raise BadCommandError(f"{command.name} needs one of the fields {' and '.join(command.one_of)}, and not both")
     values |= _parse_fields(command, others, fields)
-    session_id, command_id, by = (str(values.pop(one.attribute, "")) for one in COMMON_FIELDS)
-    return ParsedCommand(command, session_id, command_id, by, values)
+    common = fields_of(command)[: len(COMMON_FIELDS)]
+    session_id, command_id, by, deadline_ms = (values.pop(one.attribute, one.default) for one in common)
+    return ParsedCommand(command, session_id, command_id, by, deadline_ms, values)
 
 
 def _type_of(fields: Mapping[str, Any]) -> type[Command]:

@@ -7,7 +7,7 @@ from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
 from conferral.statemachine.actions.participants import read_later, unhold_all
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_step
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
@@ -25,7 +25,7 @@ from conferral.statemachine.states import (
     SessionMode,
     WaitAudio,
 )
-from conferral.statemachine.step import DecisionKind, Draft, not_none
+from conferral.statemachine.step import CommandStatus, DecisionKind, Draft, not_none
 
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
@@ -231,6 +231,22 @@ def fail_waiting_commands(draft: Draft, reason: str, code: str) -> None:
         fail_transfer(draft, reason, code)
         conclude_transfer(draft, "failed")
     parties.fail_queued_commands(draft, reason, code)
+
+
+def fail_expired_commands(draft: Draft) -> None:
+    """Fail commands whose deadline passed while they waited to begin."""
+
+    def is_over(deadline_ms: int) -> bool:
+        return 0 < deadline_ms <= draft.now_ms
+
+    queued = [one for one in draft.session.pending_commands if one.is_queued and is_over(one.due_ms)]
+    parties.fail_commands(draft, Reason.EXPIRED, only=queued)
+    match [is_over(deadline_ms) for deadline_ms in guards.transfer_deadlines_ms(draft.session)]:
+        case [True, _]:
+            fail_transfer(draft, Reason.EXPIRED)
+            conclude_transfer(draft, "failed")
+        case [_, True]:  # of `complete`: the transfer begins as it was asked for
+            report_step(draft, CommandStatus.FAILED, Reason.EXPIRED)
 
 
 def _switch_agent(draft: Draft, agent_number: int) -> None:

@@ -19,7 +19,7 @@ from conferral.statemachine.step import CommandStatus, Draft, not_none
 
 def queue_command(draft: Draft, event: events.Command) -> None:
     """Queue the command until the running conversion is done."""
-    accept_command(draft, event, is_queued=True, **_pending_command_fields(draft, event))
+    accept_command(draft, event, is_queued=True, due_ms=event.deadline_ms, **_pending_command_fields(draft, event))
 
 
 def begin_command(draft: Draft, event: events.Command) -> None:
@@ -31,7 +31,7 @@ def begin_queued_commands(draft: Draft) -> None:
     """Start the queued commands in order: both parties have joined."""
     for command in draft.session.pending_commands:
         if command.is_queued:
-            _start_command(draft, change_command(draft, command, is_queued=False))
+            _start_command(draft, change_command(draft, command, is_queued=False, due_ms=0))
 
 
 def accept_found_party(draft: Draft, event: events.Add) -> None:
@@ -183,13 +183,13 @@ def finish_commands(draft: Draft, event: Event) -> None:
 
 def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> None:
     """Fail commands that Twilio has not confirmed in time."""
-    for command in draft.session.pending_commands:
-        if 0 < command.due_ms <= draft.now_ms:
-            party = draft.session.parties.get(command.party)
-            code = party.update_code if party is not None else ""
-            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command), code)
-    # The callback of a departure may be lost: verify that no one is alone.
-    suspect(draft, event)
+    overdue = [command for command in draft.session.pending_commands if 0 < command.due_ms <= draft.now_ms]
+    for command in overdue:
+        party = draft.session.parties.get(command.party)
+        code = party.update_code if party is not None else ""
+        finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command), code)
+    if overdue:  # the callback of a departure may be lost: verify that no one is alone
+        suspect(draft, event)
 
 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:

@@ -31,14 +31,14 @@ def begin_step(draft: Draft, event: Command) -> None:
         # Removing the agent of a transfer completes it; removing the target cancels it.
         agent = draft.session.agent
         name = Complete.name if event.party in (agent.name, agent.call_sid) else Cancel.name
-    draft.change_transfer(step_command_id=event.command_id, step_name=name)
+    draft.change_transfer(step_command_id=event.command_id, step_name=name, step_deadline_ms=event.deadline_ms)
 
 
 def report_step(draft: Draft, status: CommandStatus, reason: str = "", code: str = "") -> None:
     """Report the result of the step in progress, if there is one."""
     if draft.transfer.step_command_id:
         draft.report(draft.transfer.step_command_id, status, reason, code)
-    draft.change_transfer(step_command_id="", step_name="")
+    draft.change_transfer(step_command_id="", step_name="", step_deadline_ms=0)
 
 
 def fail_transfer(draft: Draft, reason: str, code: str = "") -> None:

@@ -81,6 +81,7 @@ def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve
         "options": DialOptions() if isinstance(event, events.Park) else event.options,
         "fallback": _fallback(draft, event),
         "command_id": event.command_id,
+        "deadline_ms": event.deadline_ms,
         "by": event.by,
     }
 

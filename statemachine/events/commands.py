@@ -46,6 +46,8 @@ class Command(Event, frozen=True, kw_only=True):
     session_id: Annotated[str, Takes("session", "a session's id or a call SID")]
     token: Annotated[str, Takes("new-id", "the command's id; two commands with the same id run once")] = ""
     by: Annotated[str, Takes("author", "who sent the command; it appears in the session's log")] = ""
+    #: In the worker's time, Unix milliseconds; 0 for none.
+    deadline_ms: Annotated[int, Takes("deadline", "how long the sender waits: undecided by then, it does nothing")] = 0
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
 

@@ -14,6 +14,7 @@ from conferral.statemachine.states import (
     PartyStatus,
     Phase,
     SessionMode,
+    TransferStage,
 )
 from conferral.statemachine.step import Draft
 
@@ -269,6 +270,14 @@ def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     """Whether a transfer waits for both parties to join the conference."""
     return draft.session.running_transfer is not None
+
+
+def transfer_deadlines_ms(session: Session) -> tuple[int, ...]:
+    """Return by when a waiting transfer, and its step, must begin, or 0."""
+    transfer = session.running_transfer
+    if transfer is None or transfer.stage is not TransferStage.CONVERTING:
+        return ()
+    return transfer.deadline_ms, transfer.step_deadline_ms
 
 
 def conversion_has_failed(draft: Draft, _event: Event) -> bool:

@@ -126,6 +126,16 @@ def added_party_was_found(draft: Draft, event: events.Add) -> bool:
     return party is not None and _was_dialed_for(event, party)
 
 
+def was_decided_before(draft: Draft, event: events.Command) -> bool:
+    """Whether Redis lost a decision, and what it led to was found."""
+    if isinstance(event, events.Complete):
+        return found_transfer_is_complete(draft, event)
+    if isinstance(event, events.Add):
+        return added_party_was_found(draft, event)
+    is_target = isinstance(event, events.Transfer) and target_was_found(draft, event)
+    return is_target or (isinstance(event, events.Transfer | events.Retrieve) and agent_was_found(draft, event))
+
+
 def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party: Party) -> bool:
     if not party.was_found:
         return False

@@ -26,6 +26,6 @@ def test_digest_distinguishes_commands(changes):
 
 
 def test_digest_covers_only_the_requested_fields():
-    same = {"id": "c1", "brief": "", **dict(reversed(TRANSFER.items()))}
+    same = {"id": "c1", "brief": "", "deadline": "2026-11-30T10:00:08Z", **dict(reversed(TRANSFER.items()))}
     assert identity.digest_of(same) == identity.digest_of(TRANSFER)
     assert re.fullmatch("[0-9a-f]{16}", identity.digest_of(TRANSFER))

@@ -47,6 +47,7 @@ INVISIBLE = (
     "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
 )
 NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
+DEADLINE = "deadline must be a time in ISO 8601 with its zone, such as 2026-11-30T10:00:08Z"
 
 
 @each("text", ["desk/7 Ä", "\u0928\u093f", "e\u0301", "\u05e9\u05c1", "№ 7 ≠ 8", "😀", "李雷"])
@@ -220,6 +221,25 @@ def test_timeout_is_a_number_or_digits(given, taken):
     assert parsed.values["timeout_s"] == taken
     assert type(parsed.values["timeout_s"]) is int
     assert parsed.entry()["timeout"] == str(taken)
+
+
+@pytest.mark.parametrize("given, taken_ms", [
+    ("2026-11-30T10:00:08Z", 1_796_032_808_000), ("2026-11-30T11:00:08.25+01:00", 1_796_032_808_250),
+    ("2026-11-30T10:00:08.123456789-00:00", 1_796_032_808_123), ("1969-01-01T00:00:00Z", 1),
+    ("1970-01-01T00:00:00Z", 1),
+])  # fmt: skip
+def test_deadline_is_a_time_with_its_zone(given, taken_ms):
+    parsed = parse({**ADD, "deadline": given})
+    assert parsed.event("s", "c", 1).deadline_ms == parsed.deadline_ms == taken_ms
+    assert parse(parsed.entry()) == parsed
+
+
+@each("given", [
+    "soon", "30", 30, 1_796_032_808, "2026-11-30", "2026-11-30T10:00:08", "2026-11-30 10:00:08Z",
+    "2026-13-30T10:00:08Z", "2026-11-30T10:00:08+25:00", "20261130T100008Z",
+])  # fmt: skip
+def test_anything_else_is_no_deadline(given):
+    assert refusal({**ADD, "deadline": given}) in ("deadline must be text", DEADLINE)
 
 
 @each("fields", [

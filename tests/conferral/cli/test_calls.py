@@ -232,6 +232,13 @@ def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status,
     assert published(redis) == []
 
 
+def test_deadline_is_sent_with_any_command_and_one_without_a_zone_is_refused(run, redis):
+    for time, code in (("2026-11-30T10:00:08+01:00", 0), ("2026-11-30T10:00:08", 2)):
+        assert run("convert", CALL, "--deadline", time, "--no-wait").code == code
+    (sent,) = published(redis)
+    assert sent["deadline"] == "2026-11-30T09:00:08.000Z"
+
+
 def test_no_wait_prints_the_id_alone_and_every_command_has_its_own(run, redis):
     ran = run("convert", CALL, "--no-wait")
 

@@ -134,6 +134,11 @@ async def test_a_keyword_that_is_called_otherwise_than_its_field_is_named_when_i
     assert refused.value.reason == "ring_timeout_s: timeout must be whole seconds, 5 to 600"
 
 
+async def test_deadline_is_sent_along(client, redis):
+    await client.convert(CALL, deadline="2026-11-30T10:00:08Z", wait=False)
+    assert [fields["deadline"] for fields in published(redis)] == ["2026-11-30T10:00:08.000Z"]
+
+
 async def test_client_repeating_a_command_with_its_id_gets_the_first_outcome(client, redis):
     first = await client.convert(CALL, id="job-1", wait=False)
     decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))

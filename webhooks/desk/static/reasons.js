@@ -17,6 +17,7 @@ export const REASONS = {
   taken: "someone else took the call",
   cancelled: "it was canceled",
   "dial-limit": "too many calls are being placed",
+  expired: "it took too long",
   "not-configured": "no agent is configured",
   "target-left": "they hung up",
   "hold-failed": "the caller could not be put on hold",
