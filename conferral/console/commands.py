@@ -1,6 +1,6 @@
 """Commands from the pages: submitted, and tracked until they are done."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -17,6 +17,8 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
 from conferral.runtime.web.tokens import Permission, Token
+from conferral.statemachine.reasons import Reason
+from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandResult
 from conferral.storage.queries.session_reader import SessionReader
@@ -77,6 +79,8 @@ class CommandRoutes:
 
 #: Per page (count); beyond it, the oldest is dropped.
 TRACKED_MAX = 50
+#: After its deadline, a command that was decided just in time is known within this (ms).
+DECISION_MS = 2_000
 #: Longer than any command takes.
 TRACKED_FOR_S = 900.0
 
@@ -86,6 +90,8 @@ class _TrackedCommand:
     #: As the page named it; Redis doesn't store it.
     type: str
     until_s: float
+    #: When no worker can have decided it in time any more, Unix milliseconds; 0 for never.
+    expired_ms: int
     #: The result last sent to the page.
     reported: CommandResult | None = None
 
@@ -101,9 +107,10 @@ class CommandTracker:
     def __bool__(self) -> bool:
         return bool(self._tracked)
 
-    def add(self, command_id: str, type_: str) -> None:
+    def add(self, command_id: str, type_: str, deadline_ms: int = 0) -> None:
         """Track a command that the page submitted, to send its `type_` back."""
-        self._tracked[command_id] = _TrackedCommand(type_, self._clock.monotonic_s() + TRACKED_FOR_S)
+        expired_ms = deadline_ms + DECISION_MS if deadline_ms else 0
+        self._tracked[command_id] = _TrackedCommand(type_, self._clock.monotonic_s() + TRACKED_FOR_S, expired_ms)
         while len(self._tracked) > TRACKED_MAX:
             del self._tracked[next(iter(self._tracked))]
 
@@ -111,6 +118,7 @@ class CommandTracker:
         """Return unsent results; if it raises StoreError, none is lost."""
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
+            is_expired = 0 < one.expired_ms < self._clock.wall_ms()
             try:
                 found = await self._redis.run(
                     lambda reader, name=command_id: command_stream.read_result(reader.client, reader.keys, name)  # type: ignore[misc]
@@ -119,6 +127,8 @@ class CommandTracker:
                 if messages:
                     break  # return the messages found; the next call raises the error
                 raise
+            if is_expired and not found.status:
+                found = replace(found, status=CommandStatus.REJECTED, reason=Reason.EXPIRED)
             if found.status and found != one.reported:
                 one.reported = found
                 why = catalog.command_reason(one.type, found.reason, found.code)

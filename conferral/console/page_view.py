@@ -32,8 +32,9 @@ class PageMessage(BaseModel):
     #: Of the dead letters to show; all if empty.
     reason: Annotated[str, Field(max_length=REASON_MAX)] = ""
     follow: _Id | None = None
-    #: The followed command's kind.
+    #: The followed command's kind, and its deadline.
     type: Annotated[str, Field(max_length=32)] = ""
+    deadline: Annotated[str, Field(max_length=64)] = ""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

@@ -20,7 +20,7 @@ from conferral.console.views import ViewFactory
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.server import close_in_time
-from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.codecs.text_codec import parse_time_ms, to_iso
 
 log = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class PageSocket:
         except ValidationError:
             return  # perhaps from a newer page
         if message.follow is not None:
-            self._tracker.add(message.follow, message.type)
+            self._tracker.add(message.follow, message.type, parse_time_ms(message.deadline))
         else:
             self._view = self._views.make(message, self._token, self._view)
         self._wake.set()

@@ -64,6 +64,11 @@ class ScriptedDesk:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         #: What a command's event says after `accepted`; None for no event at all.
         self.end: dict[str, Any] | None = {"status": "done", "reason": None, "code": None}
+        #: Their deadlines; whether no answer to them arrives; what is known of one that is asked about, and who asked.
+        self.deadlines: list[str] = []
+        self.is_answer_lost = False
+        self.result: dict[str, Any] = {"status": "", "reason": None, "code": None}
+        self.asked: list[str] = []
         #: Id of the desk that may be registered; empty for the one that asks.
         self.registered = ""
         #: The presence that was sent, with its time by the loop's clock.
@@ -95,6 +100,7 @@ class ScriptedDesk:
         router.add_put("/desk/presence", self._presence)
         router.add_get("/desk/directory", self._directory)
         router.add_get("/desk/parked", self._parked)
+        router.add_get("/desk/commands/{id}", self._result)
         for path in ("/desk/sessions/{id}/commands", "/desk/calls", "/desk/parked/{id}/retrieve"):
             router.add_post(path, self._command)
             self._pages.allow_preflights(app, path)
@@ -169,11 +175,20 @@ class ScriptedDesk:
         return web.json_response({"sessions": self.parked})
 
     async def _command(self, request: web.Request) -> web.Response:
-        self.sent.append((request.path.removeprefix("/desk"), await request.json()))
-        command = f"c{len(self.sent)}"
+        body = await request.json()
+        command = body.pop("id")
+        self.deadlines.append(body.pop("deadline"))
+        self.sent.append((request.path.removeprefix("/desk"), body))
+        if self.is_answer_lost:
+            request.transport.close()
         if self.end is not None:
             self._tasks.add(asyncio.create_task(self._finish(command, self.end)))
         return web.json_response({"command": command}, status=202)
+
+    async def _result(self, request: web.Request) -> web.Response:
+        command = request.match_info["id"]
+        self.asked.append(command)
+        return web.json_response({"command": command, "session": SESSION} | self.result)
 
     async def _finish(self, command: str, end: dict[str, Any]) -> None:
         for outcome in ({"status": "accepted", "reason": None, "code": None}, end):

@@ -108,6 +108,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis, console, windo
 
     async def lose_answer(route):
         asked = route.request.post_data_json
+        assert asked.pop("deadline")
         if asked in lost:
             await route.continue_()
         else:
@@ -122,7 +123,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis, console, windo
     await page.route("**/commands", lose_answer)
 
     await browser_actions.give(page, "Convert")
-    await expect(browser_actions.given(page, "convert")).to_contain_text("no response yet")
+    await expect(browser_actions.given(page, "convert")).to_contain_text("not known yet")
     await browser_actions.give(page, "Convert")
     await expect(browser_actions.given(page, "convert")).to_contain_text("sent")
 

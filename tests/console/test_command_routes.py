@@ -1,9 +1,12 @@
 """Commands and dead letters from the page: what is published, what is refused, and outcomes as Redis has them."""
 
+import time
+
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import command_stream
+from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import CALL, KEYS, published
 from tests.console.console_helpers import Page
 
@@ -62,6 +65,16 @@ async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, 
     assert accepted == {"about": "command", "command": command_id, "status": "accepted", "reason": "", "session": CALL,
                         "type": "end"}  # fmt: skip
     assert (failed["status"], failed["reason"]) == ("failed", "nobody answered")
+
+
+async def test_command_that_no_worker_decided_by_its_deadline_has_failed_two_seconds_later(console, redis, bridged):
+    page, now_s = await Page.open(console), time.time()
+    for name, ago_s in (("late", 2.5), ("maybe", -60.0), ("done", 2.5)):
+        if name == "done":
+            redis.hset(KEYS.command(name), mapping={"status": "done", "session": CALL})
+        await page.say(follow=name, type="end", deadline=to_iso(round((now_s - ago_s) * 1000)))
+    shown = {one["command"]: (one["status"], one["reason"]) for one in [await page.next("command") for _ in range(2)]}
+    assert shown == {"late": ("rejected", "its deadline passed (expired)"), "done": ("done", "")}
 
 
 async def test_outcome_is_sent_although_redis_fails_before_the_next_read(console, redis, monkeypatch):

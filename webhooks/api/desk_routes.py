@@ -132,6 +132,16 @@ DESK_ROUTES = (
         is_for_desks=True,
     ),
     Route(
+        hdrs.METH_GET,
+        "/desk/commands/{command}",
+        "show_own_command",
+        "Show the status of one of this desk's commands",
+        "As `GET /commands/ID`, for commands that this agent's desks have sent; any other is unknown.",
+        {200: ResponseSpec(models.CommandOutcome, "The status")},
+        more_error_types=(ErrorType.UNKNOWN,),
+        is_for_desks=True,
+    ),
+    Route(
         hdrs.METH_POST,
         "/desk/calls",
         "call_out",

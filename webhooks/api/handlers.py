@@ -189,6 +189,8 @@ class Handlers:
     async def submit_command(self, request: ApiRequest) -> web.Response:
         """Submit a command to a session; with `wait`, answer with its result."""
         named = request.path["session"]
+        if not is_id(named):
+            raise unknown_session(request)
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == Call.name:
@@ -217,13 +219,23 @@ class Handlers:
 
     async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's result."""
+
+        def may_see(found: command_stream.CommandResult) -> bool:
+            if not request.token.is_sender(found.by):
+                request.token.require(Permission.READ)
+            return True
+
+        return await self.answer_result(request, may_see)
+
+    async def answer_result(
+        self, request: ApiRequest, may_see: Callable[[command_stream.CommandResult], bool]
+    ) -> web.Response:
+        """Answer with the result of the command that the path names."""
         named = request.path["command"]
         found = await self._submitter.find_result(named) if is_id(named) else None
-        if found is None or not found.exists:
+        if found is None or not (found.exists and may_see(found)):
             shown = safe_id(named) if is_id(named) else "with this id"
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
-        if not request.token.is_sender(found.by):
-            request.token.require(Permission.READ)
         return response(200, _result(found))
 
     async def wait_for_result(

@@ -82,6 +82,11 @@ class DeskHandlers:
         command = await self._api.handlers.submit(_sent_by(parsed, token), token)
         return await self._api.handlers.answer_command(request, command)
 
+    async def show_own_command(self, request: ApiRequest) -> web.Response:
+        """Show the result of a command that the agent's desks have sent."""
+        by = _token_of(request).by
+        return await self._api.handlers.answer_result(request, lambda found: found.by == by)
+
     async def call_out(self, request: ApiRequest) -> web.Response:
         """Call the agent, then someone else."""
         token, call = _token_of(request), desk_models.DeskCallRequest.of(request.body)
@@ -91,6 +96,7 @@ class DeskHandlers:
             raise RequestError(ErrorType.INVALID, f"to {error}") from None
         # In a bridge, the customer's call would end with the agent's, such as when the page is loaded again.
         fields = {"type": "call", "agent": token.address, "customer": call.to, "id": call.id}
+        fields["deadline"] = call.deadline
         fields["mode"] = SessionMode.CONFERENCE
         command = await self._api.handlers.submit(_sent_by(parse_command(fields), token), token)
         await self._wait_for_verdict(request, command)
@@ -122,6 +128,7 @@ class DeskHandlers:
         if not _is_parked_by(session, token):
             raise unknown_session(request)
         fields = {"type": "retrieve", "session": session.id, "to": token.address, "id": body.id}
+        fields["deadline"] = body.deadline
         command = await self._api.handlers.submit(_sent_by(parse_command(fields), token), token)
         await self._wait_for_verdict(request, command)
         return response(202, models.CommandAccepted(command=command.command_id))

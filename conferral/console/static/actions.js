@@ -2,13 +2,16 @@
 
 import { signal } from "@preact/signals";
 
+import { earliestMs } from "./shared/server-time.js";
 import { follow, signedOut, notifyTabs } from "./socket.js";
-import { UNANSWERED, commands, link, applyCommand } from "./store.js";
+import { UNANSWERED, commands, hasFailed, link, applyCommand } from "./store.js";
 
 /** How long a pressed button is disabled against double clicks, in milliseconds. */
 const GUARD_MS = 1000;
 /** Request timeout, in milliseconds. */
 const ANSWER_MS = 15_000;
+/** How much earlier a command's deadline is: a decision just in time must arrive (ms). */
+const MARGIN_MS = 2_000;
 
 /** Recently pressed buttons, by name. */
 export const pressed = signal(new Set());
@@ -59,7 +62,8 @@ export function press(name) {
  * Generates idempotency keys, for one opened form or one press of a button.
  *
  * Submitting the same fields again reuses the id, so that the command runs once; other fields get another id. Fields of
- * an earlier command that is not answered yet, or whose outcome is unknown, get that command's id.
+ * an earlier command that is not answered yet, or whose outcome is unknown, get that command's id; those of one that
+ * has failed, a new one.
  *
  * @returns {(fields: Record<string, string>) => string} The id for a command with these fields.
  */
@@ -67,7 +71,7 @@ export function commandIdSource() {
   const ids = new Map();
   return (fields) => {
     const asked = JSON.stringify(fields);
-    if (!ids.has(asked)) {
+    if (!ids.has(asked) || commands.value.some((one) => one.command === ids.get(asked) && hasFailed(one))) {
       const before = commands.value.find((one) => one.status === UNANSWERED && JSON.stringify(one.fields) === asked);
       ids.set(asked, unanswered.get(asked) ?? before?.command ?? newCommandId());
     }
@@ -89,17 +93,18 @@ function newCommandId() {
  * @throws {RefusedError}
  */
 export async function submitCommand(fields, id) {
-  const given = { command: id, type: fields.type, session: fields.session, reason: "", fields };
+  const deadline = new Date(earliestMs() + ANSWER_MS - MARGIN_MS).toISOString();
+  const given = { command: id, type: fields.type, session: fields.session, reason: "", fields, deadline };
   const asked = JSON.stringify(fields);
   unanswered.set(asked, id);
   try {
-    await post("./commands", { ...fields, id });
+    await post("./commands", { ...fields, id, deadline });
     applyCommand({ ...given, status: "sent" });
-    follow(id, fields.type);
+    follow(given);
   } catch (error) {
     if (error.mayBeDone) {
       applyCommand({ ...given, status: UNANSWERED });
-      follow(id, fields.type);
+      follow(given);
     }
     throw error;
   } finally {

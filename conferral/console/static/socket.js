@@ -3,6 +3,7 @@
 
 import { batch, effect } from "@preact/signals";
 
+import { noteServerTime } from "./shared/server-time.js";
 import { setClock } from "./shared/time.js";
 import { isSplit, route } from "./route.js";
 import * as store from "./store.js";
@@ -73,11 +74,11 @@ export function signedOut() {
 /**
  * Subscribes to a command's status.
  *
- * @param {string} command Its id.
- * @param {string} type Its type, which the status message repeats.
+ * @param {{ command: string, type: string, deadline: string }} one Its id; its type, which the status message repeats;
+ *   and when it expires: some time later, it has failed if no worker has decided it.
  */
-export function follow(command, type) {
-  send({ follow: command, type });
+export function follow({ command, type, deadline }) {
+  send({ follow: command, type, deadline });
 }
 
 // ---- connection ------------------------------------------------------------------------------------------------------
@@ -212,6 +213,7 @@ const HANDLERS = {
   },
   tick: (message) => {
     setClock(message.now);
+    noteServerTime(message.now);
     store.asOf.value = message.as_of ?? store.asOf.value;
     store.redisError.value = message.trouble;
   },
@@ -261,7 +263,7 @@ function opened() {
   subscribe(wantedSubscription());
   for (const one of store.commands.value) {
     if (!store.isFinal(one.status)) {
-      follow(one.command, one.type);
+      follow(one);
     }
   }
 }

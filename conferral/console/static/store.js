@@ -176,6 +176,9 @@ export function isFinal(status) {
   return status === "done" || status === "failed" || status === "rejected";
 }
 
+/** Whether a command has not done what it was sent for. */
+export const hasFailed = ({ status }) => status === "failed" || status === "rejected";
+
 /** Clears the displayed session, before another one is displayed. */
 export function resetSession() {
   batch(() => {

@@ -54,7 +54,7 @@ async def asked(client, command_id):
 # ---- what is published -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("named", ["CS1", "14155550199"])
+@pytest.mark.parametrize("named", ["CS1", "14155550199", "a%20b"])
 async def test_unknown_session_accepts_no_command(api, store, named):
     status, reported = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
 

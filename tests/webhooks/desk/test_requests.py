@@ -67,6 +67,33 @@ async def test_a_desk_may_wait_for_the_outcome(desks, store):
     assert "transfer" in answer["error"]["allowed"]
 
 
+async def test_desk_asks_what_became_of_its_own_commands_alone(desks, store):
+    await put(store, session())
+    headers = await desks.bearer()
+    await desks.ask("POST", COMMANDS, headers, json={"type": "end", "id": "c1"})
+    status, answer = await desks.ask("GET", "/desk/commands/c1", headers)
+    assert (status, answer["status"], answer["by"]) == (200, "", "crm/alice")
+    await report_status(store, "c1", "failed", "expired")
+    status, answer = await desks.ask("GET", "/desk/commands/c1", headers)
+    assert (status, answer["status"], answer["reason"]) == (200, "failed", "expired")
+
+    others = await desks.bearer("bob")
+    await report_status(store, "c2", "done")
+    for name, bearer in (("c1", others), ("c2", headers), ("none", headers), ("a%20b", headers)):
+        assert (await desks.ask("GET", f"/desk/commands/{name}", bearer))[0] == 404
+
+
+async def test_each_command_of_a_desk_takes_a_deadline(desks, store):
+    await put(store, session())
+    headers, deadline = await desks.bearer(), "2100-01-01T00:00:00.000Z"
+    await report_status(store, "c2", "accepted")
+    await desks.ask("POST", COMMANDS, headers, json={"type": "end", "id": "c1", "deadline": deadline})
+    await desks.ask("POST", "/desk/calls", headers, json={"to": "sales", "id": "c2", "deadline": deadline})
+    assert [sent["deadline"] for sent in await published(store)] == [deadline, deadline]
+    for path, body in ((COMMANDS, {"type": "end"}), ("/desk/calls", {"to": "sales"})):
+        assert (await desks.ask("POST", path, headers, json={**body, "deadline": "soon"}))[0] == 422
+
+
 async def test_calls_of_others_are_unknown_to_a_desk(desks, store):
     await put(store, with_agent(session()), ended(session("over")))
     headers = await desks.bearer()

@@ -1,6 +1,7 @@
 // The desk's requests to Conferral: a token that is asked for again in time, JSON, and the event stream by `fetch`, so
 // that the token is in no URL.
 
+import { noteServerTime } from "./shared/server-time.js";
 import { nowMs, setClock } from "./shared/time.js";
 
 /** When another token is asked for again after a failure, and a limit for an answer, in milliseconds. */
@@ -106,6 +107,7 @@ export class Api {
     try {
       const answer = await fetch(`${this.#base}/desk${path}`, options);
       noteTime(answer.headers.get("Date"));
+      noteServerTime(answer.headers.get("Date"));
       return answer;
     } catch (error) {
       throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");

@@ -1,10 +1,30 @@
-// Commands that the agent has sent, until their end is known.
+// Commands that the agent has sent, until their result is known.
+//
+// Each has a deadline, after which it does nothing. So it has failed only if the server says so, or if no worker has
+// decided it some time after its deadline. Before that, or while the server can't be asked, its result is not known yet.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { earliestMs } from "./shared/server-time.js";
 import { reasonText } from "./session.js";
 
-/** A command that no event tells the end of stops being shown as under way (ms). */
+/** How long the desk waits for a decision; how much earlier the deadline is, so that one just in time arrives (ms). */
+const WAIT_MS = 10_000;
+const MARGIN_MS = 2_000;
+/** Without an event for so long, the server is asked what became of a command; then the agent hears of it (ms). */
+const ASK_AFTER_MS = 1_000;
+const UNKNOWN_AFTER_MS = 2_500;
+const ASK_EVERY_MAX_MS = 5_000;
+/** An accepted command that no event tells the end of stops being shown as under way (ms). */
 const PENDING_MS = 30_000;
+/** Types of errors that come as 503 although nothing was accepted. */
+const REFUSALS = new Set(["full", "not-set-up"]);
+
+/** The id and the deadline of a command that is sent now. @returns {{ id: string, deadline: string }} */
+export function stamp() {
+  const bytes = crypto.getRandomValues(new Uint8Array(10)); // not `randomUUID`, which needs a secure context
+  const id = `d-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return { id, deadline: new Date(earliestMs() + WAIT_MS - MARGIN_MS).toISOString() };
+}
 
 export class Commands {
   /** Ids of actions under way. */
@@ -13,33 +33,110 @@ export class Commands {
   #known = new Map();
   /** Events that came before the answer that names their command. */
   #early = new Map();
-  #onFailed;
+  #ask;
+  #on;
+  #isStopped = false;
 
-  /** @param {(action: object, why: string | Error) => void} onFailed */
-  constructor(onFailed) {
-    this.#onFailed = onFailed;
+  /**
+   * @param {(id: string) => Promise<{ status: string, reason: string, code: number | null, session: string }>} ask
+   * @param {{
+   *   onFailed: (action: object, why: string | Error) => void,
+   *   onUnknown: (action: object, id: string) => void,
+   *   onKnown: (id: string) => void,
+   * }} on
+   */
+  constructor(ask, on) {
+    this.#ask = ask;
+    this.#on = on;
+  }
+
+  /** Ask no more. */
+  stop() {
+    this.#isStopped = true;
   }
 
   /**
    * Send a command; settle once it is accepted or refused.
    *
-   * @param {{ id: string, label: string }} action
-   * @param {() => Promise<object>} send
+   * @param {{ id: string, label: string, onSession?: (session: string) => void }} action
+   * @param {(stamp: { id: string, deadline: string }) => Promise<object>} send
    * @returns {Promise<boolean>} Whether it was accepted.
    */
-  async request(action, send) {
+  request(action, send) {
+    const stamped = stamp();
     this.#setPending(action.id, true);
+    return new Promise((settle) => {
+      const known = { ...stamped, action, settle, status: "", isUnknown: false };
+      this.#follow(stamped.id, known);
+      void this.#watch(known);
+      void this.#send(known, send);
+    });
+  }
+
+  async #send(known, send) {
     try {
-      const { command } = await send();
-      return await new Promise((settle) => {
-        this.#known.set(command, { action, settle });
-        setTimeout(() => this.#forget(command), PENDING_MS);
-        this.#early.get(command)?.forEach((data) => this.update(data));
-      });
+      const { command } = await send({ id: known.id, deadline: known.deadline });
+      this.#follow(command ?? known.id, known);
     } catch (error) {
-      this.#setPending(action.id, false);
-      this.#onFailed(action, error);
-      return false;
+      const isCertain = (error.status >= 400 && error.status < 500) || REFUSALS.has(error.type);
+      if (known.status) {
+        return; // an event was faster
+      }
+      if (isCertain) {
+        known.status = "rejected";
+        this.#forget(known);
+        this.#on.onKnown(known.id);
+        this.#on.onFailed(known.action, error);
+      } else {
+        this.#noteUnknown(known);
+      }
+    }
+  }
+
+  /** Ask what became of a command, until an event or an answer says it. */
+  async #watch(known) {
+    const overMs = Date.parse(known.deadline) + MARGIN_MS;
+    const unknownMs = performance.now() + UNKNOWN_AFTER_MS;
+    let pauseMs = ASK_AFTER_MS;
+    for (;;) {
+      await new Promise((done) => setTimeout(done, pauseMs));
+      if (known.status || this.#isStopped) {
+        return;
+      }
+      const isOver = earliestMs() >= overMs;
+      const found = await this.#asked(known.id);
+      if (known.status) {
+        return;
+      }
+      if (found?.status) {
+        known.action.onSession?.(found.session);
+        this.update({ ...found, command: known.id });
+        return;
+      }
+      if (found && isOver) {
+        this.update({ command: known.id, status: "rejected", reason: "expired", code: null });
+        return;
+      }
+      if (performance.now() >= unknownMs) {
+        this.#noteUnknown(known);
+      }
+      pauseMs = isOver ? Math.min(2 * pauseMs, ASK_EVERY_MAX_MS) : ASK_AFTER_MS;
+    }
+  }
+
+  /** What the server knows of a command; null if it can't say. */
+  async #asked(id) {
+    try {
+      return await this.#ask(id);
+    } catch (error) {
+      return error.status === 404 ? { status: "" } : null;
+    }
+  }
+
+  #noteUnknown(known) {
+    if (!known.isUnknown) {
+      known.isUnknown = true;
+      this.#on.onUnknown(known.action, known.id);
     }
   }
 
@@ -52,23 +149,35 @@ export class Commands {
       return;
     }
     const isRefused = data.status === "rejected" || data.status === "failed";
+    known.status = data.status;
     known.settle(!isRefused);
+    this.#on.onKnown(known.id);
     // The agent cancelled it, or sees who did.
     if (isRefused && data.reason !== "cancelled") {
       const code = data.code ? ` (Twilio's error ${data.code})` : "";
-      this.#onFailed(known.action, reasonText(data.reason) + code);
+      this.#on.onFailed(known.action, reasonText(data.reason) + code);
     }
     if (data.status !== "accepted") {
-      this.#forget(data.command);
+      this.#forget(known);
+    } else {
+      setTimeout(() => this.#forget(known), PENDING_MS);
     }
   }
 
-  #forget(command) {
-    const known = this.#known.get(command);
-    if (known) {
-      known.settle(false);
-      this.#known.delete(command);
-      this.#setPending(known.action.id, false);
+  #follow(id, known) {
+    if (!known.status && this.#known.get(id) !== known) {
+      this.#known.set(id, known);
+      this.#early.get(id)?.forEach((data) => this.update(data));
+    }
+  }
+
+  #forget(known) {
+    known.settle(false);
+    for (const [id, one] of this.#known) {
+      if (one === known) {
+        this.#known.delete(id);
+        this.#setPending(known.action.id, false);
+      }
     }
   }
 

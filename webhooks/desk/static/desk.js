@@ -3,7 +3,7 @@
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
 import { Api, ApiError, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
-import { Commands } from "./commands.js";
+import { Commands, stamp } from "./commands.js";
 import { Missed } from "./missed.js";
 import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
@@ -32,9 +32,13 @@ export class Desk {
   names = signal([]);
   parked = signal([]);
   hasToken = signal(false);
-  commands = new Commands(({ label, session }, why) => {
-    this.#expected.delete(session); // a colleague took it, and may transfer it to this agent
-    this.#failed(why, "command", label);
+  commands = new Commands((id) => this.#api.send("GET", `/commands/${encodeURIComponent(id)}`), {
+    onFailed: ({ label, session }, why) => {
+      this.#expected.delete(session); // a colleague took it, and may transfer it to this agent
+      this.#failed(why, "command", label);
+    },
+    onUnknown: ({ label }, id) => this.notify("warn", `${label.replace("…", "")}: not known yet; Conferral has not answered.`, id),
+    onKnown: (id) => this.dismissAll(id),
   });
   /** The open form and what is in it; whether more buttons are shown; the action whose reason was asked for. */
   form = { to: signal(""), mode: signal("consult"), active: signal(-1), digits: signal(""), party: signal("") };
@@ -115,6 +119,7 @@ export class Desk {
       void this.#api.send("PUT", "/presence", { status: "away", desk: this.#id }).catch(() => {});
     }
     this.#life.abort();
+    this.commands.stop();
     this.#ring.stop();
     this.phone.destroy();
     this.#keep(false);
@@ -186,7 +191,7 @@ export class Desk {
       const remove = { id: "hang up", type: "remove", label: "Hang up", fields: { party: sidOf(call) } };
       // Without a stream, nothing else says that it was accepted, nor perhaps which session the call has.
       const isSeen = session && this.isConnected.value;
-      const accepted = isSeen ? this.#send(session, remove) : this.#post(sidOf(call), remove, "?wait=1").catch(() => {});
+      const accepted = isSeen ? this.#send(session, remove) : this.#post(sidOf(call), remove, stamp(), "?wait=1").catch(() => {});
       await Promise.race([accepted, new Promise((done) => setTimeout(done, HANG_UP_MS))]);
     }
     this.phone.hangUp();
@@ -219,8 +224,9 @@ export class Desk {
   }
 
   callOut(to) {
-    return this.commands.request({ id: "call", label: `Call to ${to}` }, async () => {
-      const answer = await this.#api.send("POST", "/calls", { to });
+    const action = { id: "call", label: `Call to ${to}`, onSession: (session) => this.#expect(session) };
+    return this.commands.request(action, async (stamped) => {
+      const answer = await this.#api.send("POST", "/calls", { to, ...stamped });
       this.#expect(answer.session);
       return answer;
     });
@@ -228,7 +234,7 @@ export class Desk {
 
   retrieve({ id }) {
     this.#expect(id);
-    const send = () => this.#api.send("POST", `/parked/${encodeURIComponent(id)}/retrieve`, {});
+    const send = (stamped) => this.#api.send("POST", `/parked/${encodeURIComponent(id)}/retrieve`, stamped);
     return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
   }
 
@@ -382,11 +388,11 @@ export class Desk {
   }
 
   #send(session, action) {
-    return this.commands.request(action, () => this.#post(session.id, action));
+    return this.commands.request(action, (stamped) => this.#post(session.id, action, stamped));
   }
 
-  #post(session, { type, fields }, query = "") {
-    return this.#api.send("POST", `/sessions/${encodeURIComponent(session)}/commands${query}`, { type, ...fields });
+  #post(session, { type, fields }, stamped, query = "") {
+    return this.#api.send("POST", `/sessions/${encodeURIComponent(session)}/commands${query}`, { type, ...fields, ...stamped });
   }
 
   /** Follow events again, although newer pages of this agent do. */

@@ -5,7 +5,7 @@ import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import { RefusedError, submitCommand, commandIdSource, press, pressed, refused } from "../actions.js";
-import { UNANSWERED, staleReason, commands, hello, keep, kept, may, moments } from "../store.js";
+import { UNANSWERED, staleReason, commands, hasFailed, hello, keep, kept, may, moments } from "../store.js";
 import { Icon } from "../shared/icon.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
@@ -223,7 +223,7 @@ async function submit(fields) {
   }
 }
 
-const WORDS = { [UNANSWERED]: "no response yet", sent: "sent", accepted: "accepted, in progress" };
+const WORDS = { [UNANSWERED]: "not known yet", sent: "sent, not known yet", accepted: "accepted, in progress" };
 
 /**
  * Returns a command's status text. A warm or consult transfer goes on when the command is done: "done" would promise
@@ -254,8 +254,6 @@ function SubmittedCommands({ id }) {
       : null}
   `;
 }
-
-const hasFailed = ({ status }) => status === "failed" || status === "rejected";
 
 /** Links a failure's reason to its log entry; plain text if the log has none. */
 function Why({ command, reason }) {
