@@ -105,7 +105,11 @@ DESK_ROUTES = (
         {200: ResponseSpec(None, "Only as an event stream")},
         query=(DESK,),
         events="Event `presence` (this agent's, as in `PUT /desk/presence`), the live sessions in which the agent "
-        "takes part or is being rung (event `session`), `ready`, then each change of both, and of the commands that "
+        "takes part or is being rung (event `session`), the calls that its team has parked (event `parked`, each with "
+        "`id`, and `session` as in `GET /desk/parked`, with `names`, and `parked_by`, an agent's address), the "
+        "directory (event `directory`, as in `GET /desk/directory`, with `is_all`), `ready`, then each change of "
+        "these: of a call that is parked no more, `session` is null, and if `is_all` is false, only these names have "
+        "changed. Then also the commands that "
         "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "
         "`rejected` on). A session is as in `GET /sessions/ID`, with `refused`: why each command that it would refuse "
         "now can't be sent; `recording`: the status of its recording, or null; `names`: what the directory calls its "

@@ -6,7 +6,7 @@ is in the logs of their sessions, which any process reads, so a desk's stream an
 
 import asyncio
 import resource
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,16 +21,17 @@ from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
-from conferral.statemachine.states import Phase
 from conferral.statemachine.step import CommandStatus, DecisionKind
 from conferral.storage.agents import Agent, Agents, AgentStatus
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.command_stream import read_result
 from conferral.webhooks.api import desk_models
-from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, Reader, encode_event
+from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, encode_event
+from conferral.webhooks.desk.readers import DeskReader, DeskReaders
 from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
 from conferral.webhooks.desk.sign_ins import KnownSignIns
+from conferral.webhooks.desk.team import Team
 from conferral.webhooks.desk.tokens import DeskToken
 
 #: Open streams of desks of a process (count); fewer if it may open few files, which Twilio's requests need first.
@@ -46,17 +47,6 @@ PRESENCE_EVERY_S = 1.0
 IDLE_S = 60.0
 #: Newest log entries that are read of a session that a desk begins to see (count).
 ENTRIES_FIRST = 50
-
-
-class DeskReader(Reader):
-    """One desk's stream."""
-
-    def __init__(self, request: web.Request, token: DeskToken, desk: str, must_end: Callable[[], bool]) -> None:
-        super().__init__(request, token.identity, must_end)
-        self.token = token
-        self.desk = desk
-        #: As last sent.
-        self.presence: desk_models.OwnPresence | None = None
 
 
 @dataclass
@@ -79,6 +69,7 @@ class DeskFeed:
         metrics: Metrics,
         sign_ins: KnownSignIns,
         name_of: Callable[[str], str] = str,
+        destinations: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._streams = streams
         self._view = partial(SessionView, metrics=metrics, name_of=name_of)
@@ -95,12 +86,11 @@ class DeskFeed:
             metrics,
             finish_one=self._replace_one,
         )
-        self._readers: dict[str, set[DeskReader]] = {}
+        self._readers = DeskReaders(metrics)
+        self._team = Team(destinations, self._readers)
         #: The live sessions of each identity, by id, and the identities of each.
         self._sessions: dict[str, dict[str, SessionView]] = {}
         self._identities: dict[str, frozenset[str]] = {}
-        #: The parked sessions.
-        self._parked: dict[str, Followed] = {}
         self._present: dict[str, Agent] = {}
         #: By session that a desk here sees, or has seen, until its end.
         self._tracks: dict[str, _Track] = {}
@@ -137,16 +127,18 @@ class DeskFeed:
             await self.follow()
             await self._track_from_now(identity)
             # From here on, the reader gets each change.
-            self._readers.setdefault(identity, set()).add(reader)
+            self._readers.add(reader)
             try:
                 self._push_presence(reader)
                 for view in self._views_of(identity).values():
                     reader.push(view.event(identity))
+                self._team.update_presence(self.agents())
+                self._team.push_first(reader, self._streams.live)
                 reader.push(READY)
                 await reader.start()
                 await reader.run()
             finally:
-                self._remove(reader)
+                self._readers.remove(reader)
         return reader.response
 
     async def follow(self) -> None:
@@ -157,7 +149,8 @@ class DeskFeed:
         if self._task is None:
             self._streams.poll_every_s = POLL_EVERY_S
             self._streams.subscribe(self._wake)
-            self._sessions, self._identities, self._tracks, self._parked = {}, {}, {}, {}
+            self._sessions, self._identities, self._tracks = {}, {}, {}
+            self._team.reset()
             for name, followed in self._streams.live.items():
                 self._index(name, self._view(followed))
             # Its log lines belong to no request's trace.
@@ -172,10 +165,14 @@ class DeskFeed:
         views = self._views_of(identity).values()
         return min(((one.followed.session.created_at_ms, one.followed.session.id) for one in views), default=(0, ""))[1]
 
-    def parked(self) -> list[Followed]:
-        """Return the parked sessions, oldest first."""
-        found = [followed for name, followed in self._parked.items() if name in self._streams.live]
-        return sorted(found, key=lambda one: (one.session.created_at_ms, one.session.id))
+    def parked(self, token: DeskToken) -> list[SessionView]:
+        """Return the calls that the agent's team has parked, oldest first."""
+        return self._team.parked(token, self._streams.live)
+
+    def names(self, token: DeskToken) -> list[desk_models.DirectoryName]:
+        """Return the directory's names that the agent may call."""
+        self._team.update_presence(self.agents())
+        return self._team.names(token)
 
     def agents(self) -> list[desk_models.Agent]:
         """Return the presence of all agents, as last read, by identity."""
@@ -209,7 +206,7 @@ class DeskFeed:
             identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy, sign_in=token.sign_in
         )
         self._present[identity] = await self._streams.redis.limiter(renewed)
-        for reader in tuple(self._readers.get(identity, ())):
+        for reader in self._readers.of(identity):
             self._push_presence(reader)
         return self.own_presence(token)
 
@@ -233,9 +230,7 @@ class DeskFeed:
     def _index(self, name: str, view: SessionView | None) -> frozenset[str]:
         """Remember whose session it is now; return whose it was."""
         before = self._identities.pop(name, frozenset())
-        self._parked.pop(name, None)
-        if view is not None and view.followed.session.phase is Phase.PARKED and view.followed.session.is_live:
-            self._parked[name] = view.followed
+        self._team.update_session(name, view)
         for identity in before:
             self._sessions[identity].pop(name)
             if not self._sessions[identity]:
@@ -252,7 +247,7 @@ class DeskFeed:
             return
         view = None if followed is None else self._view(followed)
         concerned = self._index(name, view) | self._identities.get(name, frozenset())
-        readers = [(identity, one) for identity in concerned for one in tuple(self._readers.get(identity, ()))]
+        readers = [(identity, one) for identity in concerned for one in self._readers.of(identity)]
         if view is None:
             self._tracks.pop(name, None)
             for _, reader in readers:
@@ -261,30 +256,17 @@ class DeskFeed:
         if readers:
             events = {identity: view.event(identity) for identity, _ in readers}
             for identity, reader in readers:
-                self._push(reader, events[identity])
+                self._readers.push(reader, events[identity])
                 self._push_presence(reader)
             self._tracks.setdefault(name, _Track())
         if name in self._tracks:
             self._due.add(name)
 
-    def _push(self, reader: DeskReader, event: bytes) -> None:
-        """Send an event soon, or drop a reader who is too slow."""
-        if reader.push(event):
-            self._remove(reader)
-            reader.end()
-            self._metrics.streams_dropped.inc()
-
     def _push_presence(self, reader: DeskReader) -> None:
         """Send the agent's presence if it has changed."""
         if (presence := self.own_presence(reader.token)) != reader.presence:
             reader.presence = presence
-            self._push(reader, encode_event("presence", msgspec.to_builtins(presence)))
-
-    def _remove(self, reader: DeskReader) -> None:
-        readers = self._readers.get(reader.owner, set())
-        readers.discard(reader)
-        if not readers:
-            self._readers.pop(reader.owner, None)
+            self._readers.push(reader, encode_event("presence", msgspec.to_builtins(presence)))
 
     async def _track_from_now(self, identity: str) -> None:
         """Read the logs of an agent's sessions for commands, from now on."""
@@ -320,14 +302,16 @@ class DeskFeed:
         """End streams, and presence, of sign-ins that are over."""
         if await self._sign_ins.end_presence(self._present.values()):
             await self._read_presence()
-        for reader in [one for readers in self._readers.values() for one in readers if one.is_gone]:
-            reader.end()
+        for reader in self._readers.all():
+            if reader.is_gone:
+                reader.end()
 
     async def _read_presence(self) -> None:
         found = await self._streams.redis.limiter(self._agents.list())
         self._present = {agent.identity: agent for agent in found}
-        for reader in [one for readers in self._readers.values() for one in readers]:
+        for reader in self._readers.all():
             self._push_presence(reader)
+        self._team.update_presence(self.agents())
 
     async def _read_logs(self) -> None:
         """Send what the logs of changed sessions say of the desks' commands."""
@@ -364,9 +348,9 @@ class DeskFeed:
                 if status != CommandStatus.ACCEPTED:
                     track.by.pop(command, None)
                 data = {"command": command, "status": status, "reason": reason, "code": parse_code(code)}
-                for reader in tuple(self._readers.get(by.partition("/")[2], ())):
+                for reader in self._readers.of(by.partition("/")[2]):
                     if reader.token.by == by:
-                        self._push(reader, encode_event("command", data))
+                        self._readers.push(reader, encode_event("command", data))
 
 
 async def _sender_of(command: str, redis: RedisAccess) -> str:

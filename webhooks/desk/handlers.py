@@ -12,8 +12,7 @@ from conferral.commands.parser import ParsedCommand
 from conferral.commands.submission import SubmittedCommand
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.states import Phase, SessionMode, TransferMode
-from conferral.storage.codecs.session_codec import StoredSession
+from conferral.statemachine.states import SessionMode
 from conferral.webhooks.api import desk_models, desk_routes, models
 from conferral.webhooks.api.app import Api
 from conferral.webhooks.api.desk_routes import DESK_COMMANDS
@@ -28,6 +27,7 @@ from conferral.webhooks.api.handlers import (
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
 from conferral.webhooks.desk.feed import DeskFeed
 from conferral.webhooks.desk.session_view import identities_of
+from conferral.webhooks.desk.team import is_parked_by
 from conferral.webhooks.desk.tokens import DeskToken, DeskTokens
 
 #: How long a call waits for a worker to accept or reject it, seconds.
@@ -104,28 +104,20 @@ class DeskHandlers:
 
     async def list_names(self, request: ApiRequest) -> web.Response:
         """List the directory's names that the agent may call, with presence."""
-        token = _token_of(request)
         await self._feed.follow()
-        status = {f"client:{agent.identity}": agent.status for agent in self._feed.agents()}
-        names = [
-            desk_models.DirectoryName(name, status.get(address))
-            for name, address in sorted(self._api.directory.current.destinations.items())
-            if address != token.address and token.may_name(name)
-        ]
-        return response(200, desk_models.NameList(names))
+        return response(200, desk_models.NameList(self._feed.names(_token_of(request))))
 
     async def list_parked_calls(self, request: ApiRequest) -> web.Response:
         """List the calls that desks of the same issuer have parked."""
-        token = _token_of(request)
         await self._feed.follow()
-        found = [one.public for one in self._feed.parked() if _is_parked_by(one.session, token)]
+        found = [one.followed.public for one in self._feed.parked(_token_of(request))]
         return response(200, desk_models.ParkedSessions(found))
 
     async def retrieve_parked_call(self, request: ApiRequest) -> web.Response:
         """Take a parked call to the agent."""
         token, body = _token_of(request), desk_models.RetrieveRequest.of(request.body)
         session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
-        if not _is_parked_by(session, token):
+        if not is_parked_by(session, token):
             raise unknown_session(request)
         fields = {"type": "retrieve", "session": session.id, "to": token.address, "id": body.id}
         fields["deadline"] = body.deadline
@@ -156,10 +148,3 @@ def _token_of(request: ApiRequest) -> DeskToken:
 def _sent_by(parsed: ParsedCommand, token: DeskToken) -> ParsedCommand:
     """Return the command as sent by the agent, whatever it says."""
     return replace(parsed, by=token.identity)
-
-
-def _is_parked_by(session: StoredSession, token: DeskToken) -> bool:
-    if (transfer := session.transfer) is None or transfer.mode is not TransferMode.PARK:
-        return False
-    is_parked = session.is_live and session.phase is Phase.PARKED
-    return is_parked and token.is_sender(transfer.by) and "/" in transfer.by

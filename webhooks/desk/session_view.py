@@ -57,13 +57,23 @@ class SessionView:
         return encode_event("session", self._shared | {"parties": self._shared["parties"] | own})
 
     @cached_property
+    def parked(self) -> dict[str, Any]:
+        """The JSON of a parked call, for those who may take it."""
+        return self.followed.public | {"parked_by": self.followed.session.parked_by or None, "names": self._names}
+
+    @cached_property
     def _shared(self) -> dict[str, Any]:
         session = self.followed.session
         recording = session.recording.status if session.recording is not None else ""
+        return self.followed.public | {"recording": recording or None, "refused": self._refused(), "names": self._names}
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """What colleagues call the session's agents, by address."""
+        session = self.followed.session
         addresses = {party.address for party in session.parties.values()} | {session.parked_by}
         identities = (one.removeprefix(_CLIENT) for one in addresses if one.startswith(_CLIENT))
-        names = {f"{_CLIENT}{one}": name for one in sorted(identities) if (name := self._name_of(one)) != one}
-        return self.followed.public | {"recording": recording or None, "refused": self._refused(), "names": names}
+        return {f"{_CLIENT}{one}": name for one in sorted(identities) if (name := self._name_of(one)) != one}
 
     def _refused(self) -> dict[str, str]:
         """Return why commands would be refused now, whatever their fields."""

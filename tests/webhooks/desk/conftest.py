@@ -44,7 +44,7 @@ def open_desks(serve, store, metrics, tmp_path):
         tokens = TokenFile(found.tokens, found.api_token, lambda: directory.current.destinations)
         app = api_module.web.Application()
         followed = add_desk(add_api(app, found, store, KEYS, metrics, clock, directory, tokens), store, KEYS)
-        return Desks(await serve(app), tokens, path, clock, followed)
+        return Desks(await serve(app), tokens, path, clock, followed, directory)
 
     return opened
 

@@ -3,8 +3,9 @@
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import AGENT, Party
-from conferral.statemachine.states import PartyStatus
+from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStage
 from tests.support.token_files import bearer_of
 from tests.webhooks.api.api_helpers import ask
 from tests.webhooks.api.test_streams import Stream
@@ -37,8 +38,9 @@ class SetClock:
 class Desks:
     """One process's desks."""
 
-    def __init__(self, client, tokens, path, clock, feed):
+    def __init__(self, client, tokens, path, clock, feed, directory):
         self.client, self.tokens, self.path, self.clock, self.feed = client, tokens, path, clock, feed
+        self.directory = directory
 
     async def token(self, identity="alice", issuer="crm", **more):
         status, answer = await self.ask("POST", "/desk/tokens", bearer_of(issuer), json={"identity": identity, **more})
@@ -88,3 +90,12 @@ def with_party(one, name, address, **more):
     """The same call, with one more party, which is being rung."""
     party = Party(name, f"{name}-1", "CA" + "5" * 32, address, **({"status": PartyStatus.RINGING} | more))
     return replace(one, parties=one.parties | {name: party}, version=one.version + 1)
+
+
+def parked(one, by="crm/dave"):
+    """The call, parked."""
+    transfer = TransferState(1, TransferMode.PARK, (), by=by, stage=TransferStage.TALKING)
+    return replace(
+        one, state=State.CONFERENCED, phase=Phase.PARKED, transfer=transfer, parked_by="client:dave",
+        parties={"customer": one.parties["customer"]},
+    )  # fmt: skip

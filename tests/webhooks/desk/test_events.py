@@ -14,9 +14,10 @@ from conferral.statemachine.states import PartyStatus
 from conferral.webhooks.api import streams
 from conferral.webhooks.desk import feed
 from tests.support.metric_values import value_of
+from tests.support.token_files import table
 from tests.webhooks.api.api_helpers import CALLER, commit, eventually, put, report_status, session
 from tests.webhooks.api.test_streams import conferenced, ended
-from tests.webhooks.desk.desk_helpers import first_sessions, next_of, with_agent, with_party
+from tests.webhooks.desk.desk_helpers import first_sessions, next_of, parked, with_agent, with_party
 
 pytestmark = pytest.mark.redis
 
@@ -238,3 +239,41 @@ async def test_the_feed_rests_once_no_one_uses_it_and_goes_on_later(desks, store
     await put(store, session())
     async with desks.events(headers) as stream:
         assert (await next_of(stream, "session"))["id"] == CALLER
+
+
+# ---- the team ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_desk_follows_what_its_team_parks_and_takes_and_no_other_teams(open_desks, store):
+    desks = await open_desks(table("crm", ["desk"]), table("other", ["desk"]))
+    one, foreign = parked(session()), parked(session("foreign"), by="other/dave")
+    await put(store, one, foreign)
+    mine, theirs = await desks.bearer("erin"), await desks.bearer("bob", "other")
+    async with desks.events(mine) as stream, desks.events(theirs) as other:
+        found = await next_of(stream, "parked")
+        assert (found["id"], found["session"]["parked_by"]) == (CALLER, "client:dave")
+        assert (await next_of(other, "parked"))["id"] == "foreign"
+        later = parked(session("later"))
+        await put(store, later)
+        assert (await next_of(stream, "parked"))["id"] == "later"
+        await put(store, ended(one))
+        assert await next_of(stream, "parked") == {"id": CALLER, "session": None}
+        await put(store, ended(foreign))
+        assert await next_of(other, "parked") == {"id": "foreign", "session": None}
+
+
+async def test_a_desk_follows_the_presence_of_those_it_may_call(desks, store):
+    async with desks.events(await desks.bearer()) as stream:
+        names = [{"name": "dave", "status": None}, {"name": "sales", "status": None}]
+        assert await next_of(stream, "directory") == {"names": names, "is_all": True}
+        await desks.ask("PUT", "/desk/presence", await desks.bearer(), json={"status": "ready"})  # not of its own
+        await desks.ask("PUT", "/desk/presence", await desks.bearer("dave"), json={"status": "ready"})
+        changed = {"names": [{"name": "dave", "status": "ready"}], "is_all": False}
+        assert await next_of(stream, "directory") == changed
+        await put(store, with_agent(session()))
+        changed["names"][0]["status"] = "busy"
+        assert await next_of(stream, "directory") == changed
+        directory = desks.path.parent / "directory.toml"
+        directory.write_text(directory.read_text().replace('sales = "+14155550177"\n', ""))
+        desks.directory.reload()
+        assert await next_of(stream, "directory") == changed | {"is_all": True}

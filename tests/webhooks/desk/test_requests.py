@@ -1,18 +1,14 @@
 """What a desk may do: commands on its agent's calls, calls out, the directory, parked calls, presence."""
 
-from dataclasses import replace
-
 import pytest
 
 from conferral.commands import identity
 from conferral.runtime.limits import IDENTITY_MAX
-from conferral.statemachine.parts import TransferState
-from conferral.statemachine.states import Phase, State, TransferMode, TransferStage
 from tests.support.each import each
 from tests.support.token_files import bearer_of, table
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, eventually, put, report_status, session, take_up
 from tests.webhooks.api.test_streams import ended
-from tests.webhooks.desk.desk_helpers import with_agent
+from tests.webhooks.desk.desk_helpers import parked, with_agent
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/desk/sessions/{CALLER}/commands"
@@ -24,15 +20,6 @@ async def published(store):
         {name.decode(): text.decode() for name, text in fields.items()}
         for _, fields in await store.xrange(KEYS.commands)
     ]
-
-
-def parked(one, by="crm/dave"):
-    """The call, parked."""
-    transfer = TransferState(1, TransferMode.PARK, (), by=by, stage=TransferStage.TALKING)
-    return replace(
-        one, state=State.CONFERENCED, phase=Phase.PARKED, transfer=transfer, parked_by="client:dave",
-        parties={"customer": one.parties["customer"]},
-    )  # fmt: skip
 
 
 # ---- commands ------------------------------------------------------------------------------------------------------
