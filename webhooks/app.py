@@ -42,7 +42,7 @@ from conferral.telephony.callback_urls import (
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.telephony.twiml import HANG_UP, TwimlBuilder
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
 from conferral.webhooks.canary import CanaryRoutes
 from conferral.webhooks.dial_action import DialActionRoutes
@@ -154,7 +154,7 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
 def _end_of_call(documents: TwimlBuilder, path: str) -> web.Response:
     """Hang up, with a message unless the caller has left one."""
     is_over = path == VOICEMAIL_PATH
-    return twiml_response(documents.hang_up() if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
+    return twiml_response(HANG_UP if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 
 class Rescue(Routes):
@@ -240,7 +240,7 @@ class _Answers:
         except ReplayedCallError:
             if count := self._log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
                 log.warning("webhook_replayed", url_path=path, count=count)
-            response = twiml_response(self._documents.hang_up())
+            response = twiml_response(HANG_UP)
         except TooManyVisitsError:
             response = twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         except (CallbackUrlError, MalformedCallbackError) as error:

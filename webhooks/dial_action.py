@@ -16,6 +16,7 @@ from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
+from conferral.telephony.twiml import HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import NextAgent
 from conferral.webhooks.dial_action_decision import (
@@ -234,7 +235,7 @@ class DialActionRoutes(Routes):
         if chosen is DialActionAnswer.CONTINUE:
             return self._documents.redirect(attributes.after_url)
         if chosen not in _JOINS | _WAITS:
-            return self._documents.hang_up()
+            return HANG_UP
         name = party_of(result, view)
         party = (view.parties.get(name) if view else None) or Party("", "")
         by_name = (view.conference_name if view else "") or action.conference

@@ -21,7 +21,7 @@ from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
-from conferral.telephony.twiml import GATE_QUESTIONS
+from conferral.telephony.twiml import END_OF_DOCUMENT, GATE_QUESTIONS, HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -179,11 +179,11 @@ class GateRoutes(Routes):
         """Answer a REST call's party; return a word for the log, and TwiML."""
         claim = await self._store.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
-            return "another-call", self._documents.hang_up()
+            return "another-call", HANG_UP
         view = await self._load_view(form, gate)
         if gate.by_machine:
             await self._store.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
-            return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
+            return GateDecision.ANSWERING_MACHINE.value, HANG_UP
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
             confirm_for_s = _dialed_party(gate, view).options.confirm_for_s
@@ -228,7 +228,7 @@ class GateRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, GATE_PATH, event, error)
         if decision is GateDecision.ACCEPTED:
-            return decision.value, self._documents.end_of_document()
+            return decision.value, END_OF_DOCUMENT
         return decision.value, self._documents.say_and_hang_up(GATE_REJECTIONS[decision])
 
     async def _load_view(self, form: Form, gate: Gate) -> Session | None:

@@ -34,6 +34,7 @@ from conferral.telephony.addresses import (
 from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
 from conferral.telephony.directory import handoff_allow_list
 from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.twiml import END_OF_DOCUMENT, HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.handoff_values import fit_params, json_text, speech_of
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
@@ -202,11 +203,11 @@ class HandoffRoutes(Routes):
         """Answer a live call that your app hands over."""
         call_sid = form.get("CallSid", "")
         if form.get("CallStatus") == CallStatus.COMPLETED:
-            return twiml_response(self._documents.end_of_document())
+            return twiml_response(END_OF_DOCUMENT)
         data = self._data(call_sid, form.get("HandoffData", ""))
         if data.get("handoff") is False or data.get("handoff") == "false":
             log.info("handoff_declined", call_sid=call_sid)
-            return twiml_response(self._documents.hang_up())
+            return twiml_response(HANG_UP)
         options, number = split_request_number(query)
         requested = self._parser.parse(call_sid, options, data)
         # A destination of its own has no hours.

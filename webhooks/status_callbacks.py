@@ -23,6 +23,7 @@ from conferral.telephony.callback_urls import (
     CallCallback,
     parse_session_id,
 )
+from conferral.telephony.twiml import HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -98,7 +99,7 @@ class CallbackRoutes(Routes):
     async def voicemail(self, form: Form, query: str) -> web.Response:
         """Hang up after a message; the answer does not depend on Redis."""
         await self._publish(message_recorded(form, parse_session_id(query)), "", VOICEMAIL_PATH)
-        return twiml_response(self._documents.hang_up())
+        return twiml_response(HANG_UP)
 
     async def _publish(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""

@@ -34,6 +34,7 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
+from conferral.telephony.twiml import HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
@@ -96,10 +97,10 @@ class VoiceRoutes(Routes):
         if gate := self._urls.parse(error_url, Gate):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
         if self._urls.is_of(error_url, VOICEMAIL_PATH):
-            return twiml_response(self._documents.hang_up())  # the message was left
+            return twiml_response(HANG_UP)  # the message was left
         handed_off = is_of_handoff(self._urls, form, query)
         if is_outbound_leg(form) and not handed_off and not await self._was_handed_off(call_sid_of(form)):
-            return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
+            return twiml_response(HANG_UP)  # a party that we dialed, not a caller for the agent
         if self._urls.is_of(error_url, CLIENT_PATH):
             return await self._client.answer(form, "", FALLBACK_PATH)
         return await self._fallback_document(form, query, HANDED_OFF if handed_off else "")

@@ -46,11 +46,9 @@ class CommandField(NamedTuple):
         return self.value.format if self.value.words else self.summary
 
 
-#: Attributes whose field has another name.
-_FIELD_NAMES = {
-    "session_id": "session", "token": "id", "deadline_ms": "deadline", "timeout_s": "timeout",
-    "confirm_for_s": "confirm_for",
-}  # fmt: skip
+#: Attributes whose field has another name. Others lack only their unit.
+_FIELD_NAMES = {"session_id": "session", "token": "id"}
+_UNIT = re.compile("_m?s$")
 
 
 def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
@@ -60,8 +58,8 @@ def _fields_of_class(command: type[Command]) -> tuple[CommandField, ...]:
     attributes = {one.name: one for kind in (DialOptions, command) for one in msgspec.structs.fields(kind)}
     return tuple(
         CommandField(
-            _FIELD_NAMES.get(name, name), name, values.value_of(takes.kind), takes.summary, attributes[name].required,
-            attributes[name].default,
+            _FIELD_NAMES.get(name) or _UNIT.sub("", name), name, values.value_of(takes.kind), takes.summary,
+            attributes[name].required, attributes[name].default,
         )
         for name, takes in taken.items()
     )  # fmt: skip

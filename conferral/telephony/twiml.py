@@ -7,7 +7,7 @@ import re
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import RedirectCall
@@ -48,6 +48,9 @@ _SILENCE_S = 10
 CANARY_RINGS_S, CANARY_DIGITS, CANARY_STAYS_S = 2, "wwww1wwww1", 300
 #: Length of a pause before a document is requested again because Redis did not answer, seconds.
 RETRY_AFTER_S = 1
+#: An empty document: a `<Dial>` then connects its two parties. And one that only hangs up.
+END_OF_DOCUMENT = str(VoiceResponse())
+HANG_UP = str(VoiceResponse().append(Hangup()))
 
 
 class TwimlBuilder:
@@ -183,16 +186,6 @@ class TwimlBuilder:
             recording_status_callback_method="POST",
             recording_status_callback_event=" ".join(RECORDING_EVENTS),
         )
-        response.hangup()
-        return str(response)
-
-    def end_of_document(self) -> str:
-        """Return an empty document: a `<Dial>` then connects its two parties."""
-        return str(VoiceResponse())
-
-    def hang_up(self) -> str:
-        """Return the document that only hangs up."""
-        response = VoiceResponse()
         response.hangup()
         return str(response)
 

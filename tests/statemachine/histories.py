@@ -22,6 +22,8 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import event_codec
 
+#: What a refusal says of all commands: `test_allowed.py` compares that, so a new command changes no history.
+_ALLOWED = re.compile("; (?:allowed now: [a-z, ]+|no commands are allowed)")
 FILE = Path(__file__).with_name("histories.json.xz")
 #: Fields of effects and sessions that a line has already, that change with each decision, or that say how urgent it is.
 _LEFT_OUT = {
@@ -75,7 +77,12 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
     changed = [f"{name}={new.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"
     first = f"{states} {taken.kind} {taken.reason}".rstrip()
-    return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *changed]))
+    return without_allowed(_EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *changed])))
+
+
+def without_allowed(line: str) -> str:
+    """A line without the commands that a refusal names as allowed."""
+    return _ALLOWED.sub("", line)
 
 
 def _flat(session: Session) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def load() -> Iterator[tuple[History, list[str]]]:
     for text in lzma.decompress(FILE.read_bytes()).decode().splitlines():
         found = json.loads(text)
         decisions = [Decision(at, event_codec.decode(entry, name)) for at, name, entry, _ in found["decisions"]]
-        lines = [line for *_, line in found["decisions"]]
+        lines = [without_allowed(line) for *_, line in found["decisions"]]
         yield History(found["session"], msgspec.convert(found["policy"], Policy), decisions), lines
 
 
