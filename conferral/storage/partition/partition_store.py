@@ -138,7 +138,7 @@ class PartitionStore:
         """Append an effect's result and remove the effect; False if it was gone."""
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         arguments = [effect_id, *_parts(event_codec.encode(result))]
-        return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
+        return bool(int(await scripts.finish_effect.durably(self._client, keys, arguments)))
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed."""

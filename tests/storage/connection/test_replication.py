@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from conferral.statemachine.events import EffectSucceeded
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, coordinator, scripts
 from conferral.storage.call_index import CallIndex
@@ -22,6 +23,7 @@ from conferral.storage.keys import Keys
 from tests.support.ports import HOST
 from tests.support.redis_node import until
 from tests.support.replicated_redis import ReplicatedServers, started
+from tests.support.stores import partition_store_of
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -252,13 +254,31 @@ async def test_repetitions_write_something_to_wait_for(servers: ReplicatedServer
     async def mark(client: Client) -> None:
         await scripts.mark_sent(client, [KEYS.lease(1), KEYS.outbox(1)], ["3:worker", "E1", 1])
 
+    async def finish(client: Client) -> None:
+        await scripts.finish_effect(client, [KEYS.outbox(1), KEYS.events(1)], ["E1", "type", "effect_succeeded"])
+
     async with client_of(servers) as client:
         await client.hset(KEYS.outbox(1), "E1", b'{"kind":"x"}')
-        for repeated in (visit, visit_of_another, report, claim, gate, mark):
+        for repeated in (visit, visit_of_another, report, claim, gate, mark, finish):
             await repeated(client)
             before = servers.offset()
             await repeated(client)
             assert servers.offset() > before, repeated.__name__
+
+
+async def test_effect_is_finished_once_a_replica_has_its_result(servers: ReplicatedServers) -> None:
+    """What a failover puts back waits for the next owner, which may be a deploy away."""
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("HSET", KEYS.outbox(1), "E1", b"{}")])
+        servers.lag()
+        result = EffectSucceeded(session_id="CA1", effect_id="E1", kind="hang_up_call")
+        finishing = asyncio.ensure_future(partition_store_of(client, KEYS).finish_effect(1, "E1", result))
+        await has(servers, KEYS.events(1))
+        assert not finishing.done()
+        servers.catch_up()
+        assert await finishing
+        assert servers.replica.ask("EXISTS", KEYS.outbox(1)) == 0
 
 
 async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: ReplicatedServers) -> None:
