@@ -8,8 +8,10 @@ from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCa
 from conferral.statemachine.events import COMMANDS, ReadOverdue
 from conferral.storage.codecs.text_codec import from_iso
 
-#: Most reads that one session requests in a minute; each command, dial, and loss of Redis may lead to one more (count).
+#: Most reads that one session requests in a minute; each dial and loss of Redis may lead to one more, and each command
+#: to two, as most change two participants (count).
 READS_MAX = 12
+READS_OF_COMMAND = 2
 _MINUTE_S = 60.0
 _COMMANDS = frozenset(command.name.encode() for command in COMMANDS)
 _DIALS = (CreateCall.kind, CreateParticipant.kind)
@@ -31,8 +33,8 @@ def too_many_reads(entries: Iterable[Mapping[bytes, bytes]]) -> str:
         kinds = [effect["kind"] for effect in orjson.loads(fields.get(b"effects", b"[]"))]
         reads = [one for one in reads if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
         is_loss = b'"writes-lost"' in fields.get(b"details", b"")
-        more = is_loss + (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))
+        more = is_loss + READS_OF_COMMAND * (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))
         others = [one for one in others if at_s - one < _MINUTE_S] + [at_s] * more
         if len(reads) > READS_MAX + len(others):
-            return f"{len(reads)} reads, but {len(others)} commands, dials, and losses within a minute"
+            return f"{len(reads)} reads within a minute, but its commands, dials, and losses allow {len(others)} more"
     return ""

@@ -116,12 +116,13 @@ def entry(at_s: int, event: str, reads: int = 0) -> dict[bytes, bytes]:
     return {b"at": to_iso(at_s * 1000).encode(), b"event": event.encode(), b"effects": effects}
 
 
-def test_reads_of_a_minute_are_counted_and_each_command_and_dial_allows_one_more() -> None:
+def test_reads_of_a_minute_are_counted_and_each_command_allows_two_and_each_dial_one_more() -> None:
     often = [entry(at_s, "read_overdue", 1) for at_s in range(0, 65, 5)]
     assert not too_many_reads(often)
-    problem = "13 reads, but 0 commands, dials, and losses within a minute"
+    problem = "13 reads within a minute, but its commands, dials, and losses allow 0 more"
     assert too_many_reads([*often[:12], entry(59, "read_overdue", 1)]) == problem
-    assert not too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 1)])
+    assert not too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 2)])
+    assert too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 3)])
     dial = entry(1, "recall_overdue") | {b"effects": b'[{"kind": "create_call"}]'}
     assert not too_many_reads([dial, *often[:12], entry(59, "read_overdue", 1)])
 
