@@ -232,7 +232,7 @@ class Simulation:
             await act(chance)
 
     async def _kill_worker(self, chance: Random) -> None:
-        # After a third death in a row before its first batch, a partition is tried once a minute: told elsewhere.
+        # After a third death in a row before its first batch, a partition is tried once a minute.
         if not self.workers or max(map(self._deaths_in_a_row, range(self.keys.partitions))) >= LOOP_FROM - 1:
             return
         entry = chance.choice(self.workers)

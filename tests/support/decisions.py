@@ -1,4 +1,4 @@
-"""Keeps what workers decide, so that a session's log can be replayed: the event, the time and the policy of each entry.
+"""Keeps what workers decide, so that a session's log can be replayed: each entry's event, time, policy, and presence.
 
 A worker's own decisions are kept in memory; those of another process go to a file, before they are committed, so that
 they are there even if it is killed right after.
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import changes
 from conferral.worker.partition import partition
@@ -33,6 +34,7 @@ class Kept(NamedTuple):
     policy: Policy
     #: What the session's log says of it, once it is committed.
     logged: dict[str, str]
+    presence: Presence = UNKNOWN_PRESENCE
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Decisions:
             version = int(entry["version"])
             found = [one for one in self.by_version.get((session_id, version), ()) if one.logged == entry]
             assert found, f"nobody has decided {entry} of {session_id}"
-            taken = step(session, found[0].event, found[0].now_ms, found[0].policy)
+            taken = step(session, found[0].event, found[0].now_ms, found[0].policy, found[0].presence)
             assert taken.session.version == version, f"replayed to version {taken.session.version}: {entry}"
             assert taken.session.state.value == entry["to"], f"replayed to {taken.session.state}: {entry}"
             session = taken.session
@@ -86,13 +88,13 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     real = partition.decide
 
     def decide(
-        events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy
+        events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy, presence: Presence
     ) -> tuple[list[Decision], set[str]]:
-        decisions, ids_to_time = real(events, sessions, now_ms, policy)
+        decisions, ids_to_time = real(events, sessions, now_ms, policy, presence)
         for one in (one for one in decisions if one.is_stored):
             changed = changes(one.step.session, one.before).logged
             logged = log_entry(one.event, one.step, one.before, now_ms, changed).stored()
-            keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
+            keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged, presence))
         return decisions, ids_to_time
 
     partition.decide = decide
