@@ -22,10 +22,17 @@ def webhook_store():
 
 
 @pytest.fixture
-async def store(redis_server):
+async def until_end():
+    """Closes what the test has opened, the newest first: servers before the Redis client that they use."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def store(redis_server, until_end):
     client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
-    yield client
-    await client.aclose()
+    until_end.push_async_callback(client.aclose)
+    return client
 
 
 @pytest.fixture
@@ -56,17 +63,16 @@ def lines(fresh_logs, monkeypatch):
 
 
 @pytest.fixture
-async def serve():
+async def serve(until_end):
     """Serves an application until the end of the test, and returns a client of it."""
-    async with AsyncExitStack() as stack:
 
-        async def opened(made, **options):
-            client = await stack.enter_async_context(TestClient(TestServer(made), **options))
-            server = client.server.handler
-            server.request_handler = reporting_requests(server.request_handler, refuse_unmatched)
-            return client
+    async def opened(made, **options):
+        client = await until_end.enter_async_context(TestClient(TestServer(made), **options))
+        server = client.server.handler
+        server.request_handler = reporting_requests(server.request_handler, refuse_unmatched)
+        return client
 
-        yield opened
+    return opened
 
 
 @pytest.fixture
