@@ -23,9 +23,9 @@ DESK_SIZE = {"width": 520, "height": 480}
 class DeskStage(BrowserEnvironment):
     """A world with desks."""
 
-    def __init__(self, redis_url: str, folder: Path) -> None:
+    def __init__(self, redis_url: str, folder: Path, *, agents: str = "", **settings: str) -> None:
         directory = folder / "directory.toml"
-        directory.write_text(f'[destinations]\nalice = "{ALICE}"\ndave = "{DAVE}"\n', "utf-8")
+        directory.write_text(f'[destinations]\nalice = "{ALICE}"\ndave = "{DAVE}"\n{agents}', "utf-8")
         super().__init__(
             redis_url,
             CONFERRAL_DIRECTORY=str(directory),
@@ -33,6 +33,7 @@ class DeskStage(BrowserEnvironment):
             TWILIO_API_KEY=API_KEY[0],
             TWILIO_API_SECRET=API_KEY[1],
             TWILIO_TWIML_APP_SID="AP" + "4" * 32,
+            **settings,
         )
         self.sandbox.api_key = API_KEY
 

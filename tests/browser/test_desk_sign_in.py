@@ -1,14 +1,20 @@
 """Signing in and out at the desk's own page: by links, side by side, over a reload, and to a clear end."""
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
 from conferral.operations.desk_sign_out import end_sign_ins
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.sign_ins import SignIn, SignIns
-from tests.browser.desk_stage import DESK_SIZE, ISSUER, DeskStage, button, go_ready, says, talking
+from tests.browser.desk_stage import DESK_SIZE, ISSUER, DeskStage, button, go_ready, reads, says, talking
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
+from tests.support.ports import free_port
+from tests.support.proxies import DeskProxy, proxy
+from tests.support.sign_in_proxy import sign_in_proxy
+
+SECRET = "secret-between-proxy-and-desk"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -82,3 +88,43 @@ async def test_a_link_for_someone_else_asks_first(stage, windows: Windows):
     await button(page, "Sign in as dave").click()
     await go_ready(page)
     assert page.url.endswith("?as=dave")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("is_asked", [True, False], ids=["auth-request", "reverse-proxy"])
+async def test_a_sign_in_proxy_behind_nginx_signs_in_over_a_reload_and_again(redis_server, tmp_path, windows, is_asked):
+    windows.allow("401")
+    settings = {
+        "CONFERRAL_DESK_URL": f"http://127.0.0.1:{(port := free_port())}",
+        "CONFERRAL_DESK_TOKEN_NAME": ISSUER,
+        "CONFERRAL_DESK_PROXY_HEADER": "X-Email" if is_asked else "X-Forwarded-Email",
+        "CONFERRAL_DESK_PROXY_FROM": "127.0.0.1",
+        "CONFERRAL_DESK_PROXY_SECRET": SECRET,
+    }
+    agents = '[agents.alice]\nname = "Alice A."\nemail = "alice@example.com"\n'
+    async with (
+        DeskStage(redis_server.url, tmp_path, agents=agents, **settings) as stage,
+        sign_in_proxy(stage.public_url, SECRET, "alice@example.com") as other,
+    ):
+        webhooks_port = int(stage.public_url.rpartition(":")[2])
+        with proxy("nginx", tmp_path, webhooks_port, port=port, desk=DeskProxy(other.port, is_asked, SECRET)):
+            page = await windows.open(f"http://127.0.0.1:{port}/desk", size=DESK_SIZE)
+            await go_ready(page)
+            await expect(page.locator("header").get_by_text("Alice A.")).to_be_visible()
+            await page.reload()
+            await go_ready(page)
+            caller = await talking(stage, page)
+
+            other.sessions.clear()  # the proxy's own sign-in ends, and so does Conferral's
+            await end_sign_ins(SessionReader(stage.client, stage.keys), "alice", everything=True)
+            again = page.get_by_role("link", name="Sign in again")
+            await expect(again).to_be_visible()
+            async with page.context.expect_page() as opened:
+                await again.click()
+            window = await opened.value
+            await stage.eventually(window.is_closed, "the window closes itself")
+            await page.bring_to_front()
+            await expect(again).to_be_hidden()
+            assert caller.is_live
+            await reads(page, f"You talk to {CUSTOMER}")
+            await page.close()

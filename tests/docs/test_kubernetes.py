@@ -50,14 +50,36 @@ def test_process_gets_every_setting_that_it_needs_and_none_that_does_not_exist(p
     assert not {name for name in plain if re.search("TOKEN|SECRET|REDIS_URL", name)}, "secrets are in the Secret"
 
 
+def test_routes_lead_to_the_webhooks_without_the_headers_of_a_sign_in_proxy() -> None:
+    """As nginx and Caddy: `tests/docs/test_services.py` says which paths are whose."""
+    voice, desk = yaml.safe_load_all((FILE.parent / "routes.yaml").read_text("utf-8"))
+    (service,) = [one for one in BY_KIND["Service"] if one["metadata"]["name"] == "conferral-webhooks"]
+    backend = {"name": "conferral-webhooks", "port": service["spec"]["ports"][0]["port"]}
+    found = {}
+    for route in (voice, desk):
+        (host,) = route["spec"]["hostnames"]
+        for rule in route["spec"]["rules"]:
+            paths = [match["path"] for match in rule["matches"]]
+            assert {one["type"] for one in paths} == {"PathPrefix"}
+            removed = [one["requestHeaderModifier"]["remove"] for one in rule.get("filters", [])]
+            if "backendRefs" in rule:
+                assert rule["backendRefs"] == [backend]
+                assert removed == [["X-Conferral-Desk-Secret", "X-Forwarded-Email", "X-Email"]]
+            found |= {(host, one["value"]): "backendRefs" in rule for one in paths}
+    twilios = dict.fromkeys([("voice.example.com", f"/{one}") for one in ("voice", "callbacks", "media", "canary")], True)
+    assert found == twilios | {("desk.example.com", "/desk/tokens"): False, ("desk.example.com", "/desk"): True}
+    plain = CONFIGS["conferral-calls"]
+    assert {plain["CONFERRAL_PUBLIC_URL"], plain["CONFERRAL_DESK_URL"]} == {f"https://{host}" for host, _ in found}
+
+
 @pytest.mark.parametrize("process", ["webhooks", "worker"])
 def test_secrets_that_calls_need_come_from_the_secret(process: str) -> None:
     secret = {
         str(one.validation_alias) for one in ServiceSettings.model_fields.values() if "Secret" in str(one.annotation)
     }
     assert {"CONFERRAL_OUTCOMES_SECRET", "TWILIO_AUTH_TOKEN_SECONDARY"} <= secret
-    # Not everyone has programs that send commands, or a sign-in proxy.
-    assert secret - {"CONFERRAL_API_TOKEN", "CONFERRAL_DESK_PROXY_SECRET"} <= settings_of(process)[1]
+    only_webhooks = {"CONFERRAL_API_TOKEN", "CONFERRAL_DESK_PROXY_SECRET"} if process == "worker" else set()
+    assert secret - only_webhooks <= settings_of(process)[1]
 
 
 @pytest.mark.parametrize("process", SETTINGS)

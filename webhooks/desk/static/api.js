@@ -98,7 +98,7 @@ export class Api {
 
   async #request(method, path, body, signal, headers) {
     const token = await this.token();
-    const options = { method, signal, cache: "no-store", credentials: "omit", redirect: "manual", referrerPolicy: "no-referrer" };
+    const options = { method, signal, cache: "no-store", credentials: "same-origin", redirect: "manual", referrerPolicy: "no-referrer" };
     options.headers = { Authorization: `Bearer ${token}`, Accept: "application/json", ...headers };
     if (body !== undefined) {
       options.body = JSON.stringify(body);

@@ -39,7 +39,8 @@ async function ask(method, path, body) {
   }
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new ApiError(found.error?.reason || `Conferral answered ${answer.status}`, answer.status);
+    const other = answer.status === 401 ? PROXY_ASKS : `Conferral answered ${answer.status}`;
+    throw new ApiError(found.error?.reason || other, answer.status);
   }
   return found;
 }
@@ -137,6 +138,7 @@ async function signInByProxy() {
     const { identity } = await patiently("POST", "", {});
     if (new URLSearchParams(location.search).has(AGAIN)) {
       say(`You are signed in as ${identity}. Close this window, and go on in the other one.`);
+      others.postMessage(identity);
       close();
     } else {
       use(identity);
@@ -146,15 +148,15 @@ async function signInByProxy() {
   }
 }
 
-/** The window in which a proxy asks the agent to sign in, while this one has a call perhaps. */
+/** In a window of its own, a proxy asks the agent to sign in: this one may have a call. Here it says who has done so. */
 const AGAIN = "again";
+const others = new BroadcastChannel("conferral-desk-sign-in");
 again.href = `?${AGAIN}`;
-addEventListener("focus", async () => {
-  const identity = sessionStorage.getItem(AS);
-  if (identity && !notice.hidden && !again.hidden) {
-    await ask("POST", "/token", { identity }).then(({ token }) => use(identity, token), () => {});
+others.onmessage = ({ data }) => {
+  if (data === sessionStorage.getItem(AS)) {
+    void resume(data);
   }
-});
+};
 
 /**
  * The address may bring a token, or a link's code. It must not stay there, or in the history.
