@@ -23,7 +23,7 @@ PROGRAM = "bin/conferral"
 def lines(stage: DemoEnvironment, pids: Sequence[int], desks: Mapping[str, str]) -> list[str]:
     """Return the closing message, folded to a standard terminal's width.
 
-    Addresses of `desks`, by agent, are longer.
+    Links to `desks`, by agent, are longer.
     """
     others = " or ".join(map(str, pids[1:]))
     answering = " and ".join(characters.name(address) for address in characters.AUTOMATIC_PHONES)
@@ -40,10 +40,10 @@ def lines(stage: DemoEnvironment, pids: Sequence[int], desks: Mapping[str, str])
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
         "",
-        "Desks of two agents, in browsers; the links are valid for an hour:",
+        "Desks of two agents; the links sign in until the demo ends, also in one browser:",
         *(f"  {name:<8}  {url}" for name, url in desks.items()),
         "Press Go ready on both. Hang up the customer's phone, and press Call on it:",
-        "Alice's desk rings. Answer, and transfer the customer to dave, whose desk rings.",
+        "alice's desk rings. Answer, and transfer the customer to dave, whose desk rings.",
         "",
         "Try a transfer yourself, with these two pages side by side:",
         f"  1. console:  open the call, press Transfer…, to {characters.DAVE}, consult.",

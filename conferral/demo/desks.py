@@ -1,28 +1,23 @@
 """The demo's desks: a page for each of two agents."""
 
-import aiohttp
-from aiohttp import hdrs
-
+from conferral.cli.desk_link import make_link
 from conferral.demo import characters
-from conferral.demo.environment import API_TOKEN, DemoEnvironment
-from conferral.operations.errors import CommandNotDoneError
+from conferral.demo.environment import DemoEnvironment
+from conferral.runtime.web.tokens import API_NAME
+from conferral.storage.sign_ins import LIFETIME_MAX_MS, SignIn
+
+#: Shorter than the link's life, which is opened again: of too many, the one that would end first is removed.
+SIGN_IN_MS = 86_400_000
 
 
 async def make_desk_urls(stage: DemoEnvironment) -> dict[str, str]:
-    """Return the URL of each agent's desk, with a token, by name.
+    """Return a link for each agent's desk, by identity; raise StoreError.
 
-    Raise CommandNotDoneError if the webhooks make no token.
+    Each can be used again, until the demo and its Redis end.
     """
     urls = {}
-    headers = {hdrs.AUTHORIZATION: f"Bearer {API_TOKEN}"}
-    async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
-        for address in characters.DESKS:
-            identity = address.removeprefix("client:")
-            agent = {"identity": identity, "name": identity.capitalize()}
-            try:
-                async with session.post(f"{stage.webhooks_url}/desk/tokens", json=agent) as response:
-                    token = (await response.json())["token"]
-            except aiohttp.ClientError as error:
-                raise CommandNotDoneError(f"the webhooks make no token for a desk: {error}") from error
-            urls[agent["name"]] = f"{stage.webhooks_url}/desk#{token}"
+    for address in characters.DESKS:
+        identity = address.removeprefix("client:")
+        code = SignIn(identity, API_NAME, for_ms=SIGN_IN_MS, is_reusable=True)
+        urls[identity] = await make_link(stage.reader, stage.webhooks_url, code, ttl_ms=LIFETIME_MAX_MS)
     return urls

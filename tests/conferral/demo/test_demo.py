@@ -1,6 +1,7 @@
 """The demo, whole: it narrates its call, its commands run as printed, and it always cleans up."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -48,6 +49,16 @@ def demo(*arguments, folders, cwd, **variables):
         finally:
             program.terminate()  # a test that failed leaves nothing either
             program.wait(150)
+
+
+def signed_in(link):
+    """Open a link as a browser does; return who it signs in."""
+    url, _, rest = link.partition("/desk?as=")
+    identity, _, code = rest.partition("#")
+    headers = {"Origin": url, "X-Conferral": "desk", "Content-Type": "application/json"}
+    body = json.dumps({"identity": identity, "code": code}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/desk/session", body, headers), timeout=5) as answer:
+        return json.load(answer)["identity"]
 
 
 def processes_of(folders):
@@ -131,8 +142,8 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         for url in re.findall(r"http://\S+", page.partition("In another terminal")[0]):
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
-        desks = dict(re.findall(r"^  (Alice|Dave) +http://127\.0\.0\.1:\d+/desk#(\S+)$", page, re.MULTILINE))
-        assert len(set(desks.values())) == 2
+        desks = dict(re.findall(r"^  (alice|dave) +(http://127\.0\.0\.1:\d+/desk\?as=\w+#\S+)$", page, re.MULTILINE))
+        assert [signed_in(desks[one]) for one in ("alice", "dave", "dave")] == ["alice", "dave", "dave"]
         after = lines[next(number for number, line in enumerate(lines) if "$CALL" in line) + 1 :]
         commands = "\n".join(after).replace("\\\n", "").partition("\n\nCtrl-C")[0].strip().splitlines()
         assert len(commands) == 9
