@@ -5,6 +5,7 @@ import re
 import typer
 
 from conferral.cli import output
+from conferral.cli.agent_names import agent_names, with_agent_names
 from conferral.cli.command_line import own_command
 from conferral.cli.redis_connection import run_query
 from conferral.cli.session_tables import print_fields, print_parties, read_history
@@ -12,6 +13,7 @@ from conferral.operations import catalog, replay
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explain import explanation, facts, people, timeline
 from conferral.operations.explain.explanation import Explanation, Failure
+from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.waits import Wait, list_waits
 from conferral.operations.json_values import to_json_object, to_json_value
 from conferral.operations.replay import SessionHistory
@@ -52,7 +54,7 @@ async def _read_explanation(reader: SessionReader, named: str, *, full: bool) ->
     now = await reader.now_ms()
     has_worker = await has_live_worker(reader.client, reader.keys)
     moments = timeline.build_timeline(history.log, full=full)
-    explained = explanation.explain(session, moments, now, full=full, has_worker=has_worker)
+    explained = explanation.explain(session, moments, now, names=agent_names(), full=full, has_worker=has_worker)
     return session.id or named, explained, now
 
 
@@ -111,11 +113,11 @@ def _selected_version(history: SessionHistory, as_of: str) -> int:
 
 
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
-    state, participants = "", ""
+    state, participants, names = "", "", agent_names()
     moments = timeline.build_timeline(history.log, full=full)
     versions = replay.all_versions(history.log, history.fields)
     for moment, fields in zip(moments, versions, strict=True):
-        entry, session = moment.entry, stored_session(fields)
+        entry, session = moment.entry, with_names(stored_session(fields), names)
         connected = "" if session.is_ended else people.activity_line(session, full=full)
         if as_json:
             output.print_json_line({**moment.public(), "changes": entry.changes, "now": connected})
@@ -146,8 +148,9 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     if as_json:
         output.print_json({"fields": fields, "hearing": hearing, "waits": to_json_value(waits)})
         return
-    print_fields(session, full=full)
-    print_parties(session, full=full)
+    shown = with_agent_names(session)
+    print_fields(shown, full=full)
+    print_parties(shown, full=full)
     output.print_section("Who heard whom", hearing)
     output.print_section("Waiting for", [_step_wait_line(one, then_ms) for one in waits if one.by != "sweep"])
 

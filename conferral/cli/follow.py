@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from conferral.cli import output
+from conferral.cli.agent_names import with_agent_names
 from conferral.cli.redis_connection import open_redis
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import catalog
@@ -75,8 +76,9 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
     async with open_redis(settings) as reader:
         session = await reader.read_session(await find_session(reader, named))
         if not as_json:
-            print_fields(session, full=full)
-            print_parties(session, full=full)
+            shown = with_agent_names(session)
+            print_fields(shown, full=full)
+            print_parties(shown, full=full)
             output.print_line()
         after = ""
 

@@ -1,15 +1,12 @@
 """`report`: one page about a period."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from conferral.cli import output
 from conferral.cli.options import AsJson, Full
 from conferral.cli.periods import Since, Until, local_now, parse_time
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def report(
@@ -47,7 +44,9 @@ def report(
     since_ms, until_ms = (round(one.timestamp() * 1000) for one in (since, until))
     rows = ReportCsv(csv, full=full) if csv else None
     found = run_query(lambda reader: outcome_report.read_report(reader, since_ms, until_ms, rows.add if rows else None))
-    names = _names()
+    from conferral.cli.agent_names import agent_names
+
+    names = agent_names()
     data = found.data(full=full, name_of=lambda one: one if as_json else names.get(one, one))
     if rows:
         output.print_file(rows.file())
@@ -65,12 +64,3 @@ def report(
             output.print_line()
             output.print_heading(table.title)
             output.print_table(table.columns, table.rows)
-
-
-def _names() -> "Mapping[str, str]":
-    """Return the directory's names of agents at desks, by address."""
-    from conferral.runtime.settings import DirectorySettings, load
-    from conferral.telephony.directory.file import read_people
-
-    path = load(DirectorySettings).directory
-    return read_people(path) if path else {}

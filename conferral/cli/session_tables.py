@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from conferral.cli import output
+from conferral.cli.agent_names import agent_names, with_agent_names
 from conferral.cli.redis_connection import require_complete, run_query
 from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explain import facts, people, timeline
 from conferral.operations.explain.attention import attention_of, sort_key
+from conferral.operations.explain.naming import with_names
 from conferral.operations.replay import SessionHistory, field_changed_ms
 from conferral.operations.session_search import all_sessions, displayed, find_session
 from conferral.runtime.clock import SystemClock
@@ -38,10 +40,14 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 async def read_sessions(
     reader: SessionReader, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[StoredSession], int, list[str]]:
-    """Read sessions, most urgent first; Redis's time; and unreadable lists."""
+    """Return sessions, most urgent first; Redis's time; unreadable lists.
+
+    In the sessions, agents have their names.
+    """
     found = await all_sessions(reader, state, with_ended=with_ended, party=party)
     now_ms = await reader.now_ms()
-    ordered = sorted(found, key=lambda one: sort_key(one, now_ms))
+    names = agent_names()
+    ordered = [with_names(one, names) for one in sorted(found, key=lambda one: sort_key(one, now_ms))]
     return ordered, now_ms, [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
 
 
@@ -87,7 +93,7 @@ def print_session(named: str, *, everything: bool, full: bool, as_json: bool) ->
     if as_json:
         output.print_json(history.fields)
         return
-    found = stored_session(history.fields)
+    found = with_agent_names(stored_session(history.fields))
     print_fields(found, full=full)
     print_parties(found, full=full)
     _print_attempts(found, history.log, full=full)

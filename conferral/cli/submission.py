@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from conferral.cli import output
+from conferral.cli.agent_names import with_agent_names
 from conferral.cli.command_line import own_command
 from conferral.cli.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.commands.parser import BadCommandError, parse
@@ -234,7 +235,8 @@ async def _not_done(
         why = catalog.command_reason(kind, result.reason, result.code) or "no reason given"
         reason = f"{kind} {result.status}: {why}"
         # A failed attempt can change the call: say who the customer is connected to now.
-        now = [f"{session.id} is {facts.state_label(session)}", people.activity_line(session)] if session.id else []
+        connected = people.activity_line(with_agent_names(session))
+        now = [f"{session.id} is {facts.state_label(session)}", connected] if session.id else []
         details = tuple(filter(None, now)) if result.status == "failed" else ()
         return CommandNotDoneError(
             reason,
@@ -269,7 +271,7 @@ def _print_done(
     else:
         line = f"{word}; {session_id} is now {facts.state_label(session)}"
     output.print_line(f"{line} ({reason})" if reason else line)
-    for line in (people.activity_line(session), "; ".join(facts.session_notes(session))):
+    for line in (people.activity_line(with_agent_names(session)), "; ".join(facts.session_notes(session))):
         if line:
             output.print_line(line)
     if session.is_ended:

@@ -8,6 +8,7 @@ from conferral.console.messages import encode_message
 from conferral.console.page_view import PageMessage, View
 from conferral.console.report import DayReports
 from conferral.console.session_feed import SessionFeed
+from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import party_since_ms, people_line
 from conferral.operations.redis_access import RedisAccess
 from conferral.outcomes.report import OutcomeReport
@@ -84,6 +85,7 @@ def agent_rows(
         row = rows.setdefault(address, _Row(desk.name or desk.identity, address))
         row.status, row.since_ms = desk.status, desk.since_ms
     for session in sessions:
+        shown = people_line(with_names(session, people), full=full)
         for name, party in session.present.items():
             if name == CUSTOMER or party.address not in rows:
                 continue
@@ -92,7 +94,7 @@ def agent_rows(
             # The person's time, of the longest call.
             row.since_ms = since_ms if row.status != BUSY else min(row.since_ms, since_ms)
             row.status = BUSY
-            call = {"id": session.id, "people": people_line(session, full=full), "party": name, "status": party.status}
+            call = {"id": session.id, "people": shown, "party": name, "status": party.status}
             row.calls.append(call | {"since": to_iso(since_ms)})
     return sorted(rows.values(), key=attrgetter("name", "address"))
 

@@ -1,6 +1,7 @@
 """Messages to the pages: JSON, redacted, and the rows of the list."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from conferral.operations import catalog
 from conferral.operations.explain import facts, people
 from conferral.operations.explain.attention import Attention, is_lone
+from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import held_call
 from conferral.operations.json_values import to_json_value
 from conferral.operations.session_search import number_of
@@ -48,9 +50,13 @@ SEARCHABLE_DIGITS = 4
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
-def row(session: StoredSession, attention: Attention | None, *, full: bool) -> dict[str, Any]:
-    """Return a session's row, with phone numbers in full or masked."""
-    fields = session.fields
+def row(session: StoredSession, attention: Attention | None, names: Mapping[str, str], *, full: bool) -> dict[str, Any]:
+    """Return a session's row, with phone numbers in full or masked.
+
+    `names` are those of agents at desks, by address.
+    """
+    fields, found = session.fields, _search_terms(session, names, full=full)
+    session = with_names(session, names)
     return {
         **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
         **{name: fields.get(name) or None for name in ("created_at", "updated_at", "ended_at")},
@@ -65,7 +71,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "transfer_status": session.transfer_status,
         "title": people.people_line(session, full=full),
         "now": _now(session),
-        **_search_terms(session, full=full),
+        **found,
     }
 
 
@@ -111,7 +117,7 @@ def _searchable_digits(address: str, *, full: bool) -> str:
     return number if full else number[-SEARCHABLE_DIGITS:]
 
 
-def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
+def _search_terms(session: Session, agents: Mapping[str, str], *, full: bool) -> dict[str, Any]:
     """Return what the search compares, in lower case."""
     sids: list[str] = [session.conference_sid]
     texts: list[str] = []
@@ -119,7 +125,7 @@ def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
     (sids if _SID.fullmatch(session.id) else texts).append(session.id)
     for name, party in session.parties.items():
         sids.append(party.call_sid)
-        texts += [name, party.label]
+        texts += [name, party.label, agents.get(party.address, "")]
         digits.append(_searchable_digits(party.address, full=full))
         if not party.address.startswith("+"):
             texts.append(display_address(party.address, full=full))

@@ -12,6 +12,7 @@ from conferral.operations import replay
 from conferral.operations.explain import explanation, people
 from conferral.operations.explain.attention import Attention, attention_of
 from conferral.operations.explain.explanation import Explanation
+from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import headline
 from conferral.operations.explain.timeline import TimelineEntry, build_timeline
 from conferral.operations.redis_access import RedisAccess
@@ -107,7 +108,13 @@ class SessionDetailView(View):
             return self._past_message(session, log, self._asked.as_of)
         now_ms = self._feed.now_ms()
         explained = explanation.explain(
-            session, moments, now_ms, full=self._full, clock=to_iso, has_worker=self._feed.has_worker
+            session,
+            moments,
+            now_ms,
+            names=self._feed.people(),
+            full=self._full,
+            clock=to_iso,
+            has_worker=self._feed.has_worker,
         )
         buttons = [form for form in command_forms(session) if form.type in self._token.may]
         return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms, to_iso))
@@ -117,7 +124,10 @@ class SessionDetailView(View):
         then = stored_session(replay.at_version(log, version, session.fields))
         past = build_timeline([entry for entry in log if entry.version <= version], full=self._full)
         at_ms = past[-1].entry.at_ms if past else self._feed.now_ms()
-        explained = replace(explanation.explain(then, past, at_ms, full=self._full, clock=to_iso), suggestions=())
+        explained = replace(
+            explanation.explain(then, past, at_ms, names=self._feed.people(), full=self._full, clock=to_iso),
+            suggestions=(),
+        )
         return self._encode(then, explained, buttons=(), attention=None)
 
     def _encode(
@@ -129,6 +139,7 @@ class SessionDetailView(View):
         attention: Attention | None,
     ) -> bytes:
         present = {party.address for party in session.present.values()}
+        shown = with_names(session, self._feed.people())
         return encode_message(
             "session",
             id=self._id,
@@ -136,9 +147,9 @@ class SessionDetailView(View):
             known=True,
             as_of=self._asked.as_of,
             fields=redact_fields(session.fields, full=self._full),
-            parties=parties_of(session, full=self._full),
-            people=people.people_line(session, full=self._full),
-            headline=headline(session, full=self._full),
+            parties=parties_of(session, shown, full=self._full),
+            people=people.people_line(shown, full=self._full),
+            headline=headline(shown, full=self._full),
             held=people.held_call(session),
             summary=explained.summary,
             waits=explained.waits,
@@ -156,8 +167,11 @@ class SessionDetailView(View):
         )
 
 
-def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
-    """Return what a page shows of each party, with whom it hears."""
+def parties_of(session: Session, shown: Session, *, full: bool) -> list[dict[str, object]]:
+    """Return what a page shows of each party, with whom it hears.
+
+    `shown` has the names of agents.
+    """
     heard = {one.party: one for one in people.audibility(session)}
     since_ms = {one.party.name: one.since_ms for one in people.activities(session)}
     is_drawn = len(heard) <= DRAWN_MAX
@@ -170,7 +184,7 @@ def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
             "label": party.label,
             "held": party.held,
             "muted": party.muted,
-            "person": people.person(party, full=full),
+            "person": people.person(shown.parties[name], full=full),
             "since": to_iso(since_ms.get(name) or people.party_since_ms(session, party)),
             "words": heard[name].text
             if name in heard

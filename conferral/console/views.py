@@ -47,7 +47,8 @@ class SessionListView(View):
         gone = [name for name in known if name not in now]
         if before is not None and not (changed or gone):
             return []
-        rows = [row(one.session, one.attention, full=self._full) for one in changed]
+        people = self._feed.people()
+        rows = [row(one.session, one.attention, people, full=self._full) for one in changed]
         return [encode_message("sessions", whole=before is None, gone=gone, rows=rows)]
 
     def shows(self, message: PageMessage) -> bool:

@@ -98,12 +98,12 @@ def page_texts(fields, log):
     trouble = attention_of(session, NOW_MS)
     return [
         *found,
-        encode_message("sessions", rows=[messages.row(session, trouble, full=full) for full in (False, True)]),
+        encode_message("sessions", rows=[messages.row(session, trouble, {}, full=full) for full in (False, True)]),
         encode_message("summary", counts=statistics.count_sessions([(session, trouble)])),
         encode_message(
             "session",
             fields=redact_fields(fields, full=False),
-            parties=session_view.parties_of(session, full=False),
+            parties=session_view.parties_of(session, session, full=False),
             explained=explanation.explain(session, moments, NOW_MS),
             buttons=command_forms(session),
             links=session_view.links_of(session),

@@ -176,7 +176,7 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
 
 def sent(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
-    return row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), full=full)
+    return row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), {}, full=full)
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():
@@ -184,3 +184,21 @@ def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_
     assert sent(make_session())["digits"] == ["0123"]
     assert sent(make_session(), full=True)["digits"] == ["14155550123"]
     assert sent(make_session(), full=True)["title"] == "+14155550123 and alice"
+
+
+async def test_agents_have_their_names_in_the_list_and_in_a_session(open_console, redis):
+    put(redis, make_session())
+    console = await open_console(people=lambda: {"client:alice": "Alice A."})
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: page.rows.keys() == {CALL})
+    assert page.rows[CALL]["title"] == "+…23 and Alice A."
+    assert page.rows[CALL]["agent"] == "Alice A."
+    assert {"alice", "a."} <= set(page.rows[CALL]["find"].split()), "both are found"
+
+    await page.say(view="session", id=CALL)
+    shown = await page.next("session")
+    assert shown["people"] == "+…23 and Alice A."
+    assert "Alice A." in str(shown["headline"])
+    assert "Alice A." in str(shown["summary"])
+    by_name = {party["name"]: party for party in shown["parties"]}
+    assert (by_name["agent"]["person"], by_name["agent"]["address"]) == ("Alice A.", "client:alice")

@@ -44,7 +44,7 @@ def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
     assert facts.transfer_line(session) == ""
     assert attention_of(session, story.session.updated_at_ms) is None
     assert not is_lone(session)
-    shown = row(session, None, full=False)
+    shown = row(session, None, {}, full=False)
     assert (shown["transfer"], shown["transfer_status"]) == ("", "")
     assert not any("transfer:" in sentence for sentence in said(story))
 

@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from conferral.operations import catalog
 from conferral.operations.explain import facts, timeline
 from conferral.operations.explain.attention import OVERDUE, RECOVERED, attention_of, is_lone
+from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import activity_line
 from conferral.operations.explain.timeline import TimelineEntry, details_of
 from conferral.operations.explain.waits import Wait, held_parties, list_waits, upcoming_line
@@ -75,14 +76,15 @@ def explain(
     moments: Sequence[TimelineEntry],
     now_ms: int,
     *,
+    names: Mapping[str, str] | None = None,
     full: bool = False,
     clock: Callable[[int], str] = catalog.utc_clock,
     has_worker: bool = True,
 ) -> Explanation:
     """Explain a session at a time of Redis's clock by its log's timeline.
 
-    `full` as for the timeline; `clock` puts the times in sentences into words. Without a live worker (`has_worker`), a
-    session waits for one.
+    Sentences have the `names` of agents, by address. `full` as for the timeline; `clock` puts the times in sentences
+    into words. Without a live worker (`has_worker`), a session waits for one.
     """
     waits = list_waits(session, moments, now_ms)
     upcoming = tuple(upcoming_line(wait, now_ms, clock) for wait in waits if wait.by != "person")
@@ -90,7 +92,7 @@ def explain(
         waits = (_NO_WORKER, *(wait for wait in waits if wait.by != "person"))
         upcoming = ("None until a worker starts: events, commands, and timers wait in Redis.",)
     return Explanation(
-        summary=tuple(_summary(session, moments, now_ms, full=full, clock=clock)),
+        summary=tuple(_summary(with_names(session, names or {}), moments, now_ms, full=full, clock=clock)),
         waits=waits,
         upcoming=upcoming,
         first_failure=_first_failure(session, moments, full=full),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,3 +208,22 @@ def test_show_counts_the_talk_with_a_target_until_the_transfer_ends(run: Run, re
     _, table = run("show", CUSTOMER_CALL).out.split("waited  talked\n")
 
     assert table.splitlines()[0].split() == ["target", "client:bob", "answered", "0.0", "s", "3.0", "s"]
+
+
+@pytest.mark.parametrize(
+    "command", [("sessions",), ("show", CUSTOMER_CALL), ("explain", CUSTOMER_CALL), ("replay", CUSTOMER_CALL)]
+)
+def test_agents_have_their_names(run: Run, busy_call: Session, tmp_path: Path, command: tuple[str, ...]) -> None:
+    directory = tmp_path / "directory.toml"
+    directory.write_text('[agents.alice]\nname = "Alice A."\n[agents.bob]\nname = "Bob B."\n', "utf-8")
+
+    ran = run(*command, CONFERRAL_DIRECTORY=str(directory))
+
+    assert "agent Alice A." in ran.out
+    assert "to Bob B." in ran.out or command[0] == "replay"
+    assert "client:alice" not in ran.out.partition("--")[0]
+
+    directory.write_text("[agents", "utf-8")
+    ran = run(*command, CONFERRAL_DIRECTORY=str(directory))
+    assert (ran.code, "client:alice" in ran.out) == (0, True)
+    assert "agents have no names: CONFERRAL_DIRECTORY" in ran.err
