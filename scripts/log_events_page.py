@@ -81,6 +81,7 @@ MEANINGS = {
     "records_removed": "Another program wrote records that can't be read to the key in `names`; they were removed.",
     "config_contradicted": "Redis's configuration no longer fits this process, which keeps its settings.",
     "recordings_deleted": "`conferral forget --recordings` deleted a session's recordings at Twilio.",
+    "agent_forgotten": "`conferral forget --agent` erased what was stored about an agent's desk.",
     "session_forgotten": "`conferral forget` erased a session.",
     "session_moved": "A session's state changed; `call_sids` names its calls.",
     "session_not_found": "A request names a session that Redis does not have, and the attempt to recover it failed.",

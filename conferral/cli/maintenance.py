@@ -54,6 +54,8 @@ _TRACE_NAMES = {
     "outcomes": ("outcome", "outcomes"),
     "dead_letters": ("dead letter", "dead letters"),
     "recordings": ("recording at Twilio", "recordings at Twilio"),
+    "sign_ins": ("sign-in or unused link", "sign-ins and unused links"),
+    "presence": ("presence", "presences"),
 }
 
 
@@ -61,6 +63,9 @@ def forget(
     session: SessionName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be erased.")] = False,
     recordings: Annotated[bool, typer.Option("--recordings", help="Also delete its recordings at Twilio.")] = False,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="SESSION is an agent's identity: erase what is about their desk.")
+    ] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,6 +77,7 @@ def forget(
       conferral forget CA0123456789abcdef0123456789abcdef --dry-run
       conferral forget 23 --recordings
       conferral forget CA0123456789abcdef0123456789abcdef --yes --json
+      conferral forget alice --agent
 
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
@@ -83,7 +89,10 @@ def forget(
     names all calls in which it took part, or was dialed.
     With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
+    With --agent, it ends an agent's sign-ins at the desk, and erases them, unused links, and presence, but no calls.
     """
+    if agent and recordings:
+        raise typer.BadParameter("recordings are of calls", param_hint="--recordings")
     from conferral.cli.redis_connection import run_query
     from conferral.operations.erasure import SessionErasure
     from conferral.runtime import log
@@ -95,6 +104,9 @@ def forget(
     # The log line about the erasure is its only record; on a terminal, no one keeps it.
     level = "warning" if sys.stderr.isatty() else "info"
     log.configure(load(StoreSettings).log_format, level=level, process="forget", cache_loggers=False)
+    if agent:
+        _forget_agent(session, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
     plans = _plans_once_quiet(session, may_wait=not dry_run)
     found = [plan for plan in plans if not plan.is_empty]
     if found and not (dry_run or yes):
@@ -114,6 +126,27 @@ def forget(
             output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan, counts)}")
     if refused:
         raise CommandNotDoneError(f"Twilio refuses to delete recordings: {'; '.join(refused)}")
+
+
+def _forget_agent(identity: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    from conferral.cli.redis_connection import run_query
+    from conferral.operations.agent_erasure import count_agent, erase_agent
+
+    if not (dry_run or yes):
+        output.require_confirmation(f"{identity}'s sign-ins, links, and presence will be erased. Continue?")
+    act = count_agent if dry_run else erase_agent
+    counts = run_query(lambda reader: act(reader, identity))
+    if as_json:
+        output.print_json({"agent": identity, "dry_run": dry_run, "erased": counts})
+    elif not any(counts.values()):
+        output.print_line(f"Redis holds nothing about {identity}'s desk")
+    else:
+        done = "would be erased" if dry_run else "erased"
+        output.print_line(f"{done}: {identity}: {_counted(counts)}")
+
+
+def _counted(counts: "Mapping[str, int]") -> str:
+    return ", ".join(f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in counts.items() if count)
 
 
 def _plans_once_quiet(named: str, *, may_wait: bool) -> "list[ErasurePlan]":
@@ -157,5 +190,4 @@ def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
     ended_at = plan.session.fields.get("ended_at", "")
     foreign = "can't be read; its calls continue" if plan.is_foreign else ""
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", foreign)))
-    counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in counts.items() if count]
-    return f"{plan.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"
+    return f"{plan.session_id}{f' ({about})' if about else ''}: {_counted(counts) or 'an index entry'}"

@@ -6,7 +6,7 @@ sign in with what Redis holds.
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -103,14 +103,24 @@ class SignIns:
         count, had_phone = await scripts.end_sign_ins.durably(self._client, keys, [identity, digest, int(everything)])
         return Ended(int(count), bool(had_phone))
 
+    async def count(self, identity: str) -> int:
+        """Return how many sign-ins and codes of an agent are stored."""
+        (found,) = await run_or_raise(self._client, ("HVALS", self._keys.sign_ins))
+        return sum(one.identity == identity for one in _readable(found))
+
     async def read(self) -> Mapping[str, SignIn]:
         """Return all sign-ins by digest, without codes, by Redis's time."""
         time, found = await run_or_raise(self._client, ("TIME",), ("HGETALL", self._keys.sign_ins))
         now_ms, sign_ins = int(time[0]) * 1000 + int(time[1]) // 1000, {}
         for digest, stored in found.items():
-            # Another program may have written something else.
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                one = _DECODER.decode(stored)
+            for one in _readable([stored]):
                 if one.until_ms > now_ms and not one.for_ms:
                     sign_ins[digest.decode()] = one
         return sign_ins
+
+
+def _readable(stored: Iterable[bytes]) -> Iterator[SignIn]:
+    """Yield records; skip what another program has written."""
+    for one in stored:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            yield _DECODER.decode(one)

@@ -1,5 +1,6 @@
 """`forget`: one ended session is gone from every place in Redis, everything else stays, and what lives is refused."""
 
+import asyncio
 import json
 import sys
 import time
@@ -12,8 +13,11 @@ from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.parts import DialOptions
+from conferral.storage.agents import Agents
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.connection.client import make_client
+from conferral.storage.sign_ins import SignIn, SignIns
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, SERVICE, Ran, ended, log_entry, make_session, put
 from tests.support.people import CUSTOMER, SECOND, TARGET
 from tests.support.redis_dump import everything_in
@@ -323,3 +327,32 @@ def test_what_twilio_refuses_is_named_and_the_rest_is_erased(run, redis, at_twil
     assert (ran.code, ran.json["erased"]) == (1, COUNTS | {"recordings": 1})
     assert "RE1: HTTP 403, code 20403" in ran.err
     assert not redis.exists(KEYS.session(CALL))
+
+
+async def sign_in_at_desks(url):
+    """Alice and Dave have a link, a sign-in, and presence each."""
+    client = make_client(url)
+    for identity in (NAME, "dave"):
+        stored = SignIns(client, KEYS)
+        await stored.add_code(SignIn(identity, "api", for_ms=60_000))
+        await stored.add(SignIn(identity, "api"), 60_000)
+        await Agents(client, KEYS).renew(identity, identity, "desk", is_ready=True, is_busy=False)
+    await client.aclose()
+
+
+def test_an_agents_sign_ins_links_and_presence_are_erased_and_no_calls(run, redis, redis_server):
+    fill(redis)
+    calls = everything_in(redis).splitlines()
+    asyncio.run(sign_in_at_desks(redis_server.url))
+
+    dry = run("forget", NAME, "--agent", "--dry-run", "--json")
+    assert dry.json == {"agent": NAME, "dry_run": True, "erased": {"sign_ins": 2, "presence": 1}}
+    assert run("forget", NAME, "--agent").code == 1, "without a terminal, it needs --yes"
+    ran = run("forget", NAME, "--agent", "--yes")
+    assert (ran.code, ran.out) == (0, f"erased: {NAME}: 2 sign-ins and unused links, 1 presence\n")
+    assert NAME not in ran.err
+    assert "nothing about" in run("forget", NAME, "--agent", "--yes").out
+
+    assert set(calls) <= set(everything_in(redis).splitlines())
+    assert redis.hkeys(KEYS.agents) == ["dave"]
+    assert redis.hlen(KEYS.sign_ins) == 2

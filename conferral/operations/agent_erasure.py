@@ -1,0 +1,32 @@
+"""Erase what is stored about an agent's desk (right to erasure).
+
+Calls are erased by their sessions.
+"""
+
+import structlog
+
+from conferral.operations.desk_sign_out import end_sign_ins
+from conferral.storage.connection.client import run_or_raise
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.sign_ins import SignIns
+
+log = structlog.get_logger()
+
+
+async def count_agent(reader: SessionReader, identity: str) -> dict[str, int]:
+    """Return the number of items by kind; raise StoreError."""
+    sign_ins = await SignIns(reader.client, reader.keys).count(identity)
+    (has_presence,) = await run_or_raise(reader.client, ("HEXISTS", reader.keys.agents, identity))
+    return {"sign_ins": sign_ins, "presence": int(has_presence)}
+
+
+async def erase_agent(reader: SessionReader, identity: str) -> dict[str, int]:
+    """Erase an agent's sign-ins, unused links, and presence.
+
+    Return the number of items by kind; raise StoreError. A desk with a token of your server's renews its presence.
+    """
+    counts = await count_agent(reader, identity)
+    await end_sign_ins(reader, identity, everything=True)
+    await run_or_raise(reader.client, ("HDEL", reader.keys.agents, identity), is_durable=True)
+    log.info("agent_forgotten", count=sum(counts.values()))
+    return counts
