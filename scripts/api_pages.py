@@ -70,12 +70,12 @@ def _section(route: Route, rows: list[tuple[str, str, str]], shared: list[tuple[
     own = [row for row in rows if row not in shared]
     if own:
         parts.append(_list(own))
-    also = [row[0] for row in rows if row in shared]
+    also = [row[0] or row[1] for row in rows if row in shared]
     said = [f"{'Also' if own else 'Takes'} {', '.join(also)}."] if also else []
     answers = [f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items()]
     if route.events:
         answers.append(f"200 with `Accept: {EVENT_STREAM}`: {route.events}")
-    said.append(f"Answers: {'; '.join(answers)}.")
+    said.append(f"Answers: {'; '.join(answers).removesuffix('.')}.")
     if refused := {STATUS[kind] for kind in route.error_types} - _OF_TOKENS - _OF_BODIES:
         said.append(f"Refusals: {_statuses(refused)}.")
     return "\n".join([*parts, prose(" ".join(said))])
@@ -88,10 +88,17 @@ def _parameters(route: Route) -> list[tuple[str, str, str]]:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if isinstance(route.body, type):
         body = openapi.document("")["components"]["schemas"][route.body.__name__]["properties"]
-        rows += [(f"`{name}`", described["description"], "body") for name, described in body.items()]
+        rows += [(f"`{name}`", _described(one), "body") for name, one in body.items()]
     elif route.body:
         rows.append(("", "the fields of a command, below", "body"))
     return rows
+
+
+def _described(schema: dict[str, str]) -> str:
+    """Return what a field of a body is, and its only words."""
+    schemas = openapi.document("")["components"]["schemas"]
+    found = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema).get("enum", ())
+    return ": ".join(filter(None, (schema["description"], " or ".join(f"`{word}`" for word in found))))
 
 
 def _fields(model: type[msgspec.Struct] | None) -> str:

@@ -6,7 +6,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand
 
 from conferral.cli.options import (
     WAIT,
@@ -16,6 +15,7 @@ from conferral.cli.options import (
     Deadline,
     NewSessionName,
     NoWait,
+    OnceCommand,
     OnlySession,
     Yes,
     choices,
@@ -119,7 +119,7 @@ _FLAGS = frozenset(
 )
 
 
-class _CommandOfFields(TyperCommand):
+class _CommandOfFields(OnceCommand):
     """A command whose flags may have their fields' values: `--confirm true`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -1,11 +1,12 @@
 """What several commands share: settings, options, arguments, completion."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from conferral.runtime.limits import NUMBER
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, REFERENCE_PATTERN, id_error
@@ -20,16 +21,56 @@ _T = TypeVar("_T")
 COMPLETION_TIMEOUT_S = 1.0
 
 
+def _refuse_repeated(options: Sequence[Any], ctx: Any, args: Sequence[str]) -> None:
+    """Refuse an option with a value that is given twice: the last would win."""
+    with_value = {name: one for one in options for name in one.opts if not getattr(one, "is_flag", True)}
+    normalize = ctx.token_normalize_func or str
+    given: set[str] = set()
+    words = iter(() if ctx.resilient_parsing else args)
+    for word in words:
+        if word == "--" or not (ctx.allow_interspersed_args or word.startswith("-")):
+            return
+        name, has_value, _ = word.partition("=")
+        option = with_value.get(normalize(name))
+        if option is None or option.multiple:
+            continue
+        if option.name in given:
+            raise typer.BadParameter("is given more than once", ctx=ctx, param_hint=option.opts[0])
+        given.add(option.name)
+        if not has_value:
+            next(words, None)
+
+
+class OnceCommand(TyperCommand):
+    """A command whose options may be given once."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; see typer."""
+        _refuse_repeated(self.params, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _OnceGroup(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeated(self.params, ctx, args)
+        return super().parse_args(ctx, args)
+
+
 class App(typer.Typer):
     """An app whose commands have plain help, and `-h`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(
+            cls=_OnceGroup,
             rich_markup_mode=None,
             pretty_exceptions_enable=False,
             context_settings={"help_option_names": ["-h", "--help"]},
             **settings,
         )
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Add a command; see typer."""
+        return super().command(name, **{"cls": OnceCommand, **settings})
 
 
 def require_number(number: str | None, option: str | None = None) -> None:
@@ -66,6 +107,17 @@ def choices(*allowed: str) -> Callable[[str], list[str]]:
         return [word for word in allowed if word.startswith(incomplete)]
 
     return completed
+
+
+def one_of(*allowed: str) -> Callable[[str | None], str | None]:
+    """Return a callback that refuses any other word."""
+
+    def checked(word: str | None) -> str | None:
+        if word is not None and word not in allowed:
+            raise typer.BadParameter(f"{word!r} is not one of {', '.join(repr(str(one)) for one in allowed)}.")
+        return word
+
+    return checked
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:

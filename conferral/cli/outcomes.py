@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conferral.cli import output
-from conferral.cli.options import App, AsJson, Full, require_no_options
+from conferral.cli.options import App, AsJson, Full, choices, one_of, require_no_options
 from conferral.cli.periods import Since, local_now, parse_time
 from conferral.statemachine.states import OutcomeKind
 
@@ -19,7 +19,15 @@ def outcomes(
     context: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with new ones until Ctrl-C.")] = False,
     since: Since = None,
-    kind: Annotated[OutcomeKind | None, typer.Option(help="Only those of this kind.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(OutcomeKind),
+            help="Only those of this kind.",
+            callback=one_of(*OutcomeKind),
+            autocompletion=choices(*OutcomeKind),
+        ),
+    ] = None,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
     full: Full = False,
     as_json: AsJson = False,

@@ -1,20 +1,30 @@
 """`report`: one page about a period."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from conferral.cli import output
-from conferral.cli.options import AsJson, Full
+from conferral.cli.options import AsJson, Full, choices, one_of
 from conferral.cli.periods import Since, Until, local_now, parse_time
+
+if TYPE_CHECKING:
+    from conferral.outcomes.report_csv import CsvKind
+
+_ROWS = ("calls", "transfers")
 
 
 def report(
     since: Since = None,
     until: Until = None,
     csv: Annotated[
-        Literal["calls", "transfers"] | None,
-        typer.Option(help="Print CSV instead: a row for each call, or each transfer."),
+        str | None,
+        typer.Option(
+            metavar="|".join(_ROWS),
+            help="Print CSV instead: a row for each call, or each transfer.",
+            callback=one_of(*_ROWS),
+            autocompletion=choices(*_ROWS),
+        ),
     ] = None,
     full: Full = False,
     as_json: AsJson = False,
@@ -42,7 +52,7 @@ def report(
     if csv and as_json:
         raise typer.BadParameter("can't be combined with --json", param_hint="--csv")
     since_ms, until_ms = (round(one.timestamp() * 1000) for one in (since, until))
-    rows = ReportCsv(csv, full=full) if csv else None
+    rows = ReportCsv(cast("CsvKind", csv), full=full) if csv else None
     found = run_query(lambda reader: outcome_report.read_report(reader, since_ms, until_ms, rows.add if rows else None))
     from conferral.cli.agent_names import agent_names
 

@@ -102,7 +102,8 @@ def _text(
 
     def parse(value: object) -> Any:
         if not isinstance(value, str):
-            raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
+            why = f"must be text, not a list; it {rule}" if isinstance(value, list) else "must be text"
+            raise ValueError(why)  # noqa: TRY004  # one kind of error for all invalid input
         is_long = max_length is not None and len(value) > max_length
         if is_long or re.search(f"[{SURROGATES}]", value) or not re.fullmatch(pattern, value):
             raise ValueError(explain(value) or rule)
@@ -171,6 +172,11 @@ def _check_visible(text: str, rule: str) -> str:
     return text
 
 
+def _explain_entries(text: str) -> str:
+    """Return what is wrong with a list of destinations, if an entry is empty."""
+    return "must have a destination before and after each comma" if "" in map(str.strip, text.split(",")) else ""
+
+
 def _split_destinations(text: str) -> tuple[str, ...]:
     destinations = split_list(text)
     if len(set(destinations)) < len(destinations):
@@ -224,6 +230,7 @@ DESTINATIONS = _text(
     f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
     TARGETS_MAX * DESTINATION_MAX,
     _split_destinations,
+    _explain_entries,
     form="destination",
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",

@@ -1,5 +1,7 @@
 """Generated pages are those that the code would make now."""
 
+import re
+
 import pytest
 
 from tests.docs.generated import ROOT, generated_names, generated_page, load_script
@@ -25,3 +27,9 @@ def test_the_page_of_log_events_says_what_each_event_means():
     assert module.MEANINGS.keys() == load_script("source_notes").log_levels().keys()
     for meaning in module.MEANINGS.values():
         assert meaning.endswith(".")
+
+
+def test_sentences_of_the_api_page_are_complete():
+    page = (ROOT / "docs" / "reference" / "api.md").read_text("utf-8")
+    assert not [line for line in page.splitlines() if re.search(r", \.|\.\.(?!/)", line)]
+    assert "- `status` (body): whether the agent wants to take calls: `away` or `ready`" in page

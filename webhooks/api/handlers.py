@@ -215,7 +215,9 @@ class Handlers:
         """Raise RequestError if a command was rejected."""
         if result is not None and result.status == CommandStatus.REJECTED:
             allowed = await self._submitter.allowed_commands(result.session or command.session)
-            raise RequestError(ErrorType.REJECTED, result.reason, allowed)
+            # If the state allows the command, its fields, a limit, or its deadline is why.
+            others = tuple(name for name in allowed if name != command.kind)
+            raise RequestError(ErrorType.REJECTED, result.reason, others)
 
     async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's result."""

@@ -30,7 +30,7 @@ class ErrorType(StrEnum):
     METHOD = "method"
     #: The body did not arrive in time.
     TIMEOUT = "timeout"
-    #: The session does not accept the command; `allowed` lists what it accepts.
+    #: The session does not accept the command; `allowed` lists what else it accepts.
     REJECTED = "rejected"
     #: The id was already used for something else.
     ID_CONFLICT = "id-conflict"

@@ -119,7 +119,7 @@ async def read_json_object(request: web.Request, bytes_max: int = BODY_BYTES_MAX
     except (orjson.JSONDecodeError, RecursionError):
         raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
-        raise RequestError("invalid", "the body must be a JSON object")
+        raise RequestError("malformed", "the body must be a JSON object")
     return found
 
 

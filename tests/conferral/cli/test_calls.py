@@ -232,6 +232,29 @@ def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status,
     assert published(redis) == []
 
 
+@each("typed", [
+    ["transfer", CALL, "--to", "client:bob", "--to", "client:carol", "--mode", "warm"],
+    ["transfer", CALL, "--to=client:bob", "--mode", "warm", "--to=client:bob"],
+    ["transfer", CALL, "--to", "client:bob", "--mode", "warm", "--confirm_for", "30", "--confirm-for", "30"],
+    ["sessions", "--state", "ended", "--state", "bridged"], ["outcomes", "--kind", "session", "--kind", "transfer"],
+])  # fmt: skip
+def test_option_that_is_given_twice_is_refused(run, redis, typed):
+    ran = run(*typed)
+    assert (ran.code, "is given more than once" in ran.err) == (2, True)
+    assert published(redis) == []
+
+
+def test_value_that_is_spelled_as_an_option_counts_as_a_value(run, redis):
+    assert run("announce", CALL, "--say", "--say", "--no-wait").code == 0
+    assert run("end", CALL, "--yes", "--yes", "--no-wait").code == 0
+    assert [fields.get("say", "") for fields in published(redis)] == ["--say", ""]
+
+
+def test_word_that_is_no_choice_is_refused_with_the_choices(run):
+    assert "'--kind': 'foo' is not one of 'transfer', 'session', " in run("outcomes", "--kind", "foo").err
+    assert run("report", "--csv", "foo").err.endswith("'--csv': 'foo' is not one of 'calls', 'transfers'.\n")
+
+
 def test_deadline_is_sent_with_any_command_and_one_without_a_zone_is_refused(run, redis):
     for time, code in (("2026-11-30T10:00:08+01:00", 0), ("2026-11-30T10:00:08", 2)):
         assert run("convert", CALL, "--deadline", time, "--no-wait").code == code

@@ -178,6 +178,23 @@ async def test_a_rejection_names_what_the_session_takes_instead(api, store):
 
 
 @pytest.mark.usefixtures("bridged")
+async def test_rejection_for_a_wrong_number_does_not_name_the_command_itself_as_allowed(api, store):
+    transfer = {"type": "transfer", "to": "+33142345678", "mode": "warm", "id": "c1"}
+    await report_status(store, "c1", "rejected", "country FR is not in CONFERRAL_ALLOWED_DESTINATIONS")
+    status, body = await ask(api, f"{COMMANDS}?wait=1", transfer)
+    assert status == 409
+    assert "end" in body["error"]["allowed"]
+    assert "transfer" not in body["error"]["allowed"]
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"1", b"null", b'"end"', b"{", b"{} {}"])
+async def test_body_that_is_no_json_object_is_malformed(api, body):
+    headers = {"Content-Type": "application/json"}
+    async with api.post(COMMANDS, data=body, headers=headers) as response:
+        assert (response.status, (await response.json())["error"]["type"]) == (400, "malformed")
+
+
+@pytest.mark.usefixtures("bridged")
 async def test_process_shutdown_releases_waiting_requests(api, store):
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
     await eventually(lambda: take_up(store))
