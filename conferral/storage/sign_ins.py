@@ -108,6 +108,11 @@ class SignIns:
         (found,) = await run_or_raise(self._client, ("HVALS", self._keys.sign_ins))
         return sum(one.identity == identity for one in _readable(found))
 
+    async def has(self, digest: str) -> bool:
+        """Whether there is a sign-in, or a code, with this digest."""
+        (found,) = await run_or_raise(self._client, ("HEXISTS", self._keys.sign_ins, digest))
+        return bool(found)
+
     async def read(self) -> Mapping[str, SignIn]:
         """Return all sign-ins by digest, without codes, by Redis's time."""
         time, found = await run_or_raise(self._client, ("TIME",), ("HGETALL", self._keys.sign_ins))

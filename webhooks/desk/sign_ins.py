@@ -48,7 +48,8 @@ class KnownSignIns:
             if self.known(identity, digest) is None:
                 raise
         found = self.known(identity, digest)
-        if found is None:  # it may be as new as this request
+        # It may be as new as this request. Anyone may guess, and reading all would cost the others much.
+        if found is None and await self._redis.limiter(self.stored.has(digest)):
             await self.refresh(now=True)
             found = self.known(identity, digest)
         return found

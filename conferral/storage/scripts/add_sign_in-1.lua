@@ -14,6 +14,8 @@
   Why one script: of two browsers with one code, only one may sign in.
 ]]
 local key, digest, code = KEYS[1], ARGV[1], ARGV[5]
+-- Anyone may guess: a wrong code costs no more than this.
+if code ~= '' and redis.call('HEXISTS', key, code) == 0 then return false end
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local new = cjson.decode(ARGV[2])

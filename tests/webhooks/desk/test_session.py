@@ -220,6 +220,25 @@ async def test_wrong_codes_are_limited(open_signed, stored):
     await browser.signs_in(stored)
 
 
+async def test_guesses_never_make_redis_read_all_sign_ins(open_signed, stored, store, monkeypatch):
+    """Redis would do nothing else meanwhile, for calls neither."""
+    monkeypatch.setattr(sign_ins, "READ_EVERY_S", 3_600)
+    desks = await open_signed()
+    browser, stranger = Browser(desks), Browser(desks)
+    await browser.signs_in(stored)
+    await browser.bearer()
+
+    async def reads():
+        return (await store.info("commandstats"))["cmdstat_hgetall"]["calls"]
+
+    before = await reads()
+    stranger.cookies = dict.fromkeys(browser.cookies, "guess")
+    assert (await stranger.ask("POST", "/desk/session", {"identity": "alice", "code": "guess"}))[0] == 401
+    assert (await stranger.ask("POST", "/desk/session/token", {"identity": "alice"}))[0] == 401
+    assert (await stranger.ask("DELETE", "/desk/session", {"identity": "alice"}))[0] == 401
+    assert await reads() == before
+
+
 @pytest.mark.parametrize("body", [{"identity": "alice"}, {"code": "x"}, {"identity": "a@b", "code": "x"}, {"x": 1}])
 async def test_other_fields_are_refused(open_signed, body):
     assert (await Browser(await open_signed()).ask("POST", "/desk/session", body))[0] == 422
