@@ -143,3 +143,6 @@ async def test_a_sign_in_proxy_behind_nginx_says_who_the_agent_is(open_desks, is
 
             other.sessions.clear()
             assert (await page.ask("POST", "/desk/session/token", {"identity": "erin"}, FORGED))[0] == 401
+            # A call goes on, with the desk token, where nginx asks about the sign-in alone.
+            status, answer = await page.ask("POST", "/desk/sessions/gone/commands", {"type": "end"}, token)
+            assert (status, "error" in answer) == ((404, True) if is_asked else (401, False))
