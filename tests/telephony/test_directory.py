@@ -120,6 +120,14 @@ def test_agents_at_desks_have_names_and_mail_addresses(path, settings):
     assert read_people(path) == {"client:dana": "Dana Scully", "client:fox": "fox", "client:walter": "walter"}
 
 
+def test_a_mail_address_in_other_letters_is_someone_elses(path, settings):
+    path.write_text('[agents.kim]\nemail = "Kim@Strasse.example"\n')
+    found = load_directory(settings())
+    assert found.identity_of("kIM@strasse.EXAMPLE") == "kim"
+    for person in ("\u212aim@strasse.example", "kim@stra\u00dfe.example", "kim@\u017ftrasse.example"):
+        assert found.identity_of(person) == ""
+
+
 @each(
     "text, key, reason",
     [

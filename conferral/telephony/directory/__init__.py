@@ -32,6 +32,7 @@ from conferral.telephony.directory.file import (
     DeskAgent,
     DirectoryContent,
     DirectoryEntry,
+    mail_key,
     read_file,
 )
 from conferral.telephony.directory.hours import Hours
@@ -111,8 +112,8 @@ class Directory:
         """Return whom a mail address or an identity names; empty for a stranger."""
         if person in self.agents:
             return person
-        email = person.casefold()
-        return next((one for one, agent in self.agents.items() if email and agent.email.casefold() == email), "")
+        email = mail_key(person)
+        return next((one for one, agent in self.agents.items() if email and mail_key(agent.email) == email), "")
 
     def address_of(self, name: str) -> str | None:
         """Return the address of a name in the file, None if the name is unknown."""

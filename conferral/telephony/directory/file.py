@@ -229,8 +229,16 @@ class DeskAgent(Table):
     email: Annotated[str, AfterValidator(_valid_email)] = Field("", repr=False)
 
 
+def mail_key(email: str) -> bytes:
+    """Return what equal mail addresses have in common, which differ in case.
+
+    Of ASCII alone: Unicode makes letters equal with which another person may have an address, as the sharp s equals ss.
+    """
+    return email.encode(errors="surrogateescape").lower()
+
+
 def _with_own_mail(agents: dict[str, DeskAgent]) -> dict[str, DeskAgent]:
-    emails = [agent.email.casefold() for agent in agents.values() if agent.email]
+    emails = [mail_key(agent.email) for agent in agents.values() if agent.email]
     if len({*emails}) < len(emails):
         raise ValueError("two agents have the same email: a sign-in proxy's header would mean either")
     return agents
