@@ -99,6 +99,7 @@ MEANINGS = {
     "fallback_begun": "No one took the call, and the customer goes to the `place` of the fallback.",
     "handoff_data_ignored": "`HandoffData` could not be read; the caller is connected anyway.",
     "agents_skipped": "`count` agents of a number are away, or have no desk, and are not rung.",
+    "ring_rejected_as_busy": "The desk of an agent with another call rejects a ring.",
     "caller_outside_hours": "A call or hand-off came outside the hours of its number; no agent is rung.",
     "handoff_declined": "`HandoffData` says that no person is needed; the call is hung up.",
     "handoff_option_cut": "The end of a hand-off's `brief` was cut: `count` characters did not fit.",

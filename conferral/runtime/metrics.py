@@ -44,6 +44,7 @@ class Metrics:
         )
         self.calls_outside_hours = self._counter("conferral_calls_outside_hours_total", "Calls outside business hours")
         self.agents_skipped = self._counter("conferral_agents_skipped_total", "Agents who were away, and not rung")
+        self.busy_rings = self._counter("conferral_busy_rings_total", "Rings that desks rejected by themselves as busy")
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
             "Entries that Redis refused for good, by kind (dead: a dead letter; commit: log entries, outcomes, or "

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from conferral.statemachine.presence import IN_A_CALL_MS, Presence
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
@@ -26,6 +27,8 @@ PRESENCE_MS = 30_000
 PAUSE_MS = 15_000
 #: For how long presence must have been kept before it shows that an agent has no desk, milliseconds.
 KEPT_MS = 45_000
+#: How long it is kept that a desk rejected a ring as busy, seconds: until Twilio reports the ring's end.
+RING_TTL_S = 60
 #: How many desks of one agent may be ready (count).
 DESKS_MAX = 8
 
@@ -83,6 +86,11 @@ class Agents:
         arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS]
         keys = [self._keys.agents, self._keys.presence]
         return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
+
+    async def note_busy(self, call_sid: str) -> None:
+        """Keep that a desk rejects this call's ring, as its agent is busy."""
+        ring: Command = ("SET", self._keys.ring(call_sid), Reason.BUSY.value, "EX", RING_TTL_S)
+        await run_or_raise(self._client, ring)
 
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""

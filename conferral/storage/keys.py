@@ -104,6 +104,9 @@ class Keys:
     presence = PrefixKey(
         "presence", "String: since when presence is renewed without a pause, in ms. Expires 15 s after a renewal."
     )
+    ring = NamedKey(
+        "ring", "String: `busy` if a desk rejected the ring of this call by itself. Expires after a minute."
+    )
     config = PrefixKey(
         "config",
         "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",

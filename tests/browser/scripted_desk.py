@@ -40,8 +40,8 @@ def party(address: str, status: str = "connected", **changes: Any) -> dict[str, 
 
 def session(own: str = "connected", leg: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """A session in JSON: a customer and Alice, whose leg has the status `own`, and in addition `leg`."""
-    about = {"brief": None, "params": None, "from_agent": None, "is_lost": False} | (leg or {})
-    parties = {"customer": party(CUSTOMER), "agent": party(ALICE, own, call_sid=LEG, **about)}
+    about = {"call_sid": LEG, "brief": None, "params": None, "from_agent": None, "is_lost": False} | (leg or {})
+    parties = {"customer": party(CUSTOMER), "agent": party(ALICE, own, **about)}
     given = {"id": SESSION, "state": "bridged", "phase": "connected", "version": 3, "direction": "inbound"}
     given |= {"created_at": iso(90), "updated_at": iso(30), "ended_at": None, "end_reason": None, "ref": None}
     return (
@@ -76,6 +76,9 @@ class ScriptedDesk:
         #: Access tokens that were issued, and the edge that comes with them.
         self.access_tokens: list[str] = []
         self.edge: str | None = None
+        #: Calls whose ring is about to be rejected as busy, and whether the desk gets an answer.
+        self.busy_rings: list[str] = []
+        self.answers_rings = True
         #: Why streams are refused; empty if they aren't.
         self.refused_streams = ""
         self.streams_opened = 0
@@ -101,6 +104,7 @@ class ScriptedDesk:
         router.add_get("/desk/directory", self._directory)
         router.add_get("/desk/parked", self._parked)
         router.add_get("/desk/commands/{id}", self._result)
+        router.add_post("/desk/rings/{id}", self._ring)
         for path in ("/desk/sessions/{id}/commands", "/desk/calls", "/desk/parked/{id}/retrieve"):
             router.add_post(path, self._command)
             self._pages.allow_preflights(app, path)
@@ -167,6 +171,13 @@ class ScriptedDesk:
         self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
         registered = self.registered or (asked["desk"] if asked["status"] == "ready" else "")
         return web.json_response({"identity": IDENTITY, "status": asked["status"], "registered": registered})
+
+    async def _ring(self, request: web.Request) -> web.Response:
+        assert await request.json() == {"result": "busy"}
+        self.busy_rings.append(request.match_info["id"])
+        if not self.answers_rings:
+            await asyncio.Event().wait()
+        return web.Response(status=204)
 
     async def _directory(self, _request: web.Request) -> web.Response:
         return web.json_response({"names": self.names})

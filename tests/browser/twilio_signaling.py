@@ -73,6 +73,9 @@ class TwilioSignaling:
         self.changes: list[tuple[float, bool]] = []
         #: How many times `register` came before the token was checked.
         self.early = 0
+        #: Calls that an SDK rejected, and those that have ended.
+        self.rejected: list[str] = []
+        self._ended: set[str] = set()
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
@@ -124,7 +127,8 @@ class TwilioSignaling:
                 self._send(one, "invite", callsid=call_sid, sdp=_OFFER, reconnect="reconnect", parameters=about)
 
     def hang_up(self, call_sid: str) -> None:
-        """End a call from the other side."""
+        """End a call from the other side; an SDK that is away hears it when it comes back with the call."""
+        self._ended.add(call_sid)
         for one in self.sockets:
             self._send(one, "hangup", callsid=call_sid)
 
@@ -190,7 +194,10 @@ class TwilioSignaling:
             self._note(one, is_registered=False)
             self._send(one, "offline")
         elif kind == "invite":  # an answered call comes back
-            self._send(one, "answer", callsid=payload["callsid"])
+            call_sid = payload["callsid"]
+            self._send(one, "hangup" if call_sid in self._ended else "answer", callsid=call_sid)
+        elif kind == "reject":
+            self.rejected.append(payload["callsid"])
 
     def _check(self, one: Socket) -> None:
         one.checks -= 1

@@ -155,3 +155,21 @@ async def test_who_talks_comes_last(redis_server, tmp_path, mode):
         await system.until_talk(customer, carol)
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         assert tried(system) == [AGENT, CAROL]
+
+
+@MODES
+@pytest.mark.parametrize("result", ["busy", pytest.param("rejected", marks=pytest.mark.soak)])
+async def test_a_ring_that_a_desk_rejects_because_its_agent_talks_is_busy(redis_server, tmp_path, mode, result):
+    options = settings(tmp_path, mode, (AGENT, BOB)) | {"CONFERRAL_RING_TIMEOUT": 60}
+    async with LocalSystem(redis_server.url, speed=20, **options) as system:
+        for address in (AGENT, BOB):
+            await is_at_desk(system, address)
+            system.sandbox.phone(address).script_in_turn(rings())
+        customer = await system.customer_calls()
+        alice = await system.dialed(AGENT)
+        if result == "busy":
+            await Agents(system.client, system.keys).note_busy(alice.sid)
+        alice.reject()
+        (await system.dialed(BOB)).reject()
+        await system.everyone_is_gone(customer.sid, "agent-busy" if result == "busy" else "agent-rejected")
+        assert await attempts(system) == [(AGENT, result), (BOB, "rejected")]

@@ -143,6 +143,20 @@ class PresenceRequest(_Request, frozen=True):
         _check(DESK_ID, self.desk)
 
 
+class RingResult(StrEnum):
+    """Why a desk rejects a ring by itself."""
+
+    BUSY = "busy"
+
+
+class RingRequest(_Request, frozen=True):
+    """What becomes of a ring."""
+
+    rule = "a ring takes only the field result, which is busy"
+
+    result: Annotated[RingResult, about("why the desk rejects the ring")]
+
+
 class DeskCallRequest(_Request, frozen=True):
     """A call to place for the agent."""
 

@@ -187,6 +187,18 @@ DESK_ROUTES = (
         is_for_desks=True,
     ),
     Route(
+        hdrs.METH_POST,
+        "/desk/rings/{call}",
+        "note_busy_ring",
+        "Say that this agent is busy",
+        "Before a desk rejects a ring by itself because its agent has another call: the result is then `busy`, not "
+        "`rejected`. Unknown unless this call rings this agent.",
+        {204: ResponseSpec(None, "Noted", is_empty=True)},
+        body=desk_models.RingRequest,
+        more_error_types=(ErrorType.UNKNOWN,),
+        is_for_desks=True,
+    ),
+    Route(
         hdrs.METH_PUT,
         "/desk/presence",
         "renew_presence",

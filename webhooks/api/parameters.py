@@ -199,7 +199,11 @@ def idempotency_key_of(request: web.Request) -> str:
     return key
 
 
-PATH_PARAMETERS = {"session": "a session's id or one of its call SIDs", "command": "a command's id"}
+PATH_PARAMETERS = {
+    "session": "a session's id or one of its call SIDs",
+    "command": "a command's id",
+    "call": "a call's SID",
+}
 ID_SCHEMA = {"type": "string", "pattern": f"^{REFERENCE_PATTERN.pattern}$"}
 
 

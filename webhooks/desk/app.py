@@ -32,7 +32,7 @@ def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
     agents = Agents(client, keys, lambda: api.clock.monotonic_s() - started_s)
     feed = DeskFeed(api.streams, agents, api.metrics, sign_ins, name_of, lambda: api.directory.current.destinations)
     sessions = DeskSessions(api, tokens, sign_ins)
-    handlers = DeskHandlers(api, tokens, feed)
+    handlers = DeskHandlers(api, tokens, feed, agents)
     api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))
     api.add_routes(SESSION_ROUTES, sessions, sessions.authorize)
     paths: dict[str, None] = {}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import cast
 
 import msgspec
+import structlog
 from aiohttp import hdrs, web
 
 from conferral.commands import field_values
@@ -13,6 +14,7 @@ from conferral.commands.submission import SubmittedCommand
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import SessionMode
+from conferral.storage.agents import Agents
 from conferral.webhooks.api import desk_models, desk_routes, models
 from conferral.webhooks.api.app import Api
 from conferral.webhooks.api.desk_routes import DESK_COMMANDS
@@ -30,6 +32,8 @@ from conferral.webhooks.desk.session_view import identities_of
 from conferral.webhooks.desk.team import is_parked_by
 from conferral.webhooks.desk.tokens import DeskToken, DeskTokens
 
+log = structlog.get_logger()
+
 #: How long a call waits for a worker to accept or reject it, seconds.
 VERDICT_S = 2.0
 _COMMANDS = tuple(command.name for command in DESK_COMMANDS)
@@ -38,10 +42,11 @@ _COMMANDS = tuple(command.name for command in DESK_COMMANDS)
 class DeskHandlers:
     """Answers requests; each route has the name of its method."""
 
-    def __init__(self, api: Api, tokens: DeskTokens, feed: DeskFeed) -> None:
+    def __init__(self, api: Api, tokens: DeskTokens, feed: DeskFeed, agents: Agents) -> None:
         self._api = api
         self._tokens = tokens
         self._feed = feed
+        self._agents = agents
         self._redis = api.streams.redis
 
     async def make_desk_token(self, request: ApiRequest) -> web.Response:
@@ -130,6 +135,19 @@ class DeskHandlers:
         wanted = desk_models.PresenceRequest.of(request.body)
         is_ready = wanted.status is desk_models.DeskStatus.READY
         return response(200, await self._feed.renew(_token_of(request), wanted.desk, is_ready=is_ready))
+
+    async def note_busy_ring(self, request: ApiRequest) -> web.Response:
+        """Note that the agent's desk is about to reject a ring."""
+        desk_models.RingRequest.of(request.body)
+        token, call_sid = _token_of(request), request.path["call"]
+        session = await self._redis.run(lambda reader: reader.read_exact(call_sid))
+        legs = (party for party in session.present.values() if party.address == token.address)
+        if session.is_ended or not any(leg.call_sid == call_sid and not leg.answered for leg in legs):
+            raise RequestError(ErrorType.UNKNOWN, "this call does not ring this agent")
+        await self._redis.limiter(self._agents.note_busy(call_sid))
+        self._api.metrics.busy_rings.inc()
+        log.info("ring_rejected_as_busy", session_id=session.id, call_sid=call_sid)
+        return web.Response(status=204)
 
     async def _wait_for_verdict(self, request: ApiRequest, command: SubmittedCommand) -> None:
         """Raise RequestError if a worker soon rejects a command.

@@ -18,6 +18,7 @@ from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.log import forbidden_state
 from conferral.statemachine.events import CallProgressed, Event
 from conferral.statemachine.presence import Presence
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
@@ -215,6 +216,10 @@ class WebhookStore:
                 arguments: list[scripts.Argument] = [identity, PRESENCE_MS, *events]
                 arguments += chain.from_iterable(entry.items())
                 writes = [scripts.store_answer.command([stream, self._keys.agents], arguments)]
+            elif event.reported_status == Reason.REJECTED:
+                as_busy = event_codec.encode(replace(event, sip_response_code=0))[event_codec.EVENT]
+                arguments = [as_busy, entry.pop(event_codec.EVENT), *chain.from_iterable(entry.items())]
+                writes = [scripts.store_refusal.command([stream, self._keys.ring(event.call_sid)], arguments)]
             if is_answer or event.status == CallStatus.COMPLETED:  # other ends are of calls that were not answered
                 writes.append(scripts.note_call.command([self._keys.agents], [identity, int(is_answer)]))
         if call_sid:

@@ -126,6 +126,8 @@ CASES = [
          [("HSET", KEYS.sending, SESSION, "0 6-1"), ("ZADD", KEYS.sending_due, 5, SESSION)]),
     Case("store_answer", [KEYS.events(0), KEYS.agents], ["alice", LATER_MS, "{}", "[]", "type", "y"],
          [EVENT, ("HSET", KEYS.agents, "alice", AGENT)]),
+    Case("store_refusal", [KEYS.events(0), KEYS.ring("CA2")], ["{}", "[]", "type", "y"],
+         [EVENT, ("SET", KEYS.ring("CA2"), "busy")]),
     Case("settle_outcome", SENDING, [SESSION, "6-1", 0, 9],
          [("HSET", KEYS.sending, SESSION, "2 6-1 7-1"), ("ZADD", KEYS.sending_due, 5, SESSION)]),
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.webhook_store import command_queue
 from conferral.storage.webhook_store.store import GateClaim, NewestSession, WebhookStore
 from tests.support.entries import SESSION, event_in, ringing
+from tests.support.people import ALICE
 from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
@@ -34,7 +35,7 @@ async def only_event(client, keys):
 
 
 @pytest.mark.parametrize("status, has_desk", [("in-progress", True), ("ringing", False)])
-@pytest.mark.parametrize("address, is_agent", [("client:alice", True), ("client:bob", False), ("+14155550199", False)])
+@pytest.mark.parametrize("address, is_agent", [(ALICE, True), ("client:bob", False), ("+14155550199", False)])
 async def test_answer_says_whether_the_agent_has_a_desk(publisher, client, keys, address, is_agent, status, has_desk):
     await Agents(client, keys).renew("alice", "Alice", "d1", is_ready=True, is_busy=False)
     await publisher.publish(replace(ringing(), address=address, status=status))
@@ -50,7 +51,7 @@ async def test_answer_of_an_agent_whose_desk_is_gone_says_so(publisher, client, 
     stored = await client.hget(keys.agents, "alice")
     before = str(renewed.renewed_ms).encode()
     await client.hset(keys.agents, "alice", stored.replace(before, str(renewed.renewed_ms - ago_ms).encode()))
-    await publisher.publish(replace(ringing(), address="client:alice", status="in-progress"))
+    await publisher.publish(replace(ringing(), address=ALICE, status="in-progress"))
 
     assert not (await only_event(client, keys)).desk
 
@@ -61,11 +62,23 @@ async def test_answer_is_stored_whatever_the_agents_hash_holds(publisher, client
         await client.set(keys.agents, "no hash")
     else:
         await client.hset(keys.agents, "alice", stored)
-    answered = replace(ringing(), address="client:alice", status="in-progress")
+    answered = replace(ringing(), address=ALICE, status="in-progress")
     await publisher.publish(answered, call_sid="CA2")
 
     assert replace(await only_event(client, keys), entry_id="") == answered
     assert await client.get(keys.call("CA2")) == SESSION.encode()
+
+
+@pytest.mark.parametrize("code, result", [(600, "rejected"), (603, "rejected"), (486, "busy"), (0, "busy")])
+async def test_ring_that_a_desk_rejected_by_itself_is_busy(publisher, client, keys, code, result):
+    rejected = replace(ringing(), address=ALICE, status="busy", sip_response_code=code)
+    await publisher.publish(rejected)
+    assert (await only_event(client, keys)).reported_status == result
+    await client.delete(keys.events(keys.partition_of(SESSION)))
+    await Agents(client, keys).note_busy(rejected.call_sid)
+    assert 0 < await client.ttl(keys.ring(rejected.call_sid)) <= 60
+    await publisher.publish(rejected)
+    assert (await only_event(client, keys)).reported_status == "busy"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +120,7 @@ async def test_of_two_claims_at_once_both_get_the_first_ones_session(publisher, 
 async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publisher, client, keys, clock):
     other = WebhookStore(client, keys, clock)
 
-    async def too_many(call_sid, at=publisher, identity="client:alice"):
+    async def too_many(call_sid, at=publisher, identity=ALICE):
         return await at.exceeds_call_limit(identity, call_sid, 2)
 
     assert [await too_many("CA1"), await too_many("CA2", other), await too_many("CA1", other)] == [False] * 3
@@ -115,7 +128,7 @@ async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publ
     assert await client.exists(keys.identity("bdb89ab86b4a6aed7b6d9bba37bef6e6"))
     assert await asyncio.gather(too_many("CA3"), too_many("CA4", other)) == [True, True]
     assert not await too_many("CA3", identity="client:bob")
-    await publisher.uncount_call("client:alice", "CA1")
+    await publisher.uncount_call(ALICE, "CA1")
     assert [await too_many("CA3"), await too_many("CA1")] == [False, True]
     await other.close()
 
@@ -205,7 +218,7 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
         publisher = WebhookStore(client, keys, clock)
         relay.cut_reply(b"EVAL", every=2)
         assert await publisher.claim_gate(SESSION, "d1", "CA2") is GateClaim.OURS
-        assert not await publisher.exceeds_call_limit("client:alice", "CA2", 1)
+        assert not await publisher.exceeds_call_limit(ALICE, "CA2", 1)
         assert relay.cut_off >= 2
         await publisher.close()
         await client.aclose()

@@ -4,7 +4,9 @@ import pytest
 
 from conferral.commands import identity
 from conferral.runtime.limits import IDENTITY_MAX
+from conferral.statemachine.states import PartyStatus
 from tests.support.each import each
+from tests.support.metric_values import value_of
 from tests.support.token_files import bearer_of, table
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, eventually, put, report_status, session, take_up
 from tests.webhooks.api.test_streams import ended
@@ -20,6 +22,40 @@ async def published(store):
         {name.decode(): text.decode() for name, text in fields.items()}
         for _, fields in await store.xrange(KEYS.commands)
     ]
+
+
+# ---- rings -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_desk_says_that_its_agent_is_busy_before_it_rejects_a_ring(desks, store, metrics, lines):
+    await put(store, with_agent(session(), "client:alice", PartyStatus.RINGING, answered=False))
+    await store.set(KEYS.call(ALICE), CALLER)
+    path, busy = f"/desk/rings/{ALICE}", {"result": "busy"}
+    async with desks.client.post(path, headers=await desks.bearer(), json=busy) as answer:
+        assert answer.status == 204
+    assert await store.get(KEYS.ring(ALICE)) == b"busy"
+    assert value_of(metrics.busy_rings) == 1
+    (line,) = [line for line in lines if line["event"] == "ring_rejected_as_busy"]
+    assert (line["session_id"], line["call_sid"]) == (CALLER, ALICE)
+    for wrong in ({}, {"result": "away"}, {"result": "busy", "to": "x"}, {"result": 1}):
+        assert (await desks.ask("POST", path, await desks.bearer(), json=wrong))[0] == 422
+
+
+@each("identity, call, changes", [
+    ("dave", ALICE, {}),
+    ("alice", CALLER, {}),
+    ("alice", "CA" + "9" * 32, {}),
+    ("alice", "a%0A", {}),
+    ("alice", ALICE, {"status": PartyStatus.CONNECTED, "answered": True}),
+    ("alice", ALICE, {"status": PartyStatus.LEFT}),
+])  # fmt: skip
+async def test_only_rings_of_the_desks_own_agent_are_known(desks, store, identity, call, changes):
+    ringing = {"status": PartyStatus.RINGING, "answered": False}
+    await put(store, with_agent(session(), "client:alice", **(ringing | changes)))
+    await store.set(KEYS.call(ALICE), CALLER)
+    headers = await desks.bearer(identity)
+    assert (await desks.ask("POST", f"/desk/rings/{call}", headers, json={"result": "busy"}))[0] == 404
+    assert await store.keys(KEYS.ring("*")) == []
 
 
 # ---- commands ------------------------------------------------------------------------------------------------------

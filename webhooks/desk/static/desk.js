@@ -9,6 +9,7 @@ import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
+import { Rings } from "./rings.js";
 import { nameOf, noteNames, ownLeg } from "./session.js";
 
 const TICK_MS = 3_000;
@@ -34,7 +35,7 @@ export class Desk {
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${encodeURIComponent(id)}`), {
     onFailed: ({ label, session }, why) => {
-      this.#expected.delete(session); // a colleague took it, and may transfer it to this agent
+      this.rings.forget(session); // a colleague took it, and may transfer it to this agent
       this.#failed(why, "command", label);
     },
     onUnknown: ({ label }, id) => this.notify("warn", `${label.replace("…", "")}: not known yet; Conferral has not answered.`, id),
@@ -48,8 +49,8 @@ export class Desk {
   identity = signal("");
 
   phone;
-  current = computed(() => this.#withSession(this.phone.call.value));
-  incoming = computed(() => this.#withSession(this.phone.ringing.value));
+  rings;
+  current = computed(() => this.rings.at(this.phone.call.value));
 
   #api;
   #base;
@@ -59,10 +60,7 @@ export class Desk {
   #ring = new Ring();
   #life = new AbortController();
   #presence;
-  #events = new CallEvents((call) => this.#detail(this.#withSession(call)), (name, detail) => this.#emit(name, detail));
-  /** Sessions whose call the agent asked for, and those that the agent has left on purpose. */
-  #expected = new Set();
-  #left = new Set();
+  #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
   #noticeCount = 0;
 
   /**
@@ -81,11 +79,15 @@ export class Desk {
       onTrouble: (error) => (error ? this.#troubled(error) : (this.trouble.value = null)),
     });
     this.phone = new Phone(`${base}/desk/voice-sdk.js`, () => this.#api.send("POST", "/access-token"), {
-      onRing: (call) => this.#events.rang(call),
       onConnected: (call) => this.#connected(call),
       onOver: (call, how) => this.#over(call, how),
       onError: (error) => this.#phoneFailed(error),
       onWarning: (text) => this.notify("warn", text, "phone"),
+    });
+    this.rings = new Rings(this.phone, this.sessions, this.identity, {
+      sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
+      onShown: (call) => this.#events.rang(call),
+      onBusy: (at) => this.missed.wasBusy(sidOf(at.call), this.about(at)),
     });
   }
 
@@ -105,6 +107,7 @@ export class Desk {
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
     const effects = [
+      this.rings.start(),
       effect(() => this.#announce()),
       effect(() => void (this.sessions.value, untracked(() => this.#events.update()))),
       effect(() => this.#registered(this.phone.isRegistered.value)),
@@ -171,20 +174,22 @@ export class Desk {
     this.notify("info", "You went ready in another tab. This one takes no calls.", "phone");
   }
 
-  answer() {
+  answer({ call }) {
     this.#ring.unlock();
-    this.phone.answer();
+    if (!this.phone.call.value) {
+      this.phone.answer(call);
+    }
   }
 
-  decline() {
-    this.phone.decline();
+  decline({ call }) {
+    this.phone.decline(call);
   }
 
   /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
   async hangUp() {
     const { session, call } = this.current.value ?? {};
     if (session) {
-      this.#left.add(session.id);
+      this.rings.leave(session.id);
     }
     if (call) {
       // By its SID: when a transfer completes, the party's name changes.
@@ -224,24 +229,18 @@ export class Desk {
   }
 
   callOut(to) {
-    const action = { id: "call", label: `Call to ${to}`, onSession: (session) => this.#expect(session) };
+    const action = { id: "call", label: `Call to ${to}`, onSession: (session) => this.rings.expect(session) };
     return this.commands.request(action, async (stamped) => {
       const answer = await this.#api.send("POST", "/calls", { to, ...stamped });
-      this.#expect(answer.session);
+      this.rings.expect(answer.session);
       return answer;
     });
   }
 
   retrieve({ id }) {
-    this.#expect(id);
+    this.rings.expect(id);
     const send = (stamped) => this.#api.send("POST", `/parked/${encodeURIComponent(id)}/retrieve`, stamped);
     return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
-  }
-
-  /** The agent asked for this session's call, so no one has to answer it. */
-  #expect(id) {
-    this.#expected.add(id);
-    this.#takeOwn();
   }
 
   open(panel) {
@@ -288,7 +287,6 @@ export class Desk {
       sessions.set(session.id, session);
     }
     this.sessions.value = sessions;
-    this.#takeOwn();
     if (this.state.value === "waiting") {
       this.#presence.renewNow(); // the other desk's call may be lost
     }
@@ -297,16 +295,6 @@ export class Desk {
   /** A session that a new stream has not sent has ended meanwhile. */
   #synced() {
     this.sessions.value = new Map([...this.sessions.value].filter(([id]) => this.#seen.has(id)));
-  }
-
-  /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
-  #takeOwn() {
-    const { session, own } = this.incoming.value ?? {};
-    const isOwn = session && (this.#expected.has(session.id) || (own[1].is_lost && !this.#left.has(session.id)));
-    if (isOwn && !this.phone.call.value) {
-      this.#expected.delete(session.id);
-      this.phone.answer();
-    }
   }
 
   #present(agent) {
@@ -402,21 +390,6 @@ export class Desk {
 
   // The phone.
 
-  #withSession(call) {
-    if (!call) {
-      return null;
-    }
-    const sid = sidOf(call);
-    const found = [...this.sessions.value.values()].find((one) => ownLeg(one, "", sid)) ?? this.#onlySession();
-    return { call, session: found ?? null, own: found ? ownLeg(found, this.identity.value, sid) : undefined };
-  }
-
-  /** The session of a call whose SID Conferral does not know yet. */
-  #onlySession() {
-    const found = [...this.sessions.value.values()].filter((one) => !ownLeg(one, this.identity.value)?.[1].call_sid);
-    return found.length === 1 ? found[0] : undefined;
-  }
-
   /** What is known of a call: who calls, on which number, and why. */
   about(at) {
     const { call, session, own } = at;
@@ -440,7 +413,7 @@ export class Desk {
 
   /** Ring while a call does. */
   #announce() {
-    const at = this.incoming.value;
+    const at = this.rings.incoming.value;
     if (!at || this.phone.call.value) {
       this.#ring.stop();
       this.#announced = null;
@@ -449,7 +422,6 @@ export class Desk {
       const { from, number } = this.about(at);
       this.#ring.start(number ? `${from} on ${number}` : from);
     }
-    this.#takeOwn();
   }
 
   #announced = null;
@@ -461,7 +433,7 @@ export class Desk {
 
   /** @param {"missed" | "declined" | "ended" | "lost"} how */
   #over(call, how) {
-    if (how === "missed") {
+    if (how === "missed" && !this.rings.isBusy(call)) {
       this.missed.stopped(call);
     } else if (how === "ended") {
       this.#ended();

@@ -1,4 +1,5 @@
-// Missed calls: those that stopped ringing here before anyone took them, as their sessions say.
+// Missed calls: those that stopped ringing here before anyone took them, as their sessions say. And those that rang
+// while the agent was busy.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { nowMs } from "./shared/time.js";
@@ -14,6 +15,8 @@ const TAKEN = new Set(["consulting", "merged", "completed"]);
 
 export class Missed {
   calls = signal([]);
+  /** While the agent was busy. */
+  busy = signal([]);
 
   /** What is known of each leg of this agent that rings, or rang a moment ago, by its SID. */
   #legs = new Map();
@@ -45,8 +48,15 @@ export class Missed {
     setTimeout(() => this.#decide(sidOf(call), true), LATE_MS);
   }
 
+  /** A call that rang here was rejected, since the agent was busy. */
+  wasBusy(id, { from, number, ref }) {
+    this.busy.value = [{ id, from, number, ref, atMs: nowMs() }, ...this.busy.value].slice(0, LISTED_MAX);
+  }
+
   dismiss(id) {
-    this.calls.value = this.calls.value.filter((one) => one.id !== id);
+    for (const list of [this.calls, this.busy]) {
+      list.value = list.value.filter((one) => one.id !== id);
+    }
   }
 
   #decide(id, isLate = false) {

@@ -1,7 +1,7 @@
 // The browser's phone: Twilio's Voice SDK, loaded when the agent goes ready. Only this module uses the SDK, and only
 // members that its type declarations have. Source: @twilio/voice-sdk 2.18, es5/twilio/device.d.ts, call.d.ts.
 
-import { computed, signal } from "./shared/vendor/preact-signals-core.mjs";
+import { batch, signal } from "./shared/vendor/preact-signals-core.mjs";
 import { isAboutConnection, isAboutToken, PhoneError, phoneError } from "./phone-errors.js";
 import { loadSdk } from "./sdk-loader.js";
 
@@ -38,9 +38,8 @@ const MICROPHONE = {
 const NO_MICROPHONE = "No microphone was found. Connect one before you answer.";
 
 export class Phone {
-  /** The calls that ring, the first of them, and the one that was answered; null for none. */
-  #waiting = signal([]);
-  ringing = computed(() => this.#waiting.value[0] ?? null);
+  /** The calls that ring, and the one that was answered; null for none. */
+  waiting = signal([]);
   call = signal(null);
   /** Whether Twilio rings this browser. */
   isRegistered = signal(false);
@@ -76,7 +75,7 @@ export class Phone {
   /**
    * @param {string} sdkUrl
    * @param {() => Promise<{ token: string, edge: string | null }>} askAccess
-   * @param {{ onRing: Function, onConnected: Function, onOver: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
+   * @param {{ onConnected: Function, onOver: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
    *   `onOver` gets the call and how it ended: `missed`, `declined`, `ended`, or `lost` while it rang.
    */
   constructor(sdkUrl, askAccess, on) {
@@ -133,7 +132,7 @@ export class Phone {
   }
 
   get #hasCalls() {
-    return Boolean(this.call.value) || this.#waiting.value.length > 0;
+    return Boolean(this.call.value) || this.waiting.value.length > 0;
   }
 
   /** Make a device, which registers once it is connected. */
@@ -143,6 +142,7 @@ export class Phone {
       return;
     }
     const device = new Twilio.Device(token, {
+      allowIncomingWhileBusy: true, // or a call that was lost could not be taken again
       closeProtection: true,
       edge: edge ?? undefined,
       enableImprovedSignalingErrorPrecision: true, // otherwise a wrong signature looks like a lost connection
@@ -216,7 +216,7 @@ export class Phone {
 
   /** Forget calls that ring, without declining them: the next page, or another phone of the agent, may take them. */
   leave() {
-    this.#waiting.value.forEach((call) => call.ignore());
+    this.waiting.value.forEach((call) => call.ignore());
   }
 
   destroy() {
@@ -239,18 +239,29 @@ export class Phone {
     }
   }
 
-  answer() {
-    const call = this.ringing.value;
-    if (call && !this.call.value) {
-      this.#remove(call);
-      this.call.value = call;
-      this.isMuted.value = false;
+  /** Answer a call that rings; the SDK ends the one before. */
+  answer(call) {
+    if (this.waiting.value.includes(call)) {
+      const former = this.call.value;
+      batch(() => {
+        this.#remove(call);
+        this.#become(call);
+      });
+      if (former) {
+        this.#on.onOver(former, "ended");
+      }
       call.accept();
     }
   }
 
-  decline() {
-    this.ringing.value?.reject();
+  decline(call) {
+    call.reject();
+  }
+
+  #become(call) {
+    this.call.value = call;
+    this.warnings.value = new Set();
+    this.isReconnecting.value = this.isMuted.value = false;
   }
 
   hangUp() {
@@ -344,7 +355,7 @@ export class Phone {
       this.#fail(new PhoneError(CONNECTION_LOST, 53000));
     }
     // If they still ring, Twilio sends them once more.
-    this.#waiting.value.filter((call) => call.status() !== "pending").forEach((call) => this.#over(call, "lost"));
+    this.waiting.value.filter((call) => call.status() !== "pending").forEach((call) => this.#over(call, "lost"));
   }
 
   #failed(error) {
@@ -393,28 +404,27 @@ export class Phone {
     call.on("warning-cleared", (name) => {
       this.warnings.value = new Set([...this.warnings.value].filter((one) => one !== name));
     });
-    call.on("reconnecting", () => (this.isReconnecting.value = this.call.value === call));
-    call.on("reconnected", () => (this.isReconnecting.value = false));
-    this.#on.onRing(call);
-    this.#waiting.value = [...this.#waiting.value, call]; // it may be answered at once
+    // The SDK says it of calls that ring, too.
+    const reconnecting = (isSo) => () => this.call.value === call && (this.isReconnecting.value = isSo);
+    call.on("reconnecting", reconnecting(true));
+    call.on("reconnected", reconnecting(false));
+    this.waiting.value = [...this.waiting.value, call]; // it may be answered at once
   }
 
   /** @param {"missed" | "declined" | "ended" | "lost"} how */
   #over(call, how) {
-    if (this.#waiting.value.includes(call)) {
+    if (this.waiting.value.includes(call)) {
       this.#remove(call);
       this.#on.onOver(call, how);
     } else if (this.call.value === call) {
-      this.call.value = null;
-      this.warnings.value = new Set();
-      this.isReconnecting.value = this.isMuted.value = false;
+      this.#become(null);
       this.#on.onOver(call, "ended");
     }
     this.#retire();
   }
 
   #remove(call) {
-    this.#waiting.value = this.#waiting.value.filter((one) => one !== call);
+    this.waiting.value = this.waiting.value.filter((one) => one !== call);
   }
 
   #listDevices(audio) {

@@ -101,7 +101,7 @@ function LostLeg({ desk }) {
 }
 
 function Incoming({ desk }) {
-  const at = desk.incoming.value;
+  const at = desk.rings.incoming.value;
   if (!at) {
     return null;
   }
@@ -112,10 +112,10 @@ function Incoming({ desk }) {
     <h2><${Text} value=${about.from} /></h2>
     <${Facts} about=${about} session=${at.session} />
     <div class="buttons">
-      <button type="button" class="main good" aria-disabled=${isBusy} title=${isBusy ? "End your call first" : undefined} onClick=${() => desk.answer()}>
+      <button type="button" class="main good" aria-disabled=${isBusy} title=${isBusy ? "End your call first" : undefined} onClick=${() => desk.answer(at)}>
         Answer
       </button>
-      <button type="button" class="danger" onClick=${() => desk.decline()}>Decline</button>
+      <button type="button" class="danger" onClick=${() => desk.decline(at)}>Decline</button>
     </div>
   </section>`;
 }
@@ -181,23 +181,31 @@ function Parked({ desk, canTake, why }) {
 }
 
 function Missed({ desk }) {
-  const missed = desk.missed.calls.value;
-  if (!missed.length) {
+  const { missed } = desk;
+  return html`
+    <${Calls} calls=${missed.calls.value} title="Missed" label="Missed calls" kind="missed call" dismiss=${(id) => missed.dismiss(id)} />
+    <${Calls} calls=${missed.busy.value} title="While you were busy" label="Calls while you were busy" kind="call" verb=" rang at" dismiss=${(id) => missed.dismiss(id)} />
+  `;
+}
+
+/** Calls that the agent did not take. */
+function Calls({ calls, title, label, kind, verb = "", dismiss }) {
+  if (!calls.length) {
     return null;
   }
-  return html`<section class="card" aria-label="Missed calls">
-    <h3>Missed</h3>
+  return html`<section class="card" aria-label=${label}>
+    <h3>${title}</h3>
     <ul class="list">
-      ${missed.map(
+      ${calls.map(
         ({ id, from, number, ref, atMs }) => html`<li key=${id}>
           <span class="grow">
             <${Text} value=${from} />
             <span class="small muted">
-              ${" "}<${Time} at=${atMs} as="clock" />
+              ${verb} <${Time} at=${atMs} as="clock" />
               ${number ? html` on <${Text} value=${number} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
             </span>
           </span>
-          <button type="button" class="quiet" aria-label=${`Dismiss the missed call from ${printable(from)}`} onClick=${() => desk.missed.dismiss(id)}>✕</button>
+          <button type="button" class="quiet" aria-label=${`Dismiss the ${kind} from ${printable(from)}`} onClick=${() => dismiss(id)}>✕</button>
         </li>`,
       )}
     </ul>

@@ -1,0 +1,212 @@
+// Which rings the agent sees, which the desk takes by itself, and which it rejects because the agent is busy.
+
+import { computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
+import { sidOf } from "./phone.js";
+import { ownLeg, present } from "./session.js";
+
+/** A ring during a call waits so long for its session; then the agent sees it, whatever it is (ms). */
+const UNKNOWN_MS = 1_000;
+/** How long Conferral may take to hear that the agent is busy, before the ring is rejected (ms). */
+const WORD_MS = 300;
+/** Phases of a session in which an agent who has the call, or asked for it, is rung. */
+const OWN_PHASES = new Set(["recall", "retrieve"]);
+
+export class Rings {
+  /** The first call that the agent sees ring, with its session; null for none. */
+  incoming = computed(() => this.at(this.#phone.waiting.value.find((call) => this.#shown.value.has(call))));
+
+  #phone;
+  #sessions;
+  #identity;
+  #on;
+  #shown = signal(new Set());
+  /** Calls that waited for too long for their session, and those that are rejected as busy. */
+  #late = new WeakSet();
+  #busy = new WeakSet();
+  #seen = new WeakSet();
+  /** The session that each call was seen in last, by call: its id. */
+  #ids = new WeakMap();
+  /** Sessions whose call the agent asked for, and those that the agent has left on purpose. */
+  #expected = new Set();
+  #left = new Set();
+
+  /**
+   * @param {import("./phone.js").Phone} phone
+   * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<Map<string, object>>} sessions The agent's, by id.
+   * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<string>} identity The agent's.
+   * @param {{ sayBusy: (sid: string) => Promise<unknown>, onShown: (call: object) => void, onBusy: (at: object) => void }} on
+   */
+  constructor(phone, sessions, identity, on) {
+    this.#phone = phone;
+    this.#sessions = sessions;
+    this.#identity = identity;
+    this.#on = on;
+  }
+
+  /** Decide whenever something changes. @returns {() => void} Ends it. */
+  start() {
+    const { waiting, call, isReconnecting } = this.#phone;
+    return effect(() => {
+      void [waiting.value, call.value, isReconnecting.value, this.#sessions.value];
+      untracked(() => this.#decide());
+    });
+  }
+
+  /** The agent asked for this session's call, so no one has to answer it. */
+  expect(id) {
+    this.#expected.add(id);
+    this.#decide();
+  }
+
+  /** The call that was asked for does not come. */
+  forget(id) {
+    this.#expected.delete(id);
+  }
+
+  /** The agent leaves this session on purpose. */
+  leave(id) {
+    this.#left.add(id);
+  }
+
+  /** Whether the desk rejects this ring, or has, because the agent is busy. */
+  isBusy(call) {
+    return this.#busy.has(call);
+  }
+
+  /** A call, its session, and the agent's own leg of it, as far as they are known; null for no call. */
+  at(call) {
+    if (!call) {
+      return null;
+    }
+    const session = this.#sessionOf(call) ?? this.#onlySession() ?? null;
+    return { call, session, own: session ? ownLeg(session, this.#identity.value, sidOf(call)) : undefined };
+  }
+
+  #sessionOf(call) {
+    const sid = sidOf(call);
+    return [...this.#sessions.value.values()].find((one) => present(one).some(([, party]) => sid && party.call_sid === sid));
+  }
+
+  /** The session of a call whose SID Conferral does not know yet. */
+  #onlySession() {
+    const found = [...this.#sessions.value.values()].filter((one) => !ownLeg(one, this.#identity.value)?.[1].call_sid);
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  #decide() {
+    const calls = this.#phone.waiting.value;
+    for (const call of [...calls, this.#phone.call.value].filter(Boolean)) {
+      this.#ids.set(call, this.#sessionOf(call)?.id ?? this.#ids.get(call));
+    }
+    if (this.#takeOwn()) {
+      return; // which leads here again
+    }
+    for (const call of calls.filter((one) => !this.#busy.has(one))) {
+      const verdict = this.#verdict(call);
+      if (verdict === "show") {
+        this.#show(call);
+      } else if (verdict === "reject") {
+        void this.#reject(call);
+      }
+    }
+  }
+
+  /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
+  #takeOwn() {
+    const call = this.#phone.waiting.value.find((one) => this.#isTakenByItself(one));
+    if (!call || !(this.#phone.call.value === null || this.#isOver(this.#phone.call.value, call))) {
+      return false;
+    }
+    this.#expected.delete(this.at(call).session.id);
+    this.#show(call);
+    this.#phone.answer(call);
+    return true;
+  }
+
+  #isTakenByItself(call) {
+    const { session, own } = this.at(call);
+    return Boolean(session) && (this.#expected.has(session.id) || (own?.[1].is_lost && !this.#left.has(session.id)));
+  }
+
+  /** Whether Twilio has ended a call that the phone still has: its session rings the agent again. */
+  #isOver(call, ring) {
+    const { session, own } = this.at(ring);
+    return own[1].is_lost && this.#ids.get(call) === session.id && !this.#sessionOf(call);
+  }
+
+  /** @returns {"show" | "reject" | "wait"} */
+  #verdict(call) {
+    const calls = this.#phone.waiting.value;
+    const session = this.#sessionOf(call);
+    if (session && this.#isOwn(call, session)) {
+      return "show";
+    }
+    if (calls.some((one) => one !== call && this.#isTakenByItself(one))) {
+      return "reject"; // the agent's own call is back
+    }
+    const isFree = !this.#isInACall(session) && !calls.slice(0, calls.indexOf(call)).some((one) => this.#shown.value.has(one));
+    if (isFree || this.#isRestoring || this.#late.has(call)) {
+      return "show";
+    }
+    if (session) {
+      return "reject";
+    }
+    this.#wait(call);
+    return "wait";
+  }
+
+  /** Whether a ring belongs to a call that the agent has, or asked for. */
+  #isOwn(call, session) {
+    const [name, { is_lost: isLost }] = ownLeg(session, this.#identity.value, sidOf(call));
+    const isOther = ([other, { address }]) => other !== name && address === `client:${this.#identity.value}`;
+    return isLost || OWN_PHASES.has(session.phase) || this.#expected.has(session.id) || present(session).some(isOther);
+  }
+
+  /** Whether the agent is in another call than this session's, and its customer has not left. */
+  #isInACall(session) {
+    const call = this.#phone.call.value;
+    if (!call || (session && this.#ids.get(call) === session.id)) {
+      return false;
+    }
+    const own = this.#sessionOf(call);
+    // A session that was known, and isn't any more, is over, or the agent's leg of it is.
+    return own ? own.parties.customer?.status !== "left" : !this.#ids.get(call);
+  }
+
+  /** Whether the agent's own call is being restored, and not answered again yet. */
+  get #isRestoring() {
+    const sid = sidOf(this.#phone.call.value);
+    const legs = [...this.#sessions.value.values()].map((session) => ownLeg(session, this.#identity.value)?.[1]);
+    return this.#phone.isReconnecting.value || legs.some((leg) => leg?.is_lost && leg.call_sid !== sid);
+  }
+
+  #show(call) {
+    if (!this.#shown.value.has(call)) {
+      this.#shown.value = new Set([...this.#shown.value, call].filter((one) => this.#phone.waiting.value.includes(one)));
+      this.#on.onShown(call);
+    }
+  }
+
+  #wait(call) {
+    if (!this.#seen.has(call)) {
+      this.#seen.add(call);
+      setTimeout(() => (this.#late.add(call), this.#decide()), UNKNOWN_MS);
+    }
+  }
+
+  async #reject(call) {
+    this.#busy.add(call);
+    const said = this.#on.sayBusy(sidOf(call)).catch(() => {});
+    await Promise.race([said, new Promise((done) => setTimeout(done, WORD_MS))]);
+    if (!this.#phone.waiting.value.includes(call)) {
+      return; // the caller has hung up
+    }
+    if (this.#verdict(call) === "reject") {
+      this.#on.onBusy(this.at(call));
+      this.#phone.decline(call);
+    } else {
+      this.#busy.delete(call); // meanwhile, the agent's customer has left
+      this.#decide();
+    }
+  }
+}
