@@ -60,6 +60,18 @@ async def test_a_declined_call_ends_without_an_agent(stage, windows: Windows):
 
 
 @pytest.mark.soak
+async def test_a_second_caller_hears_that_the_agent_is_busy(stage, windows: Windows):
+    alice = await stage.desk(windows, "alice")
+    await talking(stage, alice)
+    second = await stage.call_in()
+    await stage.until(second.sid, end_reason="agent-busy")
+    await expect(alice.get_by_role("region", name="Calls while you were busy")).to_contain_text(f"{CUSTOMER} rang at")
+    await reads(alice, f"You talk to {CUSTOMER}")
+    await click(alice, "Hang up")
+    await says(alice, "Ready")
+
+
+@pytest.mark.soak
 async def test_a_busy_target_is_named_and_the_agent_keeps_the_caller(stage, windows: Windows):
     stage.sandbox.phone(DAVE).script(outcome="busy")
     alice = await stage.desk(windows, "alice")
