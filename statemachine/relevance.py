@@ -2,7 +2,7 @@
 
 This is asked before the table, so rows decide only what is news. Callbacks arrive in any order, or after a call was
 replaced; `machine` has dropped duplicates by then. What no row of a state names comes too late, too: `table.DEFAULT`.
-ARCHITECTURE.md lists all places that ask whether something comes too late.
+ARCHITECTURE.md lists the other places that ask whether something comes too late.
 """
 
 from collections.abc import Callable

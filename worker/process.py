@@ -14,13 +14,13 @@ from aiohttp import web
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import run_until_stopped, wait_at_most
-from conferral.runtime.log import count_outages, forbidden_state, log_unreachable
+from conferral.runtime.log import count_outages, log_unreachable, recent_refusal
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from conferral.storage import config, outcome_queue, outcome_stream
+from conferral.storage import config, outcome_queue, retention
 from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.trial import try_commit
@@ -207,9 +207,9 @@ class Worker:
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis()
-                if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
+                if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
-                    await outcome_stream.trim(
+                    await retention.trim(
                         client,
                         keys,
                         self._core.store_clock.now_ms(),
@@ -257,7 +257,7 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     except StoreError as error:
         problems.append(f"redis: {error.state}")
     else:
-        if state := forbidden_state():  # the probe is a single command; its user may lack another
+        if state := recent_refusal():  # the probe is a single command; its user may lack another
             problems.append(f"redis: {state}")
         problems += ownership.problems
     if limiter.problem:

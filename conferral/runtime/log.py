@@ -264,7 +264,7 @@ def unreplicated_writes(metrics: "Metrics") -> Callable[[], None]:
     return note
 
 
-def forbidden_state() -> str:
+def recent_refusal() -> str:
     """Return the state in which Redis lately refused our user; empty if none."""
     loop = asyncio.get_running_loop()
     failures = _failures.get(loop)

@@ -122,7 +122,7 @@ class AccountListReader:
         self._own_numbers = own_numbers
 
     async def read(self) -> AccountSnapshot:
-        """Read the lists; the caller labels the requests."""
+        """Read what is live, of any age; the caller labels the requests."""
         account, own_numbers = AccountSnapshot(), dict.fromkeys(self._own_numbers())
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)

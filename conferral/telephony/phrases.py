@@ -14,7 +14,7 @@ class Phrase(StrEnum):
     #: To a caller in a bridge: the agent did not answer.
     NO_ANSWER = "no-answer"
     UNREACHABLE = "unreachable"
-    #: No agent is configured.
+    #: No agent is configured, all are away, or the number is closed.
     NO_ONE_AVAILABLE = "nobody-here"
     #: To someone who waits in a conference: no one took the call.
     NOT_CONNECTED = "not-connected"
@@ -22,7 +22,7 @@ class Phrase(StrEnum):
     NOT_PLACED = "not-placed"
     TOO_MANY_CALLS = "too-many-calls"
     PRESS_ONE = "press-one"
-    #: The party pressed a key other than 1.
+    #: The party pressed 2.
     DECLINED = "declined"
     #: The party pressed no key, even after the last question.
     NO_KEY = "no-key"

@@ -116,7 +116,8 @@ def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> No
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
     """Record the conference SID, unless a party is in another conference.
 
-    A later event may be the first to name it. Otherwise, a late join would seem to be its first event.
+    A later event may be the first to name it. Without the SID, a join that arrives after its leave could not be
+    recognized as the older one.
     """
     if not (draft.session.participants or draft.session.is_former_conference(event.conference_sid)):
         _switch_conference(draft, event.conference_sid)

@@ -39,7 +39,7 @@ _VALUE_AFTER: dict[str, tuple[str, bool]] = {
 def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
     """Want a party on hold, with this audio; `reconcile` sends the update.
 
-    Before the conference starts, it plays without a hold.
+    Before the conference starts, it plays without a hold. Webhooks look it up at each of Twilio's requests.
     """
     party = draft.session.parties[name]
     draft.change_party(party, desired_hold=not party.waits_for_start, wait_audio=wait_audio, desired_end_on_exit=False)

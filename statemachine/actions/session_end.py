@@ -386,7 +386,10 @@ def hang_up_after_end(
 
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
-    """End the conference that a guest joined late, and remember the guest."""
+    """End the conference that a guest (a call of another app) joined late.
+
+    Remember the guest.
+    """
     if draft.session.subject_of(event) is None:
         name = parties.next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
@@ -414,7 +417,7 @@ def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
     draft.ignore(DecisionKind.UNEXPECTED, "joined another conference")
 
 
-def note_hang_up_result(draft: Draft, event: events.EffectResult) -> None:
+def note_end_result(draft: Draft, event: events.EffectResult) -> None:
     """Record the result of a hangup that the `end` command waits for."""
     (command,) = draft.session.pending_commands
     rest = tuple(one for one in command.effects if one != event.effect_id)

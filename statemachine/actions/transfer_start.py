@@ -143,7 +143,10 @@ def mark_agent_leaving(draft: Draft, _event: Event) -> None:
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
-    """Dial the target, or a ring group, unless the phones ring already."""
+    """Dial the target, or a ring group, unless the phones ring already.
+
+    In a consult, the customer is on hold by then; in a warm transfer, all keep talking.
+    """
     transfer = draft.transfer
     if transfer.attempts:
         return  # dialed before the agent left

@@ -366,7 +366,7 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
-def is_awaited_hang_up(draft: Draft, event: events.EffectResult) -> bool:
+def is_awaited_by_end(draft: Draft, event: events.EffectResult) -> bool:
     """Whether this is the result of a hangup that an `end` waits for."""
     return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 

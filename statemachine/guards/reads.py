@@ -69,7 +69,7 @@ def unknown_participants(
 
 
 def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
-    """Whether the search before a pending dial will find this participant."""
+    """Whether the check before a pending dial will find this participant."""
     if split_label(seen.label)[1] <= session.highest_label_number:
         return False
     name = name_from_label(seen)

@@ -39,8 +39,9 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 What the table does not show:
 
-- Facts in any order: `legs.apply` alone writes what is known of a leg, and its module says what wins. A read shows nothing
-  of a leg with a newer fact, so no row asks whether a read is outdated.
+- Facts in any order: `legs.apply` alone writes what is known of a leg, and its module says what wins. What a read
+  says of a participant with a newer fact is replaced before the table is asked (`with_newer_facts`); guards about calls
+  ask `overtakes`.
 - What is unsettled, and when Twilio is asked about it: `unsettled`. The rows of `CallsRead` say what follows.
 - The next phase: no column has it, actions set it. `begin_pending_transfer` takes it from the transfer's mode;
   `continue_alone` continues without the agent, as `BLIND` or `PARK`.
@@ -50,7 +51,7 @@ What the table does not show:
 - The ring time: it starts with the dial's first callback or result, since the request may wait in the rate limiter.
   When it is over, `DialOverdue` reads Twilio before the dial counts as failed (`check_dials`).
 - Derived timers: after each event, `machine` sets `ReadOverdue`, `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`,
-  `LoneOverdue`, and `AgeOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
+  `LoneOverdue`, `ParkOverdue`, and `AgeOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
   timers of states that are over. A row that leads to a stage with a limit sets `StageOverdue`.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets

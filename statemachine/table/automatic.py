@@ -1,9 +1,11 @@
 """Automatic rows: what follows from facts, whose order does not matter.
 
 They are tried after every event, from the first group to the last, and from the top again after each that is taken,
-until none holds. So a row may assume that no row above it holds. Each leads to where it no longer holds, so a few
-follow an event: 16 would be a cycle, and the decision fails. None is tried in an ended session, after a refusal, or
-after a duplicate. An event that `relevance` ignores changes no facts, but they are tried after it.
+until none holds. So a row may assume that no row above it holds; each group begins with what it may assume. Each row
+leads to where it no longer holds, so a few follow an event: 16 would be a cycle, and the decision fails. None is tried in
+an ended session, after a refusal, or after an event that `machine.step` drops: a duplicate, a timer that was set again,
+what is only logged. An event that `relevance` ignores changes no facts, but they are tried after it.
+`table.row` names the states and stages.
 """
 
 from conferral.statemachine import actions as do

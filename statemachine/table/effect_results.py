@@ -62,7 +62,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 
     # After the end: nothing of the session may go on
     Row(E, ANY, on.EffectSucceeded, when.shows_live_leg,                                               STAY, do.hang_up_after_end),
-    Row(E, ANY, ANY_RESULT,         when.is_awaited_hang_up,                                           STAY, do.note_hang_up_result),
+    Row(E, ANY, ANY_RESULT,         when.is_awaited_by_end,                                            STAY, do.note_end_result),
     Row(E, ANY, on.EffectSucceeded, (when.is_result_of(effects.SayAndHangUp), when.guests_may_remain), STAY, do.end_conference),
     Row(E, ANY, NOT_DONE,           when.is_result_of(effects.SayAndHangUp),                           STAY,
         do.hang_up_after_failed_sentence),

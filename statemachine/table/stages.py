@@ -1,9 +1,10 @@
 """Stages of a transfer: what ends each, and how long it may last.
 
-Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is. Some have a
-limit. In all, what they wait for may have happened, and its callback was lost: `unsettled` says when Twilio is read. No
-read shows the pause of a recording: its request's result, a callback, or the limit decides. Of the reads of a hold, the
-first comes before the limit.
+Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is. Some have
+a limit; a consult's is that of its hold, `HoldOverdue` (`guards.transfer.hold_limits_ms`). In all, what they wait for
+may have happened, and its callback was lost: `unsettled` says when Twilio is read. No read shows the pause of a
+recording: its request's result, a callback, or the limit decides. Of the reads of a hold, the first comes before the
+limit.
 """
 
 from typing import NamedTuple

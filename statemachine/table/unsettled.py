@@ -2,7 +2,7 @@
 
 Callbacks get lost, and requests have unknown results. Only a read of Twilio's API then shows what became of a thing. A
 row is `in, phase, name, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields what
-something should have settled. The session stores it by the row's name. Nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
+something should have settled. The session stores it by the row's name. In a live session, nothing else emits `ReadCalls`. (`FindCall` searches for one dial.)
 
 - *Since*: the session keeps, for each, when it was first yielded (`Session.unsettled_since_ms`), and forgets what is no
   longer yielded. What is yielded begins with the party if it is about one, and contains what was last requested of it:

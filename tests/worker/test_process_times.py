@@ -9,7 +9,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import config, outcome_queue, outcome_stream
+from conferral.storage import config, outcome_queue, retention
 from conferral.storage.queries import process_registry
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
@@ -44,7 +44,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
 
     monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
-    monkeypatch.setattr(outcome_stream, "trim", note("trim"))
+    monkeypatch.setattr(retention, "trim", note("trim"))
     monkeypatch.setattr(outcome_queue, "forget_trimmed", note("forget"))
     monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)

@@ -174,7 +174,7 @@ class Partition:
             self._crash_loop.end_turn()
         entries = await self._read(self._crash_loop.batch_max)
         if entries:
-            await self._decide(*await self._select(entries))
+            await self._decide(*await self._drop_undecidable(entries))
         self._crash_loop.note_decided(len(entries))
 
     async def _read(self, count: int) -> list[Entry]:
@@ -192,11 +192,11 @@ class Partition:
         except (CommitConflictError, DecisionFailedError):
             await self._decide_each(events)
 
-    async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
-        """Return what may be decided now, oldest first, and its sessions.
+    async def _drop_undecidable(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
+        """Return the events, oldest first, and their sessions.
 
-        The others become dead letters, in this order: what can't be read, what is another partition's, and what a
-        session gets that can't be read.
+        Others become dead letters, in this order: what can't be read, what is another partition's, and what a session
+        gets that can't be read.
         """
         events: Events = []
         await self._core.checkpoint("after_read", self.number)

@@ -113,7 +113,7 @@ class AccountDiff:
         The finding is appended behind the entries that wait, and costs no read if one of them was the call's end.
         """
         self.sessions += 1
-        self.unmatched_calls.difference_update(_connected_since_ms(session))
+        self.unmatched_calls.difference_update(_latest_starts_ms(session))
         self.unmatched_conferences.pop(session.conference_sid, None)
         if finding := self._find_missing_call(session) or self._find_other(session):
             self.findings.append(finding)
@@ -126,7 +126,7 @@ class AccountDiff:
         """
         account = self._account
         if account.has_all_calls:
-            for call_sid, since_ms in _connected_since_ms(session).items():
+            for call_sid, since_ms in _latest_starts_ms(session).items():
                 if call_sid not in account.calls and self._is_old(since_ms):
                     return Finding(Difference.CALL_MISSING, session.id, call_sid)
         return None
@@ -199,11 +199,11 @@ def _ringing(session: Session) -> list[str]:
     return [party.call_sid for party in _unanswered(session) if party.call_sid]
 
 
-def _connected_since_ms(session: Session) -> dict[str, int]:
-    """Return since when each known call is connected, Unix ms by SID.
+def _latest_starts_ms(session: Session) -> dict[str, int]:
+    """Return by when each known call had begun, Unix ms by SID.
 
-    For a ringing one, it is the session's last change: its phone may have begun to ring at any time before. Without a
-    time, it is the session's beginning. All are in the workers' time.
+    An answered one began with its answer, or with the session if that time is unknown. When an unanswered one began to
+    ring is unknown, too: the session's last change is the latest possible time. All are in the workers' time.
     """
     ringing, changed_at_ms, created_at_ms = _ringing(session), session.updated_at_ms, session.created_at_ms
     return {

@@ -123,8 +123,8 @@ class Sweeper:
         self._twilio_now_ms = twilio_now_ms
         #: Monotonic seconds.
         self._next_sweep_s = float("-inf")
-        #: Of the last complete sweep.
-        self._last_number = -1
+        #: The interval of the last complete sweep, counted from the epoch.
+        self._last_interval_number = -1
         #: SIDs of unknown conferences that are other programs'.
         self._foreign: set[str] = set()
 
@@ -208,13 +208,13 @@ class Sweeper:
             except StoreUnreachableError as error:  # the other parts count
                 sweep.is_complete = False
                 log_unreachable(error, task="sweep")
-        interval_ms, last_number = 1000 * self._times.interval_s, self._last_number
+        interval_ms, last_number = 1000 * self._times.interval_s, self._last_interval_number
         due = (one for one in sweep.diff.findings if one.is_due(interval_ms, interval_number, last_number))
         # Live calls of ended sessions cost money, so they come first.
         findings = sorted(due, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
         await append_events(self._client, self._keys, [one.event(interval_number) for one in findings])
         if sweep.is_complete:
-            self._last_number = interval_number
+            self._last_interval_number = interval_number
         # If callbacks are being lost, the next one may leave someone alone.
         has_loss = any(not finding.is_of_ended for finding in findings)
         if sweep.behind or not sweep.is_complete or has_loss:

@@ -126,7 +126,7 @@ class ErrorMappingRedis(redis_asyncio.Redis):
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     async def execute_durably(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Run commands together; return once a replica has what they wrote.
+        """Run commands together; return once a replica, if any, has the writes.
 
         Refusals are values. After an error, the result is unknown, and a repetition must write something, too: WAIT
         waits for what its connection wrote last.
@@ -168,7 +168,7 @@ class ErrorMappingRedis(redis_asyncio.Redis):
             if isinstance(answer, Exception):
                 if not replication.note_refusal(answer):
                     raise RedisConnectionError("the server is no longer the primary") from answer
-                break
+                return  # the service has no WAIT
             if answer:
                 return
             (info,) = await self._exchange(connection, [ASK])

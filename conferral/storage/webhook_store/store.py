@@ -15,7 +15,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.runtime.log import forbidden_state
+from conferral.runtime.log import recent_refusal
 from conferral.statemachine.events import CallProgressed, Event
 from conferral.statemachine.presence import Presence
 from conferral.statemachine.reasons import Reason
@@ -185,7 +185,7 @@ class WebhookStore:
             await ask(self._client, "SET", self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
-        return forbidden_state()  # a single command tells little: the user may lack another
+        return recent_refusal()  # a single command tells little: the user may lack another
 
     async def warnings(self) -> list[str]:
         """Return what else operators must change, one line each."""

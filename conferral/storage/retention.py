@@ -1,4 +1,4 @@
-"""Outcome stream: how long its entries are kept."""
+"""How long outcomes, dead letters, and lists of ended sessions are kept."""
 
 from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.keys import Keys

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.storage.outcome_stream import trim
+from conferral.storage.retention import trim
 
 DAY_MS, DAY_S = 86_400_000, 86_400
 
