@@ -46,7 +46,7 @@ from tests.model_checking.jobs import (
     stray,
 )
 from tests.model_checking.takeovers import after_loss, copied, found_again
-from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg
+from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg, Visit
 
 TIMER = {timer.timer: timer for timer in TIMERS}
 _PHONES: dict[str, Callable[[str], Input]] = {
@@ -321,12 +321,15 @@ class Moves:
 
     def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderResult | None]:
         system = self.system
-        key = place.exchange, order.effect
+        key = place.exchange, order.effect, place.has_lost
         found = system.performed.get(key)
         if found is None:
-            found = system.performed[key] = system.exchanges.visit(
-                place.exchange, lambda visit: system.way.perform(order.effect, visit)
-            )
+
+            def perform(visit: Visit) -> object:
+                visit.is_after_loss = place.has_lost
+                return system.way.perform(order.effect, visit)
+
+            found = system.performed[key] = system.exchanges.visit(place.exchange, perform)
         followed, result = found
         return followed, result_of(order, result)
 
