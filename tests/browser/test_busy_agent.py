@@ -155,6 +155,16 @@ async def test_a_ring_is_rejected_although_conferral_does_not_answer(page, desk,
 
 
 @pytest.mark.soak
+async def test_a_caller_who_hangs_up_before_the_rejection_is_shown_and_not_missed(page, desk, signaling):
+    desk.answers_rings = False
+    await stranger_rings(desk, signaling)
+    await until(lambda: desk.busy_rings)
+    signaling.cancel(SECOND)
+    await expect(page.get_by_role("region", name="Calls while you were busy")).to_contain_text("rang at")
+    await expect(page.get_by_role("region", name="Missed calls")).to_have_count(0)
+
+
+@pytest.mark.soak
 async def test_a_ring_whose_session_stays_unknown_is_shown(page, desk, signaling):
     signaling.invite(SECOND)
     await expect(incoming(page)).to_be_visible()

@@ -132,6 +132,11 @@ class TwilioSignaling:
         for one in self.sockets:
             self._send(one, "hangup", callsid=call_sid)
 
+    def cancel(self, call_sid: str) -> None:
+        """Let a caller hang up while the call rings."""
+        for one in self.sockets:
+            self._send(one, "cancel", callsid=call_sid)
+
     def was_registered(self, at_s: float, within_s: float) -> bool:
         """Whether an SDK was registered at a time, or up to so long before."""
         is_registered, lost_s = False, float("-inf")

@@ -196,14 +196,13 @@ export class Rings {
 
   async #reject(call) {
     this.#busy.add(call);
+    const at = this.at(call);
     const said = this.#on.sayBusy(sidOf(call)).catch(() => {});
     await Promise.race([said, new Promise((done) => setTimeout(done, WORD_MS))]);
-    if (!this.#phone.waiting.value.includes(call)) {
-      return; // the caller has hung up
-    }
-    if (this.#verdict(call) === "reject") {
-      this.#on.onBusy(this.at(call));
-      this.#phone.decline(call);
+    const hasHungUp = !this.#phone.waiting.value.includes(call);
+    if (hasHungUp || this.#verdict(call) === "reject") {
+      this.#on.onBusy(at);
+      this.#phone.decline(call); // without effect if the caller has hung up
     } else {
       this.#busy.delete(call); // meanwhile, the agent's customer has left
       this.#decide();
