@@ -39,6 +39,8 @@ class SignIn(BaseRecord, frozen=True):
     is_reusable: bool = False
     #: Whether a sign-in proxy named the person, and must go on to do so.
     is_by_proxy: bool = False
+    #: Digest of the browser's first one, if it had another: they end together. Empty for the first.
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +79,28 @@ class SignIns:
         await self._add(code, sign_in, ttl_ms)
         return code
 
-    async def add(self, sign_in: SignIn, lifetime_ms: int) -> tuple[str, SignIn]:
-        """Sign someone in; return the cookie's value, and the sign-in."""
+    async def add(self, sign_in: SignIn, lifetime_ms: int, former: str = "") -> tuple[str, SignIn]:
+        """Sign someone in; return the cookie's value, and the sign-in.
+
+        `former` is the digest of the cookie that the browser had.
+        """
         secret = new_secret()
-        stored = await self._add(secret, sign_in, lifetime_ms)
+        stored = await self._add(secret, sign_in, lifetime_ms, former=former)
         return secret, _DECODER.decode(stored)
 
-    async def use_code(self, identity: str, code: str) -> tuple[str, SignIn] | None:
+    async def use_code(self, identity: str, code: str, former: str = "") -> tuple[str, SignIn] | None:
         """Sign an agent in with a code; return as `add` does, None if it is wrong."""
         secret = new_secret()
-        stored = await self._add(secret, SignIn(identity, ""), 0, digest_of_secret(code))
+        stored = await self._add(secret, SignIn(identity, ""), 0, digest_of_secret(code), former)
         return (secret, _DECODER.decode(stored)) if stored else None
 
-    async def _add(self, secret: str, sign_in: SignIn, lifetime_ms: int, code: str = "") -> bytes:
+    async def _add(self, secret: str, sign_in: SignIn, lifetime_ms: int, code: str = "", former: str = "") -> bytes:
         arguments: list[scripts.Argument] = [digest_of_secret(secret), msgspec.json.encode(sign_in), lifetime_ms]
-        arguments += [EACH_MAX, code]
+        arguments += [EACH_MAX, code, former]
         return bytes(await scripts.add_sign_in.durably(self._client, [self._keys.sign_ins], arguments) or b"")
 
     async def end(self, identity: str, digest: str = "", *, everything: bool = False) -> Ended:
-        """End one sign-in of an agent, or everything of theirs.
+        """End one sign-in of an agent, with its browser's others, or everything.
 
         The presence of desks whose sign-ins are over goes, too.
         """

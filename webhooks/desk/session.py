@@ -62,7 +62,8 @@ class DeskSessions:
         """Sign an agent in, by a code or by the proxy."""
         body = desk_models.SessionRequest.of(request.body)
         if body.code:
-            made = await self._api.limiter(self._sign_ins.stored.use_code(body.identity, body.code))
+            former = await self._digest_of(request.http, body.identity)
+            made = await self._api.limiter(self._sign_ins.stored.use_code(body.identity, body.code, former))
             if made is None:
                 require_bearer(self._api.bearer).refuse(request.http)
                 self._refuse("code", "this link was used, or is too old: ask for a new one")
@@ -72,7 +73,8 @@ class DeskSessions:
             if not identity:
                 self._refuse("proxy", "no sign-in proxy names an agent of the directory: open a link to sign in")
             new = SignIn(identity, self._api.settings.desk_token_name, is_by_proxy=True)
-            secret, sign_in = await self._api.limiter(self._sign_ins.stored.add(new, PROXY_LIFETIME_MS))
+            former = await self._digest_of(request.http, identity)
+            secret, sign_in = await self._api.limiter(self._sign_ins.stored.add(new, PROXY_LIFETIME_MS, former))
         self._issuer_of(sign_in)
         protect(request.http)
         by = "proxy" if sign_in.is_by_proxy else "link"
@@ -95,7 +97,7 @@ class DeskSessions:
         return response(200, await self._tokens.issue(wanted, self._issuer_of(sign_in), sign_in=digest))
 
     async def end_desk_session(self, request: ApiRequest) -> web.Response:
-        """End the sign-in everywhere."""
+        """End the browser's sign-in everywhere."""
         identity = desk_models.OwnSessionRequest.of(request.body).identity
         digest, _ = await self._sign_in_of(request.http, identity)
         await self._sign_ins.end(identity, digest)
@@ -107,11 +109,15 @@ class DeskSessions:
 
     async def _sign_in_of(self, request: web.Request, identity: str) -> tuple[str, SignIn]:
         """Return the sign-in that the request's cookie is of, and its digest."""
-        digest = digest_of_secret(request.cookies.get(await self._cookie_name(identity), ""))
+        digest = await self._digest_of(request, identity)
         found = await self._sign_ins.find(identity, digest)
         if found is None:
             self._refuse("over", _OVER)
         return digest, found
+
+    async def _digest_of(self, request: web.Request, identity: str) -> str:
+        """Return the digest of the cookie that the browser has for an agent."""
+        return digest_of_secret(request.cookies.get(await self._cookie_name(identity), ""))
 
     def _issuer_of(self, sign_in: SignIn) -> Token:
         """Return the token in whose name the agent is signed in."""

@@ -9,6 +9,7 @@
   ARGV[3]  how long it lasts                   ms; with a code, the code says it
   ARGV[4]  how many one agent may have         count
   ARGV[5]  digest of the code; or empty        text
+  ARGV[6]  digest of the browser's former one; or empty   text
 
   Returns  the new one, JSON; nothing if the code is wrong, another agent's, or too old
   Why one script: of two browsers with one code, only one may sign in.
@@ -33,6 +34,7 @@ for at = 1, #all, 2 do
       if all[at] == code and type(one.for_ms) == 'number' and one.for_ms > 0 then
         used = one
       else
+        if all[at] == ARGV[6] then new.first = type(one.first) == 'string' and one.first or all[at] end
         mine[#mine + 1] = {digest = all[at], until_ms = one.until_ms}
       end
     end

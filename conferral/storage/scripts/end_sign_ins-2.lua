@@ -1,7 +1,8 @@
 --[[
   Ends sign-ins of an agent, and the presence of those desks whose sign-ins are over.
 
-  KEYS[1]  hash of sign-ins and codes, by digest, all values JSON
+  KEYS[1]  hash of sign-ins and codes, by digest, all values JSON: a browser's further sign-ins have `first`, the digest
+           of its first one, and end together
   KEYS[2]  agents hash, all values JSON: the `desks` that are ready may have the `sign_in` they are of, and so has the
            agent, of the desk that may be registered, or else of the last one that renewed the presence
 
@@ -16,11 +17,13 @@ local sign_ins, agents, identity, digest = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ended, live = {}, {}
+local is_known, chosen = pcall(cjson.decode, redis.call('HGET', sign_ins, digest) or '')
+local first = is_known and type(chosen) == 'table' and type(chosen.first) == 'string' and chosen.first or digest
 local all = redis.call('HGETALL', sign_ins)
 for at = 1, #all, 2 do
   local is_json, one = pcall(cjson.decode, all[at + 1])
   if is_json and type(one) == 'table' and one.identity == identity then
-    if all[at] == digest or ARGV[3] == '1' then
+    if all[at] == digest or all[at] == first or one.first == first or ARGV[3] == '1' then
       ended[#ended + 1] = all[at]
     elseif type(one.until_ms) == 'number' and one.until_ms > now_ms then
       live[all[at]] = true

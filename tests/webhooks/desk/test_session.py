@@ -197,6 +197,30 @@ async def test_the_end_of_a_sign_in_ends_tokens_streams_and_presence_everywhere(
     assert (await desks.ask("GET", "/desk/parked", mine))[0] == 200
 
 
+@pytest.mark.parametrize("again", ["link", "proxy"])
+async def test_signing_out_ends_all_that_the_browser_was_signed_in_with(open_signed, stored, again):
+    """Of two tabs, the second may have signed in again: the cookie is the last one's alone."""
+    desks = await open_signed(**PROXY)
+    browser, elsewhere = Browser(desks), Browser(desks)
+    named = PAGE | FROM_PROXY | {"X-Forwarded-Email": "erin"}
+    await browser.signs_in(stored, "erin")
+    tokens = [await browser.bearer("erin")]
+    for _ in range(2):
+        if again == "link":
+            await browser.signs_in(stored, "erin")
+        else:
+            assert (await browser.ask("POST", "/desk/session", None, named))[0] == 200
+        tokens.append(await browser.bearer("erin", named))
+    await elsewhere.signs_in(stored, "erin")
+    for token in tokens:
+        assert (await desks.ask("GET", "/desk/parked", token))[0] == 200
+
+    assert (await browser.ask("DELETE", "/desk/session", {"identity": "erin"}))[0] == 204
+
+    assert [(await desks.ask("GET", "/desk/parked", token))[0] for token in tokens] == [401] * 3
+    assert await elsewhere.bearer("erin")
+
+
 async def test_the_issuing_token_limits_sign_ins_and_ends_them(open_signed, stored):
     desks = await open_signed(table("crm", ["desk"], desk=["alice"]), table("ops", ["read"]))
     browser = Browser(desks)
