@@ -90,6 +90,28 @@ async def test_a_link_for_someone_else_asks_first(stage, windows: Windows):
     assert page.url.endswith("?as=dave")
 
 
+async def test_a_token_link_in_a_tab_that_is_signed_in_changes_nothing(stage, windows: Windows):
+    page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
+    await go_ready(page)
+    await page.goto(f"{stage.public_url}/desk#{await stage.token('dave')}")
+    await expect(page.get_by_text("You stay signed in here")).to_be_visible()
+    await expect(page.locator("header").get_by_text("alice", exact=True)).to_be_visible()
+    assert page.url.endswith("/desk?as=alice")
+
+
+async def test_a_proxys_refusal_signs_no_one_out(stage, windows: Windows):
+    windows.allow("401")
+    page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
+    refused = "**/desk/session"
+    await page.route(refused, lambda route: route.fulfill(status=401, body="<h1>Sign in with your company</h1>"))
+    await button(page, "Sign out").click()
+    await expect(page.get_by_role("alert").first).to_contain_text("You are not signed out yet")
+    await expect(page.locator("header").get_by_text("alice", exact=True)).to_be_visible()
+    await page.unroute(refused)
+    await button(page, "Sign out").click()
+    await expect(page.get_by_role("alert").first).to_contain_text("You are signed out")
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize("is_asked", [True, False], ids=["auth-request", "reverse-proxy"])
 async def test_a_sign_in_proxy_behind_nginx_signs_in_over_a_reload_and_again(redis_server, tmp_path, windows, is_asked):

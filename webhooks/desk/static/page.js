@@ -40,7 +40,7 @@ async function ask(method, path, body) {
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const other = answer.status === 401 ? PROXY_ASKS : `Conferral answered ${answer.status}`;
-    throw new ApiError(found.error?.reason || other, answer.status);
+    throw new ApiError(found.error?.reason || other, answer.status, found.error?.type);
   }
   return found;
 }
@@ -61,6 +61,7 @@ async function patiently(method, path, body) {
 }
 
 function over(text) {
+  kept.hidden = true;
   const goesOn = isInCall ? " Your call goes on until you hang up." : "";
   say(`You are signed out: ${text}.${goesOn}`, ...(HAS_PROXY ? [again] : []));
   signOut.hidden = true;
@@ -170,6 +171,10 @@ function begin() {
   if (/^[A-Za-z0-9_]{1,121}$/.test(identity)) {
     return secret ? signInByLink(identity, secret) : resume(identity);
   }
+  if (secret && sessionStorage.getItem(AS)) {
+    kept.hidden = false;
+    return resume(sessionStorage.getItem(AS));
+  }
   if (secret) {
     const isInUse = Boolean(desk.token) && form.hidden;
     kept.hidden = !isInUse;
@@ -195,8 +200,9 @@ signOut.addEventListener("click", async () => {
   try {
     await ask("DELETE", "", { identity: sessionStorage.getItem(AS) });
   } catch (error) {
-    if (error.status !== 401) {
-      say(`You are not signed out yet: ${error.message}. Try again.`);
+    if (error.type !== "unauthorized") {
+      // Of a proxy: the sign-in goes on.
+      say(`You are not signed out yet: ${error.message}. Try again.`, ...(HAS_PROXY ? [again] : []));
       return;
     }
   }
