@@ -56,6 +56,7 @@ _TRACE_NAMES = {
     "recordings": ("recording at Twilio", "recordings at Twilio"),
     "sign_ins": ("sign-in or unused link", "sign-ins and unused links"),
     "presence": ("presence", "presences"),
+    "agent_calls": ("call of an agent", "calls of agents"),
 }
 
 
@@ -89,7 +90,7 @@ def forget(
     names all calls in which it took part, or was dialed.
     With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
-    With --agent, it ends an agent's sign-ins at the desk, and erases them, unused links, and presence, but no calls.
+    With --agent, it ends an agent's sign-ins at the desk, and erases them, unused links, presence, and list of calls.
     """
     if agent and recordings:
         raise typer.BadParameter("recordings are of calls", param_hint="--recordings")

@@ -1,6 +1,6 @@
 """Erase what is stored about an agent's desk (right to erasure).
 
-Calls are erased by their sessions.
+Sessions are erased by their ids or numbers.
 """
 
 import structlog
@@ -17,16 +17,19 @@ async def count_agent(reader: SessionReader, identity: str) -> dict[str, int]:
     """Return the number of items by kind; raise StoreError."""
     sign_ins = await SignIns(reader.client, reader.keys).count(identity)
     (has_presence,) = await run_or_raise(reader.client, ("HEXISTS", reader.keys.agents, identity))
-    return {"sign_ins": sign_ins, "presence": int(has_presence)}
+    (calls,) = await run_or_raise(reader.client, ("LLEN", reader.keys.agent_calls(identity)))
+    listed = {"agent_calls": int(calls)} if calls else {}
+    return {"sign_ins": sign_ins, "presence": int(has_presence), **listed}
 
 
 async def erase_agent(reader: SessionReader, identity: str) -> dict[str, int]:
-    """Erase an agent's sign-ins, unused links, and presence.
+    """Erase an agent's sign-ins, unused links, presence, and list of calls.
 
     Return the number of items by kind; raise StoreError. A desk with a token of your server's renews its presence.
     """
     counts = await count_agent(reader, identity)
     await end_sign_ins(reader, identity, everything=True)
-    await run_or_raise(reader.client, ("HDEL", reader.keys.agents, identity), is_durable=True)
+    own = ("HDEL", reader.keys.agents, identity), ("DEL", reader.keys.agent_calls(identity))
+    await run_or_raise(reader.client, *own, is_durable=True)
     log.info("agent_forgotten", count=sum(counts.values()))
     return counts

@@ -21,7 +21,7 @@ from conferral.operations.session_search import displayed, match_session
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.statemachine.states import State
-from conferral.storage import scripts
+from conferral.storage import agent_calls, scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
@@ -82,6 +82,8 @@ class ErasurePlan:
     recordings: tuple[str, ...] = ()
     #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
     dead_letters: tuple[str, ...] = ()
+    #: Entries of agents' lists of calls, with their keys.
+    agent_calls: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
     @property
     def version(self) -> str:
@@ -104,6 +106,7 @@ class ErasurePlan:
             "commands": len(self.commands),
             "outcomes": len(self.outcomes),
             "dead_letters": len(self.dead_letters),
+            **({"agent_calls": len(self.agent_calls)} if self.agent_calls else {}),
         }
 
 
@@ -171,6 +174,8 @@ class SessionErasure:
         letters = DeadLetterStore(self._client, self._keys).newest_first()
         entries += [letter.decoded_fields() async for letter in letters]
         found += [entry.get("session", "") for entry in entries if number in _theirs_in(entry)]
+        own = agent_calls.entries_of_all(self._client, self._keys)
+        found += [call.session async for *_, call in own if number in _theirs_in({"customer": call.customer or ""})]
         return [one for one in dict.fromkeys(found) if ID_PATTERN.fullmatch(one)]
 
     async def find(self, session_id: str) -> ErasurePlan:
@@ -210,6 +215,7 @@ class SessionErasure:
             legs=tuple(sorted(legs)),
             recordings=tuple(sorted(_recordings_of(fields, outcomes.values()))),
             dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
+            agent_calls=await self._own_calls_of(session_id),
         )
 
     async def erase(self, plan: ErasurePlan) -> None:
@@ -227,6 +233,7 @@ class SessionErasure:
         if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
             raise ErasureRefused(f"{session_id} changed in the meantime; nothing was erased. Run the command again")
         await DeadLetterStore(self._client, keys).remove(plan.dead_letters)
+        await agent_calls.remove_entries(self._client, plan.agent_calls)
         await run_each(
             self._client,
             [
@@ -276,6 +283,10 @@ class SessionErasure:
         async for key, found in self._scan("GET", self._keys.call("*")):
             if found == session_id.encode():
                 yield key.removeprefix(self._keys.call(""))
+
+    async def _own_calls_of(self, session_id: str) -> tuple[tuple[str, bytes], ...]:
+        entries = agent_calls.entries_of_all(self._client, self._keys)
+        return tuple([(key, entry) async for key, entry, call in entries if call.session == session_id])
 
     async def _commands_of(self, names: set[str]) -> AsyncIterator[str]:
         async for key, found in self._scan("HMGET", self._keys.command("*"), "session", "reason"):

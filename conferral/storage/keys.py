@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 #: The consumer group that shows operators position and lag.
 GROUP = "workers"
-_TYPES = {"Stream": "stream", "Sorted set": "zset", "Set": "set", "String": "string", "Hash": "hash"}
+_TYPES = {"Stream": "stream", "Sorted set": "zset", "Set": "set", "String": "string", "Hash": "hash", "List": "list"}
 
 
 class Key:
@@ -41,6 +41,13 @@ class NamedKey(Key):
 
     def __get__(self, keys: "Keys", _class: type["Keys"]) -> Callable[[str], str]:
         return lambda name: f"{keys.prefix}:{self.name}:{name}"
+
+
+class AgentKey(Key):
+    """A key that each agent has, by identity."""
+
+    def __get__(self, keys: "Keys", _class: type["Keys"]) -> Callable[[str], str]:
+        return lambda identity: f"{keys.prefix}:agent:{identity}:{self.name}"
 
 
 class PrefixKey(Key):
@@ -97,6 +104,9 @@ class Keys:
     processes = PrefixKey("processes", "Hash: running processes by name: kind, version, statistics, last registration.")
     agents = PrefixKey(
         "agents", "Hash: presence of each agent with a desk, by identity, as JSON. Expires with the last of them."
+    )
+    agent_calls = AgentKey(
+        "calls", "List: an agent's own calls, newest first, as JSON. Expires a day after the last of them."
     )
     sign_ins = PrefixKey(
         "sign-ins", "Hash: sign-ins at desks and unused codes, as JSON, by digest. Expires with the last of them."

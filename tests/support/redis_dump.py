@@ -6,6 +6,7 @@ _READS = {
     "string": lambda client, key: client.get(key),
     "hash": lambda client, key: client.hgetall(key),
     "set": lambda client, key: client.smembers(key),
+    "list": lambda client, key: client.lrange(key, 0, -1),
     "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
     "stream": lambda client, key: client.xrange(key),
 }

@@ -13,6 +13,7 @@ from conferral.commands.parser import optional_schema
 from conferral.runtime.limits import IDENTITY, PERSON_NAME
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.record import BaseRecord, Hidden, about
+from conferral.storage.agent_calls import AgentCall
 from conferral.storage.agents import AgentStatus
 from conferral.telephony.identities import identity_problem
 from conferral.webhooks.api.models import IssuedToken, Session
@@ -212,6 +213,12 @@ class OwnAccessToken(IssuedToken, frozen=True):
     """What an agent's phone registers with."""
 
     edge: Annotated[str | None, about("the edge for the SDK's `Device`, from `TWILIO_EDGE`; null without one")]
+
+
+class OwnCalls(msgspec.Struct):
+    """This agent's calls of the last day, newest first."""
+
+    calls: list[AgentCall]
 
 
 class DirectoryName(msgspec.Struct):

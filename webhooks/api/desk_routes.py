@@ -137,6 +137,15 @@ DESK_ROUTES = (
     ),
     Route(
         hdrs.METH_GET,
+        "/desk/calls",
+        "list_own_calls",
+        "List this agent's calls",
+        "Those of the last day, newest first, at most 200: each ring and each talk that is over.",
+        {200: ResponseSpec(desk_models.OwnCalls, "The calls")},
+        is_for_desks=True,
+    ),
+    Route(
+        hdrs.METH_GET,
         "/desk/commands/{command}",
         "show_own_command",
         "Show the status of one of this desk's commands",

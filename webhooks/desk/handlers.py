@@ -14,6 +14,7 @@ from conferral.commands.submission import SubmittedCommand
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import SessionMode
+from conferral.storage.agent_calls import read_calls
 from conferral.storage.agents import Agents
 from conferral.webhooks.api import desk_models, desk_routes, models
 from conferral.webhooks.api.app import Api
@@ -86,6 +87,12 @@ class DeskHandlers:
         parsed = parsed_command(request, session=session.id)
         command = await self._api.handlers.submit(_sent_by(parsed, token), token)
         return await self._api.handlers.answer_command(request, command)
+
+    async def list_own_calls(self, request: ApiRequest) -> web.Response:
+        """List the agent's calls of the last day."""
+        identity, now_ms = _token_of(request).identity, self._api.clock.wall_ms()
+        found = self._redis.run(lambda reader: read_calls(reader.client, reader.keys, identity, now_ms))
+        return response(200, desk_models.OwnCalls(await found))
 
     async def show_own_command(self, request: ApiRequest) -> web.Response:
         """Show the result of a command that the agent's desks have sent."""

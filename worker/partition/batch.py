@@ -20,6 +20,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.entries import Entry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX, Commit, SessionChange
+from conferral.worker.partition.agent_calls import ended_calls
 from conferral.worker.partition.log_entry import log_entry
 
 #: Without spans.
@@ -105,6 +106,7 @@ def encode(
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
             changed = change.add_version(decision.step.session)
             change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
+            batch.commit.agent_calls += ended_calls(decision.before, decision.step.session)
             if decision.ends_session:
                 _finish_session(batch, decision.step, open_effects)
     batch.commit.sessions += changes.values()

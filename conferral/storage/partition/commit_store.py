@@ -12,7 +12,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage import scripts
+from conferral.storage import agent_calls, scripts
+from conferral.storage.agent_calls import EndedCall
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
@@ -66,6 +67,8 @@ class Commit:
     reports: list[tuple[str, CommandReport]] = field(default_factory=list)
     #: Entries for the outcome stream, oldest first.
     outcomes: list[dict[str, str]] = field(default_factory=list, repr=False)
+    #: Entries for agents' lists of calls, oldest first.
+    agent_calls: list[EndedCall] = field(default_factory=list, repr=False)
     #: Calls of sessions that have ended, by session.
     calls_over: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -198,6 +201,15 @@ class CommitStore:
                 for name, one in commit.reports
             ],
             "outcomes": [_flat(fields) for fields in commit.outcomes],
+            "agent_calls": [
+                (
+                    number(self._keys.agent_calls(one.identity)),
+                    agent_calls.encode(one.call),
+                    agent_calls.encode(one.corrected) if one.corrected is not None else "",
+                )
+                for one in commit.agent_calls
+            ],
+            "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S),
             "over": [
                 (number(self._keys.call(call_sid)), name)
                 for name, call_sids in commit.calls_over.items()

@@ -11,6 +11,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
+from conferral.storage.agent_calls import AgentCall, CallResult, EndedCall
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.connection.client import Client, Command, as_store_errors, run_all
@@ -39,7 +40,11 @@ _COMMANDS = (
     ("GET",),
     ("SET", "", "XX", "KEEPTTL"),
     ("EXPIRE", "60"),
+    ("LREM", "0", "entry"),
+    ("LPUSH", "entry"),
+    ("LTRIM", "0", "0"),
 )
+_CALL = AgentCall("s", "", None, None, None, CallResult.MISSED, None)
 
 
 async def try_commit(client: Client, prefix: str) -> None:
@@ -65,6 +70,7 @@ async def try_commit(client: Client, prefix: str) -> None:
         timers={"t": 1},
         reports=[("s", CommandReport("c", CommandStatus.DONE))],
         outcomes=[{"id": "o"}],
+        agent_calls=[EndedCall("a", _CALL, _CALL)],
         calls_over={"s": ("c",)},
     )
     names, arguments = store.encode(0, "1:trial", 1, commit)

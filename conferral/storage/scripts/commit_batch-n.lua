@@ -34,6 +34,8 @@
       log                    entries for its log, each field, value, ...
     reports                for each: key of a command's hash; status, reason, session, code. A status only advances
     outcomes               entries for the stream of outcomes, each field, value, ...
+    agent_calls            for each: key of an agent's calls; entry; the entry that it corrects, or empty
+    agent_calls_kept       calls kept of an agent, count; their lifetime, seconds
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
     unplayed               keys of the digits of commands that were refused or failed
 
@@ -140,6 +142,14 @@ for _, report in ipairs(batch.reports) do
 end
 for _, fields in ipairs(batch.outcomes) do
   attempt(8, 'XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
+end
+for _, own in ipairs(batch.agent_calls or {}) do
+  local at, entry, corrected = unpack(own)
+  local own_max, own_ttl_s = unpack(batch.agent_calls_kept)
+  if corrected ~= '' then attempt(at, 'LREM', KEYS[at], 1, corrected) end
+  attempt(at, 'LPUSH', KEYS[at], entry)
+  attempt(at, 'LTRIM', KEYS[at], 0, own_max - 1)
+  attempt(at, 'EXPIRE', KEYS[at], own_ttl_s)
 end
 for _, call_over in ipairs(batch.over) do
   local at, session = unpack(call_over)

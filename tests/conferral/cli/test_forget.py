@@ -13,6 +13,8 @@ from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.parts import DialOptions
+from conferral.storage import agent_calls
+from conferral.storage.agent_calls import AgentCall, CallResult
 from conferral.storage.agents import Agents
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
@@ -356,3 +358,37 @@ def test_an_agents_sign_ins_links_and_presence_are_erased_and_no_calls(run, redi
     assert set(calls) <= set(everything_in(redis).splitlines())
     assert redis.hkeys(KEYS.agents) == ["dave"]
     assert redis.hlen(KEYS.sign_ins) == 2
+
+
+def list_calls(redis, identity, *sessions):
+    """An agent has had these calls of the customer."""
+    for session_id in sessions:
+        call = AgentCall(session_id, to_iso(1_000), CUSTOMER, None, None, CallResult.MISSED, None)
+        redis.lpush(KEYS.agent_calls(identity), agent_calls.encode(call))
+
+
+def test_entries_of_a_session_leave_the_lists_of_all_agents(run, redis):
+    fill(redis)
+    list_calls(redis, NAME, CALL, OTHER)
+    list_calls(redis, "dave", CALL)
+    redis.lpush(KEYS.agent_calls(NAME), "another program's")
+
+    assert run("forget", CALL, "--yes", "--json").json["erased"] == COUNTS | {"agent_calls": 2}
+
+    assert not redis.exists(KEYS.agent_calls("dave"))
+    assert [OTHER in entry for entry in redis.lrange(KEYS.agent_calls(NAME), 0, -1)] == [False, True]
+
+
+def test_number_finds_sessions_that_only_an_agents_list_names(run, redis):
+    fill(redis)
+    list_calls(redis, NAME, "gone")
+    assert run("forget", CUSTOMER, "--yes").code == 0
+    assert CUSTOMER not in everything_in(redis)
+
+
+def test_an_agents_list_of_calls_is_erased_with_their_desk(run, redis):
+    fill(redis)
+    list_calls(redis, NAME, CALL)
+    list_calls(redis, "dave", CALL)
+    assert run("forget", NAME, "--agent", "--yes", "--json").json["erased"]["agent_calls"] == 1
+    assert redis.keys(KEYS.agent_calls("*")) == [KEYS.agent_calls("dave")]

@@ -14,8 +14,10 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
 from conferral.storage import coordinator as leases
 from conferral.storage import scripts
+from conferral.storage.agent_calls import CALLS_MAX, AgentCall, CallResult, EndedCall, read_calls
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.partition.commit_store import (
     Commit,
@@ -432,3 +434,26 @@ async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(acc
     assert await client.hget(keys.outbox(partition), "e") == b"{}"
     await client.delete(keys.events(partition))
     assert await access.finish_effect(partition, "e", OUTCOME)
+
+
+def own_call(number: int, result: CallResult = CallResult.MISSED) -> AgentCall:
+    return AgentCall(f"s{number}", to_iso(1_000_000_000 + number), None, None, None, result, None)
+
+
+async def test_commit_keeps_the_newest_calls_of_each_agent_for_a_day_and_corrects_one(
+    store, client, keys, partition, lease
+):
+    calls = [EndedCall("alice", own_call(number)) for number in range(CALLS_MAX + 5)]
+    declined = own_call(CALLS_MAX + 4, CallResult.DECLINED)
+    calls += [EndedCall("alice", declined, own_call(CALLS_MAX + 4)), EndedCall("bob", own_call(1))]
+    await store.commit(partition, lease, Commit(agent_calls=calls))
+
+    listed = await read_calls(client, keys, "alice", 1_000_000_000)
+    assert listed == [declined, *(own_call(number) for number in range(CALLS_MAX + 3, 4, -1))]
+    assert await read_calls(client, keys, "bob", 1_000_000_000) == [own_call(1)]
+    assert await read_calls(client, keys, "carol", 1_000_000_000) == []
+    assert 86_390 < await client.ttl(keys.agent_calls("alice")) <= 86_400
+    # Of the last day alone, and nothing of another program's.
+    assert await read_calls(client, keys, "bob", 1_000_000_001 + 86_400_000) == []
+    await client.lpush(keys.agent_calls("bob"), b"\xff", "{}", "[1]")
+    assert await read_calls(client, keys, "bob", 1_000_000_000) == [own_call(1)]

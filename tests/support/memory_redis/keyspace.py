@@ -9,7 +9,7 @@ from tests.support.memory_redis.values import Members, Refusal, Reply, SortedSet
 
 _V = TypeVar("_V")
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
-NAMES = {bytes: b"string", dict: b"hash", Members: b"set", SortedSet: b"zset", Stream: b"stream"}
+NAMES = {bytes: b"string", dict: b"hash", list: b"list", Members: b"set", SortedSet: b"zset", Stream: b"stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,10 @@ class Keyspace:
     def sorted_set(self, key: bytes) -> SortedSet | None:
         """The same of a sorted set."""
         return self._typed(key, SortedSet)
+
+    def list_of(self, key: bytes) -> list[bytes] | None:
+        """The same of a list."""
+        return self._typed(key, list)
 
     def stream(self, key: bytes) -> Stream | None:
         """The same of a stream."""

@@ -262,3 +262,46 @@ def places(length: int, start: int, stop: int) -> tuple[int, int]:
     start = max(0, start + length if start < 0 else start)
     stop = stop + length if stop < 0 else stop
     return start, max(start, stop + 1)
+
+
+# ---- lists -------------------------------------------------------------------------------------------------------
+
+
+@command("LPUSH", grows=True)
+def list_push(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.list_of(argv[1])
+    if found is None:
+        found = db.values[argv[1]] = []
+    found[:0] = reversed(argv[2:])
+    return len(found)
+
+
+@command("LRANGE")
+def list_range(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.list_of(argv[1]) or []
+    return found[slice(*places(len(found), int(argv[2]), int(argv[3])))]
+
+
+@command("LTRIM", writes=True)
+def list_trim(db: Keyspace, argv: list[bytes]) -> Reply:
+    if (found := db.list_of(argv[1])) is not None:
+        found[:] = found[slice(*places(len(found), int(argv[2]), int(argv[3])))]
+        if not found:
+            db.remove(argv[1])
+    return Status(b"OK")
+
+
+@command("LREM", writes=True)
+def list_remove(db: Keyspace, argv: list[bytes]) -> Reply:
+    found, most = db.list_of(argv[1]) or [], int(argv[2])
+    assert most >= 0
+    kept, removed = [], 0
+    for one in found:
+        if one == argv[3] and (not most or removed < most):
+            removed += 1
+        else:
+            kept.append(one)
+    found[:] = kept
+    if removed and not found:
+        db.remove(argv[1])
+    return removed

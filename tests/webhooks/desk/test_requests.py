@@ -3,8 +3,11 @@
 import pytest
 
 from conferral.commands import identity
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.limits import IDENTITY_MAX
 from conferral.statemachine.states import PartyStatus
+from conferral.storage.agent_calls import AgentCall, CallResult, encode
+from conferral.storage.codecs.text_codec import to_iso
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.support.token_files import bearer_of, table
@@ -104,6 +107,18 @@ async def test_desk_asks_what_became_of_its_own_commands_alone(desks, store):
     await report_status(store, "c2", "done")
     for name, bearer in (("c1", others), ("c2", headers), ("none", headers), ("a%20b", headers)):
         assert (await desks.ask("GET", f"/desk/commands/{name}", bearer))[0] == 404
+
+
+async def test_desk_lists_its_agents_own_calls(desks, store):
+    headers, at = await desks.bearer(), to_iso(SystemClock().wall_ms() - 60_000)
+    call = AgentCall("s1", at, "+14155550123", "+14155550100", None, CallResult.MISSED, None)
+    await store.lpush(KEYS.agent_calls("alice"), encode(call))
+    status, answer = await desks.ask("GET", "/desk/calls", headers)
+    assert (status, answer) == (200, {"calls": [{
+        "session": "s1", "at": at, "customer": "+14155550123", "number": "+14155550100", "ref": None,
+        "result": "missed", "talk_s": None,
+    }]})  # fmt: skip
+    assert (await desks.ask("GET", "/desk/calls", await desks.bearer("bob")))[1] == {"calls": []}
 
 
 async def test_each_command_of_a_desk_takes_a_deadline(desks, store):

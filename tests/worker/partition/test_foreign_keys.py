@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.storage.keys import Key, Keys, NamedKey, PartitionKey, SessionKey
+from conferral.storage.keys import AgentKey, Key, Keys, NamedKey, PartitionKey, SessionKey
 from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(300)]
@@ -24,6 +24,7 @@ RECORDS: dict[str, tuple[tuple[Any, ...], ...]] = {
     "zset": tuple(("ZADD", score, member) for score in ("-inf", "+inf", "1") for member in (b"\xff", "lone|s", "x")),
     "set": (("SADD", b"\xff"), ("SADD", "")),
     "string": (("SET", b"\xff"), ("SET", "")),
+    "list": (("LPUSH", b"\xff"), ("LPUSH", "")),
     "hash": (("HSET", b"\xff", b"\xff"), ("HSET", "0", "9" * 5_000), ("HSET", "worker:x y", "1")),
 }
 #: With another type here, nothing can be commanded, or no one owns anything: those go on once the key is removed.
@@ -31,7 +32,7 @@ NEEDED_BY_ALL = ("commands", "owners")
 #: Nothing that runs here reads these.
 UNREAD = ("canary", "canary_callbacks", "checks", "digits", "identity", "new_log", "gates", "call", "undelivered",
           "sending", "sending_due", "sending_state", "call_dials", "dials", "command", "outcomes", "log",
-          "session", "agents", "dead", "probe", "workers")  # fmt: skip
+          "session", "agents", "agent_calls", "dead", "probe", "workers")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Case:
             return made
         if isinstance(KEYS[self.name], PartitionKey):
             return made(keys.partition_of(session))
-        assert isinstance(KEYS[self.name], SessionKey | NamedKey)
+        assert isinstance(KEYS[self.name], SessionKey | NamedKey | AgentKey)
         return made(session)
 
 
