@@ -1,4 +1,7 @@
-"""An agent's own calls: a list for each identity, written by the commit that ends a ring or a talk."""
+"""An agent's own calls: a list of each identity.
+
+The commit that ends a ring or a talk adds an entry.
+"""
 
 from collections.abc import AsyncIterator, Iterable
 from enum import StrEnum

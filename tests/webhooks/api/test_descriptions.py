@@ -54,6 +54,7 @@ def test_the_routes_are_those_of_the_contract():
         "POST /sessions/{session}/commands", "GET /commands/{command}", "GET /outcomes", "POST /tokens",
         "GET /openapi.json", "GET /agents", "POST /desk/tokens", "POST /desk/access-token", "GET /desk/events",
         "POST /desk/sessions/{session}/commands", "POST /desk/calls", "GET /desk/commands/{command}", "GET /desk/calls",
+        "POST /desk/rings/{call}",
         "GET /desk/directory", "GET /desk/parked",
         "POST /desk/parked/{session}/retrieve", "PUT /desk/presence", "POST /desk/session", "DELETE /desk/session",
         "POST /desk/session/token",
@@ -81,6 +82,7 @@ make_own_access_token: -> 200:OwnAccessToken 401 403 422 429 503
 follow_own_calls: query:desk -> 200: 401 403 422 429 503
 command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \
 400 401 403 404 408 409 413 422 429 503
+note_busy_ring: path:call! body! -> 204: 400 401 403 404 408 413 422 429 503
 list_own_calls: -> 200:OwnCalls 401 403 422 429 503
 show_own_command: path:command! -> 200:CommandOutcome 401 403 404 422 429 503
 call_out: body! -> 202:SessionAccepted 400 401 403 404 408 409 413 422 429 503
