@@ -97,3 +97,12 @@ async def test_presence_ends_with_the_sign_in_of_its_desk(sign_ins, client, keys
     await agents.renew("bob", "Bob", "d1", is_ready=False, is_busy=False, sign_in=third)
     assert (await sign_ins.end("bob", third)).had_phone
     assert [one.identity for one in await agents.list()] == ["alice"]
+
+
+async def test_the_end_of_everything_is_that_of_a_calls_desk_whose_presence_has_lapsed(sign_ins):
+    """Webhooks were away for long, or the browser could reach Twilio alone."""
+    first = digest_of_secret((await sign_ins.add(SignIn("alice", "api"), HOUR_MS))[0])
+    await sign_ins.add(SignIn("alice", "api"), HOUR_MS)
+    assert not (await sign_ins.end("alice", first)).had_phone
+    assert (await sign_ins.end("alice", everything=True)).had_phone
+    assert not (await sign_ins.end("alice", everything=True)).had_phone

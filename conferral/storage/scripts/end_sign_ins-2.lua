@@ -46,6 +46,8 @@ if is_agent and type(agent) == 'table' and type(agent.desks) == 'table' then
     if left then redis.call('HSET', agents, identity, cjson.encode(agent)) end
   end
 end
+-- Without presence, such as after webhooks were away, everything of the agent's means the call's desk, too.
+if not is_agent and ARGV[3] == '1' and #ended > 0 then had_phone = 1 end
 if is_gone then redis.call('HDEL', agents, identity) end
 for at = 1, #ended do redis.call('HDEL', sign_ins, ended[at]) end
 return {#ended, had_phone}
