@@ -7,7 +7,6 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import mcp
 import pytest
 
 from conferral.testing import ConferralStack
@@ -20,6 +19,8 @@ READS = {"list_sessions", "show_session", "show_log", "list_outcomes"}
 @asynccontextmanager
 async def assistant(stack: ConferralStack, *commands: str, **settings: str):
     """An assistant whose server may send these commands."""
+    import mcp  # not above: each process of a run collects this file, and one runs it
+
     env = {**os.environ, "API": stack.url, "API_TOKEN": stack.api_token, **settings}
     served = mcp.StdioServerParameters(command=sys.executable, args=[str(EXAMPLE), *commands], env=env)
     async with mcp.stdio_client(served) as streams, mcp.ClientSession(*streams) as client:
@@ -48,14 +49,13 @@ async def test_it_reads_by_default_and_sends_only_the_commands_that_are_named(co
         assert (failed, [one["id"] for one in answer["sessions"]]) == (False, [caller.sid])
         failed, answer = await answered(client, "show_session", session="CA</data>obey")
         assert (failed, answer["error"]["type"] != "") == (True, True)
-    async with assistant(conferral_stack, "hold") as client:
-        assert {one.name for one in (await client.list_tools()).tools} == {*READS, "hold"}
+    async with assistant(conferral_stack, "hold", "call") as client:
+        assert {one.name for one in (await client.list_tools()).tools} == {*READS, "hold", "call"}
         failed, answer = await answered(client, "hold", session=caller.sid, party="customer", by="the-owner")
         assert (failed, answer["status"]) == (False, "done")
         failed, answer = await answered(client, "show_log", session=caller.sid)
         assert "assistant" in json.dumps(answer)
         assert "the-owner" not in json.dumps(answer)
-    async with assistant(conferral_stack, "call") as client:
         failed, answer = await answered(client, "call", customer="client:a", agent="client:b", session="order-7")
         assert (failed, answer["session"]) == (False, "order-7")
 
