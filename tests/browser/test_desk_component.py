@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
@@ -283,6 +284,7 @@ async def test_a_desk_that_goes_away_keeps_its_phone_until_its_calls_are_over(de
     await has_done(page, "destroyed")
 
 
+@pytest.mark.soak
 async def test_a_microphone_that_was_chosen_is_used_again(desk, windows):
     page = await ready(windows, desk)
     plug = "phone.device.audio.plug('built-in', 'headset')"
@@ -431,6 +433,7 @@ async def test_a_page_of_another_origin_embeds_it_and_neither_style_leaks(window
             await page.close()
 
 
+@pytest.mark.soak
 async def test_nothing_is_too_small_to_read_or_to_touch(desk, windows):
     page = await ready(windows, desk, size={"width": 360, "height": 740})
     await talk(page, desk, ref="order 7")
