@@ -11,6 +11,7 @@ import re2
 from conferral.commands.parser import BadCommandError, parse
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from tests.docs.generated import ROOT
+from tests.support.each import each
 from tests.webhooks.api.test_commands import EXAMPLES
 
 TOOLS = {tool["name"]: tool for tool in json.loads((ROOT / "docs/reference/tools.json").read_text("utf-8"))}
@@ -27,7 +28,7 @@ def test_every_command_is_a_tool():
     assert list(TOOLS) == list(COMMANDS_BY_NAME)
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@each("name", TOOLS)
 def test_tool_takes_what_the_command_takes(name):
     tool = TOOLS[name]
     assert tool.keys() == {"name", "description", "parameters"}
@@ -45,7 +46,7 @@ def test_tool_takes_what_the_command_takes(name):
         assert not schema.is_valid({field: value for field, value in example(name).items() if field != needed})
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@each("name", TOOLS)
 def test_providers_of_models_take_the_schema(name):
     """They refuse every request that lists one with lookaround, or an empty word; the command checks all the same."""
     for field, schema in TOOLS[name]["parameters"]["properties"].items():

@@ -1,17 +1,18 @@
 """What the state machine decides in recorded histories stays the same; `histories.py` says how they were recorded."""
 
-import pytest
 from msgspec.structs import fields
 
 from conferral.statemachine.session import Party, Session
-from tests.statemachine.histories import History, line_of, load
+from tests.statemachine.histories import line_of, load
 from tests.statemachine.transfer_scenarios import talking
+from tests.support.each import each
+
+RECORDED = {history.session_id: (history, expected) for history, expected in load()}
 
 
-@pytest.mark.parametrize(
-    "history, expected", [pytest.param(*one, id=f"{number}") for number, one in enumerate(load(), start=1)]
-)
-def test_recorded_history_is_decided_as_before(history: History, expected: list[str]) -> None:
+@each("session_id", RECORDED)
+def test_recorded_history_is_decided_as_before(session_id: str) -> None:
+    history, expected = RECORDED[session_id]
     found = list(history.lines())
     for number, pair in enumerate(zip(expected, found, strict=True), start=1):
         assert pair[1] == pair[0], f"decision {number} of {history.session_id}"

@@ -14,6 +14,7 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
 from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import CALL
+from tests.support.each import each
 
 COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "report", "check",
@@ -33,9 +34,7 @@ def test_no_command_is_left_out_here():
     assert set(get_command(app).commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "command", [*COMMANDS, "dead list", "dead show", "dead retry", "dead drop", "dead resend", "outcomes resend"]
-)
+@each("command", [*COMMANDS, "dead list", "dead show", "dead retry", "dead drop", "dead resend", "outcomes resend"])
 def test_help_of_every_command_begins_with_examples(run, command):
     ran = run(*command.split(), "-h")
 
