@@ -23,6 +23,7 @@ MEANINGS = {
     "canary_started": "The canary begins to call its own numbers; `names` are the flows.",
     "client_call_refused": "A browser or app user's call was refused with a spoken message; `reason` says why.",
     "command_deduplicated": "A command arrived again with the same id and content; it ran only once.",
+    "command_expired": "A command's deadline passed before it was decided (`rejected`), or began (`failed`).",
     "command_id_reused": "A different command arrived with an id that is already taken; it was not run.",
     "command_limit_exceeded": "More commands wait for the router than Conferral accepts: a program uses XADD.",
     "command_published": "A command was accepted and written to the command stream.",

@@ -133,7 +133,8 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
         address = display_address(party.address, full=full)
-        notes = ", ".join(people.party_notes(session, party))
+        since = [f"since {catalog.utc_clock(party.since_ms)}"] if party.since_ms and not party.is_gone else []
+        notes = ", ".join([*since, *people.party_notes(session, party)])
         legs = "  ".join(filter(None, (party.call_sid, party.label)))
         entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
     for which, agent in facts.agents_tried(session):

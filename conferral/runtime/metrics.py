@@ -105,9 +105,9 @@ class Metrics:
             ["partition"],
         )
         self.commands_waiting = self._gauge(
-            "conferral_commands_waiting",
-            "Commands waiting to be routed, as seen by the worker that routes them; 0 on the others",
+            "conferral_commands_waiting", "Commands waiting to be routed, as the worker sees that routes them; else 0"
         )
+        self.commands_expired = self._counter("conferral_commands_expired_total", "Commands that expired", ["status"])
         self.partitions_held = self._gauge("conferral_partitions_held", "Partitions whose lease this worker holds")
         self.leases_acquired = self._counter(
             "conferral_leases_acquired_total",

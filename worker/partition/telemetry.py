@@ -53,6 +53,11 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
         metrics.hold_limits.labels(kind).inc()
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
+    for report in step.reports:
+        if report.reason == Reason.EXPIRED:
+            metrics.commands_expired.labels(report.status).inc()
+            about = {"command_id": report.command_id, "outcome": report.status.value}
+            log.info("command_expired", session_id=event.session_id, partition=partition, **about)
     for conclusion in step.conclusions:
         if conclusion.kind == "transfer":
             _log_ended_transfer(conclusion, partition, metrics)

@@ -149,6 +149,14 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     assert lines_shown[target + 1 : target + 3] == [f"  {TARGET_CALL}  target-2", "  did not answer"]
 
 
+def test_parties_are_shown_with_since_when_they_are_as_they_are(run, redis):
+    since = {"party.customer.since": "2026-11-30T10:00:08.000Z", "party.target.since": "2026-11-30T10:00:09.000Z"}
+    consult(redis, **since, **{"party.target.status": "left"})
+    shown = run("show", CALL).out
+    assert "  since 10:00:08 UTC, on hold, hears music\n" in shown
+    assert "10:00:09" not in shown
+
+
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL])
 def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
     log = [

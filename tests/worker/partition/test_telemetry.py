@@ -14,7 +14,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import LOST, Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
-from conferral.statemachine.step import Conclusion, DecisionKind, Step
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, DecisionKind, Step
 from conferral.worker.partition import telemetry
 from conferral.worker.partition.batch import Decision
 from conferral.worker.partition.telemetry import emit_telemetry
@@ -188,3 +188,14 @@ def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome
     assert [line["event"] for line in lines if line["event"].startswith("hold_")] == ([logged] if logged else [])
     found = {kind: value_of(metrics.hold_limits.labels(kind)) for kind in ("hold", "consult")}
     assert found == {"hold": int(counted == "hold"), "consult": int(counted == "consult")}
+
+
+def test_commands_whose_deadline_has_passed_are_counted_and_logged():
+    reports = tuple(
+        CommandReport("c1", status, Reason.EXPIRED) for status in (CommandStatus.REJECTED, CommandStatus.FAILED)
+    )
+    other = CommandReport("c2", CommandStatus.REJECTED, "dial-limit")
+    metrics, lines = decided(Step(Session("s", version=2), DecisionKind.REFUSED, reports=(*reports, other)))
+    assert [value_of(metrics.commands_expired.labels(status)) for status in ("rejected", "failed")] == [1, 1]
+    expired = [line for line in lines if line["event"] == "command_expired"]
+    assert [(line["command_id"], line["outcome"]) for line in expired] == [("c1", "rejected"), ("c1", "failed")]
