@@ -238,11 +238,8 @@ def note_away(draft: Draft, first: int, count: int) -> None:
 
 def reason_of_agents(session: Session, last: str) -> str:
     """Return why no agent took the call; `last` is why the last one did not."""
-    results = [one.result for one in session.attempts if one.party == AGENT and one.result]
-    if CallStatus.BUSY in results:
-        return CallStatus.BUSY
-    rung = [one for one in results if one != Reason.AWAY]
-    return rung[-1] if last == Reason.AWAY and rung else last
+    was_busy = any(one.party == AGENT and one.result == CallStatus.BUSY for one in session.attempts)
+    return CallStatus.BUSY if was_busy else last
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------

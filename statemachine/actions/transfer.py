@@ -326,7 +326,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
         status=TransferStatus.FAILED,
         reason=reported_reason(session.agent.left_reason),
         code=session.agent.left_code,
-        unreached=parties.reason_of_agents(session, reported_reason(session.agent.left_reason)),
+        unreached=reported_reason(session.agent.left_reason),
         fallback=session.fallback,
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)

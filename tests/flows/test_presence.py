@@ -1,11 +1,12 @@
 """Who is rung: agents who are away, or have no desk, are skipped; the one who was idle for longest may come first."""
 
 import json
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from conferral.storage.agents import KEPT_MS, Agents
-from tests.flows.test_fallbacks import leaves_message
+from tests.flows.test_fallbacks import URL, leaves_message
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.people import BOB, CAROL
 from tests.support.phones import answers, busy, rings
@@ -115,6 +116,25 @@ async def test_the_end_says_what_those_did_who_were_rung(redis_server, tmp_path,
         customer = await system.customer_calls()
         await system.everyone_is_gone(customer.sid, f"agent-{result}")
         assert await attempts(system) == [(AGENT, result), (BOB, "away")]
+
+
+@MODES
+async def test_a_url_hears_why_the_last_one_who_was_rung_did_not_answer(redis_server, tmp_path, mode):
+    options = settings(tmp_path, mode, (BOB, CAROL, AGENT), fallback=URL) | {"CONFERRAL_RETURN_URLS": URL}
+    async with LocalSystem(redis_server.url, speed=20, **options) as system:
+        for address in (AGENT, BOB, CAROL):
+            await is_at_desk(system, address, ready=address != AGENT)
+        system.sandbox.phone(BOB).script_in_turn(busy())
+        system.sandbox.phone(CAROL).script_in_turn(rings())
+        customer = await system.customer_calls()
+        await system.until(customer.sid, state="ended", end_reason="returned")
+
+        def reasons():
+            urls = [urlsplit(url) for one in system.sandbox.request_log.rest if (url := one.get("Url")).startswith(URL)]
+            return [parse_qs(url.query)["reason"] for url in urls]
+
+        await system.eventually(reasons, "the caller is moved", equals=[["no-answer"]])
+        assert await attempts(system) == [(BOB, "busy"), (CAROL, "no-answer"), (AGENT, "away")]
 
 
 async def test_a_transfer_rings_whom_it_names(redis_server, tmp_path):
