@@ -55,7 +55,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "unproven_redirect_at_ms",
     ),
     PendingCommand: ("due_ms",),
-    TransferState: ("started_at_ms",),
+    TransferState: ("deadline_ms", "started_at_ms", "step_deadline_ms"),
     Attempt: ("started_at_ms", "answered_at_ms", "ended_at_ms"),
     FindCall: ("since_ms",),
 }
