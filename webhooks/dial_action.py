@@ -82,7 +82,7 @@ class DialActionRoutes(Routes):
                     action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
                 if event.reached_no_one and action.rings_agent and not action.without_redis:
-                    event = await self._with_next_agents(event, action)
+                    event = await self._with_next_agents(form, event, action)
                 if is_news and not action.without_redis:
                     view = await self._store.publish_and_read(event, call_sid=event.call_sid)
                 elif not action.without_redis:
@@ -119,15 +119,15 @@ class DialActionRoutes(Routes):
             return twiml_response(document)
         return twiml_response(self._document(chosen, result, action, view, self._attributes(form, view)))
 
-    async def _with_next_agents(self, event: DialEnded, action: DialAction) -> DialEnded:
+    async def _with_next_agents(self, form: Form, event: DialEnded, action: DialAction) -> DialEnded:
         """Return the event with the order of the agents who are left, by presence.
 
         A repeated request finds the session with the next agent, and one that dials the same agent again has no other.
         """
         view = await self._store.read(action.session_id)
         following = action.agent_number + 1
-        is_first = view is not None and view.agent_number < min(following, action.own_number_from_agent or following)
-        rest = view.agents[following:] if view is not None and is_first else ()
+        is_first = view is not None and view.agent_number < following
+        rest = self._agents_to_try(form, action, view)[following:] if is_first else ()
         if not rest or event.failed_with_callers_number:
             return event
         presence = await self._presence(rest, action.session_id)

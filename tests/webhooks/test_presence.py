@@ -104,3 +104,13 @@ async def test_a_repeated_request_rings_whom_the_first_one_chose(client, webhook
     _, document = await post(client, target_of(0), unanswered())
     assert (rung(document), action_of(document).agent_number) == (PHONE, 2)
     assert webhook_store.events[0].next_agents == ()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_after_a_phone_that_was_rung_twice_the_next_one_who_is_there_follows(client, webhook_store, known):
+    twice = {"agents": (PHONE, PHONE, ALICE, BOB), "agent_number": 1} if known else {"agents": (PHONE, ALICE, BOB)}
+    webhook_store.facts = facts("bridged", phase="ringing", agent_order="idle", **twice)
+    webhook_store.agents_there = there(alice=2, bob=1)
+    _, document = await post(client, target_of(1).replace("&v=1", "&own=1&v=1"), unanswered())
+    assert (rung(document), action_of(document).agent_number) == ("bob", 2)
+    assert (webhook_store.events[0].next_agents, webhook_store.events[0].away) == ((BOB, ALICE), 0)
