@@ -130,7 +130,7 @@ def identity_of(address: str) -> str:
 def presence_commands(keys: Keys, agents: Sequence[str]) -> list[Command]:
     """Return what reads the presence of agents, at least one with an identity."""
     identities = filter(None, map(identity_of, agents))
-    return [("TIME",), ("GET", keys.presence), ("HMGET", keys.agents, *identities)]
+    return [("TIME",), ("GET", keys.presence), ("PTTL", keys.presence), ("HMGET", keys.agents, *identities)]
 
 
 def presence_of(answers: Sequence[Any], agents: Sequence[str], listed: Collection[str]) -> Presence:
@@ -138,9 +138,11 @@ def presence_of(answers: Sequence[Any], agents: Sequence[str], listed: Collectio
 
     An absence shows nothing unless presence was being kept.
     """
-    time, kept_since, stored = answers
+    time, kept_since, left_ms, stored = answers
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
+    # Where the clock was set back, all renewals are in the future, until each desk's next one.
+    is_kept = is_kept and left_ms <= PAUSE_MS
     away, idle_since_ms = set(), {}
     for address, record in zip(filter(identity_of, agents), stored, strict=True):
         agent = next(iter(_readable([(identity_of(address).encode(), record)])), None) if record else None

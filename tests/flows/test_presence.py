@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conferral.storage.agents import KEPT_MS, Agents
+from conferral.storage.agents import KEPT_MS, PAUSE_MS, Agents
 from tests.flows.test_fallbacks import URL, leaves_message
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.people import BOB, CAROL
@@ -39,7 +39,7 @@ async def was_ready_first(system, identity):
 async def presence_is_kept(system):
     """Presence has been kept for long enough to show that someone has no desk."""
     now_s, _ = await system.client.time()
-    await system.client.set(system.keys.presence, now_s * 1000 - KEPT_MS, px=60_000)
+    await system.client.set(system.keys.presence, now_s * 1000 - KEPT_MS, px=PAUSE_MS)
 
 
 async def attempts(system):

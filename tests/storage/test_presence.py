@@ -35,7 +35,7 @@ async def renewed(agents: Agents, identity: str = "alice", *, is_ready: bool = T
 
 async def kept_for(client: Any, keys: Any, ms: int) -> None:
     seconds, microseconds = await client.time()
-    await client.set(keys.presence, seconds * 1000 + microseconds // 1000 - ms, px=60_000)
+    await client.set(keys.presence, seconds * 1000 + microseconds // 1000 - ms, px=PAUSE_MS)
 
 
 async def test_an_agent_who_says_so_is_away(agents, presence):
@@ -76,6 +76,19 @@ async def test_a_restart_of_the_desks_process_counts_as_a_pause(client, keys):
     await kept_for(client, keys, 100_000)
     agent = await renewed(Agents(client, keys, lambda: 2.0))
     assert int(await client.get(keys.presence)) == agent.renewed_ms - 2_000
+
+
+async def test_a_clock_that_was_set_back_counts_as_a_pause(agents, presence, client, keys):
+    """What was written before is in the future, for as long as it is kept."""
+    await renewed(agents)
+    await kept_for(client, keys, 100_000)
+    assert (await presence()).away == {BOB}
+    await age(client, keys, -PRESENCE_MS)
+    await client.pexpire(keys.presence, PAUSE_MS + PRESENCE_MS)
+    assert (await presence()).away == frozenset()
+    agent = await renewed(agents)
+    assert int(await client.get(keys.presence)) == agent.renewed_ms
+    assert (await presence()).away == frozenset()
 
 
 @pytest.mark.parametrize("value", [b"x", b"", b"\xff"])

@@ -64,7 +64,9 @@ local agent = cjson.encode({
 redis.call('HDEL', agents, '')
 redis.call('HSET', agents, identity, agent)
 redis.call('PEXPIRE', agents, lifetime_ms)
--- Another program's key, of another type, is replaced.
-local kept_since_ms = tonumber(redis.pcall('GET', KEYS[2])) or now_ms
-redis.call('SET', KEYS[2], math.max(kept_since_ms, now_ms - tonumber(ARGV[9])), 'PX', ARGV[10])
+-- Another program's key, of another type, is replaced. A longer rest of its time was left when the clock was set back.
+local pause_ms = tonumber(ARGV[10])
+local is_kept = redis.call('PTTL', KEYS[2]) <= pause_ms
+local kept_since_ms = is_kept and tonumber(redis.pcall('GET', KEYS[2])) or now_ms
+redis.call('SET', KEYS[2], math.max(kept_since_ms, now_ms - tonumber(ARGV[9])), 'PX', pause_ms)
 return agent
