@@ -9,6 +9,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.guards.transfer import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.presence import IDLE
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
@@ -160,9 +161,10 @@ class DialActionRoutes(Routes):
         may_redial = event.failed_with_callers_number and has_phone
         # Without the session, no worker would move the caller on.
         falls_back = action.party == CUSTOMER and view is not None and has_inbound_fallback(view)
+        lacks_order = view is None and not action.without_redis and self._routing.inbound(form).order == IDLE
         result = DialResult(
             event, action.attempt, action.request_number,
-            may_redial=may_redial, falls_back=falls_back, only_agent=action.only_agent,
+            may_redial=may_redial, falls_back=falls_back, only_agent=action.only_agent, lacks_order=lacks_order,
         )  # fmt: skip
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or result.was_answered:
             return result

@@ -75,6 +75,8 @@ class DialResult:
     only_agent: bool
     #: The one to try, if this agent was not reached.
     next_agent: NextAgent | None = None
+    #: Whether only the session knows in which order the agents are rung, and it is unknown.
+    lacks_order: bool = False
 
     @property
     def was_answered(self) -> bool:
@@ -159,8 +161,9 @@ def decide_without_redis(result: DialResult) -> DialActionAnswer:
         return DialActionAnswer.HANG_UP
     if result.event.dial == DialKind.BRIDGE and not result.was_answered:
         answer = _decide_unanswered(result)
-        # Only the session has the hand-off's own fallback.
-        waits = result.only_agent and answer in _MESSAGES and result.request_number < REDIS_READS_MAX
+        # Only the session has the hand-off's own fallback, and the order of agents by presence.
+        needs_session = (result.only_agent and answer in _MESSAGES) or _needs_order(result, answer)
+        waits = needs_session and result.request_number < REDIS_READS_MAX
         return DialActionAnswer.WAIT if waits else answer
     if result.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
@@ -227,7 +230,13 @@ def _decide_for_unknown_bridge(result: DialResult, name: str) -> DialActionAnswe
     may_fall_back = (
         name == CUSTOMER and result.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _MESSAGES
     )
-    return DialActionAnswer.WAIT if may_fall_back and result.request_number < REPEATED_REQUESTS_MAX else answer
+    needs_session = may_fall_back or _needs_order(result, answer)
+    return DialActionAnswer.WAIT if needs_session and result.request_number < REPEATED_REQUESTS_MAX else answer
+
+
+def _needs_order(result: DialResult, answer: DialActionAnswer) -> bool:
+    """Whether the directory's next agent may be the one who was rung."""
+    return result.lacks_order and answer is DialActionAnswer.DIAL_NEXT_AGENT
 
 
 def _decide_after_conference(result: DialResult, view: Session, name: str) -> DialActionAnswer:

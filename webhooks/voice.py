@@ -144,7 +144,9 @@ class VoiceRoutes(Routes):
                 await self._store.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            return turned_away or twiml_response(await self._connect_without_redis(form, event, inbound))
+            if turned_away is not None and inbound.is_closed:
+                return turned_away
+            return twiml_response(await self._connect_without_redis(form, event, inbound))
         if inbound.is_closed:
             log.info("caller_outside_hours", session_id=event.session_id, call_sid=event.call_sid)
             self._metrics.calls_outside_hours.inc()
@@ -216,6 +218,10 @@ class VoiceRoutes(Routes):
 
     async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, without_redis: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
+        listed = self._routing.inbound(form).agents
+        only_agent = {*inbound.agents} != {*listed}
+        if without_redis and not only_agent:  # the next one is found by the directory
+            inbound = replace(inbound, agents=listed, away=0)
         if not inbound.first_agent:  # and no worker that could move the caller on
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         agent = parse_address(inbound.first_agent)
@@ -228,7 +234,7 @@ class VoiceRoutes(Routes):
             agent_number=inbound.away,
             options=inbound.options,
             without_redis=without_redis,
-            only_agent={*inbound.agents} != {*self._routing.inbound(form).agents},
+            only_agent=only_agent,
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes, *, greets: bool = True) -> str:

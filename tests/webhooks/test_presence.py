@@ -7,7 +7,7 @@ import pytest
 from conferral.statemachine.presence import Presence
 from conferral.webhooks import responses
 from tests.support.each import each
-from tests.webhooks.documents import action_of, conference_of, rung, verbs
+from tests.webhooks.documents import action_of, conference_of, next_url, rung, verbs
 from tests.webhooks.test_next_agent import AGENTS, DIRECTORY, target_of, unanswered
 from tests.webhooks.webhook_helpers import facts, fields, post
 
@@ -66,6 +66,19 @@ async def test_presence_is_not_read_where_no_agent_has_a_browser(open_client, we
     assert rung((await post(client, "/voice/inbound", fields("call_arrives")))[1]) == "+14155550123"
 
 
+@pytest.mark.parametrize("route", VOICE)
+async def test_where_redis_takes_no_writes_no_one_is_skipped(open_client, write_directory, webhook_store, route):
+    """No session knows the order: the next one is found by the directory."""
+    webhook_store.takes_no_writes = True
+    client = await open_client(**write_directory(f'{DIRECTORY}order = "idle"\n'))
+    for presence in (there(*AGENTS), there(ALICE), there(alice=2, bob=1)):
+        webhook_store.agents_there = presence
+        _, document = await post(client, route, fields("call_arrives"))
+        assert (rung(document), action_of(document).agent_number) == ("alice", 0)
+        _, document = await post(client, next_url(document, "Dial", "action"), unanswered())
+        assert (rung(document), action_of(document).agent_number) == ("bob", 1)
+
+
 # ---- before each next agent ------------------------------------------------------------------------------------------
 
 
@@ -89,6 +102,19 @@ async def test_who_had_no_call_for_longest_is_next(client, webhook_store):
     _, document = await post(client, target_of(0), unanswered())
     assert (rung(document), action_of(document).agent_number) == ("bob", 1)
     assert webhook_store.events[0].next_agents == (BOB, ALICE)
+
+
+@pytest.mark.parametrize("fault", ["undecided", "away"])
+async def test_who_is_next_is_not_guessed_before_the_session_says_it(
+    open_client, write_directory, webhook_store, fault
+):
+    client = await open_client(**write_directory(f'{DIRECTORY}order = "idle"\n'))
+    webhook_store.away = fault == "away"
+    _, document = await post(client, target_of(0), unanswered())
+    assert verbs(document) == ["Pause", "Redirect"]
+    webhook_store.away, webhook_store.facts = False, facts("bridged", agents=(BOB, ALICE, PHONE), agent_order="idle")
+    _, document = await post(client, next_url(document, "Redirect"), unanswered(DialCallStatus=None))
+    assert (rung(document), action_of(document).agent_number) == ("alice", 1)
 
 
 async def test_if_those_who_are_left_are_away_the_caller_hears_why_the_last_one_did_not_answer(client, webhook_store):

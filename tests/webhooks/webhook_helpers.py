@@ -109,6 +109,7 @@ class FakeWebhookStore:
         self.sessions = {}
         self.reads = 0
         self.away = False
+        self.takes_no_writes = False
         #: What is raised while it is away.
         self.error = StoreUnreachableError
         self.hangs = False
@@ -124,6 +125,8 @@ class FakeWebhookStore:
 
     async def publish(self, event, *, call_sid=""):
         await self._reach()
+        if self.takes_no_writes:
+            raise self.error
         self.events.append(event)
         if call_sid:
             self.indexed.append((call_sid, event.session_id))
