@@ -19,7 +19,8 @@ SEEDS = (31, 1032)
 ARRIVALS_PER_S = 5.0
 #: The most that any world may show, and the world without faults.
 LIMITS_S = {"alone_p99_s": 17.0, "alone_longest_s": 45.0, "silent_p99_s": 5.0, "silent_longest_s": 33.0}
-CALM_ALONE_MAX_S = 5.0
+#: An agent at the gate has 5 s to press a key, and Twilio then fetches our next document.
+CALM_ALONE_MAX_S = 5.5
 #: The most that the median of the worlds with faults may be.
 MEDIANS_MAX_S = {"alone_p99_s": 12.5, "silent_p99_s": 4.5, "silent_longest_s": 20.0}
 

@@ -179,6 +179,7 @@ def result_of(call: Call) -> str:
 def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
     """Yield what is wrong with the attempts of a session and its newest transfer."""
     attempts = orjson.loads(record.get("attempts") or "[]") + orjson.loads(record.get("transfer.attempts") or "[]")
+    attempts.sort(key=lambda one: one.get("started_at_ms", 0))  # an agent may be rung again between two transfers
     placed: dict[str, list[Call]] = defaultdict(list)
     for call in seen.calls.values():
         if call.direction != "inbound":

@@ -1,6 +1,7 @@
 """The judge of results: who left first by the model, and what was reported to the session."""
 
 import json
+from dataclasses import replace
 
 from offhook.model.state import Call
 from tests.simulation.results import Seen, wrong_attempts, wrong_reason
@@ -109,3 +110,12 @@ def test_attempt_is_canceled_whose_outcome_was_unknown_when_a_command_gave_it_up
     for log, is_wrong in ((found, busy), False), ((busy,), True):
         known = seen({}, *log, agent=ends("busy", 486))
         assert bool([*wrong_attempts({"attempts": attempts}, known)]) is is_wrong
+
+
+def test_attempts_of_a_transfer_stand_between_those_of_the_call_by_their_time():
+    of_call = [{"party": "agent", "to": ALICE, "result": "answered", "started_at_ms": 3_000}]
+    of_transfer = [{"party": "agent", "to": ALICE, "result": "busy", "started_at_ms": 1_000}]
+    record = {"attempts": json.dumps(of_call), "transfer.attempts": json.dumps(of_transfer)}
+    known = seen({}, ended("agent", "busy"), agent=ends("busy", 486))
+    talking = call("CA3", answered_at_s=12.0, ended_at_s=20.0)
+    assert not [*wrong_attempts(record, replace(known, calls={**known.calls, talking.sid: talking}))]
