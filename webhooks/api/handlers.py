@@ -27,7 +27,7 @@ from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.events import Call
-from conferral.statemachine.ids import safe_id
+from conferral.statemachine.ids import ID_RULE, safe_id
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import StoredSession
@@ -189,8 +189,8 @@ class Handlers:
     async def submit_command(self, request: ApiRequest) -> web.Response:
         """Submit a command to a session; with `wait`, answer with its result."""
         named = request.path["session"]
-        if not is_id(named):
-            raise unknown_session(request)
+        if not is_id(named):  # unknown, as to all other routes; with the words of the other ways to send a command
+            raise RequestError(ErrorType.UNKNOWN, f"session {ID_RULE}")
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == Call.name:
