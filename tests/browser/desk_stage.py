@@ -99,11 +99,10 @@ async def reads(page: Page, text: str) -> None:
 
 
 async def transfer(page: Page, to: str, mode: str) -> None:
-    """Fill in the form of a transfer."""
-    await click(page, "Transfer…")
-    await page.get_by_role("option", name=to).click()
-    await page.get_by_role("radio", name=mode).check()
+    """Choose whom to, and how."""
     await click(page, "Transfer")
+    await page.get_by_role("option", name=to).click()
+    await click(page, mode)
 
 
 async def talking(stage: DeskStage, page: Page) -> Any:

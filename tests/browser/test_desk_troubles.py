@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 
 import pytest_asyncio
@@ -53,7 +54,7 @@ async def test_a_page_that_newer_ones_have_replaced_connects_again_by_a_click_al
     assert desk.streams_opened == 1
     await button(page, "Connect here").click()
     await expect(notice).to_have_count(0)
-    await expect(button(page, "Call out…")).to_have_attribute("aria-disabled", "false")
+    await expect(button(page, "Call out")).to_have_attribute("aria-disabled", "false")
     assert desk.streams_opened == 2
 
 
@@ -152,7 +153,7 @@ async def test_a_clock_that_is_an_hour_ahead_asks_for_no_token_at_each_request(d
     await button(page, "Hold").click()
     await expect(button(page, "Hold")).to_have_attribute("aria-disabled", "false")
     assert await page.evaluate("asked") == 1
-    await expect(page.get_by_text(f"You talk to {CUSTOMER} for 3")).to_be_visible()
+    await expect(page.get_by_role("timer")).to_have_text(re.compile(r"^0:3"))
 
 
 async def test_a_page_that_demands_trusted_types_loads_the_sdk(windows):
@@ -179,7 +180,7 @@ async def test_a_page_that_demands_trusted_types_loads_the_sdk(windows):
             windows.allow("ERR_FAILED")
             await page.goto(origin)
             await button(page, "Go ready").click()
-            await expect(page.get_by_role("alert")).to_contain_text("Conferral can't be reached")
+            await expect(page.get_by_role("alert").filter(has_text="Conferral can't be reached").first).to_be_visible()
             loaded = "const check = () => (window.Twilio?.Device ? done() : setTimeout(check, 20));"
             await page.evaluate(f"new Promise((done) => {{ {loaded} check(); }})")
             await page.close()

@@ -1,105 +1,166 @@
-// A call: who talks to whom, why it came, and what can be done with it.
+// A call: its state at a glance, the buttons in their places, why it came, and what is known of it.
 
 import { html } from "./shared/html.js";
-import { Text } from "./shared/text.js";
-import { now, Time } from "./shared/time.js";
-import { DestinationForm, DigitsForm } from "./forms.js";
-import { actions, sentence } from "./session.js";
+import { printable, Text } from "./shared/text.js";
+import { now, toMs } from "./shared/time.js";
+import { DestinationSheet, DigitsSheet, Sheet } from "./forms.js";
+import { Key, Said } from "./keys.js";
+import { actions, sentBack, stateOf } from "./session.js";
 
-/** Buttons that open a form, and the form's name. */
-const FORMS = { transfer: "transfer", add: "add", press: "press" };
-const LIKELY_MAX = 2;
+/** A shape for each state, which its color alone does not say. */
+const SIGNS = {
+  ringing: "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 14h3",
+  talking: "M2 3h12v8H7l-3 3v-3H2z",
+  hold: "M5.5 3v10M10.5 3v10",
+  alone: "M8 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM3 14c0-3 2-4.5 5-4.5s5 1.5 5 4.5",
+  recalled: "M6 2.5 2.5 6 6 9.5M2.5 6H10a3.5 3.5 0 0 1 0 7H6",
+};
+const UNKNOWN = "Conferral has not said more about this call yet";
 
-/** Why a call came: on which number, since when, from whom, and what is known of it. */
+const two = (value) => String(value).padStart(2, "0");
+
+/** A duration as on a phone: `1:32`, `1:02:05`; empty if its start is unknown. */
+function timer(sinceMs) {
+  const total = Math.max(0, Math.floor((now.value - sinceMs) / 1000));
+  const hours = Math.floor(total / 3600);
+  const minutes = Math.floor(total / 60) % 60;
+  return sinceMs ? `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}` : "";
+}
+
+/** The state of the call that the agent has, or else of the one that rings; null without any. */
+export function glance(desk) {
+  const at = desk.current.value ?? desk.rings.incoming.value;
+  if (!at) {
+    return null;
+  }
+  const about = desk.about(at);
+  if (at === desk.current.value) {
+    const isKnown = at.session && at.own;
+    const found = isKnown ? stateOf(at.session, at.own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${about.from}.` };
+    return { ...found, title: about.title };
+  }
+  const back = sentBack(at.session, at.own);
+  const { from, fromAgent, title } = about;
+  const text = back || (fromAgent ? `${fromAgent} hands a call over to you.` : `${from} calls.`);
+  return { kind: back ? "recalled" : "ringing", word: back ? "Recalled" : "Incoming call", sinceMs: toMs(at.own?.[1].since), text, title };
+}
+
+/** For the page's title: `1:32 Talking: order 7`. */
+export function headline(desk) {
+  const found = glance(desk);
+  return found ? printable(`${timer(found.sinceMs)} ${found.word}: ${found.title}`.trim()) : "";
+}
+
+/** The state, and the time that it lasts; then who calls, and what happens. */
+export function Glance({ state, about, children }) {
+  const { kind, word, sinceMs, text } = state;
+  return html`
+    <p class=${`state is-${kind}`}>
+      <svg viewBox="0 0 16 16" aria-hidden="true"><path d=${SIGNS[kind]} /></svg>
+      <strong>${word}</strong>
+      <span class="timer" role="timer">${timer(sinceMs)}</span>
+    </p>
+    <h2 title=${printable(about.title)}><${Text} value=${about.title} /></h2>
+    <p class="caller muted">
+      <${Text} value=${about.title === about.from ? "" : about.from} />${about.number ? html`${" "}on <${Text} value=${about.number} />` : null}
+    </p>
+    <p class="sentence" role="status"><span class="unseen">${word}. </span><${Text} value=${text} /></p>
+    ${children}
+  `;
+}
+
+/** Why a call came: the brief as it was spoken or written, and what is known of the call. */
 export function Facts({ about, session }) {
   const params = Object.entries(about.params);
-  return html`<dl class="facts">
-    ${about.number ? html`<dt>Number</dt><dd><${Text} value=${about.number} /></dd>` : null}
-    ${about.since ? html`<dt>Since</dt><dd><${Time} at=${about.since} /></dd>` : null}
-    ${about.fromAgent ? html`<dt>From agent</dt><dd><${Text} value=${about.fromAgent} /></dd>` : null}
-    ${about.brief ? html`<dt>Brief</dt><dd><${Text} value=${about.brief} /></dd>` : null}
-    ${about.ref ? html`<dt>Ref</dt><dd><${Text} value=${about.ref} /></dd>` : null}
-    ${params.map(([name, value]) => html`<dt key=${name}><${Text} value=${name} /></dt><dd><${Text} value=${value} /></dd>`)}
-    ${session ? null : html`<dt>Call</dt><dd class="muted">Conferral has not said more about it yet.</dd>`}
-  </dl>`;
+  return html`
+    ${about.brief
+      ? html`<figure>
+          <blockquote><${Text} value=${about.brief} /></blockquote>
+          ${about.fromAgent ? html`<figcaption class="small muted"><${Text} value=${about.fromAgent} /></figcaption>` : null}
+        </figure>`
+      : null}
+    ${params.length
+      ? html`<dl class="facts">
+          ${params.map(([name, value]) => html`<dt key=${name}><${Text} value=${name} /></dt><dd><${Text} value=${value} /></dd>`)}
+        </dl>`
+      : null}
+    ${session ? null : html`<p class="small muted">${UNKNOWN}.</p>`}
+  `;
 }
 
 /** @param {{ desk: import("./desk.js").Desk, at: { call: object, session: object | null, own: [string, object] | undefined } }} props */
 export function CallCard({ desk, at }) {
   const { session, own } = at;
   const about = desk.about(at);
-  const isKnown = Boolean(session && own);
-  const text = isKnown ? sentence(session, own, now.value) : `You are in a call with ${about.from}.`;
-  const all = isKnown ? actions(session, own) : [];
-  const likely = all.filter((one) => one.likely).slice(0, LIKELY_MAX);
-  const rest = all.filter((one) => !likely.includes(one));
+  const state = glance(desk);
+  const keys = keysOf(desk, at, state.kind);
   const panel = desk.panel.value;
-  const isMuted = desk.phone.isMuted.value;
-  return html`<section class="card is-call" aria-label="Call">
-    <h2><${Text} value=${about.from} /></h2>
-    <p class="sentence" aria-live="polite"><${Text} value=${text} /></p>
+  const back = sentBack(session, own);
+  const draw = (one) => html`<${Key} key=${one.place} desk=${desk} ...${one} />`;
+  const sheet = {
+    transfer: () => html`<${DestinationSheet} desk=${desk} kind="transfer" session=${session} />`,
+    add: () => html`<${DestinationSheet} desk=${desk} kind="add" session=${session} />`,
+    press: () => html`<${DigitsSheet} desk=${desk} at=${at} />`,
+    more: () => html`<${Sheet} desk=${desk} title="More"><div class="more">${keys.more.map(draw)}</div></${Sheet}>`,
+  }[panel]?.();
+  return html`<section class=${`card is-${state.kind}`} aria-label="Call" tabindex="-1" data-home>
+    <${Glance} state=${state} about=${about} />
+    <div class="pad">
+      <div class="keys" inert=${Boolean(sheet)}>
+        <div class="row" role="group" aria-label="Call">${keys.first.map(draw)}</div>
+        ${keys.second.length ? html`<div class="row" role="group" aria-label="Transfer">${keys.second.map(draw)}</div>` : null}
+      </div>
+      ${sheet}
+    </div>
+    <${Said} desk=${desk} keys=${[...keys.first, ...keys.second, ...keys.more]} />
+    ${back ? html`<p class="back is-recalled"><${Text} value=${back} /></p>` : null}
     <${Facts} about=${about} session=${session} />
-    <div class="buttons" role="group" aria-label="Likely next">
-      ${own?.[1].status === "confirming"
-        ? html`<button type="button" class="main" onClick=${() => desk.press("1", "")}>Press 1 to take the call</button>`
-        : likely.map((one) => html`<${Action} key=${one.id} desk=${desk} session=${session} action=${one} isMain=${true} />`)}
-    </div>
-    <div class="buttons" role="group" aria-label="Phone">
-      <button type="button" aria-pressed=${isMuted} onClick=${() => desk.mute()}>${isMuted ? "Unmute" : "Mute"}</button>
-      <button type="button" class="danger" onClick=${() => desk.hangUp()}>Hang up</button>
-      ${isKnown ? null : html`<button type="button" data-panel="press" aria-expanded=${panel === "press"} onClick=${() => desk.open(panel === "press" ? "" : "press")}>Digits…</button>`}
-      ${rest.length
-        ? html`<button type="button" aria-expanded=${desk.hasMore.value} onClick=${() => (desk.hasMore.value = !desk.hasMore.value)}>More</button>`
-        : null}
-    </div>
-    ${panel === "transfer" || panel === "add" ? html`<${DestinationForm} key=${panel} desk=${desk} kind=${panel} session=${session} />` : null}
-    ${panel === "press" ? html`<${DigitsForm} desk=${desk} at=${at} />` : null}
-    ${desk.hasMore.value && rest.length ? html`<${More} desk=${desk} session=${session} rest=${rest} />` : null}
   </section>`;
 }
 
-function More({ desk, session, rest }) {
-  const asked = rest.find((one) => one.id === desk.asked.value);
-  const why = asked ? whyNot(desk, asked) : "";
-  return html`<div class="more" role="group" aria-label="More">
-    ${rest.map((one) => html`<${Action} key=${one.id} desk=${desk} session=${session} action=${one} />`)}
-    <p class="small muted" role="status">${why ? html`<${Text} value=${`${asked.label.replace("…", "")}: ${why}.`} />` : null}</p>
-  </div>`;
+/** The buttons of a call, in the order of their places; at most one is the main one. */
+function keysOf(desk, { session, own }, kind) {
+  const isKnown = Boolean(session && own);
+  const all = isKnown ? actions(session, own) : { more: [] };
+  const lost = desk.isConnected.value ? "" : desk.lost.value.replace(/\.$/, "");
+  const whyNot = (why) => lost || (isKnown ? why : UNKNOWN);
+  const main = mainOf(kind, all, own);
+  const command = (place, one, label) => ({
+    place,
+    label: one?.label ?? label,
+    hint: one?.hint,
+    why: whyNot(one?.why ?? ""),
+    isPending: one && desk.commands.pending.value.has(one.id),
+    isMain: main === place,
+    class: one?.isDanger ? "danger" : "",
+    run: () => void desk.act(session, one),
+  });
+  const isMuted = desk.phone.isMuted.value;
+  const first = [
+    { ...command("transfer", undefined, "Transfer"), hint: "Hand the call over, or ask first", why: whyNot(all.refusedTransfer), opens: "transfer" },
+    command("hold", all.hold, "Hold"),
+    { place: "mute", label: isMuted ? "Unmute" : "Mute", hint: isMuted ? "They hear you again" : "No one hears you", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.mute() },
+    { place: "press", label: "Digits", hint: "Send tones", why: isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
+    command("record", all.record, "Record"),
+    command("park", all.park, "Park"),
+    { place: "more", label: "More", hint: "What is needed less often", why: whyNot(""), opens: "more" },
+    { place: "hang-up", label: "Hang up", isMain: main === "hang-up", isUrgent: true, class: "danger last", run: () => desk.hangUp() },
+  ];
+  const second =
+    own?.[1].status === "confirming"
+      ? [{ place: "take", label: "Take the call", hint: "Presses 1", isMain: true, run: () => desk.press("1", "") }]
+      : ["cancel", "swap", "merge", "complete"].filter((place) => all[place]).map((place) => command(place, all[place]));
+  const more = all.more.map((one) => ({ ...command(one.id, one), ...(one.type === "add" ? { opens: "add" } : {}) }));
+  return { first, second, more };
 }
 
-/** Why an action can't be done now; empty if it can. */
-function whyNot(desk, action) {
-  if (desk.isConnected.value) {
-    return action.why;
+/** The place of the button that is likely next. */
+function mainOf(kind, all, own) {
+  if (own?.[1].status === "confirming") {
+    return "take";
   }
-  return action.type === "press" ? "" : desk.lost.value.replace(/\.$/, "");
-}
-
-function Action({ desk, session, action, isMain = false }) {
-  const why = whyNot(desk, action);
-  const isPending = desk.commands.pending.value.has(action.id);
-  const form = FORMS[action.type];
-  const isOpen = form && desk.panel.value === form;
-  const onClick = () => {
-    if (why) {
-      desk.asked.value = action.id;
-      desk.hasMore.value = true;
-    } else if (form) {
-      desk.open(isOpen ? "" : form);
-    } else if (!isPending) {
-      void desk.act(session, action);
-    }
-  };
-  return html`<button
-    type="button"
-    class=${`${isMain ? "main" : ""} ${action.danger ? "danger" : ""}`}
-    data-panel=${form}
-    title=${why || action.hint}
-    aria-description=${why || action.hint}
-    aria-disabled=${Boolean(why) || isPending}
-    aria-expanded=${form ? isOpen : undefined}
-    onClick=${onClick}
-  >
-    <${Text} value=${action.label} />
-  </button>`;
+  if (all.complete) {
+    return all.isReached ? "complete" : "cancel";
+  }
+  return kind === "alone" ? "hang-up" : kind === "hold" && all.hold?.type === "unhold" ? "hold" : "transfer";
 }

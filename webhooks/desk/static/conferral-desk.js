@@ -1,8 +1,9 @@
 // <conferral-desk>: one agent's phone and calls, for any page. docs/desk.md explains its attributes, property, and events.
 
-import { effect } from "./shared/vendor/preact-signals-core.mjs";
+import { computed, effect } from "./shared/vendor/preact-signals-core.mjs";
 import { render } from "./shared/vendor/preact.mjs";
 import { html } from "./shared/html.js";
+import { headline } from "./call-view.js";
 import { Desk } from "./desk.js";
 import { View } from "./view.js";
 
@@ -19,7 +20,7 @@ const sheets = await Promise.all(
 class ConferralDesk extends HTMLElement {
   #desk = null;
   #token = "";
-  #stopDrawing = null;
+  #life = null;
 
   constructor() {
     super();
@@ -49,18 +50,29 @@ class ConferralDesk extends HTMLElement {
       this.#token = token;
     }
     const base = this.getAttribute("base") ?? new URL("..", import.meta.url).href;
-    const desk = new Desk(base.replace(/\/+$/, ""), this.getAttribute("identity") ?? "", (name, detail) =>
-      this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true })),
-    );
+    const emit = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
+    const desk = new Desk(base.replace(/\/+$/, ""), this.getAttribute("identity") ?? "", emit);
+    const life = new AbortController();
     this.#desk = desk;
-    this.#stopDrawing = effect(() => render(html`<${View} desk=${desk} />`, this.shadowRoot));
+    this.#life = life;
+    desk.guard.watch(this.shadowRoot, life.signal);
+    desk.shortcuts.start(this.shadowRoot, this.hasAttribute("shortcuts"), life.signal);
+    const title = computed(() => headline(desk));
+    const effects = [
+      effect(() => {
+        render(html`<${View} desk=${desk} />`, this.shadowRoot);
+        desk.guard.drawn();
+      }),
+      effect(() => emit("desk-title", { text: title.value })),
+    ];
+    life.signal.addEventListener("abort", () => effects.forEach((end) => end()));
     desk.source = this.#token;
   }
 
   disconnectedCallback() {
     queueMicrotask(() => {
       if (!this.isConnected && this.#desk) {
-        this.#stopDrawing();
+        this.#life.abort();
         this.#desk.stop();
         this.#desk = null;
       }

@@ -4,6 +4,7 @@ import { batch, computed, effect, signal, untracked } from "./shared/vendor/prea
 import { Api, ApiError, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
 import { Commands, stamp } from "./commands.js";
+import { Guard } from "./keys.js";
 import { Missed } from "./missed.js";
 import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
@@ -11,8 +12,11 @@ import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { Rings } from "./rings.js";
 import { nameOf, noteNames, ownLeg } from "./session.js";
+import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
+/** Of statuses, in the order in which names are offered; the empty one is of who has no desk. */
+const RANKS = ["ready", "busy", "", "away"];
 /** When presence follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
 const LOST_MS = GRACE_MS + 50;
 /** After this long, a call is hung up even if Conferral has not accepted it (ms). */
@@ -30,22 +34,26 @@ export class Desk {
   sessions = signal(new Map());
   notices = signal([]);
   missed = new Missed();
-  names = signal([]);
-  parked = signal([]);
+  /** The directory, by name: `{ name, status }`; and the team's parked calls, by id. */
+  names = signal(new Map());
+  parked = signal(new Map());
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${encodeURIComponent(id)}`), {
     onFailed: ({ label, session }, why) => {
       this.rings.forget(session); // a colleague took it, and may transfer it to this agent
       this.#failed(why, "command", label);
     },
-    onUnknown: ({ label }, id) => this.notify("warn", `${label.replace("…", "")}: not known yet; Conferral has not answered.`, id),
+    onUnknown: ({ label }, id) => this.notify("warn", `${label}: not known yet; Conferral has not answered.`, id),
     onKnown: (id) => this.dismissAll(id),
   });
-  /** The open form and what is in it; whether more buttons are shown; the action whose reason was asked for. */
-  form = { to: signal(""), mode: signal("consult"), active: signal(-1), digits: signal(""), party: signal("") };
+  /** The open sheet and what is in it; the place of the button whose reason was asked for. */
   panel = signal("");
-  hasMore = signal(false);
+  form = { to: signal(""), names: signal([]), active: signal(-1), digits: signal(""), party: signal("") };
   asked = signal("");
+  guard = new Guard();
+  shortcuts = new Shortcuts();
+  /** Between calls: where the last one has gone. */
+  farewell = signal("");
   identity = signal("");
 
   phone;
@@ -103,7 +111,7 @@ export class Desk {
   #start() {
     const { signal: over } = this.#life;
     void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
-    const tick = setInterval(() => this.#tick(), TICK_MS);
+    const tick = setInterval(() => this.#tend(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
     const effects = [
@@ -222,10 +230,13 @@ export class Desk {
   }
 
   /** Do what a button says. @returns {Promise<boolean>} Whether it was accepted. */
-  act(session, action) {
-    this.dismissAll("command");
-    this.asked.value = "";
-    return this.#send(session, action);
+  async act(session, action) {
+    const isAccepted = await this.#send(session, action);
+    if (isAccepted) {
+      this.dismissAll("command");
+      this.farewell.value = action.done || this.farewell.value;
+    }
+    return isAccepted;
   }
 
   callOut(to) {
@@ -243,9 +254,16 @@ export class Desk {
     return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
   }
 
+  /** Open a sheet, empty; or none. Its names stay in their order, whatever becomes of the people meanwhile. */
   open(panel) {
-    this.panel.value = panel;
-    this.#tick();
+    const rank = ({ status }) => RANKS.indexOf(status ?? "");
+    const { to, names, active, digits, party } = this.form;
+    batch(() => {
+      this.panel.value = panel;
+      this.asked.value = to.value = digits.value = party.value = "";
+      active.value = -1;
+      names.value = [...this.names.value.values()].toSorted((one, other) => rank(one) - rank(other)).map(({ name }) => name);
+    });
   }
 
   notify(kind, text, about = "") {
@@ -271,6 +289,11 @@ export class Desk {
       this.commands.update(data);
     } else if (kind === "presence") {
       this.#present(data);
+    } else if (kind === "parked") {
+      this.#park(data);
+    } else if (kind === "directory") {
+      const known = data.is_all ? [] : this.names.value;
+      this.names.value = new Map([...known, ...data.names.map((one) => [one.name, one])]);
     }
   }
 
@@ -292,9 +315,22 @@ export class Desk {
     }
   }
 
+  #park({ id, session }) {
+    const parked = new Map(this.parked.value);
+    parked.delete(id);
+    if (session) {
+      this.#seen.add(id);
+      noteNames(session.names);
+      parked.set(id, session);
+    }
+    this.parked.value = parked;
+  }
+
   /** A session that a new stream has not sent has ended meanwhile. */
   #synced() {
-    this.sessions.value = new Map([...this.sessions.value].filter(([id]) => this.#seen.has(id)));
+    for (const known of [this.sessions, this.parked]) {
+      known.value = new Map([...known.value].filter(([id]) => this.#seen.has(id)));
+    }
   }
 
   #present(agent) {
@@ -325,7 +361,7 @@ export class Desk {
     if (error === null) {
       this.#seen = new Set();
       this.#presence.renewNow();
-      this.#tick();
+      this.#tend();
     }
   }
 
@@ -361,20 +397,6 @@ export class Desk {
     this.#presence.renewIfDue();
   }
 
-  #tick() {
-    this.#tend();
-    if (!this.isConnected.value || document.hidden) {
-      return;
-    }
-    const quietly = (path, take) => this.#api.send("GET", path).then(take, () => {});
-    if (["transfer", "add", "call"].includes(this.panel.value)) {
-      void quietly("/directory", ({ names }) => (this.names.value = names ?? []));
-    }
-    if (!this.phone.call.value) {
-      void quietly("/parked", ({ sessions }) => (this.parked.value = sessions ?? []));
-    }
-  }
-
   #send(session, action) {
     return this.commands.request(action, (stamped) => this.#post(session.id, action, stamped));
   }
@@ -395,10 +417,11 @@ export class Desk {
     const { call, session, own } = at;
     const leg = own?.[1] ?? {};
     const customer = session?.parties.customer?.address;
+    const from = nameOf(customer ?? callerOf(call));
     return {
-      from: nameOf(customer ?? callerOf(call)),
+      from,
+      title: session?.ref || from,
       number: session?.number ?? "",
-      since: session?.created_at ?? null,
       brief: leg.brief ?? "",
       params: { ...paramsOf(call), ...leg.params },
       ref: session?.ref ?? "",
@@ -428,6 +451,7 @@ export class Desk {
 
   #connected(call) {
     this.dismissAll("phone");
+    this.farewell.value = "";
     this.#events.connected(call);
   }
 
@@ -443,9 +467,9 @@ export class Desk {
 
   #ended() {
     batch(() => {
-      this.panel.value = this.asked.value = "";
-      this.hasMore.value = false;
+      this.open("");
       this.dismissAll("call");
+      this.dismissAll("command");
     });
     this.#presence.renewNow();
   }
@@ -454,7 +478,8 @@ export class Desk {
 
   #failed(error, about, label = "") {
     const text = error instanceof Error ? error.message : String(error);
-    const said = label ? `${label.replace("…", "")}: ${text}` : text;
+    const said = label ? `${label}: ${text}` : text;
+    this.farewell.value = about === "command" ? "" : this.farewell.value;
     this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, error.isPassing ? "registration" : about);
     this.#emit("desk-error", { message: said, code: error.code ?? null, about });
   }

@@ -1,77 +1,96 @@
-// The desk's forms: a destination with its mode, digits, and the choice of microphone and speaker.
+// The desk's sheets, which lie over the buttons: whom to call, digits, and the choice of microphone and speaker.
 
 import { html } from "./shared/html.js";
 import { printable, Text } from "./shared/text.js";
+import { Key } from "./keys.js";
 import { nameOf, present } from "./session.js";
+import { SHORTCUTS } from "./shortcuts.js";
 
-const MODES = [
-  ["consult", "Consult", "You ask first; the caller hears music"],
-  ["warm", "Warm", "All three talk"],
-  ["blind", "Blind", "You leave at once"],
-];
+/** What can be done with a destination: the first is the likely one. */
+const SENDS = {
+  transfer: [
+    ["consult", "Consult", "You ask first; the caller hears music"],
+    ["warm", "Add to call", "All three talk"],
+    ["blind", "Transfer and leave", "You leave at once"],
+  ],
+  add: [["add", "Add to call", "Calls one more party into this call"]],
+  call: [["call", "Call", "Your own phone rings first"]],
+};
+const TITLES = { transfer: "Transfer", add: "Add a party", call: "Call out" };
 const STATUS = { ready: "ready", busy: "on a call", away: "away" };
-const KINDS = { transfer: "Transfer", add: "Add", call: "Call" };
 const KEYS = [..."123456789*0#"];
-const SHOWN_MAX = 8;
+/** What may be called besides the directory's names. */
+const ADDRESS = /^(\+[\d ().-]{4,}|client:\w+|sip:\S+)$/;
 
 /** A constant function, so that it runs only when an element appears. */
-const focusFirst = (element) => element?.focus();
+const focusFirst = (element) => element?.focus({ preventScroll: true });
 
-function clear({ form }) {
-  form.to.value = form.digits.value = form.party.value = "";
-  form.active.value = -1;
-}
-
-/** Close a form; the button that opened it gets the focus. */
+/** Close a sheet; the button that opened it gets the focus. */
 function close(desk, root) {
-  const opener = `[data-panel="${desk.panel.value}"]`;
-  clear(desk);
+  const opener = desk.panel.value === "add" ? "more" : desk.panel.value;
   desk.open("");
-  root.querySelector(opener)?.focus();
+  root.querySelector(`[data-key="${opener}"]`)?.focus({ preventScroll: true });
 }
 
-const onEscape = (desk) => (event) => {
-  if (event.key === "Escape") {
-    event.stopPropagation();
-    close(desk, event.currentTarget.getRootNode());
-  }
-};
+/** A part of the desk over the buttons, with a title and a way back. */
+export function Sheet({ desk, title, children }) {
+  const onKeyDown = (event) => {
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      close(desk, event.currentTarget.getRootNode());
+    }
+  };
+  return html`<form class="sheet" aria-label=${title} onSubmit=${(event) => event.preventDefault()} onKeyDown=${onKeyDown}>
+    <div class="top">
+      <h3>${title}</h3>
+      <button type="button" class="quiet" ref=${focusFirst} onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
+    </div>
+    ${children}
+  </form>`;
+}
 
-/** Who is called: a name of the directory, with presence, or a number. */
-export function DestinationForm({ desk, kind, session }) {
-  const { to, active, mode } = desk.form;
+/** Who is called: a name of the directory, or a number. */
+export function DestinationSheet({ desk, kind, session }) {
+  const { to, active } = desk.form;
   const wanted = to.value.trim().toLowerCase();
-  const names = desk.names.value.filter(({ name }) => name.toLowerCase().includes(wanted)).slice(0, SHOWN_MAX);
-  const isPending = desk.commands.pending.value.has(kind);
+  const known = desk.names.value;
+  const ordered = new Set([...desk.form.names.value, ...known.keys()]);
+  const names = [...ordered].filter((name) => known.has(name) && name.toLowerCase().includes(wanted));
+  const exact = names.find((name) => name.toLowerCase() === wanted);
+  const destination = exact ?? (ADDRESS.test(to.value.trim()) ? to.value.trim() : "");
+  const why = !desk.isConnected.value ? desk.lost.value.replace(/\.$/, "") : destination ? "" : wanted ? "choose a name, or type a number with its plus" : "choose whom to call";
   const choose = (name) => {
     to.value = name;
     active.value = -1;
   };
-  const submit = async (event) => {
-    event.preventDefault();
-    const destination = to.value.trim();
-    const root = event.currentTarget.getRootNode();
-    if (!destination || isPending || !desk.isConnected.value) {
-      return;
-    }
-    const isAccepted = kind === "call" ? await desk.callOut(destination) : await desk.act(session, command(kind, destination, session, mode.value));
+  const send = async (mode, root) => {
+    const isAccepted = kind === "call" ? await desk.callOut(destination) : await desk.act(session, command(mode, destination, session));
     if (isAccepted) {
       close(desk, root);
-      desk.hasMore.value = false;
     }
   };
   const onKeyDown = (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const { key, currentTarget } = event;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[key];
     if (step && names.length) {
       event.preventDefault();
       active.value = (active.value + step + (step < 0 && active.value < 0 ? 1 : 0) + names.length) % names.length;
-    } else if (event.key === "Enter" && names[active.value]) {
+    } else if (key === "Enter" && !event.repeat) {
       event.preventDefault();
-      choose(names[active.value].name);
+      const found = names[active.value] ?? (wanted && !destination ? names[0] : undefined);
+      if (found) {
+        choose(found);
+      } else if (destination && !why && SENDS[kind].length === 1) {
+        void send(SENDS[kind][0][0], currentTarget.getRootNode());
+        return;
+      }
+      if (found || destination) {
+        currentTarget.closest(".sheet").querySelector(".sends button").focus();
+      }
     }
   };
-  return html`<form class="form" aria-label=${KINDS[kind]} onSubmit=${submit} onKeyDown=${onEscape(desk)}>
-    <label for="to">To</label>
+  return html`<${Sheet} desk=${desk} title=${TITLES[kind]}>
+    <label for="to" class="unseen">To</label>
     <input
       id="to"
       ref=${focusFirst}
@@ -87,43 +106,48 @@ export function DestinationForm({ desk, kind, session }) {
       onInput=${(event) => choose(event.currentTarget.value)}
       onKeyDown=${onKeyDown}
     />
-    <ul id="names" class="names" role="listbox" aria-label="Directory">
+    <ul id="names" class="names" role="listbox" aria-label="Directory" tabindex="-1">
       ${names.map(
-        ({ name, status }, place) => html`<li
+        (name, place) => html`<li
           key=${name}
           id=${`name-${place}`}
           role="option"
-          aria-selected=${place === active.value || name === to.value}
+          aria-selected=${place === active.value || name === exact}
+          ref=${place === active.value ? (element) => element?.scrollIntoView({ block: "nearest" }) : undefined}
           onClick=${() => choose(name)}
         >
           <${Text} value=${name} />
-          ${status ? html`<span class="small muted"><span class=${`dot is-${status}`} aria-hidden="true"></span> ${STATUS[status] ?? status}</span>` : null}
+          <${Presence} status=${known.get(name).status} />
         </li>`,
       )}
     </ul>
-    ${kind === "transfer" ? html`<${Modes} mode=${mode} />` : null}
-    <div class="buttons">
-      <button type="submit" class="main" aria-disabled=${isPending || !wanted}>${KINDS[kind]}</button>
-      <button type="button" onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
+    <div class="sends">
+      ${SENDS[kind].map(
+        ([mode, label, hint], place) => html`<${Key}
+          key=${mode}
+          desk=${desk}
+          place=${`send ${mode}`}
+          label=${label}
+          name=${label}
+          hint=${hint}
+          why=${why}
+          isPending=${desk.commands.pending.value.has(kind)}
+          isMain=${place === 0}
+          run=${() => void send(mode, desk.guard.root)}
+        ><span class="small" aria-hidden="true">${hint}</span></${Key}>`,
+      )}
     </div>
-  </form>`;
+  </${Sheet}>`;
 }
 
-function Modes({ mode }) {
-  return html`<fieldset>
-    <legend>Mode</legend>
-    ${MODES.map(
-      ([value, label, hint]) => html`<label key=${value} class="mode">
-        <input type="radio" name="mode" value=${value} checked=${mode.value === value} aria-label=${label} aria-description=${hint} onChange=${() => (mode.value = value)} />
-        <span>${label} <span class="small muted" aria-hidden="true">${hint}</span></span>
-      </label>`,
-    )}
-  </fieldset>`;
-}
+export const Presence = ({ status }) =>
+  status ? html`<span class="small muted"><span class=${`dot is-${status}`} aria-hidden="true"></span> ${STATUS[status] ?? printable(status)}</span>` : null;
 
-function command(kind, destination, session, mode) {
-  if (kind === "transfer") {
-    return { id: "transfer", type: "transfer", label: `Transfer to ${destination}`, fields: { to: destination, mode } };
+function command(mode, destination, session) {
+  if (mode !== "add") {
+    const name = nameOf(destination);
+    const done = mode === "blind" ? `${name} is being called for the caller; you have left.` : "";
+    return { id: "transfer", type: "transfer", label: `Transfer to ${destination}`, fields: { to: destination, mode }, done };
   }
   const taken = new Set(Object.keys(session.parties));
   let number = 1;
@@ -134,49 +158,58 @@ function command(kind, destination, session, mode) {
 }
 
 /** Digits to one party. They may be a PIN: nothing keeps them. */
-export function DigitsForm({ desk, at: { session, own } }) {
+export function DigitsSheet({ desk, at: { session, own } }) {
   const { digits, party } = desk.form;
   const parties = session ? present(session).filter(([name, one]) => name !== own?.[0] && one.status === "connected" && !one.held) : [];
   const chosen = parties.some(([name]) => name === party.value) ? party.value : (parties[0]?.[0] ?? "");
   const isPending = desk.commands.pending.value.has("press");
-  const submit = async (event) => {
-    event.preventDefault();
+  const send = async () => {
     const pressed = digits.value;
-    if (pressed && !isPending && (await desk.press(pressed, chosen))) {
+    if (/^[0-9*#wW]+$/.test(pressed) && !isPending && (await desk.press(pressed, chosen))) {
       digits.value = "";
     }
   };
-  return html`<form class="form" aria-label="Digits" onSubmit=${submit} onKeyDown=${onEscape(desk)}>
+  return html`<${Sheet} desk=${desk} title="Digits">
     ${parties.length > 1
       ? html`<label for="party">To</label>
           <select id="party" onChange=${(event) => (party.value = event.currentTarget.value)}>
             ${parties.map(([name, { address }]) => html`<option key=${name} value=${name} selected=${name === chosen}>${printable(nameOf(address))}</option>`)}
           </select>`
       : null}
-    <label for="digits">Digits</label>
-    <input
-      id="digits"
-      ref=${focusFirst}
-      value=${digits.value}
-      inputmode="tel"
-      autocomplete="off"
-      maxlength="64"
-      pattern="[0-9*#wW]+"
-      title="0 to 9, *, #, and w for a pause of half a second"
-      onInput=${(event) => (digits.value = event.currentTarget.value)}
-    />
-    <div class="keys" role="group" aria-label="Keys">
+    <div class="digits">
+      <input
+        aria-label="Digits"
+        ref=${focusFirst}
+        value=${digits.value}
+        inputmode="tel"
+        autocomplete="off"
+        maxlength="64"
+        title="0 to 9, *, #, and w for a pause of half a second"
+        onInput=${(event) => (digits.value = event.currentTarget.value)}
+        onKeyDown=${(event) => event.key === "Enter" && void send()}
+      />
+      <${Key} desk=${desk} place="send digits" label="Send" isPending=${isPending} isMain=${true} why=${digits.value ? "" : "type the digits first"} run=${() => void send()} />
+    </div>
+    <div class="dial" role="group" aria-label="Keys">
       ${KEYS.map((key) => html`<button key=${key} type="button" onClick=${() => (digits.value += key)}>${key}</button>`)}
     </div>
-    <div class="buttons">
-      <button type="submit" class="main" aria-disabled=${isPending || !digits.value}>Send</button>
-      <button type="button" onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
-    </div>
-  </form>`;
+  </${Sheet}>`;
+}
+
+/** The keys, and whether they are used. */
+export function ShortcutsSheet({ desk }) {
+  const { shortcuts } = desk;
+  return html`<${Sheet} desk=${desk} title="Keyboard shortcuts">
+    <dl class="facts">${Object.values(SHORTCUTS).map(([place, key, text]) => html`<dt key=${place}><kbd>${key}</kbd></dt><dd>${text}</dd>`)}</dl>
+    <label class="check">
+      <input type="checkbox" checked=${shortcuts.isOn.value} onChange=${(event) => shortcuts.choose(event.currentTarget.checked)} />
+      Use these keys
+    </label>
+  </${Sheet}>`;
 }
 
 /** The choice of microphone and speaker, as far as the browser offers one. */
-export function AudioForm({ desk }) {
+export function AudioSheet({ desk }) {
   const { microphones, microphone, speakers, speaker } = desk.phone.devices.value;
   const field = (kind, label, devices, chosen) =>
     devices.length
@@ -185,7 +218,7 @@ export function AudioForm({ desk }) {
             ${devices.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === chosen}>${printable(name)}</option>`)}
           </select>`
       : html`<p class="small muted">${label}: the browser offers no choice.</p>`;
-  return html`<div class="form" role="group" aria-label="Audio">
+  return html`<${Sheet} desk=${desk} title="Audio">
     ${field("microphone", "Microphone", microphones, microphone)} ${field("speaker", "Speaker", speakers, speaker)}
-  </div>`;
+  </${Sheet}>`;
 }

@@ -218,15 +218,7 @@ desk.addEventListener("desk-error", ({ detail }) => {
     form.hidden = false; // a call goes on meanwhile
   }
 });
-desk.addEventListener("desk-incoming", ({ detail }) => {
-  document.title = printable(`Incoming call${detail.ref ? `: ${detail.ref}` : ""} – ${TITLE}`);
-});
-desk.addEventListener("desk-connected", () => {
-  isInCall = true;
-  document.title = `On a call – ${TITLE}`;
-});
-desk.addEventListener("desk-ended", () => {
-  isInCall = false;
-  document.title = TITLE;
-});
+desk.addEventListener("desk-connected", () => (isInCall = true));
+desk.addEventListener("desk-ended", () => (isInCall = false));
+desk.addEventListener("desk-title", ({ detail }) => (document.title = detail.text ? `${detail.text} – ${TITLE}` : TITLE));
 begin();

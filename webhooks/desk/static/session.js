@@ -2,7 +2,6 @@
 
 import { REASONS } from "./reasons.js";
 import { listed } from "./shared/text.js";
-import { span } from "./shared/time.js";
 
 const AWAITED = new Set(["dialing", "ringing", "confirming"]);
 /** @returns {string} A reason as the end of a sentence; the server's own words if it is no known one. */
@@ -29,21 +28,21 @@ export function ownLeg(session, identity, sid = "") {
   return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
 }
 
-/** How long all these parties have been as they are, as " for 12 s"; empty if one's time is unknown. */
-function lasts(parties, nowMs) {
-  const sinceMs = Math.max(...parties.map(({ since }) => Date.parse(since)));
-  return Number.isFinite(sinceMs) ? ` for ${span(nowMs - sinceMs)}` : "";
+/** Since when all these parties have been as they are (ms); null if one's time is unknown. */
+function sinceOf(parties) {
+  const sinceMs = Math.max(...parties.map(([, { since }]) => Date.parse(since)));
+  return Number.isFinite(sinceMs) ? sinceMs : null;
 }
 
 /**
- * Who talks to whom, who waits, and who is rung.
+ * What a call is for the agent who has it, and since when: a state with a word, and who talks to whom, who waits, and who
+ * is rung. The text is true until the session changes, so it has no times.
  *
  * @param {object} session
  * @param {[string, object]} own The agent's own leg.
- * @param {number} nowMs The server's time.
- * @returns {string}
+ * @returns {{ kind: "ringing" | "talking" | "hold" | "alone", word: string, sinceMs: number | null, text: string }}
  */
-export function sentence(session, own, nowMs) {
+export function stateOf(session, own) {
   const others = present(session).filter(([name, party]) => name !== own[0] && !name.startsWith("supervisor") && party.label);
   const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
   const talking = others.filter(([, party]) => party.status === "connected" && !party.held);
@@ -52,79 +51,104 @@ export function sentence(session, own, nowMs) {
   const isCaller = ([name]) => name === "customer" && session.direction === "inbound";
   const rung = others.filter((one) => AWAITED.has(one[1].status) && !isCaller(one));
   const caller = others.filter((one) => AWAITED.has(one[1].status) && isCaller(one));
-  const lines = [];
+  const rest = [
+    ...waiting.map(([, party]) => `${nameOf(party.address)} waits with music.`),
+    ...(caller.length ? [`You are being connected to ${named(caller)}.`] : []),
+    ...rung.map(([, party]) => `${nameOf(party.address)} is being called.`),
+  ];
+  const found = (kind, word, parties, ...lines) => ({ kind, word, sinceMs: sinceOf(parties), text: [...lines, ...rest].filter(Boolean).join(" ") });
   if (own[1].status === "confirming") {
-    lines.push("You hear why you are called. Press 1 to take the call.");
-  } else if (own[1].held) {
-    lines.push(`You wait on hold${lasts([own[1]], nowMs)}.`, talking.length > 1 ? `${named(talking)} talk.` : "");
-  } else if (talking.length) {
-    lines.push(`You talk to ${named(talking)}${lasts([own[1], ...talking.map(([, party]) => party)], nowMs)}.`);
-  } else {
-    lines.push(rung.length || waiting.length || caller.length ? "" : "You are alone in this call.");
+    const hears = session.state === "ringing" ? "The caller hears it ring." : "The caller hears music.";
+    return { ...found("ringing", "Brief", [own]), text: `You hear why you are called. ${hears}` };
   }
-  lines.push(...waiting.map(([, party]) => `${nameOf(party.address)} waits with music${lasts([party], nowMs)}.`));
-  lines.push(caller.length ? `You are being connected to ${named(caller)}.` : "");
-  lines.push(...rung.map(([, party]) => `${nameOf(party.address)} is being called${lasts([party], nowMs)}.`));
-  return lines.filter(Boolean).join(" ");
+  if (own[1].held) {
+    return found("hold", "On hold", [own], "You wait on hold.", talking.length > 1 ? `${named(talking)} talk.` : "");
+  }
+  if (talking.length) {
+    return found("talking", "Talking", [own, ...talking], `You talk to ${named(talking)}.`);
+  }
+  if (rung.length || caller.length) {
+    return found("ringing", rung.length ? "Calling" : "Connecting", [...rung, ...caller]);
+  }
+  return waiting.length ? found("hold", "On hold", waiting) : found("alone", "Alone", Object.entries(session.parties), "You are alone in this call.");
 }
 
-/** A button's command, and what it does. */
-const action = (type, label, hint, fields = {}) => ({ type, label, hint, fields });
+/** Who sent a call back to the agent, and why, as a sentence; empty if no one did. */
+export function sentBack(session, own) {
+  const { mode, to, status, reason } = session?.transfer ?? {};
+  const isBack = session?.phase === "recall" || (status === "failed" && (mode === "blind" || mode === "park"));
+  if (own?.[1].is_lost) {
+    return "Your line was lost.";
+  }
+  if (!isBack || own?.[0] !== "agent" || !reason) {
+    return "";
+  }
+  const why = reasonText(reason.split(",")[0]);
+  return mode === "park" ? `Back from park: ${why}.` : `Back from ${listed(String(to).split(",").map(nameOf))}: ${why}.`;
+}
+
+/** A button's command, and what it does; `done` is what the agent reads after the call. */
+const action = (type, label, hint, fields = {}, done = "") => ({ id: [type, ...Object.values(fields)].join(" "), type, label, hint, fields, done });
+
+const isTarget = ([name]) => name === "target" || name.startsWith("target-");
 
 /**
- * What the agent can do with a session, in the order of the buttons. The first one or two that are likely have
- * `likely`; what the session would refuse now has `why`.
- *
- * @returns {{ id: string, type: string, label: string, hint: string, fields: object, likely: boolean, why: string }[]}
+ * What the agent can do with a session, by the button's place; `more` is a list. What the session would refuse now has
+ * `why`. Those of a transfer are there while the agent's own transfer is under way.
  */
 export function actions(session, own) {
   const parties = present(session).filter(([name]) => name !== own[0]);
-  const isTarget = (name) => name === "target" || name.startsWith("target-");
-  const isTransfer = session.state === "transferring" && ["warm", "consult"].includes(session.phase);
-  const isReached = parties.some(([name, { status }]) => isTarget(name) && status === "connected");
-  const isMine = own[0] === "agent";
-  const found = [
-    { ...action("cancel", "Cancel", "The target leaves; you keep the caller"), likely: isTransfer && !isReached },
-    { ...action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing"), likely: true },
-    { ...action("swap", "Swap", "Talk to the other one"), likely: true },
-    action("merge", "Merge", "All three talk"),
-    { ...action("transfer", "Transfer…", "Hand the call over, or ask first"), likely: true },
-    // In a consult, swap and merge say who is on hold.
-    ...holds(parties.filter(([name]) => !(session.phase === "consult" && (name === "customer" || isTarget(name))))),
-    action("press", "Digits…", "Send tones to one party"),
-    action("add", "Add…", "Call one more party into this call"),
-    action("park", "Park", "The caller waits until a colleague takes the call"),
-    ...recordings(session.recording),
-    ...parties
-      .filter(([name]) => name !== "customer" && !(isTransfer && isTarget(name)))
-      .map(([name, { address }]) => action("remove", `Remove ${nameOf(address)}`, "Hangs up this party", { party: name })),
-    { ...action("end", "End for everyone", "Hangs up on all parties"), danger: true },
-  ];
-  return found.map((one) => {
-    const why = session.refused?.[one.type] ?? "";
-    return { ...one, why, likely: Boolean(one.likely) && isMine && !why, id: [one.type, ...Object.values(one.fields)].join(" ") };
-  });
+  const isTransfer = own[0] === "agent" && session.state === "transferring" && ["warm", "consult"].includes(session.phase);
+  const targets = parties.filter(isTarget);
+  const isReached = targets.some(([, { status }]) => status === "connected");
+  const whom = listed(targets.map(([, { address }]) => nameOf(address))) || "them";
+  const refusal = (one, why = "") => ({ ...one, why: why || (session.refused?.[one.type] ?? "") });
+  const [record, stop] = recordings(session.recording);
+  const found = {
+    hold: hold(session, refusal),
+    record: refusal(record),
+    park: refusal(action("park", "Park", "The caller waits until a colleague takes the call", {}, "The call is parked.")),
+    more: [
+      refusal(action("add", "Add a party", "Call one more party into this call")),
+      refusal(stop, session.recording ? "" : "nothing is recorded"),
+      { ...refusal(action("end", "End for everyone", "Hangs up on all parties")), isDanger: true },
+      ...parties
+        .filter(([name, { status }]) => name !== "customer" && status === "connected" && !(isTransfer && isTarget([name])))
+        .map(([name, { held, address }]) =>
+          refusal(action(held ? "unhold" : "hold", `${held ? "Unhold" : "Hold"} ${nameOf(address)}`, held ? "They hear the others again" : "They hear music", { party: name })),
+        ),
+      ...parties
+        .filter(([name]) => name !== "customer" && !(isTransfer && isTarget([name])))
+        .map(([name, { address }]) => refusal(action("remove", `Remove ${nameOf(address)}`, "Hangs up this party", { party: name }))),
+    ],
+  };
+  const left = isReached ? `Handed over to ${whom}.` : `You have left. ${whom} is still being called.`;
+  const together = isMerged(session) ? "all three talk already" : "";
+  const ofTransfer = {
+    cancel: refusal(action("cancel", "Cancel", "The target leaves; you keep the caller")),
+    swap: refusal(action("swap", "Swap", "Talk to the other one"), together),
+    merge: refusal(action("merge", "Merge", "All three talk"), together),
+    complete: refusal(action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing", {}, left)),
+  };
+  return { ...found, ...(isTransfer ? ofTransfer : {}), isReached, refusedTransfer: session.refused?.transfer ?? "" };
 }
 
-/** Hold and unhold for each party that can be; the caller's is the likely one. */
-function holds(parties) {
-  return parties
-    .filter(([, { status }]) => status === "connected")
-    .map(([name, { held, address }]) => {
-      const verb = held ? "Unhold" : "Hold";
-      const label = name === "customer" ? verb : `${verb} ${nameOf(address)}`;
-      const hint = held ? "They hear the others again" : "They hear music";
-      return { ...action(held ? "unhold" : "hold", label, hint, { party: name }), likely: name === "customer" };
-    });
+const isMerged = (session) => session.transfer?.status === "merged";
+
+/** Hold or unhold of the caller. */
+function hold(session, refusal) {
+  const { held, status } = session.parties.customer ?? {};
+  const isConsult = session.state === "transferring" && session.phase === "consult" && !isMerged(session);
+  const one = action(held && !isConsult ? "unhold" : "hold", held && !isConsult ? "Unhold" : "Hold", held ? "The caller hears you again" : "The caller hears music", { party: "customer" });
+  return refusal(one, isConsult ? "in a consult, Swap and Merge say who waits" : status === "connected" ? "" : "the caller is not connected");
 }
 
-/** What can be done with a recording of this status. */
+/** What can be done with a recording of this status, and its stop. */
 function recordings(status) {
   const stop = action("record", "Stop recording", "Ends the recording", { action: "stop" });
-  if (status === "in-progress") {
-    return [action("record", "Pause recording", "Nothing is recorded until you resume", { action: "pause" }), stop];
-  }
-  return status === "paused"
-    ? [action("record", "Resume recording", "Records again", { action: "resume" }), stop]
-    : [action("record", "Record", "Records the caller's call", { action: "start" })];
+  const next = {
+    "in-progress": ["Pause recording", "Nothing is recorded until you resume", { action: "pause" }],
+    paused: ["Resume recording", "Records again", { action: "resume" }],
+  }[status] ?? ["Record", "Records the caller's call", { action: "start" }];
+  return [action("record", ...next), stop];
 }

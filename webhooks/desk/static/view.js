@@ -1,11 +1,13 @@
-// What the desk shows: the agent's state, what is wrong, who calls, the call, and calls that wait.
+// What the desk shows: the agent's state, the call or who calls, and what is wrong. Buttons never move: what comes and
+// goes by itself is below them, or in a line that is always there.
 
 import { html } from "./shared/html.js";
-import { printable, Text } from "./shared/text.js";
-import { Time } from "./shared/time.js";
-import { CallCard, Facts } from "./call-view.js";
+import { Text } from "./shared/text.js";
 import { REPLACED } from "./api.js";
-import { AudioForm, DestinationForm } from "./forms.js";
+import { CallCard, Facts, Glance, glance } from "./call-view.js";
+import { AudioSheet, ShortcutsSheet } from "./forms.js";
+import { Idle, Missed } from "./idle-view.js";
+import { isOfTheDesk, Key } from "./keys.js";
 import { nameOf, ownLeg } from "./session.js";
 
 const STATES = {
@@ -18,12 +20,14 @@ const STATES = {
 /** @param {{ desk: import("./desk.js").Desk }} props */
 export function View({ desk }) {
   const call = desk.current.value;
+  const ring = desk.rings.incoming.value;
   return html`<div class="desk" role="region" aria-label="Desk">
     <${Top} desk=${desk} />
+    ${call ? html`<${CallCard} desk=${desk} at=${call} />` : null}
+    ${ring ? html`<${Incoming} desk=${desk} at=${ring} />` : null}
     <${Troubles} desk=${desk} />
-    <${Incoming} desk=${desk} />
-    ${call ? html`<${CallCard} desk=${desk} at=${call} />` : html`<${Idle} desk=${desk} />`}
-    <${Missed} desk=${desk} />
+    ${call ? null : html`<${Idle} desk=${desk} isHome=${!ring} />`}
+    <${Missed} missed=${desk.missed} />
   </div>`;
 }
 
@@ -39,23 +43,22 @@ function Top({ desk }) {
       <strong><${Text} value=${desk.presence.value?.name || desk.identity.value || "No agent"} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
-    ${desk.phone.devices.value
-      ? html`<button type="button" class="quiet" aria-expanded=${isAudio} onClick=${() => desk.open(isAudio ? "" : "audio")}>Audio</button>`
-      : null}
+    <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
+    ${desk.phone.devices.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
     ${state === "away"
-      ? html`<button type="button" class="main" aria-disabled=${!desk.hasToken.value} onClick=${() => desk.hasToken.value && desk.goReady()}>Go ready</button>`
-      : html`<button type="button" aria-disabled=${state === "starting"} onClick=${() => state !== "starting" && desk.goAway()}>Go away</button>`}
-    ${isAudio ? html`<${AudioForm} desk=${desk} />` : null}
+      ? html`<${Key} desk=${desk} place="ready" label="Go ready" why=${desk.hasToken.value ? "" : "sign in first"} isMain=${!isOnCall} run=${() => void desk.goReady()} />`
+      : html`<${Key} desk=${desk} place="ready" label="Go away" isPending=${state === "starting"} run=${() => void desk.goAway()} />`}
+    ${isAudio ? html`<${AudioSheet} desk=${desk} />` : desk.panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
   </header>`;
 }
 
-/** Everything that is wrong now, the worst first. */
+/** Everything that is wrong with the desk now, the worst first. */
 function Troubles({ desk }) {
   return html`<div class="notices">
     <div role="alert">
       <${Link} desk=${desk} />
       ${desk.phone.trouble ? html`<p class="notice is-warn">${desk.phone.trouble}</p>` : null}
-      ${desk.notices.value.map(
+      ${desk.notices.value.filter(isOfTheDesk).map(
         ({ id, kind, text }) => html`<p key=${id} class=${`notice is-${kind}`}>
           <${Text} value=${text} />
           <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => desk.dismiss(id)}>✕</button>
@@ -100,114 +103,18 @@ function LostLeg({ desk }) {
     : null;
 }
 
-function Incoming({ desk }) {
-  const at = desk.rings.incoming.value;
-  if (!at) {
-    return null;
-  }
+/** A call that rings; during another call, it is below that one's buttons. */
+function Incoming({ desk, at }) {
   const about = desk.about(at);
   const isBusy = Boolean(desk.phone.call.value);
-  return html`<section class="card is-incoming" aria-label="Incoming call">
-    <p class="small muted" role="alert">Incoming call<span class="unseen"> from <${Text} value=${about.from} /></span></p>
-    <h2><${Text} value=${about.from} /></h2>
-    <${Facts} about=${about} session=${at.session} />
-    <div class="buttons">
-      <button type="button" class="main good" aria-disabled=${isBusy} title=${isBusy ? "End your call first" : undefined} onClick=${() => desk.answer(at)}>
-        Answer
-      </button>
-      <button type="button" class="danger" onClick=${() => desk.decline(at)}>Decline</button>
+  const state = isBusy ? { kind: "ringing", word: "Incoming call", sinceMs: null, text: `${about.from} calls.` } : glance(desk);
+  return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
+    <p class="unseen" role="alert">${state.word} from <${Text} value=${about.title} /></p>
+    <${Glance} state=${state} about=${about} />
+    <div class="row of-two">
+      <${Key} desk=${desk} place="answer" label="Answer" why=${isBusy ? "end your call first" : ""} isMain=${true} isUrgent=${true} class="good" run=${() => desk.answer(at)} />
+      <${Key} desk=${desk} place="decline" label="Decline" class="danger" run=${() => desk.decline(at)} />
     </div>
-  </section>`;
-}
-
-/** Without a call: call out, and take a call that a colleague has parked. */
-function Idle({ desk }) {
-  const isCalling = desk.panel.value === "call";
-  const canCall = desk.state.value === "ready" && desk.isConnected.value;
-  const why = canCall ? "" : desk.isConnected.value ? "Go ready first: your own phone rings first." : desk.lost.value;
-  return html`
-    <section class="card" aria-label="Calls">
-      ${isCalling
-        ? html`<${DestinationForm} desk=${desk} kind="call" />`
-        : html`<div class="buttons">
-            <button
-              type="button"
-              data-panel="call"
-              aria-disabled=${!canCall}
-              title=${why || undefined}
-              onClick=${() => (canCall ? desk.open("call") : (desk.asked.value = "call"))}
-            >
-              Call out…
-            </button>
-            ${desk.asked.value === "call" && why ? html`<p class="small muted" role="status">${why}</p>` : null}
-          </div>`}
-      <${Parked} desk=${desk} canTake=${canCall} why=${why} />
-    </section>
-  `;
-}
-
-function Parked({ desk, canTake, why }) {
-  const parked = desk.parked.value;
-  if (!parked.length) {
-    return html`<p class="small muted">${desk.isConnected.value ? "No call is parked." : null}</p>`;
-  }
-  return html`<h3>Parked</h3>
-    <ul class="list">
-      ${parked.map((session) => {
-        const customer = session.parties?.customer;
-        const name = nameOf(customer?.address);
-        const since = customer?.held ? customer.since : session.updated_at;
-        const isPending = desk.commands.pending.value.has(`retrieve ${session.id}`);
-        const asked = `retrieve ${session.id}`;
-        return html`<li key=${session.id}>
-          <span class="grow">
-            <${Text} value=${name} />
-            <span class="small muted"> waits for <${Time} at=${since} as="age" /></span>
-            ${session.ref ? html`<span class="small muted"> · <${Text} value=${session.ref} /></span>` : null}
-            ${desk.asked.value === asked && why ? html`<span class="small muted block" role="status">${why}</span>` : null}
-          </span>
-          <button
-            type="button"
-            aria-label=${`Retrieve ${printable(name)}`}
-            aria-disabled=${!canTake || isPending}
-            title=${why || undefined}
-            onClick=${() => (canTake ? !isPending && desk.retrieve(session) : (desk.asked.value = asked))}
-          >
-            Retrieve
-          </button>
-        </li>`;
-      })}
-    </ul>`;
-}
-
-function Missed({ desk }) {
-  const { missed } = desk;
-  return html`
-    <${Calls} calls=${missed.calls.value} title="Missed" label="Missed calls" kind="missed call" dismiss=${(id) => missed.dismiss(id)} />
-    <${Calls} calls=${missed.busy.value} title="While you were busy" label="Calls while you were busy" kind="call" verb=" rang at" dismiss=${(id) => missed.dismiss(id)} />
-  `;
-}
-
-/** Calls that the agent did not take. */
-function Calls({ calls, title, label, kind, verb = "", dismiss }) {
-  if (!calls.length) {
-    return null;
-  }
-  return html`<section class="card" aria-label=${label}>
-    <h3>${title}</h3>
-    <ul class="list">
-      ${calls.map(
-        ({ id, from, number, ref, atMs }) => html`<li key=${id}>
-          <span class="grow">
-            <${Text} value=${from} />
-            <span class="small muted">
-              ${verb} <${Time} at=${atMs} as="clock" />
-              ${number ? html` on <${Text} value=${number} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
-            </span>
-          </span>
-          <button type="button" class="quiet" aria-label=${`Dismiss the ${kind} from ${printable(from)}`} onClick=${() => dismiss(id)}>✕</button>
-        </li>`,
-      )}
-    </ul>
+    <${Facts} about=${about} session=${at.session} />
   </section>`;
 }

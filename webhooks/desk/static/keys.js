@@ -1,0 +1,123 @@
+// Buttons that stay in their places. What is not possible is disabled, and says why.
+
+import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { html } from "./shared/html.js";
+import { Text } from "./shared/text.js";
+
+/** For so long does a button nothing that becomes possible under the pointer, or while it has the focus (ms). */
+const GUARD_MS = 1_000;
+
+/** Knows what is under the pointer and what has the focus, and keeps a click from what was not there a moment ago. */
+export class Guard {
+  root = null;
+  #point = [-1, -1];
+  /** The places under the pointer and with the focus; the element that has it. */
+  #under = "";
+  #focused = "";
+  #element = null;
+  /** What each place's button does; empty while it is not possible. Until when it is held (ms). */
+  #meanings = new Map();
+  #heldUntilMs = new Map();
+  #changes = signal(0);
+
+  /** @param {ShadowRoot} root @param {AbortSignal} signal Ends it. */
+  watch(root, signal) {
+    this.root = root;
+    const pointed = ({ clientX, clientY, target }) => {
+      this.#point = [clientX, clientY];
+      this.#under = placeOf(target);
+    };
+    const focused = ({ target }) => {
+      this.#element = target;
+      this.#focused = placeOf(target);
+    };
+    const blurred = ({ target }) => {
+      this.#focused = "";
+      queueMicrotask(() => target.isConnected && this.#element === target && (this.#element = null));
+    };
+    for (const [name, react] of Object.entries({ pointermove: pointed, pointerdown: pointed, focusin: focused, focusout: blurred })) {
+      root.addEventListener(name, react, { signal });
+    }
+  }
+
+  /** Whether a place's button is held, of which this is said now. */
+  holds(place, meaning) {
+    if (meaning && meaning !== this.#meanings.get(place) && [this.#under, this.#focused].includes(place)) {
+      this.#hold(place);
+    }
+    this.#meanings.set(place, meaning);
+    void this.#changes.value;
+    return (this.#heldUntilMs.get(place) ?? 0) > Date.now();
+  }
+
+  /** Once the page is drawn: hold what has come under the pointer by itself, and keep the focus in the desk. */
+  drawn() {
+    const place = placeOf(this.root.elementFromPoint(...this.#point));
+    if (place && place !== this.#under) {
+      this.#hold(place);
+      queueMicrotask(() => this.#changes.value++);
+    }
+    this.#under = place;
+    if (this.#element && !this.#element.isConnected) {
+      this.#element = null;
+      if (!this.root.activeElement && [document.body, this.root.host].includes(document.activeElement)) {
+        this.root.querySelector("[data-home]")?.focus({ preventScroll: true });
+      }
+    }
+  }
+
+  #hold(place) {
+    this.#heldUntilMs.set(place, Date.now() + GUARD_MS);
+    setTimeout(() => this.#changes.value++, GUARD_MS + 20);
+  }
+}
+
+const placeOf = (element) => element?.closest?.("[data-key]")?.dataset.key ?? "";
+
+/**
+ * A button.
+ *
+ * @param {{
+ *   desk: import("./desk.js").Desk, place: string, label: string, name?: string, hint?: string, why?: string,
+ *   isPending?: boolean, isMain?: boolean, isUrgent?: boolean, opens?: string, class?: string, run: () => void,
+ * }} props `why` it is not possible; `name` for screen readers; `opens` a sheet; an urgent one is never held.
+ */
+export function Key({ desk, place, label, name, hint = "", why = "", isPending, isMain, isUrgent, opens, class: more = "", run, children }) {
+  const isPossible = !why && !isPending;
+  const isHeld = desk.guard.holds(place, isPossible ? label : "") && !isUrgent;
+  const isOpen = opens && desk.panel.value === opens;
+  const onClick = () => {
+    desk.asked.value = why ? place : "";
+    if (isPossible && !isHeld) {
+      opens ? desk.open(isOpen ? "" : opens) : run();
+    }
+  };
+  return html`<button
+    type="button"
+    class=${`${isMain && !why ? "main" : ""} ${more}`}
+    data-key=${place}
+    title=${why || hint || undefined}
+    aria-label=${name}
+    aria-description=${why || hint || undefined}
+    aria-disabled=${!isPossible || isHeld}
+    aria-expanded=${opens ? Boolean(isOpen) : undefined}
+    onKeyDown=${(event) => event.repeat && event.preventDefault()}
+    onClick=${onClick}
+  >
+    <span><${Text} value=${label} /></span>${children}
+  </button>`;
+}
+
+/** Notices that belong to no button. */
+const OF_THE_DESK = new Set(["phone", "token", "call", "registration"]);
+export const isOfTheDesk = ({ about }) => OF_THE_DESK.has(about);
+
+/** Under the buttons, in a line that is always there: why one is not possible, or what has become of the last one. */
+export function Said({ desk, keys }) {
+  const asked = keys.find(({ place, why }) => why && place === desk.asked.value);
+  const notice = desk.notices.value.findLast((one) => !isOfTheDesk(one));
+  return html`<div class="said">
+    <p role="status">${asked ? html`<${Text} value=${`${asked.label}: ${asked.why}.`} />` : null}</p>
+    ${notice && !asked ? html`<p role="alert" class=${`is-${notice.kind}`}><${Text} value=${notice.text} /></p>` : null}
+  </div>`;
+}

@@ -1,0 +1,51 @@
+// Keys for what an agent does most. They click the buttons, so what is not possible says why here, too.
+
+import { signal } from "./shared/vendor/preact-signals-core.mjs";
+
+/** Each key, as `KeyboardEvent.key`: the button's place, how the key is written, and what it does. */
+export const SHORTCUTS = {
+  a: ["answer", "A", "Answer"],
+  h: ["hold", "H", "Hold or unhold the caller"],
+  m: ["mute", "M", "Mute or unmute yourself"],
+  X: ["hang-up", "Shift X", "Hang up"],
+  "?": ["shortcuts", "?", "Show these keys"],
+};
+const STORED = "conferral-desk-shortcuts";
+
+export class Shortcuts {
+  isOn = signal(false);
+
+  /**
+   * @param {ShadowRoot} root
+   * @param {boolean} isDefault Whether they are on unless the agent has chosen.
+   * @param {AbortSignal} over
+   */
+  start(root, isDefault, over) {
+    this.isOn.value = (stored() ?? String(isDefault)) === "true";
+    const pressed = (event) => {
+      const [place] = SHORTCUTS[event.key] ?? [];
+      const isTyping = event.composedPath()[0].matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
+      if (place && this.isOn.value && !isTyping && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) {
+        root.querySelector(`[data-key="${place}"]`)?.click();
+      }
+    };
+    addEventListener("keydown", pressed, { signal: over });
+  }
+
+  choose(isOn) {
+    this.isOn.value = isOn;
+    try {
+      localStorage.setItem(STORED, String(isOn));
+    } catch {
+      // Then it holds for this page.
+    }
+  }
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(STORED);
+  } catch {
+    return null;
+  }
+}
