@@ -18,6 +18,7 @@ from conferral.statemachine.places import is_url, return_url
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import CallStatus, Opening, Place, SessionMode, State, WaitAudio
+from conferral.storage.webhook_store.store import NewestSession
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
@@ -166,12 +167,12 @@ class VoiceRoutes(Routes):
         if form.get("CallStatus") == CallStatus.RINGING and (now := self._route_of_new_call(form)).is_closed:
             number = parse_request_number(query)
             return await self.receive(form, now, FALLBACK_PATH, number, repeat_query=repeat_query)
-        if not inbound.agents:
-            return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-        inbound = await self.judged(form, inbound)
-        if not inbound.first_agent:
+        judged = await self.judged(form, inbound)
+        if judged.first_agent:
+            inbound = judged
+        elif not await self._has_live_session(call_sid_of(form)):  # one may ring others than the number's agents
             number = parse_request_number(query)
-            return await self.receive(form, inbound, FALLBACK_PATH, number, repeat_query=repeat_query)
+            return await self.receive(form, judged, FALLBACK_PATH, number, repeat_query=repeat_query)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, parse_request_number(query))
@@ -195,14 +196,23 @@ class VoiceRoutes(Routes):
 
     async def _was_handed_off(self, call_sid: str) -> bool:
         """Whether the call, which your app placed, is the customer's of a session."""
-        try:
-            async with store_deadline():
-                newest = await self._store.newest_session(call_sid)
-        except StoreError as error:
-            log_unreachable(error, url_path=FALLBACK_PATH)
-            return False
+        newest = await self._newest_session(call_sid)
         view = newest.view if newest else None
         return view is not None and view.was_handed_off and view.customer.call_sid == call_sid
+
+    async def _has_live_session(self, call_sid: str) -> bool:
+        """Whether the call has a session that has not ended, decided or not."""
+        newest = await self._newest_session(call_sid)
+        return newest is not None and not newest.has_ended
+
+    async def _newest_session(self, call_sid: str) -> NewestSession | None:
+        """Return the call's newest session; None if it is unknown."""
+        try:
+            async with store_deadline():
+                return await self._store.newest_session(call_sid)
+        except StoreError as error:
+            log_unreachable(error, url_path=FALLBACK_PATH)
+            return None
 
     async def _connect_without_redis(self, form: Form, event: CallReceived, inbound: InboundRoute) -> str:
         """Bridge the caller; outside the hours, to the first place of `closed`."""

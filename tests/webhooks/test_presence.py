@@ -5,11 +5,12 @@ import json
 import pytest
 
 from conferral.statemachine.presence import Presence
+from conferral.statemachine.states import Opening
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.webhooks.documents import action_of, conference_of, next_url, rung, verbs
 from tests.webhooks.test_next_agent import AGENTS, DIRECTORY, target_of, unanswered
-from tests.webhooks.webhook_helpers import facts, fields, post
+from tests.webhooks.webhook_helpers import PUBLIC_URL, facts, fields, post
 
 ALICE, BOB, PHONE = AGENTS
 VOICE = ("/voice/inbound", "/voice/handoff?mode=bridge", "/voice/fallback")
@@ -44,6 +45,18 @@ async def test_if_all_are_away_the_caller_hears_so_or_waits_for_the_fallback(
     waits = await open_client(**write_directory(f'{DIRECTORY}fallback = "voicemail"\n'))
     assert conference_of((await post(waits, route, fields("call_arrives")))[1]) is not None
     assert (webhook_store.events[1].away, webhook_store.events[1].mode) == (3, "conference")
+
+
+@pytest.mark.parametrize("agents", [DIRECTORY, ""], ids=["away", "none"])
+async def test_a_hand_off_whose_document_was_lost_goes_on_without_an_agent_of_the_number(
+    open_client, write_directory, webhook_store, agents
+):
+    client = await open_client(**write_directory(agents) | {"CONFERRAL_AGENT": ""})
+    webhook_store.agents_there = there(*AGENTS)
+    waits = {"opening": Opening.ARRIVING, "was_handed_off": True, "agents": ("client:dana",)}
+    webhook_store.facts = facts("conferenced", phase="ringing", **waits)
+    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl=f"{PUBLIC_URL}/voice/handoff", ErrorCode="11205")
+    assert conference_of((await post(client, "/voice/fallback", form))[1]) is not None
 
 
 async def test_whom_a_hand_off_names_is_rung(client, webhook_store):
