@@ -25,7 +25,7 @@ async def desks(system):
     api = add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
     feed = add_desk(api, store, system.keys)
     async with TestClient(TestServer(app)) as client:
-        yield Desks(client, api.tokens, None, None, feed)
+        yield Desks(client, api.tokens, None, None, feed, api.directory)
     await store.aclose()
 
 
