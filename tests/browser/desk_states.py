@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from tests.browser.scripted_desk import LEG, SESSION, TOKEN, ScriptedDesk, iso, party, ring, session
-from tests.support.people import ALICE, BOB, CUSTOMER, DAVE
+from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
 
 ABOUT = {"brief": "Order 7 is late. She wants it by Friday, or the money back.", "params": {"account": "4711"}}
 NAMES = [
@@ -40,6 +40,12 @@ def setup(desk: ScriptedDesk) -> None:
     """What the server knows before anything happens."""
     waits = {"customer": party("+14155550142", held=True, since=iso(250))}
     desk.names = NAMES
+    about = {"session": "CA8", "number": NUMBER, "ref": None, "customer": CUSTOMER, "talk_s": 0}
+    desk.calls = [
+        about | {"at": iso(2), "result": "missed"},
+        about | {"at": iso(4), "result": "busy", "customer": "+14155550142"},
+        about | {"at": iso(5), "result": "answered", "talk_s": 185, "ref": "order 7"},
+    ]
     desk.parked = [session(id="CA9", state="conferenced", phase="parked", parties=waits, parked_by=DAVE)]
 
 

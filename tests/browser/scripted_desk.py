@@ -62,6 +62,8 @@ class ScriptedDesk:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.parked: list[dict[str, Any]] = []
         self.names: list[dict[str, Any]] = []
+        #: The agent's calls of the last day.
+        self.calls: list[dict[str, Any]] = []
         #: Commands that were sent: path below `/desk`, and body.
         self.sent: list[tuple[str, dict[str, Any]]] = []
         #: What a command's event says after `accepted`; None for no event at all.
@@ -104,6 +106,7 @@ class ScriptedDesk:
         router.add_get("/desk/events", self._events)
         router.add_put("/desk/presence", self._presence)
         router.add_get("/desk/commands/{id}", self._result)
+        router.add_get("/desk/calls", self._calls)
         router.add_post("/desk/rings/{id}", self._ring)
         for path in ("/desk/sessions/{id}/commands", "/desk/calls", "/desk/parked/{id}/retrieve"):
             router.add_post(path, self._command)
@@ -197,6 +200,9 @@ class ScriptedDesk:
         if self.end is not None:
             self._tasks.add(asyncio.create_task(self._finish(command, self.end)))
         return web.json_response({"command": command}, status=202)
+
+    async def _calls(self, _request: web.Request) -> web.Response:
+        return web.json_response({"calls": self.calls})
 
     async def _result(self, request: web.Request) -> web.Response:
         command = request.match_info["id"]

@@ -199,3 +199,34 @@ async def test_shortcuts_work_on_the_desks_own_page_until_the_agent_turns_them_o
     await page.keyboard.press("Shift+X")
     await expect(button(page, "Unmute")).to_be_visible()
     assert desk.sent == []
+
+
+async def test_calls_of_today_say_what_became_of_them_and_are_called_back(desk, windows):
+    desk_states.setup(desk)
+    page = await ready(windows, desk)
+    calls = page.get_by_role("region", name="My calls today").get_by_role("listitem")
+    await expect(calls.first).to_contain_text("missed")
+    await expect(calls.nth(1)).to_contain_text("rang while you were busy")
+    await expect(calls.nth(2)).to_contain_text(f"{CUSTOMER} · talked 3 min 05 s")
+    await calls.nth(1).get_by_role("button").click()
+    await expect(calls.nth(1).get_by_role("button")).to_have_attribute("aria-disabled", "false")
+    assert desk.sent == [("/calls", {"to": "+14155550142"})]
+    desk.calls = desk.calls[:1]
+    await desk.push("session", session("left", state="ended"))
+    await expect(calls).to_have_count(1)
+
+
+async def test_parked_calls_and_colleagues_come_by_the_stream(desk, windows):
+    desk_states.setup(desk)
+    page = await ready(windows, desk)
+    parked = page.get_by_role("region", name="Parked calls")
+    await expect(parked).to_contain_text("parked by dave")
+    await desk.push("parked", {"id": "CA9", "session": None})
+    await expect(parked).to_contain_text("No call is parked.")
+    colleagues = page.get_by_role("region", name="Colleagues")
+    await expect(colleagues).to_contain_text("dave and eve")
+    await desk.push("directory", {"names": [{"name": "dave", "status": "away"}], "is_all": False})
+    await expect(colleagues).not_to_contain_text("dave")
+    await expect(page.get_by_text("While you are away")).to_have_count(0)
+    await button(page, "Go away").click()
+    await expect(page.get_by_text("While you are away, callers go to the next agent")).to_be_visible()

@@ -37,6 +37,8 @@ export class Desk {
   /** The directory, by name: `{ name, status }`; and the team's parked calls, by id. */
   names = signal(new Map());
   parked = signal(new Map());
+  /** The agent's calls of the last day, newest first. */
+  calls = signal([]);
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${encodeURIComponent(id)}`), {
     onFailed: ({ label, session }, why) => {
@@ -306,12 +308,21 @@ export class Desk {
     const sessions = new Map(this.sessions.value);
     if (session.state === "ended" || !ownLeg(session, this.identity.value)) {
       sessions.delete(session.id);
+      void this.#loadCalls();
     } else {
       sessions.set(session.id, session);
     }
     this.sessions.value = sessions;
     if (this.state.value === "waiting") {
       this.#presence.renewNow(); // the other desk's call may be lost
+    }
+  }
+
+  async #loadCalls() {
+    try {
+      this.calls.value = (await this.#api.send("GET", "/calls")).calls;
+    } catch {
+      // The former ones stay; the next end of a call asks again.
     }
   }
 
@@ -360,6 +371,7 @@ export class Desk {
     });
     if (error === null) {
       this.#seen = new Set();
+      void this.#loadCalls();
       this.#presence.renewNow();
       this.#tend();
     }

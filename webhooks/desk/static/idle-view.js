@@ -2,11 +2,13 @@
 
 import { html } from "./shared/html.js";
 import { listed, printable, Text } from "./shared/text.js";
-import { Time } from "./shared/time.js";
+import { now, span, Time } from "./shared/time.js";
 import { DestinationSheet } from "./forms.js";
 import { Key, Said } from "./keys.js";
 import { nameOf } from "./session.js";
 
+/** What became of a call. */
+const RESULTS = { answered: "talked", missed: "missed", declined: "declined", busy: "rang while you were busy", taken: "someone else took it" };
 const AWAY = "While you are away, callers go to the next agent of the number, or to its fallback. Colleagues see that you are away.";
 
 /** @param {{ desk: import("./desk.js").Desk, isHome: boolean }} props */
@@ -39,8 +41,34 @@ export function Idle({ desk, isHome }) {
       </div>
     </section>
     <${Parked} desk=${desk} parked=${parked} />
+    <${Today} desk=${desk} why=${why} />
     <${Colleagues} desk=${desk} />
   `;
+}
+
+/** The agent's calls since midnight. */
+function Today({ desk, why }) {
+  const today = new Date(now.value).toDateString();
+  const calls = desk.calls.value.filter(({ at }) => new Date(at).toDateString() === today);
+  return html`<section class="card" aria-label="My calls today">
+    <h3>My calls today</h3>
+    ${calls.length ? null : html`<p class="small muted">No call yet.</p>`}
+    <ul class="list today">
+      ${calls.map(({ session, at, customer, ref, result, talk_s: talkS }) => {
+        const name = nameOf(customer);
+        const key = { place: `call back ${session} ${at}`, label: "Call back", name: `Call back ${printable(name)}`, why: customer ? why : "the number is unknown" };
+        return html`<li key=${`${session} ${at}`}>
+          <span class="grow">
+            <${Text} value=${ref || name} />
+            <span class="small muted block">
+              <${Time} at=${at} as="clock" />${ref ? html` · <${Text} value=${name} />` : null} · ${RESULTS[result] ?? printable(result)}${talkS ? ` ${span(talkS * 1000)}` : ""}
+            </span>
+          </span>
+          <${Key} desk=${desk} ...${key} isPending=${desk.commands.pending.value.has("call")} run=${() => void desk.callOut(customer)} />
+        </li>`;
+      })}
+    </ul>
+  </section>`;
 }
 
 /** Who could take a call now. */
