@@ -173,3 +173,17 @@ async def test_a_ring_whose_session_stays_unknown_is_shown(page, desk, signaling
     assert (desk.busy_rings, signaling.rejected) == ([], [])
     await expect(page.get_by_text(f"You talk to {CUSTOMER}")).to_be_visible()
     assert desk.sessions[SESSION]
+
+
+async def test_a_strangers_ring_is_not_taken_for_the_lost_call(page, desk, signaling):
+    signaling.hang_up(LEG)
+    await says(page, "Ready")
+    leg = {"call_sid": None, "is_lost": True}  # it is being dialed
+    await desk.push("session", session("dialing", leg, state="transferring", phase="recall"))
+    signaling.invite(SECOND)
+    await expect(incoming(page)).to_be_visible()
+    await desk.push("session", session("ringing", {"call_sid": SECOND}, id=SECOND[::-1], phase="ringing"))
+    await own_rings(desk, signaling)
+    await until(lambda: signaling.rejected)
+    await says(page, "On a call")
+    assert (desk.busy_rings, signaling.rejected) == ([SECOND], [SECOND])

@@ -124,8 +124,9 @@ export class Rings {
   }
 
   #isTakenByItself(call) {
-    const { session, own } = this.at(call);
-    return Boolean(session) && (this.#expected.has(session.id) || (own?.[1].is_lost && !this.#left.has(session.id)));
+    const session = this.#sessionOf(call); // a stranger's call may ring while the SID of the agent's own is not known
+    const isLost = session && ownLeg(session, this.#identity.value, sidOf(call))[1].is_lost;
+    return Boolean(session) && (this.#expected.has(session.id) || (isLost && !this.#left.has(session.id)));
   }
 
   /** Whether Twilio has ended a call that the phone still has: its session rings the agent again. */
