@@ -17,7 +17,7 @@ from tests.support.token_files import bearer_of, table, write_tokens
 
 API_KEY = ("SK" + "1" * 32, "secret-of-the-api-key-in-these-tests")
 ISSUER = "crm"
-DESK_SIZE = {"width": 520, "height": 480}
+DESK_SIZE = {"width": 520, "height": 540}
 
 
 class DeskStage(BrowserEnvironment):

@@ -70,12 +70,15 @@ async def states(page: Page, desk: ScriptedDesk) -> AsyncIterator[str]:
         yield name
     back = {"mode": "blind", "to": DAVE, "status": "failed", "reason": "no-answer", "code": None}
     recall = {"phase": "recall", "state": "transferring", "transfer": back, "ref": "order 7"}
-    await desk.push("session", session("ringing", ABOUT, **recall))
-    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, CUSTOMER])
+    ringing = session("ringing", ABOUT, **recall)
+    ringing["parties"]["agent"]["call_sid"] = sid = "CA" + "4" * 32  # another leg than the one that was answered
+    await desk.push("session", ringing)
+    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [sid, CUSTOMER])
     await expect(page.get_by_text("Back from dave: no one answered.")).to_be_visible()
     yield "recalled"
+    ringing["parties"]["agent"]["status"] = "left"
     await page.evaluate("phone.call.emit('cancel')")
-    await desk.push("session", session("left", state="ended"))
+    await desk.push("session", ringing | {"state": "ended"})
     await expect(page.get_by_role("region", name="Missed calls")).to_be_visible()
     yield "missed"
 

@@ -30,6 +30,8 @@ async def test_two_desks_play_a_consult_by_clicks_alone(stage, windows: Windows,
     await reads(alice, "You talk to dave.")
     await reads(alice, f"{CUSTOMER} waits with music")
     await reads(dave, "You talk to alice")
+    await alice.mouse.move(1, 1)
+    await expect(button(alice, "Cancel")).to_have_attribute("aria-disabled", "false")
     await camera.take(alice, "desk")
 
     await click(alice, "Swap")

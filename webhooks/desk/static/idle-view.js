@@ -30,7 +30,7 @@ export function Idle({ desk, isHome }) {
   const isCalling = desk.panel.value === "call";
   return html`
     <section class="card" aria-label="Calls" tabindex="-1" data-home=${isHome || undefined}>
-      ${desk.farewell.value ? html`<p class="farewell" role="status"><${Text} value=${desk.farewell.value} /></p>` : null}
+      ${isHome && desk.farewell.value ? html`<p class="farewell" role="status"><${Text} value=${desk.farewell.value} /></p>` : null}
       ${isReady ? null : html`<p class="small muted">${AWAY}</p>`}
       <div class="calls">
         <div class="pad">
@@ -80,10 +80,10 @@ function Colleagues({ desk }) {
     return null;
   }
   return html`<section class="card" aria-label="Colleagues">
-    <h3>Ready</h3>
+    <h3>Colleagues who are ready</h3>
     <p>
-      ${ready.length ? html`<${Text} value=${listed(ready)} />` : "No colleague is ready."}
-      ${busy ? html`<span class="small muted">${" "}${busy} on a call</span>` : null}
+      ${ready.length ? html`<${Text} value=${listed(ready)} />` : "None."}
+      ${busy ? html`<span class="small muted">${" · "}${busy} on a call</span>` : null}
     </p>
   </section>`;
 }
