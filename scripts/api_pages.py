@@ -179,4 +179,7 @@ _FIXES = {
         Retry after a second, with the same `id` or `Idempotency-Key`: the command then runs once, whether or not it was
         accepted before. If your request had neither, check the session first. `GET /readyz` shows when Redis is back.
         If it doesn't come back, see [operating](../operating.md#what-readyz-says).""",
+    ErrorType.TWILIO: """
+        Retry after a second. If it stays so, `conferral check` says whether Twilio takes the credentials, and the line
+        `desk_take_over_failed` in the log, what Twilio answered.""",
 }

@@ -27,7 +27,7 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client
 from conferral.telephony.token_file import TokenFile
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.telephony.twilio_requests import rest_client
+from conferral.telephony.twilio_requests import complete_call, rest_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.desk.app import add_desk
@@ -105,7 +105,7 @@ async def run_webhooks(
         read_own_numbers = partial(directory.own_numbers.run, stop, rest)
         app = make_app(settings, publisher, twilio, metrics, clock, directory, agreed, draining, tokens)
         api = add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
-        add_desk(api, api_client, keys)
+        add_desk(api, api_client, keys, partial(complete_call, rest))
         return await lifecycle.run_until_stopped(
             stop,
             {

@@ -299,6 +299,9 @@ class Metrics:
             "issuer: the token may make none)",
             ["reason"],
         )
+        self.desk_take_overs = self._counter(
+            "conferral_desk_take_overs_total", "Lines of agents that were hung up to ring them at another desk", []
+        )
         self.streams_refused = self._counter(
             "conferral_streams_refused_total", "Event streams refused because too many were open"
         )

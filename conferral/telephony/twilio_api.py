@@ -35,7 +35,7 @@ from conferral.telephony.parameters import CallSetup, PlacedCall, RecordingFound
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.request_context import ignore_not_found, label_requests
 from conferral.telephony.twilio_queries import TwilioQueries, participants_in
-from conferral.telephony.twilio_requests import send
+from conferral.telephony.twilio_requests import complete_call, send
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
@@ -82,16 +82,7 @@ class TwilioApi(TwilioQueries):
 
     async def _hang_up(self, effect: HangUpCall) -> HangUpResult:
         """Hang up with `completed`: `canceled` would spare a call just answered."""
-        return HangUpResult(was_over=await self._complete(effect.call_sid))
-
-    async def _complete(self, call_sid: str) -> bool:
-        """End a call; return whether it was over already, which is as requested."""
-        try:
-            with ignore_not_found():
-                await send(self._client.calls(call_sid).update_async(status="completed"))
-        except ProviderGoneError:
-            return True
-        return False
+        return HangUpResult(was_over=await complete_call(self._client, effect.call_sid))
 
     async def _update_call(self, call_sid: str, **new_twiml: str) -> None:
         """Redirect a call; calls placed by REST have no other fallback URL."""
@@ -109,7 +100,7 @@ class TwilioApi(TwilioQueries):
             # It has not started, so hang up the parties that wait. Guests' calls (no label) are not ours to end.
             for seen in await participants_in(self._client, effect.conference_sid):
                 if parameters.is_label(seen.label):
-                    await self._complete(seen.call_sid)
+                    await complete_call(self._client, seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         with _ignore_ended():  # over already, so no one would hear it

@@ -52,6 +52,16 @@ async def send(request: Awaitable[_T]) -> _T:
         return await request
 
 
+async def complete_call(client: Client, call_sid: str) -> bool:
+    """End a call; return whether it was over already, which is as requested."""
+    try:
+        with ignore_not_found():
+            await send(client.calls(call_sid).update_async(status="completed"))
+    except ProviderGoneError:
+        return True
+    return False
+
+
 async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
     """Run a GET; retry once, immediately, if it fails.
 

@@ -1,5 +1,6 @@
 """Everything with agents' desks: webhooks with API and desk, the sandbox, and pages in which agents click."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from aiohttp import web
 from playwright.async_api import Locator, Page, expect
 
 from conferral.storage.connection.client import make_client
+from conferral.telephony.twilio_requests import complete_call, rest_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.desk.app import add_desk
 from tests.browser.browser_environment import BrowserEnvironment
@@ -41,7 +43,7 @@ class DeskStage(BrowserEnvironment):
         """Add API and desk."""
         self._api_client = make_client(self.redis_url, max_connections=2 * CONCURRENT_MAX)
         api = add_api(app, self.settings, self._api_client, self.keys, self.metrics, self.clock, self._directory)
-        add_desk(api, self._api_client, self.keys)
+        add_desk(api, self._api_client, self.keys, partial(complete_call, rest_client(self.settings, self._http)))
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)

@@ -136,6 +136,17 @@ DESK_ROUTES = (
         is_for_desks=True,
     ),
     Route(
+        hdrs.METH_POST,
+        "/desk/sessions/{session}/take-over",
+        "take_over_own_call",
+        "Hang up this agent's own line, and be rung again",
+        "For a browser that is gone, whose line Twilio keeps open for a while. No command: the line counts as lost. "
+        "Have the new phone registered first.",
+        {204: ResponseSpec(None, "The line is hung up", is_empty=True)},
+        more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TWILIO),
+        is_for_desks=True,
+    ),
+    Route(
         hdrs.METH_GET,
         "/desk/calls",
         "list_own_calls",

@@ -50,6 +50,8 @@ class ErrorType(StrEnum):
     TOO_MANY_STREAMS = "too-many-streams"
     #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
     STORE = "store"
+    #: Twilio is unreachable, or refused the request. It may or may not have acted.
+    TWILIO = "twilio"
 
 
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.

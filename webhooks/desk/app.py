@@ -4,6 +4,7 @@ from functools import partial
 
 from aiohttp import web
 
+from conferral.runtime.errors import ProviderUnreachableError
 from conferral.storage.agents import Agents
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -11,14 +12,18 @@ from conferral.storage.sign_ins import SignIns
 from conferral.webhooks.api.app import Api, authorize, prefixes
 from conferral.webhooks.api.desk_routes import DESK_ROUTES, PRESENCE_ROUTES, SESSION_ROUTES
 from conferral.webhooks.desk.feed import DeskFeed
-from conferral.webhooks.desk.handlers import DeskHandlers
+from conferral.webhooks.desk.handlers import DeskHandlers, HangUp
 from conferral.webhooks.desk.pages import DeskPages
 from conferral.webhooks.desk.session import DeskSessions
 from conferral.webhooks.desk.sign_ins import KnownSignIns
 from conferral.webhooks.desk.tokens import DeskTokens
 
 
-def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
+async def _unreachable(_call_sid: str) -> None:
+    raise ProviderUnreachableError
+
+
+def add_desk(api: Api, client: Client, keys: Keys, hang_up: HangUp = _unreachable) -> DeskFeed:
     """Mount the desk next to the control API, with whose client it reads."""
     app, settings = api.app, api.settings
     pages = DeskPages(settings)
@@ -32,7 +37,7 @@ def add_desk(api: Api, client: Client, keys: Keys) -> DeskFeed:
     agents = Agents(client, keys, lambda: api.clock.monotonic_s() - started_s)
     feed = DeskFeed(api.streams, agents, api.metrics, sign_ins, name_of, lambda: api.directory.current.destinations)
     sessions = DeskSessions(api, tokens, sign_ins)
-    handlers = DeskHandlers(api, tokens, feed, agents)
+    handlers = DeskHandlers(api, tokens, feed, agents, hang_up)
     api.add_routes(PRESENCE_ROUTES, handlers, partial(authorize, api.bearer))
     api.add_routes(SESSION_ROUTES, sessions, sessions.authorize)
     paths: dict[str, None] = {}

@@ -1,5 +1,6 @@
 """The desk's answers over HTTP."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
@@ -11,8 +12,10 @@ from conferral.commands import field_values
 from conferral.commands.http import parse_command
 from conferral.commands.parser import ParsedCommand
 from conferral.commands.submission import SubmittedCommand
-from conferral.runtime.web.json_requests import RequestError
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import SessionMode
 from conferral.storage.agent_calls import read_calls
 from conferral.storage.agents import Agents
@@ -35,6 +38,8 @@ from conferral.webhooks.desk.tokens import DeskToken, DeskTokens
 
 log = structlog.get_logger()
 
+#: Hangs up a call by its SID; raises ProviderError.
+HangUp = Callable[[str], Awaitable[object]]
 #: How long a call waits for a worker to accept or reject it, seconds.
 VERDICT_S = 2.0
 _COMMANDS = tuple(command.name for command in DESK_COMMANDS)
@@ -43,8 +48,9 @@ _COMMANDS = tuple(command.name for command in DESK_COMMANDS)
 class DeskHandlers:
     """Answers requests; each route has the name of its method."""
 
-    def __init__(self, api: Api, tokens: DeskTokens, feed: DeskFeed, agents: Agents) -> None:
+    def __init__(self, api: Api, tokens: DeskTokens, feed: DeskFeed, agents: Agents, hang_up: HangUp) -> None:
         self._api = api
+        self._hang_up = hang_up
         self._tokens = tokens
         self._feed = feed
         self._agents = agents
@@ -93,6 +99,24 @@ class DeskHandlers:
         identity, now_ms = _token_of(request).identity, self._api.clock.wall_ms()
         found = self._redis.run(lambda reader: read_calls(reader.client, reader.keys, identity, now_ms))
         return response(200, desk_models.OwnCalls(await found))
+
+    async def take_over_own_call(self, request: ApiRequest) -> web.Response:
+        """Hang up the agent's own leg without a command."""
+        token = _token_of(request)
+        session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
+        if token.identity not in identities_of(session):
+            raise unknown_session(request)
+        leg = session.parties.get(AGENT)
+        if leg is None or leg.address != token.address or not (leg.is_connected and leg.has_desk and leg.call_sid):
+            raise RequestError(ErrorType.REJECTED, "this call has no open line of yours that would be rung again")
+        try:
+            await self._hang_up(leg.call_sid)
+        except ProviderError as error:
+            log.warning("desk_take_over_failed", session_id=session.id, call_sid=leg.call_sid, reason=str(error))
+            raise RequestError(ErrorType.TWILIO, "Twilio didn't hang up the line: try again") from None
+        self._api.metrics.desk_take_overs.inc()
+        log.info("desk_took_over", session_id=session.id, call_sid=leg.call_sid)
+        return web.Response(status=204, headers=NO_STORE)
 
     async def show_own_command(self, request: ApiRequest) -> web.Response:
         """Show the result of a command that the agent's desks have sent."""

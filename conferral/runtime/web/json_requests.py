@@ -45,10 +45,11 @@ STATUS = {
     "not-set-up": 503,
     "full": 503,
     "too-many-streams": 503,
+    "twilio": 503,
     "store": 503,
 }
 #: Default Retry-After header by type, seconds. Source: RFC 9110, section 10.2.3.
-_RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "too-many-streams": 5, "store": 1}
+_RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "too-many-streams": 5, "store": 1, "twilio": 1}
 
 
 class RequestError(ConferralError):

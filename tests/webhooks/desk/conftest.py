@@ -14,7 +14,7 @@ from conferral.webhooks.desk.app import add_desk
 from tests.support.log_lines import lines_of
 from tests.support.token_files import table, write_tokens
 from tests.webhooks.api.api_helpers import KEYS, settings
-from tests.webhooks.desk.desk_helpers import NAMES, Desks, SetClock
+from tests.webhooks.desk.desk_helpers import NAMES, Desks, HangUps, SetClock
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +43,9 @@ def open_desks(serve, store, metrics, tmp_path):
         directory, clock = DirectoryFile(found), SetClock(SystemClock())
         tokens = TokenFile(found.tokens, found.api_token, lambda: directory.current.destinations)
         app = api_module.web.Application()
-        followed = add_desk(add_api(app, found, store, KEYS, metrics, clock, directory, tokens), store, KEYS)
-        return Desks(await serve(app), tokens, path, clock, followed, directory)
+        api, hang_ups = add_api(app, found, store, KEYS, metrics, clock, directory, tokens), HangUps()
+        followed = add_desk(api, store, KEYS, hang_ups)
+        return Desks(await serve(app), tokens, path, clock, followed, directory, hang_ups)
 
     return opened
 

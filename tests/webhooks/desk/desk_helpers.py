@@ -35,12 +35,24 @@ class SetClock:
         return self._clock.monotonic_s() + self.ahead_s
 
 
+class HangUps:
+    """Calls that Twilio was asked to hang up."""
+
+    def __init__(self):
+        self.calls, self.error = [], None
+
+    async def __call__(self, call_sid):
+        self.calls.append(call_sid)
+        if self.error:
+            raise self.error
+
+
 class Desks:
     """One process's desks."""
 
-    def __init__(self, client, tokens, path, clock, feed, directory):
+    def __init__(self, client, tokens, path, clock, feed, directory, hang_ups):
         self.client, self.tokens, self.path, self.clock, self.feed = client, tokens, path, clock, feed
-        self.directory = directory
+        self.directory, self.hang_ups = directory, hang_ups
 
     async def token(self, identity="alice", issuer="crm", **more):
         status, answer = await self.ask("POST", "/desk/tokens", bearer_of(issuer), json={"identity": identity, **more})

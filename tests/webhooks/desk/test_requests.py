@@ -4,6 +4,7 @@ import pytest
 
 from conferral.commands import identity
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderUnreachableError
 from conferral.runtime.limits import IDENTITY_MAX
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.agent_calls import AgentCall, CallResult, encode
@@ -13,7 +14,7 @@ from tests.support.metric_values import value_of
 from tests.support.token_files import bearer_of, table
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, eventually, put, report_status, session, take_up
 from tests.webhooks.api.test_streams import ended
-from tests.webhooks.desk.desk_helpers import parked, with_agent
+from tests.webhooks.desk.desk_helpers import parked, with_agent, with_party
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/desk/sessions/{CALLER}/commands"
@@ -130,6 +131,28 @@ async def test_each_command_of_a_desk_takes_a_deadline(desks, store):
     assert [sent["deadline"] for sent in await published(store)] == [deadline, deadline]
     for path, body in ((COMMANDS, {"type": "end"}), ("/desk/calls", {"to": "sales"})):
         assert (await desks.ask("POST", path, headers, json={**body, "deadline": "soon"}))[0] == 422
+
+
+async def test_a_desk_has_its_agents_open_line_hung_up_without_a_command(desks, store, metrics):
+    await put(store, with_agent(session(), "client:alice", has_desk=True))
+    path, headers = f"/desk/sessions/{CALLER}/take-over", await desks.bearer()
+    assert (await desks.ask("POST", path, await desks.bearer("bob")))[0] == 404
+    assert desks.hang_ups.calls == []
+
+    async with desks.client.post(path, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+    assert desks.hang_ups.calls == [ALICE]
+    assert await published(store) == []
+    assert value_of(metrics.desk_take_overs) == 1
+
+    desks.hang_ups.error = ProviderUnreachableError()
+    assert (await desks.ask("POST", path, headers))[0] == 503
+    ringing = {"status": PartyStatus.RINGING, "has_desk": True}
+    for changes in ({"has_desk": False}, ringing, {"call_sid": "", "has_desk": True}):
+        await put(store, with_agent(session(), "client:alice", **changes))
+        assert (await desks.ask("POST", path, headers))[0] == 409
+    await put(store, with_party(with_agent(session()), "target", "client:alice", status=PartyStatus.CONNECTED))
+    assert (await desks.ask("POST", path, headers))[0] == 409, "it would be a hang-up"
 
 
 async def test_calls_of_others_are_unknown_to_a_desk(desks, store):
