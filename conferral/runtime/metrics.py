@@ -289,9 +289,7 @@ class Metrics:
             "Desk tokens that were refused, by reason (wrong; expired; issuer: may make none; foreign: an API token)",
             ["reason"],
         )
-        self.desk_sign_ins = self._counter(
-            "conferral_desk_sign_ins_total", "Sign-ins at desks, by what made them (link, proxy)", ["by"]
-        )
+        self.desk_sign_ins = self._counter("conferral_desk_sign_ins_total", "Sign-ins at desks (link, proxy)", ["by"])
         self.desk_sign_ins_refused = self._counter(
             "conferral_desk_sign_ins_refused_total",
             "Sign-ins at desks that were refused, by reason (code: wrong, used, or too old; proxy: it names no one, or "
@@ -299,9 +297,7 @@ class Metrics:
             "issuer: the token may make none)",
             ["reason"],
         )
-        self.desk_take_overs = self._counter(
-            "conferral_desk_take_overs_total", "Lines of agents that were hung up to ring them at another desk", []
-        )
+        self.desk_take_overs = self._counter("conferral_desk_take_overs_total", "Lines hung up to ring elsewhere", [])
         self.streams_refused = self._counter(
             "conferral_streams_refused_total", "Event streams refused because too many were open"
         )

@@ -108,6 +108,7 @@ class ScriptedDesk:
         router.add_get("/desk/commands/{id}", self._result)
         router.add_get("/desk/calls", self._calls)
         router.add_post("/desk/rings/{id}", self._ring)
+        router.add_post("/desk/sessions/{id}/take-over", self._take_over)
         for path in ("/desk/sessions/{id}/commands", "/desk/calls", "/desk/parked/{id}/retrieve"):
             router.add_post(path, self._command)
             self._pages.allow_preflights(app, path)
@@ -127,7 +128,8 @@ class ScriptedDesk:
         if kind == "session":
             self.sessions[data["id"]] = data
         for stream in self._streams:
-            await _send(stream, kind, data)
+            with suppress(ConnectionError):  # a page that has crashed
+                await _send(stream, kind, data)
 
     async def break_streams(self) -> None:
         for stream in self._streams:
@@ -208,6 +210,22 @@ class ScriptedDesk:
         command = request.match_info["id"]
         self.asked.append(command)
         return web.json_response({"command": command, "session": SESSION} | self.result)
+
+    async def _take_over(self, request: web.Request) -> web.Response:
+        self.sent.append((request.path.removeprefix("/desk"), {}))
+        return web.Response(status=204)
+
+    async def sends(self, path: str) -> None:
+        """Wait for a request."""
+        async with asyncio.timeout(30):
+            while path not in (sent for sent, _ in self.sent):
+                await asyncio.sleep(0.02)  # a delay: the page sends it
+
+    async def says_that_it_is(self, *statuses: str) -> None:
+        """Wait for changes of presence."""
+        async with asyncio.timeout(60):
+            while not " ".join(one for _, one in self.presence).endswith(" ".join(statuses)):
+                await asyncio.sleep(0.02)  # a delay: the page sends them
 
     async def _finish(self, command: str, end: dict[str, Any]) -> None:
         for outcome in ({"status": "accepted", "reason": None, "code": None}, end):

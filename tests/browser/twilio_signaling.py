@@ -19,6 +19,8 @@ from tests.support.people import CUSTOMER
 _SDK = SHARED_FOLDER / "vendor" / "twilio-voice-sdk.js"
 #: The SDK takes 15 s without a message for a loss.
 _HEARTBEAT_S = 5.0
+#: How long Twilio keeps the leg of a browser that is gone without a word.
+KEPT_S = 30.0
 #: How long Twilio checks a token; a `register` in this time is refused. Source: twilio-voice.js, issue 110.
 _CHECK_S = 0.05
 #: Errors about tokens. Source: Twilio docs, errors 31202 and 31204.
@@ -76,6 +78,8 @@ class TwilioSignaling:
         #: Calls that an SDK rejected, and those that have ended.
         self.rejected: list[str] = []
         self._ended: set[str] = set()
+        #: Legs that were answered, each with its connection.
+        self.legs: dict[str, Socket] = {}
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
@@ -137,6 +141,10 @@ class TwilioSignaling:
         for one in self.sockets:
             self._send(one, "cancel", callsid=call_sid)
 
+    def end_leg(self, call_sid: str) -> None:
+        """End a leg, also one that was kept."""
+        self.legs.pop(call_sid, None)
+
     def was_registered(self, at_s: float, within_s: float) -> bool:
         """Whether an SDK was registered at a time, or up to so long before."""
         is_registered, lost_s = False, float("-inf")
@@ -173,6 +181,8 @@ class TwilioSignaling:
         finally:
             beat.cancel()
             self._note(one, is_registered=False)
+            for call_sid in [sid for sid, socket in self.legs.items() if socket is one]:
+                asyncio.get_running_loop().call_later(KEPT_S, self.end_leg, call_sid)
         return ws
 
     async def _beat(self, one: Socket) -> None:
@@ -198,6 +208,10 @@ class TwilioSignaling:
         elif kind == "register":
             self._note(one, is_registered=False)
             self._send(one, "offline")
+        elif kind == "answer":
+            self.legs[payload["callsid"]] = one
+        elif kind == "hangup":
+            self.end_leg(payload["callsid"])
         elif kind == "invite":  # an answered call comes back
             call_sid = payload["callsid"]
             self._send(one, "hangup" if call_sid in self._ended else "answer", callsid=call_sid)

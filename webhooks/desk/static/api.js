@@ -14,6 +14,11 @@ const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
 /** The type of an error: newer pages of the agent have ended this page's stream. */
 export const REPLACED = "replaced";
+/** The type of an error: the page around the desk gave it no token. */
+export const NO_TOKEN = "no-token";
+/** When that page is asked again at first, then after twice as long, up to a maximum (ms). */
+const ASK_AGAIN_MS = 1_000;
+const ASK_AGAIN_MAX_MS = 30_000;
 /** A smaller difference between the clocks may be the network's (ms). */
 const CLOCK_MS = 1_000;
 /** A token that was refused is tried again so much later, unless the page sets another one (ms). */
@@ -148,15 +153,17 @@ export class Api {
    */
   async follow(path, onEvent, onLink, signal, onAlive) {
     let backOffMs = BACK_OFF_MS;
+    let askAgainMs = ASK_AGAIN_MS;
     while (!signal.aborted) {
       const silence = new Silence(signal, onAlive);
       let isRefused = false;
+      let isWithoutToken = false;
       let isReplaced = false;
       try {
         const headers = { Accept: "text/event-stream" };
         const answer = await this.#answered("GET", path, undefined, silence.signal, headers);
         onLink(null);
-        backOffMs = BACK_OFF_MS;
+        [backOffMs, askAgainMs] = [BACK_OFF_MS, ASK_AGAIN_MS];
         for await (const [kind, data] of events(answer.body, silence)) {
           onEvent(kind, data);
           isReplaced = kind === REPLACED;
@@ -166,6 +173,7 @@ export class Api {
         if (signal.aborted) {
           return;
         }
+        isWithoutToken = error.type === NO_TOKEN;
         isRefused = error.status === 401;
         onLink(error instanceof ApiError ? error : new ApiError("The connection to Conferral was lost"));
       } finally {
@@ -173,6 +181,11 @@ export class Api {
       }
       if (isReplaced) {
         await this.#asked(signal);
+        continue;
+      }
+      if (isWithoutToken) {
+        await this.#pause(askAgainMs, signal);
+        askAgainMs = Math.min(2 * askAgainMs, ASK_AGAIN_MAX_MS);
         continue;
       }
       await this.#pause(isRefused ? REFUSED_MS : backOffMs * (0.5 + Math.random()), signal);
@@ -183,6 +196,11 @@ export class Api {
   /** Open the event stream again that newer pages have ended. */
   connect() {
     this.#connect();
+  }
+
+  /** Don't wait any longer until the next attempt. */
+  tryAgain() {
+    this.#wake();
   }
 
   #asked(signal) {
@@ -258,7 +276,7 @@ async function askFor(source) {
     }
     // Of the page around the desk: its own log has the reason.
   }
-  throw new ApiError("This page gave the desk no token. Sign in again.", 401);
+  throw new ApiError("This page gave the desk no token", 401, NO_TOKEN);
 }
 
 /** Count by the server's clock, which only says whole seconds: this machine's may be an hour ahead. */

@@ -3,6 +3,7 @@
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
 import { Api, ApiError, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
+import { Comeback } from "./comeback.js";
 import { Commands, stamp } from "./commands.js";
 import { Guard } from "./keys.js";
 import { Missed } from "./missed.js";
@@ -68,6 +69,7 @@ export class Desk {
   #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
   #tab = null;
   #ring = new Ring();
+  comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${encodeURIComponent(id)}/take-over`));
   #life = new AbortController();
   #presence;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
@@ -119,15 +121,16 @@ export class Desk {
     const effects = [
       this.rings.start(),
       effect(() => this.#announce()),
-      effect(() => void (this.sessions.value, untracked(() => this.#events.update()))),
+      effect(() => void (this.sessions.value, this.phone.call.value, untracked(() => (this.#events.update(), this.comeback.consider())))),
       effect(() => this.#registered(this.phone.isRegistered.value)),
-      effect(() => this.#keep(Boolean(this.phone.call.value))),
+      effect(() => ((hasCall) => this.#tab?.keep(hasCall))(Boolean(this.phone.call.value))),
     ];
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
 
   /** End everything; a call of this desk ends too. */
   stop() {
+    this.comeback.remember(false);
     if (this.state.value !== "away" && this.isConnected.value) {
       void this.#api.send("PUT", "/presence", { status: "away", desk: this.#id }).catch(() => {});
     }
@@ -135,7 +138,7 @@ export class Desk {
     this.commands.stop();
     this.#ring.stop();
     this.phone.destroy();
-    this.#keep(false);
+    this.#tab?.keep(false);
     this.#tab?.leave();
   }
 
@@ -154,6 +157,7 @@ export class Desk {
       await this.phone.register();
       if (this.state.value === "starting") {
         this.state.value = "ready";
+        this.comeback.remember(true);
         await this.#presence.renew();
       }
     } catch (error) {
@@ -164,6 +168,7 @@ export class Desk {
 
   async goAway() {
     this.state.value = "away";
+    this.comeback.remember(false);
     this.#tab?.leave();
     this.phone.unregister();
     try {
@@ -173,13 +178,10 @@ export class Desk {
     }
   }
 
-  #keep(hasCall) {
-    this.#tab?.keep(hasCall);
-  }
-
   /** A newer tab of this browser is the agent's phone now. */
   #replaced() {
     this.state.value = "away";
+    this.comeback.remember(false);
     this.phone.unregister();
     this.notify("info", "You went ready in another tab. This one takes no calls.", "phone");
   }
@@ -342,6 +344,7 @@ export class Desk {
     for (const known of [this.sessions, this.parked]) {
       known.value = new Map([...known.value].filter(([id]) => this.#seen.has(id)));
     }
+    this.comeback.begin();
   }
 
   #present(agent) {
@@ -353,7 +356,7 @@ export class Desk {
     this.identity.value ||= agent.identity ?? "";
     const isMine = agent.registered === undefined || agent.registered === null || agent.registered === this.#id;
     // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
-    if (this.state.value === "ready" && !isMine && !this.phone.call.value && this.phone.isReachable) {
+    if (this.state.value === "ready" && !isMine && !this.phone.call.value && this.phone.isReachable && !this.comeback.takesOver) {
       this.state.value = "waiting";
       this.phone.unregister();
     } else if (this.state.value === "waiting" && isMine) {
@@ -417,10 +420,8 @@ export class Desk {
     return this.#api.send("POST", `/sessions/${encodeURIComponent(session)}/commands${query}`, { type, ...fields, ...stamped });
   }
 
-  /** Follow events again, although newer pages of this agent do. */
-  connect() {
-    this.#api.connect();
-  }
+  connect = () => this.#api.connect();
+  tryAgain = () => this.#api.tryAgain();
 
   // The phone.
 
@@ -484,6 +485,7 @@ export class Desk {
       this.dismissAll("command");
     });
     this.#presence.renewNow();
+    void this.comeback.callOver();
   }
 
   #phoneFailed = (error) => this.#failed(error, this.phone.call.value ? "call" : "phone");

@@ -7,6 +7,10 @@ const TONES_HZ = [440, 480];
 const ON_S = 2;
 const EVERY_MS = 6_000;
 const VOLUME = 0.08;
+/** How long a sound that is allowed takes to start at most, and how often the desk looks (ms). */
+const STARTS_MS = 500;
+const POLL_MS = 20;
+const canNotify = () => "Notification" in globalThis && Notification.permission === "granted";
 
 export class Ring {
   #context = null;
@@ -16,6 +20,9 @@ export class Ring {
 
   /** Browsers allow sound and notifications only after a click: call it in one. */
   unlock() {
+    if (navigator.userActivation && !navigator.userActivation.isActive) {
+      return; // the desk does it by itself
+    }
     this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
     void this.#context?.resume();
     if ("Notification" in globalThis && Notification.permission === "default") {
@@ -23,12 +30,27 @@ export class Ring {
     }
   }
 
+  /** Whether the browser lets this page ring now: by sound, or by a notification. */
+  async isAllowed() {
+    if (canNotify()) {
+      return true;
+    }
+    this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
+    // Without a click before, it may not start, and the promise stays open.
+    void this.#context?.resume().catch(() => {});
+    const untilMs = Date.now() + STARTS_MS;
+    while (this.#context && this.#context.state !== "running" && Date.now() < untilMs) {
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    }
+    return this.#context?.state === "running";
+  }
+
   /** @param {string} text Who calls. */
   start(text) {
     this.stop();
     this.#sound();
     this.#timer = setInterval(() => this.#sound(), EVERY_MS);
-    if (document.hidden && "Notification" in globalThis && Notification.permission === "granted") {
+    if (canNotify() && (document.hidden || this.#context?.state !== "running")) {
       try {
         this.#notification = new Notification("Incoming call", { body: printable(text), tag: "conferral-desk" });
         this.#notification.addEventListener("click", () => window.focus());

@@ -3,7 +3,7 @@
 
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
-import { REPLACED } from "./api.js";
+import { NO_TOKEN, REPLACED } from "./api.js";
 import { CallCard, Facts, Glance, glance } from "./call-view.js";
 import { AudioSheet, ShortcutsSheet } from "./forms.js";
 import { Idle, Missed } from "./idle-view.js";
@@ -26,6 +26,7 @@ export function View({ desk }) {
     ${call ? html`<${CallCard} desk=${desk} at=${call} />` : null}
     ${ring ? html`<${Incoming} desk=${desk} at=${ring} />` : null}
     <${Troubles} desk=${desk} />
+    <${ReadyAgain} desk=${desk} />
     ${call ? null : html`<${Idle} desk=${desk} isHome=${!ring} />`}
     <${Missed} missed=${desk.missed} />
   </div>`;
@@ -45,11 +46,23 @@ function Top({ desk }) {
     </div>
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
     ${desk.phone.devices.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
-    ${state === "away"
+    ${desk.comeback.needsClick.value
+      ? null
+      : state === "away"
       ? html`<${Key} desk=${desk} place="ready" label="Go ready" why=${desk.hasToken.value ? "" : "sign in first"} isMain=${!isOnCall} run=${() => void desk.goReady()} />`
       : html`<${Key} desk=${desk} place="ready" label="Go away" isPending=${state === "starting"} run=${() => void desk.goAway()} />`}
     ${isAudio ? html`<${AudioSheet} desk=${desk} />` : desk.panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
   </header>`;
+}
+
+/** Browsers let a page that was just loaded ring only after a click. */
+function ReadyAgain({ desk }) {
+  return desk.comeback.needsClick.value
+    ? html`<section class="card" aria-label="Ready again">
+        <p>You are away: this page was loaded again, and may ring only after a click.</p>
+        <button type="button" class="main large" onClick=${() => desk.goReady()}>Go ready</button>
+      </section>`
+    : null;
 }
 
 /** Everything that is wrong with the desk now, the worst first. */
@@ -65,7 +78,7 @@ function Troubles({ desk }) {
         </p>`,
       )}
     </div>
-    ${desk.state.value === "waiting" && !desk.phone.call.value
+    ${desk.state.value === "waiting" && !desk.phone.call.value && !desk.comeback.openLine.value
       ? html`<p class="notice is-info">You are ready in another browser, which takes the calls. Go away there to take them here.</p>`
       : null}
     <${LostLeg} desk=${desk} />
@@ -79,6 +92,13 @@ function Link({ desk }) {
   }
   if (!trouble) {
     return null;
+  }
+  if (trouble.type === NO_TOKEN) {
+    const goesOn = desk.phone.call.value ? " Your call goes on; you can hang up, mute, and send digits." : "";
+    return html`<p class="notice is-bad">
+      This page gave the desk no token. The desk asks again by itself.${goesOn}
+      <button type="button" onClick=${() => desk.tryAgain()}>Try again</button>
+    </p>`;
   }
   if (trouble.status === 401) {
     const more = desk.phone.call.value ? " Your call goes on; you can hang up, mute, and send digits." : "";
@@ -94,6 +114,13 @@ function Link({ desk }) {
 
 /** After a reload, the agent's own call may still be live, without this browser. */
 function LostLeg({ desk }) {
+  const open = desk.comeback.openLine.value;
+  if (open) {
+    return html`<p class="notice is-warn">
+      Your line with <${Text} value=${nameOf(open.parties.customer?.address)} /> is still open, in a window that is closed or in another one.
+      <button type="button" onClick=${() => desk.comeback.takeOver(open)}>Take over here</button>
+    </p>`;
+  }
   const isLost = (session) => ownLeg(session, desk.identity.value)[1].is_lost;
   const lost = desk.state.value === "away" && [...desk.sessions.value.values()].find(isLost);
   return lost && !desk.phone.call.value

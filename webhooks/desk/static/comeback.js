@@ -1,0 +1,153 @@
+// What a page does by itself once it is loaded: back in the call, or ready again, where the browser lets it ring. And
+// a line that is open without it, since its browser is gone or another one has it.
+
+import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { ownLeg } from "./session.js";
+
+/** How long a line may be open without this page's phone until the desk says so: calls begin and end meanwhile (ms). */
+const OPEN_MS = 2_000;
+/** How long after the load a lost line is taken back without a click: the ring of the agent's former line (ms). */
+const RETURN_MS = 60_000;
+/** How long a desk that takes over stays ready, although another one is registered until the line is over (ms). */
+const TAKE_OVER_MS = 10_000;
+const READY = "ready";
+
+export class Comeback {
+  /** The session whose line is open without this page's phone; null for none. */
+  openLine = signal(null);
+  /** Whether the agent was ready before the load, and only a click lets this page ring. */
+  needsClick = signal(false);
+
+  #desk;
+  #ring;
+  #endLine;
+  #loadedMs = Date.now();
+  #wasReady = false;
+  #hasBegun = false;
+  #hasAsked = false;
+  #isByItself = false;
+  #takesOverMs = 0;
+  #timer = 0;
+
+  /**
+   * @param {import("./desk.js").Desk} desk
+   * @param {import("./ring.js").Ring} ring
+   * @param {(session: object) => Promise<void>} endLine Hangs up the agent's line, so that the agent is rung again.
+   */
+  constructor(desk, ring, endLine) {
+    this.#desk = desk;
+    this.#ring = ring;
+    this.#endLine = endLine;
+  }
+
+  /** Whether this desk is about to take a line over. */
+  get takesOver() {
+    return Date.now() - this.#takesOverMs < TAKE_OVER_MS;
+  }
+
+  /** This tab, over a reload. */
+  get #key() {
+    return `conferral-desk ${this.#desk.identity.value}`;
+  }
+
+  /** Remember over a reload whether the agent is ready. */
+  remember(isReady) {
+    this.needsClick.value = false;
+    this.#wasReady = false;
+    try {
+      isReady ? sessionStorage.setItem(this.#key, READY) : sessionStorage.removeItem(this.#key);
+    } catch {
+      // The browser keeps nothing for this page.
+    }
+  }
+
+  /** The page is loaded, and knows the agent's calls. */
+  begin() {
+    if (this.#hasBegun) {
+      return;
+    }
+    this.#hasBegun = true;
+    try {
+      this.#wasReady = sessionStorage.getItem(this.#key) === READY;
+    } catch {
+      this.#wasReady = false;
+    }
+    void this.consider();
+  }
+
+  /** Go ready by itself, if that is due; calls have changed. */
+  async consider() {
+    this.#watch();
+    const desk = this.#desk;
+    if (!this.#wasReady || desk.state.value !== "away") {
+      return;
+    }
+    const isInCall = Boolean(this.#ownCall) && Date.now() - this.#loadedMs < RETURN_MS;
+    if (!isInCall && this.#hasAsked) {
+      return;
+    }
+    this.#hasAsked = true;
+    if (isInCall || (await this.#mayRing())) {
+      this.#isByItself = true;
+      await desk.goReady();
+    } else if (desk.state.value === "away") {
+      this.needsClick.value = true;
+    }
+  }
+
+  /** A call is over: a page that can't ring the next one takes none. */
+  async callOver() {
+    if (this.#isByItself && !(await this.#ring.isAllowed()) && !this.#desk.phone.call.value) {
+      await this.#desk.goAway();
+      this.needsClick.value = true;
+    }
+    this.#isByItself = false;
+  }
+
+  /** End the line that is open elsewhere, and take the call here. */
+  async takeOver(session) {
+    this.#takesOverMs = Date.now();
+    if (this.#desk.state.value !== "ready") {
+      await this.#desk.goReady();
+    }
+    if (this.#desk.state.value === "ready") {
+      await this.#endLine(session).catch(({ message }) => this.#desk.notify("bad", `Take over here: ${message}.`, "command"));
+    }
+  }
+
+  /** The session in which the agent has a line without this page's phone, if any. */
+  get #ownCall() {
+    const { identity, phone, sessions } = this.#desk;
+    const has = (session) => ["connected", "ringing"].includes(ownLeg(session, identity.value)?.[1].status);
+    return phone.call.value ? undefined : [...sessions.value.values()].find(has);
+  }
+
+  get #open() {
+    const session = this.#ownCall;
+    const [name, leg] = (session && ownLeg(session, this.#desk.identity.value)) ?? [];
+    return name === "agent" && leg.status === "connected" && !leg.is_lost ? session : null;
+  }
+
+  #watch() {
+    const open = this.#open;
+    if (!open) {
+      clearTimeout(this.#timer);
+      this.#timer = 0;
+      this.openLine.value = null;
+    } else if (this.openLine.value) {
+      this.openLine.value = open;
+    } else {
+      this.#timer ||= setTimeout(() => ((this.#timer = 0), (this.openLine.value = this.#open)), OPEN_MS);
+    }
+  }
+
+  /** Whether calls can be announced and answered without a click before. */
+  async #mayRing() {
+    try {
+      const { state } = await navigator.permissions.query({ name: "microphone" });
+      return state === "granted" && (await this.#ring.isAllowed());
+    } catch {
+      return false; // the browser doesn't say whether it would ask
+    }
+  }
+}
