@@ -9,8 +9,8 @@ from conferral.statemachine.events import COMMANDS, ReadOverdue
 from conferral.storage.codecs.text_codec import from_iso
 
 #: Most reads that one session requests in a minute; each dial and loss of Redis may lead to one more, and each command
-#: to two, as most change two participants (count).
-READS_MAX = 12
+#: to two, as most change two participants (count). Worlds with lost callbacks show up to 14.
+READS_MAX = 15
 READS_OF_COMMAND = 2
 _MINUTE_S = 60.0
 _COMMANDS = frozenset(command.name.encode() for command in COMMANDS)

@@ -117,14 +117,14 @@ def entry(at_s: int, event: str, reads: int = 0) -> dict[bytes, bytes]:
 
 
 def test_reads_of_a_minute_are_counted_and_each_command_allows_two_and_each_dial_one_more() -> None:
-    often = [entry(at_s, "read_overdue", 1) for at_s in range(0, 65, 5)]
+    often = [entry(at_s, "read_overdue", 1) for at_s in range(0, 64, 4)]
     assert not too_many_reads(often)
-    problem = "13 reads within a minute, but its commands, dials, and losses allow 0 more"
-    assert too_many_reads([*often[:12], entry(59, "read_overdue", 1)]) == problem
-    assert not too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 2)])
-    assert too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 3)])
+    problem = "16 reads within a minute, but its commands, dials, and losses allow 0 more"
+    assert too_many_reads([*often[:15], entry(59, "read_overdue", 1)]) == problem
+    assert not too_many_reads([entry(1, "hold"), *often[:15], entry(59, "read_overdue", 2)])
+    assert too_many_reads([entry(1, "hold"), *often[:15], entry(59, "read_overdue", 3)])
     dial = entry(1, "recall_overdue") | {b"effects": b'[{"kind": "create_call"}]'}
-    assert not too_many_reads([dial, *often[:12], entry(59, "read_overdue", 1)])
+    assert not too_many_reads([dial, *often[:15], entry(59, "read_overdue", 1)])
 
 
 @pytest.mark.parametrize("timers, is_wrong", [(b'{"age":1,"read":2}', False), (b'{"age":1}', True)])
