@@ -4,7 +4,6 @@ Chromium has its autoplay policy as shipped.
 """
 
 import asyncio
-import os
 
 import pytest
 import pytest_asyncio
@@ -32,8 +31,6 @@ from tests.support.people import CUSTOMER
 NEW_LEG = "CA" + "3" * 32
 #: From the page's load until the two talk again, by the page's own clock (ms).
 BACK_MS = 3_000
-#: Load above which a machine has no time for a limit.
-BUSY = 5.0
 WAS_READY = f"try {{ sessionStorage.setItem('conferral-desk {IDENTITY}', 'ready'); }} catch {{}}"
 #: A call that rings, is answered, and ends: what a test evaluates counts as a click.
 CALL = f"""
@@ -84,7 +81,7 @@ async def test_a_reload_in_a_consult_brings_the_agent_back_without_a_click(stage
     await alice.reload()
     await reads(alice, "You talk to dave")
     took_ms = await alice.evaluate("performance.getEntriesByName('back')[0].startTime")
-    assert took_ms < BACK_MS or os.getloadavg()[0] > BUSY, f"{took_ms} ms"
+    assert took_ms < BACK_MS, f"{took_ms} ms"
     await click(alice, "Complete")
     await reads(dave, f"You talk to {CUSTOMER}")
 

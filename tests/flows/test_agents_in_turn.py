@@ -81,6 +81,7 @@ async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redi
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as system:
         system.agent_phone.script_in_turn(busy())
         system.sandbox.faults.fail_fetches("/voice/dial-action", status=503)
+        system.sandbox.faults.delay_fetches("/voice/fallback", 1.0)  # the callback of the busy line comes first
         customer = await system.customer_calls()
         await system.everyone_is_gone(customer.sid, "agent-busy", debugger=frozenset({11200}))
         assert tried(system) == [AGENT]

@@ -44,7 +44,7 @@ async def test_a_call_that_the_app_placed_is_handed_over(system, mode):
     customer = placed_by_app(system, Url=f"{system.public_url}/voice/handoff?to={CAROL}&mode={mode}")
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
-    session = await system.session(customer.sid)
+    session = await system.until(customer.sid, phase="connected")
     assert (session["direction"], session["party.customer.call_sid"]) == ("outbound", customer.sid)
     assert session["party.customer.address"] == CUSTOMER
     await system.done("transfer", customer.sid, to=AGENT, mode="blind")
