@@ -1,5 +1,6 @@
 """`outcomes`: list and follow outcomes; send them again."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,7 @@ async def _list(
     reader: "SessionReader", start: datetime, filters: dict[str, Any], *, follow: bool, full: bool, as_json: bool
 ) -> None:
     """Print the outcomes since `start`; with `follow`, then new ones."""
+    from conferral.cli.agent_names import agent_names
     from conferral.cli.follow import poll_until_stopped
     from conferral.outcomes.outcome import OutcomeRecord, outcome_data
     from conferral.runtime.settings import StoreSettings, load
@@ -66,6 +68,7 @@ async def _list(
     from conferral.storage.queries.session_reader import last_id_before
 
     after = last_id_before(round(start.timestamp() * 1000))
+    names = {} if as_json else agent_names()
 
     async def is_done() -> bool:
         nonlocal after
@@ -75,7 +78,7 @@ async def _list(
             if as_json:
                 output.print_json_line(outcome_data(fields))
             else:
-                output.print_entries([_entry(OutcomeRecord.of(after, fields), full=full)])
+                output.print_entries([_entry(OutcomeRecord.of(after, fields), names, full=full)])
         return after == before and not follow
 
     if follow:
@@ -84,12 +87,15 @@ async def _list(
         pass
 
 
-def _entry(outcome: "OutcomeRecord", *, full: bool) -> output.Entry:
+def _entry(outcome: "OutcomeRecord", names: Mapping[str, str], *, full: bool) -> output.Entry:
     from conferral.operations import catalog
     from conferral.runtime.redaction import display_address
 
-    to = ", ".join(display_address(one, full=full) for one in outcome.to)
-    customer, number = (display_address(one, full=full) for one in (outcome.customer, outcome.number))
+    def shown(address: str) -> str:
+        return display_address(names.get(address, address), full=full)
+
+    to = ", ".join(map(shown, outcome.to))
+    customer, number = shown(outcome.customer), shown(outcome.number)
     who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
     why = catalog.command_reason(outcome.kind, outcome.reason, str(outcome.code or ""))
     transfer = " ".join(filter(None, (outcome.mode, f"to {to}" if to else "")))

@@ -15,7 +15,7 @@ from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up, start
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.support.owners import owned_by
-from tests.support.people import CUSTOMER
+from tests.support.people import ALICE, BOB, CUSTOMER
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -59,6 +59,23 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     assert [one["id"] for one in rows(run("outcomes", "--session", "other", "--json"))] == ["o2"]
     assert run("outcomes", "--kind", "call").code == 2
     assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []
+
+
+def test_agents_have_their_names(run, redis, tmp_path):
+    set_up(redis)
+    outcome = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": f"{ALICE},{CUSTOMER},{BOB}"}
+    redis.xadd(KEYS.outcomes, outcome)
+    directory = tmp_path / "directory.toml"
+    directory.write_text('[agents.alice]\nname = "Alice A."\n', "utf-8")
+    ran = run("outcomes", CONFERRAL_DIRECTORY=str(directory))
+    assert f"to Alice A., +…23, {BOB}" in ran.out
+    (found,) = rows(run("outcomes", "--json", CONFERRAL_DIRECTORY=str(directory)))
+    assert found["to"] == outcome["to"]
+
+    directory.write_text("[agents", "utf-8")
+    ran = run("outcomes", CONFERRAL_DIRECTORY=str(directory))
+    assert f"to {ALICE}, " in ran.out
+    assert "agents have no names: CONFERRAL_DIRECTORY" in ran.err
 
 
 @pytest.mark.processes
