@@ -12,6 +12,7 @@ from conferral.check.failover import check_failover, check_replica_clocks
 from conferral.check.foreign_keys import check_foreign_keys
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
+from conferral.check.sign_ins import check_sign_ins
 from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
@@ -93,6 +94,7 @@ async def _check_store(
             lines += await redis_server.check_streams(client, keys)
         if set_up.status == "ok":
             lines.append(await check_canary(client, keys))
+            lines += await check_sign_ins(client, keys, settings)
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
         lines.append(fail("Redis", f"{address}: {error}", fix))

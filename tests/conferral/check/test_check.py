@@ -5,10 +5,12 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conferral.check import run as check_run
 from conferral.storage.config import SCHEMA_FIX, SCHEMA_VERSION
+from conferral.storage.sign_ins import SignIn
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, log_entry, make_session, put, set_up
 from tests.support.closed_hours import closed_now
 from tests.support.owners import owned_by
@@ -281,6 +283,30 @@ def test_the_tokens_file_is_checked_without_its_secrets(checked, alive, tmp_path
     assert "SIGHUP" in lines["tokens"]["fix"]
 
 
+def test_sign_ins_whose_token_is_gone_are_counted(checked, redis, alive, tmp_path):
+    now_ms = int(time.time() * 1000)
+
+    def sign_in(digest, identity, token, for_ms=0, lasts_ms=3_600_000):
+        stored = SignIn(identity, token, until_ms=now_ms + lasts_ms, for_ms=for_ms)
+        redis.hset(KEYS.sign_ins, digest, msgspec.json.encode(stored))
+
+    path = write_tokens(tmp_path / "tokens.toml", table("crm", ["desk"]), table("wall", ["read"]))
+    sign_in("of a token", "alice", "crm")
+    sign_in("over", "alice", "gone", lasts_ms=-1)
+    sign_in("unused", "alice", "gone", for_ms=1)
+    redis.hset(KEYS.sign_ins, "foreign", "another program's")
+    assert "sign-ins" not in checked(CONFERRAL_TOKENS=str(path))[1]
+
+    for number, token in enumerate(("gone", "gone", "wall")):
+        sign_in(f"d{number}", "alice", token)
+    code, lines = checked(CONFERRAL_TOKENS=str(path))
+    assert (code, lines["sign-ins"]["status"]) == (0, "warn")
+    assert "2 of the token gone, 1 of the token wall" in lines["sign-ins"]["found"]
+
+    path.write_text("[tokens", "utf-8")
+    assert "sign-ins" not in checked(CONFERRAL_TOKENS=str(path))[1]
+
+
 def test_check_fails_on_redis_outage_and_reports_the_rest(checked):
     code, lines = checked(REDIS_URL="redis://:secret@127.0.0.1:1/0")
 
@@ -412,7 +438,7 @@ def test_check_that_takes_long_says_what_it_waits_for(run, redis, alive, monkeyp
 OF_PARTITION = ("events", "lease", "outbox", "timers", "live", "ended")
 
 
-@pytest.mark.parametrize("name", ["owners", "config", "agents", *OF_PARTITION, "session", "log"])
+@pytest.mark.parametrize("name", ["owners", "config", "agents", "sign_ins", *OF_PARTITION, "session", "log"])
 def test_key_of_another_program_is_named(checked, redis, alive, name):
     put(redis, make_session(), log=[log_entry("call_received", version="1")])
     made = getattr(KEYS, name)
