@@ -26,6 +26,7 @@ from tests.browser.scripted_desk import (
     session,
     talk,
 )
+from tests.browser.test_phone_signaling import until
 from tests.docs.generated import ROOT
 from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
 
@@ -213,6 +214,7 @@ async def test_an_expired_token_ends_no_call(desk, windows):
     await expect(button(page, "Sign in")).to_have_count(0)
     await button(page, "Hold").click()
     await expect(page.get_by_text("Your sign-in has expired")).to_have_count(0)
+    await until(lambda: desk.sent)
     assert desk.sent == [(COMMANDS, {"type": "hold", "party": "customer"})]
 
 

@@ -50,7 +50,7 @@ class HangUps:
 class Desks:
     """One process's desks."""
 
-    def __init__(self, client, tokens, path, clock, feed, directory, hang_ups):
+    def __init__(self, client, tokens, path, clock, feed, directory, hang_ups=None):
         self.client, self.tokens, self.path, self.clock, self.feed = client, tokens, path, clock, feed
         self.directory, self.hang_ups = directory, hang_ups
 
