@@ -51,9 +51,10 @@ class Program:
 
     async def __aenter__(self) -> Self:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __aexit__
-        # In a folder without a file `.env`, whose settings the program would read.
+        # In an empty folder: the program would read settings in a file `.env`, and import a folder of a package's name.
+        self._folder = tempfile.TemporaryDirectory()
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=tempfile.gettempdir(), env=self._environ, stdin=DEVNULL, stdout=self._log,
+            *self._command, cwd=self._folder.name, env=self._environ, stdin=DEVNULL, stdout=self._log,
             stderr=self._log,
         )  # fmt: skip
         pin(self.pid, self._core)
@@ -81,6 +82,7 @@ class Program:
                     await self._process.wait()
             await self.kill()
         self._log.close()
+        self._folder.cleanup()
 
     async def kill(self) -> None:
         """Kill it as `kill -9` does, if it still runs."""
