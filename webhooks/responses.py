@@ -19,7 +19,6 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
-from conferral.storage.agents import identity_of
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
@@ -168,13 +167,12 @@ class Routes:
 
     async def _presence(self, agents: Sequence[str], session_id: str) -> Presence:
         """Return who of a number's agents is there; all are if that takes long."""
-        if any(map(identity_of, agents)):
-            try:
-                async with store_timeout(PRESENCE_DEADLINE_S):
-                    return await self._store.presence(agents, self._routing.people())
-            except StoreError as error:
-                log_unreachable(error, session_id=session_id)
-        return UNKNOWN_PRESENCE
+        try:
+            async with store_timeout(PRESENCE_DEADLINE_S):
+                return await self._store.presence(agents, self._routing.people())
+        except StoreError as error:
+            log_unreachable(error, session_id=session_id)
+            return UNKNOWN_PRESENCE
 
     async def _ask(
         self, query: Callable[..., Awaitable[_T]], *arguments: str, call_sid: str, timeout_s: float = _LOOKUP_DEADLINE_S

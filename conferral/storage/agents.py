@@ -6,14 +6,14 @@ is ready, or, while the agent has a call, the one that was registered before it.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from conferral.statemachine.presence import IN_A_CALL_MS, Presence
+from conferral.statemachine.presence import IN_A_CALL_MS, UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.storage import scripts
@@ -127,18 +127,19 @@ def identity_of(address: str) -> str:
     return identity if kind == "client" else ""
 
 
-def presence_commands(keys: Keys, agents: Sequence[str]) -> list[Command]:
-    """Return what reads the presence of agents, at least one with an identity."""
-    identities = filter(None, map(identity_of, agents))
-    return [("TIME",), ("GET", keys.presence), ("PTTL", keys.presence), ("HMGET", keys.agents, *identities)]
-
-
-def presence_of(answers: Sequence[Any], agents: Sequence[str], listed: Collection[str]) -> Presence:
+async def read_presence(
+    run: Callable[..., Awaitable[Sequence[Any]]], keys: Keys, agents: Sequence[str], listed: Collection[str]
+) -> Presence:
     """Return the presence of agents; the identities in `listed` work at desks.
 
-    An absence shows nothing unless presence was being kept.
+    `run` runs commands together. An absence shows nothing unless presence was being kept.
     """
-    time, kept_since, left_ms, stored = answers
+    identities = [*filter(None, map(identity_of, agents))]
+    if not identities:
+        return UNKNOWN_PRESENCE
+    time, kept_since, left_ms, stored = await run(
+        ("TIME",), ("GET", keys.presence), ("PTTL", keys.presence), ("HMGET", keys.agents, *identities)
+    )
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
     # Where the clock was set back, all renewals are in the future, until each desk's next one.

@@ -241,12 +241,12 @@ def fail_expired_commands(draft: Draft) -> None:
 
     queued = [one for one in draft.session.pending_commands if one.is_queued and is_over(one.due_ms)]
     parties.fail_commands(draft, Reason.EXPIRED, only=queued)
-    match [is_over(deadline_ms) for deadline_ms in guards.transfer_deadlines_ms(draft.session)]:
-        case [True, _]:
-            fail_transfer(draft, Reason.EXPIRED)
-            conclude_transfer(draft, "failed")
-        case [_, True]:  # of `complete`: the transfer begins as it was asked for
-            report_step(draft, CommandStatus.FAILED, Reason.EXPIRED)
+    transfer_deadline_ms, step_deadline_ms = guards.transfer_deadlines_ms(draft.session)
+    if is_over(transfer_deadline_ms):
+        fail_transfer(draft, Reason.EXPIRED)
+        conclude_transfer(draft, "failed")
+    elif is_over(step_deadline_ms):  # of `complete`: the transfer begins as it was asked for
+        report_step(draft, CommandStatus.FAILED, Reason.EXPIRED)
 
 
 def _switch_agent(draft: Draft, agent_number: int) -> None:

@@ -272,11 +272,11 @@ def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     return draft.session.running_transfer is not None
 
 
-def transfer_deadlines_ms(session: Session) -> tuple[int, ...]:
+def transfer_deadlines_ms(session: Session) -> tuple[int, int]:
     """Return by when a waiting transfer, and its step, must begin, or 0."""
     transfer = session.running_transfer
     if transfer is None or transfer.stage is not TransferStage.CONVERTING:
-        return ()
+        return 0, 0
     return transfer.deadline_ms, transfer.step_deadline_ms
 
 

@@ -35,7 +35,7 @@ from conferral.worker.partition.batch import decide, discard, encode
 from conferral.worker.partition.crash_loop import CrashLoop
 from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition.lease_check import LeaseCheck
-from conferral.worker.partition.presence import read_presence
+from conferral.worker.partition.presence import presence_of_next_agents
 from conferral.worker.partition.session_cache import SessionCache
 from conferral.worker.partition.telemetry import emit_telemetry
 from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
@@ -224,7 +224,7 @@ class Partition:
     async def _decide_and_commit(self, events: Events, sessions: Mapping[str, Session]) -> None:
         """Decide events in order, commit all decisions, and start their effects."""
         core, now_ms, twilio_now_ms = self._core, self._core.store_clock.now_ms(), self._core.twilio_now_ms()
-        presence = await read_presence(core, sessions.values())
+        presence = await presence_of_next_agents(core, sessions.values())
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
                 decided = in_workers_time((event for _, event in events), now_ms, twilio_now_ms)

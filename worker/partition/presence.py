@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.guards.waiting_party import may_ring_next_agent
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
-from conferral.storage.agents import identity_of, presence_commands, presence_of
+from conferral.storage.agents import read_presence
 from conferral.storage.connection.client import run_or_raise
 from conferral.worker.core import WorkerCore
 
@@ -15,15 +16,14 @@ from conferral.worker.core import WorkerCore
 PRESENCE_DEADLINE_S = 0.5
 
 
-async def read_presence(core: WorkerCore, sessions: Iterable[Session]) -> Presence:
+async def presence_of_next_agents(core: WorkerCore, sessions: Iterable[Session]) -> Presence:
     """Return the presence of these agents; if that takes long, all are there."""
     waiting = (session for session in sessions if may_ring_next_agent(session))
     agents = list(dict.fromkeys(agent for session in waiting for agent in session.agents[session.agent_number + 1 :]))
-    if not any(map(identity_of, agents)):
+    if not agents:
         return UNKNOWN_PRESENCE
     try:
         async with asyncio.timeout(PRESENCE_DEADLINE_S):
-            answers = await run_or_raise(core.client, *presence_commands(core.keys, agents))
+            return await read_presence(partial(run_or_raise, core.client), core.keys, agents, core.people())
     except (TimeoutError, StoreError):  # a commit that fails, too, is logged
         return UNKNOWN_PRESENCE
-    return presence_of(answers, agents, core.people())

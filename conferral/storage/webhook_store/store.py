@@ -23,7 +23,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage import checks, digits, scripts
-from conferral.storage.agents import PRESENCE_MS, identity_of, presence_commands, presence_of
+from conferral.storage.agents import PRESENCE_MS, identity_of, read_presence
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -113,9 +113,8 @@ class WebhookStore:
         return _session_of(record)
 
     async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
-        """Return the presence of agents, at least one of whom is a browser."""
-        answers = await self._queue.run(*presence_commands(self._keys, agents))
-        return presence_of(answers, agents, listed)
+        """Return the presence of agents."""
+        return await read_presence(self._queue.run, self._keys, agents, listed)
 
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once; empty if there are none."""
