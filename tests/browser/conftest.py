@@ -13,6 +13,8 @@ from redis import Redis
 
 from tests.browser.browser_environment import BrowserEnvironment, Console
 from tests.browser.camera import Camera
+from tests.browser.scripted_desk import ScriptedDesk
+from tests.browser.twilio_signaling import TwilioSignaling
 from tests.browser.windows import PATIENCE_MS, Profiles, Windows
 from tests.conferral.cli_helpers import set_up
 from tests.support.redis_server import RedisServer
@@ -117,4 +119,24 @@ async def console(redis_server: RedisServer, redis: Redis) -> AsyncIterator[Cons
 async def stage(redis_server: RedisServer) -> AsyncIterator[BrowserEnvironment]:
     """Everything, with phones to be played. Name it before `windows`: those close first."""
     async with BrowserEnvironment(redis_server.url) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk() -> AsyncIterator[ScriptedDesk]:
+    """Name it before `windows`: those close first."""
+    async with ScriptedDesk() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def signaling() -> AsyncIterator[TwilioSignaling]:
+    async with TwilioSignaling() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def signaling_desk(signaling: TwilioSignaling) -> AsyncIterator[ScriptedDesk]:
+    """A desk whose phone registers with the stand-in."""
+    async with ScriptedDesk(TWILIO_API_URL=signaling.url) as opened:
         yield opened

@@ -7,8 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.scripted_desk import LEG, SESSION, TOKEN, ScriptedDesk, party, session
-from tests.browser.test_phone_signaling import go_ready, says, until
-from tests.browser.twilio_signaling import TwilioSignaling
+from tests.browser.twilio_signaling import TwilioSignaling, go_ready, says, until
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
 
@@ -16,17 +15,9 @@ from tests.support.people import CUSTOMER
 AGAIN, SECOND, THIRD = ("CA" + digit * 32 for digit in "345")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def signaling():
-    async with TwilioSignaling() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk(signaling):
-    """Name it before `windows`: those close first."""
-    async with ScriptedDesk(TWILIO_API_URL=signaling.url) as opened:
-        yield opened
+@pytest.fixture
+def desk(signaling_desk):
+    return signaling_desk
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,21 +1,14 @@
 """The desk's buttons: each in its place, none that takes a click meant for another, and errors next to them."""
 
-import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser import desk_states
-from tests.browser.scripted_desk import SESSION, ScriptedDesk, done, has_done, ready, ring, session, talk
+from tests.browser.scripted_desk import SESSION, done, has_done, ready, ring, session, talk
 from tests.support.people import CUSTOMER
 
 FIRST = ["Transfer", "Hold", "Mute", "Digits", "Record", "Park", "More", "Hang up"]
 SECOND = ["Cancel", "Swap", "Merge", "Complete"]
 COMMANDS = f"/sessions/{SESSION}/commands"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 def button(page: Page, name: str):

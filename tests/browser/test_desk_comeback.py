@@ -57,12 +57,6 @@ async def stage(redis_server, tmp_path):
         yield opened
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
-
-
 async def signed_in(stage, windows, identity, **options):
     code = await SignIns(stage.client, stage.keys).add_code(SignIn(identity, ISSUER, for_ms=3_600_000))
     return await windows.open(f"{stage.public_url}/desk?as={identity}#{code}", size=DESK_SIZE, **options)

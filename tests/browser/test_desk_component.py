@@ -4,7 +4,6 @@ import re
 from itertools import pairwise
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
@@ -26,7 +25,7 @@ from tests.browser.scripted_desk import (
     session,
     talk,
 )
-from tests.browser.test_phone_signaling import until
+from tests.browser.twilio_signaling import until
 from tests.docs.generated import ROOT
 from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
 
@@ -44,12 +43,6 @@ NOTE_RENEWALS = """
       return ask(url, options);
     };
 """
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 SHADOW_ROOT = "document.querySelector('conferral-desk').shadowRoot"

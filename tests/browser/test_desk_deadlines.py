@@ -7,16 +7,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser.scripted_desk import LEG, SESSION, ScriptedDesk, ready, talk
+from tests.browser.scripted_desk import LEG, SESSION, ready, talk
 
 HOLD = (f"/sessions/{SESSION}/commands", {"type": "hold", "party": "customer"})
 UNKNOWN = "Hold: not known yet; Conferral has not answered."
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 
 from conferral.webhooks.desk import pages
-from tests.browser.scripted_desk import TOKEN, ScriptedDesk
+from tests.browser.scripted_desk import TOKEN
 from tests.browser.windows import Windows
 
 DECLARED = json.loads((Path(__file__).parent / "voice_sdk_declarations.json").read_text("utf-8"))
@@ -23,12 +22,6 @@ HOLDERS = {
     "OutputDeviceCollection": r"(?:speaker|ringtone)Devices",
 }
 COMPRESSED_MAX = 136 * 1024
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("kind", HOLDERS)

@@ -102,6 +102,7 @@ async def test_a_token_link_in_a_tab_that_is_signed_in_changes_nothing(stage, wi
 async def test_a_proxys_refusal_signs_no_one_out(stage, windows: Windows):
     windows.allow("401")
     page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
+    await expect(button(page, "Sign out")).to_be_visible()  # the code has been sent; only what follows is refused
     refused = "**/desk/session"
     await page.route(refused, lambda route: route.fulfill(status=401, body="<h1>Sign in with your company</h1>"))
     await button(page, "Sign out").click()

@@ -7,23 +7,16 @@ import os
 from io import BytesIO
 
 import pytest
-import pytest_asyncio
 from PIL import Image, ImageDraw
 from playwright.async_api import Page
 
 from tests.browser import axe, browser_actions, desk_states
 from tests.browser.camera import GROUND, THEMES
-from tests.browser.scripted_desk import ScriptedDesk, opened
+from tests.browser.scripted_desk import opened
 
 SHEET = os.environ.get("CONFERRAL_TEST_SHEET", "")
 SIZES = ({"width": 1280, "height": 900}, {"width": 390, "height": 844})
 MARGIN_PX, TITLE_PX = 16, 28
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 async def _picture(page: Page) -> Image.Image:

@@ -5,7 +5,6 @@ import json
 import re
 import time
 
-import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
@@ -23,12 +22,6 @@ from tests.browser.scripted_desk import (
     talk,
 )
 from tests.support.people import ALICE, CUSTOMER, DAVE, NUMBER
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk():
-    async with ScriptedDesk() as opened:
-        yield opened
 
 
 def button(page: Page, name: str):

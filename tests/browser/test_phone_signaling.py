@@ -1,35 +1,22 @@
 """The desk with Twilio's own Voice SDK: its phone stays registered, and presence says whether it is."""
 
-import asyncio
-from collections.abc import Callable
-
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.browser.scripted_desk import TOKEN, ScriptedDesk
-from tests.browser.twilio_signaling import SIGNATURE_INVALID, TOKEN_INVALID, TwilioSignaling
+from tests.browser.twilio_signaling import SIGNATURE_INVALID, TOKEN_INVALID, TwilioSignaling, go_ready, says, until
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
 
 #: From the socket's return, and without a registration: what presence may still say (s).
 BACK_S, GRACE_S = 2.0, 5.0
-#: How long the longest recovery may take: 40 s, a new device, and a busy machine (ms).
-PATIENCE_MS = 75_000
 LOST = "The connection to Twilio was lost"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def signaling():
-    async with TwilioSignaling() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def desk(signaling):
-    """Name it before `windows`: those close first."""
-    async with ScriptedDesk(TWILIO_API_URL=signaling.url) as opened:
-        yield opened
+@pytest.fixture
+def desk(signaling_desk):
+    return signaling_desk
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -49,20 +36,6 @@ def presence_without_a_phone(desk: ScriptedDesk, signaling: TwilioSignaling) -> 
     """When the agent was called ready, although the phone was not registered."""
     ready = [at_s for at_s, status in desk.presence if status == "ready"]
     return [at_s for at_s in ready if not signaling.was_registered(at_s, GRACE_S)]
-
-
-async def go_ready(page: Page) -> None:
-    await page.get_by_role("button", name="Go ready").click()
-
-
-async def says(page: Page, state: str) -> None:
-    await expect(page.get_by_role("status").first).to_have_text(state, timeout=PATIENCE_MS)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_MS / 1000):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def until_presence(desk: ScriptedDesk, status: str) -> None:

@@ -6,16 +6,20 @@ tokens. Calls have signaling but no sound. Source: @twilio/voice-sdk 2.18.5, `ps
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, cast
 
 from aiohttp import WSMsgType, web
+from playwright.async_api import Page, expect
 
 from conferral.runtime.web.pages import SHARED_FOLDER
 from conferral.runtime.web.server import run_server
 from tests.support.people import CUSTOMER
 
+#: How long the longest recovery may take: 40 s, a new device, and a busy machine (ms).
+PATIENCE_MS = 75_000
 _SDK = SHARED_FOLDER / "vendor" / "twilio-voice-sdk.js"
 #: The SDK takes 15 s without a message for a loss.
 _HEARTBEAT_S = 5.0
@@ -236,3 +240,20 @@ class TwilioSignaling:
             return
         self._note(one, is_registered=True)
         self._send(one, "ready")
+
+
+# ---- what tests do with a desk whose phone registers here ------------------------------------------------------------
+
+
+async def go_ready(page: Page) -> None:
+    await page.get_by_role("button", name="Go ready").click()
+
+
+async def says(page: Page, state: str) -> None:
+    await expect(page.get_by_role("status").first).to_have_text(state, timeout=PATIENCE_MS)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while not condition():
+            await asyncio.sleep(0.02)
