@@ -221,6 +221,14 @@ class ScriptedDesk:
             while path not in (sent for sent, _ in self.sent):
                 await asyncio.sleep(0.02)  # a delay: the page sends it
 
+    async def has_sent(self, *commands: tuple[str, dict[str, Any]]) -> None:
+        """Wait for so many commands: a page shows a command as pending before it arrives here."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                while len(self.sent) < len(commands):
+                    await asyncio.sleep(0.02)  # a delay: the page sends them
+        assert self.sent == list(commands)
+
     async def says_that_it_is(self, *statuses: str) -> None:
         """Wait for changes of presence."""
         async with asyncio.timeout(60):

@@ -25,7 +25,6 @@ from tests.browser.scripted_desk import (
     session,
     talk,
 )
-from tests.browser.twilio_signaling import until
 from tests.docs.generated import ROOT
 from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
 
@@ -159,7 +158,7 @@ async def test_hanging_up_removes_the_own_party_before_the_leg_ends(desk, window
     await talk(page, desk)
     await button(page, "Hang up").click()
     await has_done(page, "disconnect")
-    assert desk.sent == [(COMMANDS, {"type": "remove", "party": LEG})]
+    await desk.has_sent((COMMANDS, {"type": "remove", "party": LEG}))
 
 
 async def test_a_call_is_hung_up_although_no_server_accepts_it(desk, windows):
@@ -207,8 +206,7 @@ async def test_an_expired_token_ends_no_call(desk, windows):
     await expect(button(page, "Sign in")).to_have_count(0)
     await button(page, "Hold").click()
     await expect(page.get_by_text("Your sign-in has expired")).to_have_count(0)
-    await until(lambda: desk.sent)
-    assert desk.sent == [(COMMANDS, {"type": "hold", "party": "customer"})]
+    await desk.has_sent((COMMANDS, {"type": "hold", "party": "customer"}))
 
 
 async def test_a_page_is_asked_for_a_new_token_when_one_is_refused(desk, windows):
@@ -334,7 +332,7 @@ async def test_digits_in_a_conference_go_to_one_party(desk, windows):
     await digits.fill("4711#")
     await button(page, "Send").click()
     await expect(digits).to_have_value("")
-    assert desk.sent == [(COMMANDS, {"type": "press", "party": "customer", "digits": "4711#"})]
+    await desk.has_sent((COMMANDS, {"type": "press", "party": "customer", "digits": "4711#"}))
 
 
 async def test_a_call_that_could_not_be_retrieved_rings_if_it_comes_later(desk, windows):
@@ -358,7 +356,7 @@ async def test_a_parked_call_is_retrieved_and_a_number_called(desk, windows):
     await page.keyboard.type(DAVE)
     await page.keyboard.press("Enter")
     await expect(button(page, "Call out")).to_be_focused()
-    assert desk.sent == [("/parked/CA9/retrieve", {}), ("/calls", {"to": DAVE})]
+    await desk.has_sent(("/parked/CA9/retrieve", {}), ("/calls", {"to": DAVE}))
 
 
 #: Keeps what the page around the desk hears.

@@ -75,5 +75,5 @@ async def test_hang_up_has_a_deadline_too(desk, page):
     desk.is_answer_lost = False
     await page.get_by_role("button", name="Hang up").click()
     await page.clock.run_for(1_100)
-    assert desk.sent == [(f"/sessions/{SESSION}/commands", {"type": "remove", "party": LEG})]
+    await desk.has_sent((f"/sessions/{SESSION}/commands", {"type": "remove", "party": LEG}))
     assert len(desk.deadlines) == 1

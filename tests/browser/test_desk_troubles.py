@@ -62,7 +62,7 @@ async def test_a_page_without_a_stream_says_why_and_removes_its_leg_before_it_ha
     await button(page, "Answer").click()
     await button(page, "Hang up").click()
     await has_done(page, "disconnect")
-    assert desk.sent == [(f"/sessions/{LEG}/commands", {"type": "remove", "party": LEG})]
+    await desk.has_sent((f"/sessions/{LEG}/commands", {"type": "remove", "party": LEG}))
 
 
 async def test_a_missed_call_names_its_caller_although_its_session_is_over_and_its_leg_shows_our_number(desk, windows):

@@ -31,6 +31,10 @@ class InTurn:
     def __init__(self, webhook_store, store, name, turns):
         self._webhook_store, self._store, self._name, self._turns = webhook_store, store, name, turns
 
+    async def presence(self, *arguments):
+        """The agents' presence is no part of a visit's claim."""
+        return await self._webhook_store.presence(*arguments)
+
     def __getattr__(self, step):
         async def run(*arguments, **options):
             while self._turns and self._turns[0] != self._name:
