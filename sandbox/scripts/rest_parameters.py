@@ -3,7 +3,7 @@
     python sandbox/scripts/rest_parameters.py PATH COMMIT
 
 PATH is `spec/json/twilio_api_v2010.json` of github.com/twilio/twilio-oai, or a part of it, at that COMMIT. Only the
-operations on calls and conferences are kept. The sandbox's strict mode checks requests against the result.
+operations on calls, conferences, and queues are kept. The sandbox's strict mode checks requests against the result.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).resolve().parent.parent / "offhook" / "model" / "rest" / "twilio_parameters.json"
-KEPT = re.compile(r"/2010-04-01/Accounts/\{AccountSid\}(/(?:Calls|Conferences)\b.*)")
+KEPT = re.compile(r"/2010-04-01/Accounts/\{AccountSid\}(/(?:Calls|Conferences|Queues)\b.*)")
 PATTERNS = {
     "http-method": "(?i:GET|POST)",
     "uri": "(https?://.+)?",  # an empty one means none

@@ -30,7 +30,7 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
     if call.dial is not None and call.dial.bridged_at_s is not None:
         return _voice_of(state, call.dial.winner_sid)
     if call.activity == "bridged":
-        parent = state.calls.get(call.parent_sid)
+        parent = state.calls.get(call.dialer_sid)
         return _voice_of(state, parent.sid) if parent else SILENCE
     if call.activity in {"speaking", "playing"} and call.program is not None:
         current = call.program.verbs[call.program.position - 1]  # `position` is already that of the next verb

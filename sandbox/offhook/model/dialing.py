@@ -1,9 +1,12 @@
-"""`<Dial>` (Twilio docs: TwiML <Dial>): the first child to answer wins."""
+"""`<Dial>`: the first child to answer wins, or the front of a `<Queue>`.
 
-from offhook.model import callback_parameters, calls, conferences
+Source: Twilio docs, TwiML <Dial>; TwiML <Queue>.
+"""
+
+from offhook.model import callback_parameters, calls, conferences, queues
 from offhook.model.formats import is_number, is_url, resolve
 from offhook.model.messages import Params
-from offhook.model.state import Call, Dial, JoinSettings, Source, Subscription
+from offhook.model.state import Call, Dial, JoinSettings, QueueStay, Source, Subscription
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_grammar import SCHEMA_WARNING
 from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns
@@ -20,11 +23,15 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
     call.dial = Dial(verb, base_url)
     call.activity = "dialing"
     targets = nouns(verb)
-    if any(noun.name == "Conference" for noun in targets) and len(targets) > 1:
-        transaction.add_debugger_entry(13000, "Dial: Conference must stand alone; only the first noun counts", call.sid)
+    alone = next((noun.name for noun in targets if noun.name in {"Conference", "Queue"}), "")
+    if alone and len(targets) > 1:
+        transaction.add_debugger_entry(13000, f"Dial: {alone} must stand alone; only the first noun counts", call.sid)
         targets = targets[:1]
     if targets and targets[0].name == "Conference":
         _enter_conference(transaction, call, targets[0])
+        return
+    if targets and targets[0].name == "Queue":
+        _dial_queue(transaction, call, queues.sid_of(targets[0].text))
         return
     if not verb.flag("answerOnBridge", default=False):
         calls.answer(transaction, call)
@@ -122,6 +129,40 @@ def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
     conferences.enter(transaction, call)
 
 
+def _dial_queue(transaction: Transaction, call: Call, queue_sid: str) -> None:
+    """Take the front of the queue, now or within the `timeout`."""
+    assert call.dial is not None  # set by start()
+    calls.answer(transaction, call)
+    if queue_sid not in transaction.state.queues:
+        finish(transaction, call, "failed")
+        return
+    call.dial.queue_sid = queue_sid
+    transaction.set_timer(call.sid, "dial-limit", call.dial.verb.number("timeout", RING_S))
+    take_from_queue(transaction, call)
+
+
+def take_from_queue(transaction: Transaction, call: Call) -> None:
+    """Let a Dial that waits for someone in its queue have the front.
+
+    TwiML of its noun plays to them before both are connected.
+    """
+    dial = call.dial
+    if dial is None or dial.winner_sid or not (queue := transaction.state.queues[dial.queue_sid]).members:
+        return
+    transaction.stop_timer(call.sid, "dial-limit")
+    member = queues.take_front(transaction, queue, call.sid)
+    assert member.queue_stay is not None  # the Dial's from now on
+    dial.children, dial.winner_sid = [member.sid], member.sid
+    noun = nouns(dial.verb)[0]
+    if not noun.get("url"):
+        bridge(transaction, member)
+        return
+    member.activity = "fetching"
+    source = Source(resolve(dial.base_url, noun.get("url")), noun.get("method", "POST").upper())
+    extra = (*queues.stay_parameters(member.queue_stay, transaction.now_s), ("DequeingCallSid", call.sid))
+    transaction.fetch(member, source, "whisper", extra)
+
+
 def finish_ringing(transaction: Transaction, child: Call) -> None:
     """Let the child that answered win: the others stop ringing.
 
@@ -145,11 +186,14 @@ def finish_ringing(transaction: Transaction, child: Call) -> None:
 
 
 def bridge(transaction: Transaction, child: Call) -> None:
-    """Bridge the child that answered with its parent; answer a ringing parent."""
-    parent = transaction.call(child.parent_sid)
-    dial = parent.dial
-    if dial is None or dial.winner_sid != child.sid or child.is_final:
+    """Bridge the child that answered with its parent; answer both."""
+    if not child.dialer_sid or child.is_final:
         return
+    parent = transaction.call(child.dialer_sid)
+    dial = parent.dial
+    if dial is None or dial.winner_sid != child.sid:
+        return
+    calls.answer(transaction, child)  # from a queue, it may still ring
     child.activity = "bridged"
     child.program = None
     dial.bridged_at_s = transaction.now_s
@@ -167,12 +211,29 @@ def cut_short(transaction: Transaction, call: Call) -> None:
         conferences.leave(transaction, call, "participant_hung_up")
         finish(transaction, call, "answered")
     elif call.dial.winner_sid:
-        calls.hang_up(transaction, transaction.call(call.dial.winner_sid))
+        _release(transaction, transaction.call(call.dial.winner_sid))
+    elif call.dial.queue_sid:
+        finish(transaction, call, "no-answer")
+
+
+def _release(transaction: Transaction, winner: Call) -> None:
+    """Hang up the leg that a Dial connected; one from a queue goes on."""
+    if winner.queue_stay is None:
+        calls.hang_up(transaction, winner)
+        return
+    end_queue_stay(transaction, winner, winner.queue_stay, "bridged")
+
+
+def end_queue_stay(transaction: Transaction, call: Call, stay: QueueStay, result: str) -> None:
+    """Leave a queue, or the Dial that took the call out of it."""
+    if stay.dialer_sid:
+        on_child_left(transaction, call)
+    queues.leave_queue(transaction, call, stay, result)
 
 
 def on_child_left(transaction: Transaction, child: Call) -> None:
     """Remove a leg that ended or was redirected; finish its Dial if it can."""
-    parent = transaction.call(child.parent_sid)
+    parent = transaction.call(child.dialer_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or parent.is_final:
         return
@@ -202,13 +263,16 @@ def on_caller_ended(transaction: Transaction, call: Call) -> None:
 
 
 def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
-    """Hang up a Dial's children; return the one that answered, else the last."""
+    """Hang up what a Dial placed; return the one that answered, else the last."""
     dial = call.dial
     if dial is None or not dial.children:
         return None
     sids, dial.children = dial.children, []
     for sid in sids:
         child = transaction.call(sid)
+        if child.queue_stay is not None:  # from a queue: they go on
+            queues.leave_queue(transaction, child, child.queue_stay, "bridged")
+            continue
         was_answered = child.answered_at_s is not None
         calls.end(transaction, child, "completed" if was_answered else transaction.behavior.abandoned_child)
     return transaction.call(dial.winner_sid or sids[-1])
@@ -228,8 +292,9 @@ def action_request(
     lasted_s = bridged = None
     if child is not None:
         bridged = dial.bridged_at_s is not None
-        if child.answered_at_s is not None:
-            lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - child.answered_at_s
+        since_s = dial.bridged_at_s if dial.queue_sid else child.answered_at_s
+        if since_s is not None:
+            lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - since_s
     source = Source(url, dial.verb.get("method", "POST").upper())
     error = dial.error if status == "failed" else None
     return source, callback_parameters.dial_action(status, child, lasted_s, bridged, error)

@@ -24,7 +24,7 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
     """Start recording a call; its parent may own a bridged child's recording."""
-    is_child = call.activity == "bridged" and transaction.behavior.recording_of_a_child == "parents"
+    is_child = call.parent_sid and call.activity == "bridged" and transaction.behavior.recording_of_a_child == "parents"
     return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
 
 

@@ -89,7 +89,8 @@ class Dial:
     verb: Verb
     base_url: str
     children: list[str] = field(default_factory=list)  #: Legs that ring, hear a whisper, or talk.
-    winner_sid: str = ""  #: The leg that answered first.
+    winner_sid: str = ""  #: The leg that answered first, or came from the queue.
+    queue_sid: str = ""  #: Of the queue that it dials.
     bridged_at_s: float | None = None
     error: tuple[int, str] | None = None  #: Twilio's code and message of why it fails.
 
@@ -153,13 +154,26 @@ class Relay:
 
 @dataclass(slots=True)
 class QueueStay:
-    """A running `<Enqueue>`."""
+    """A running `<Enqueue>`; it lasts until a `<Dial><Queue>` is over."""
 
     verb: Verb
     program: TwimlProgram  #: The document that contains it, and goes on after a `<Leave>`.
     queue_sid: str
     since_s: float
+    dequeued_at_s: float | None = None  #: When a `<Dial><Queue>` took the call; None while it waits.
+    dialer_sid: str = ""  #: The call with that `<Dial>`.
     requested_at_s: float = float("-inf")  #: When the `waitUrl` was last requested.
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue of calls. It begins with its first `<Enqueue>`, and stays."""
+
+    sid: str
+    name: str
+    created_at_s: float
+    number: int  #: Creation number within the account; lists are sorted by it.
+    members: list[str] = field(default_factory=list)  #: The SIDs of those who wait, the front first.
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +259,11 @@ class Call:
     far_sid: str = ""  #: If the account dials its own number, the leg that comes in there, and of that the dialed one.
     is_foreign: bool = False  #: Whether it belongs to another application in the same account.
     is_deleted: bool = False  #: Whether REST requests don't show it any more.
+
+    @property
+    def dialer_sid(self) -> str:
+        """SID of the call whose `<Dial>` took it from a queue, or created it."""
+        return (self.queue_stay is not None and self.queue_stay.dialer_sid) or self.parent_sid
 
     @property
     def is_final(self) -> bool:
@@ -434,6 +453,7 @@ class State:
     live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs of calls not final, in order of creation.
     conferences: dict[str, Conference] = field(default_factory=dict)
     conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
+    queues: dict[str, Queue] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.

@@ -23,11 +23,11 @@ class Task:
     """A follow-up once the current change is complete.
 
     `arrive`: a dialed leg comes in at a number of the account. `far-answered`: it was answered there. `bridge`: a
-    whisper has ended. `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `ended`: `detail`
-    is why it leaves its conference.
+    whisper has ended. `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `dequeue`: someone
+    waits in the queue that it dials. `ended`: `detail` is why it leaves its conference.
     """
 
-    kind: Literal["run", "ended", "dial-over", "bridge", "arrive", "far-answered"]
+    kind: Literal["run", "ended", "dial-over", "bridge", "arrive", "far-answered", "dequeue"]
     call_sid: str
     detail: str = ""
 
@@ -48,8 +48,7 @@ class Transaction:
         """Return the call; mark it and what is connected to it as changed."""
         call = self.state.calls[sid]
         self.changed_sids.add(sid)
-        if call.parent_sid:
-            self.changed_sids.add(call.parent_sid)
+        self.changed_sids.update(it for it in (call.parent_sid, call.dialer_sid) if it)
         if call.dial is not None:
             self.changed_sids.update(call.dial.children)
         if call.conference_sid:

@@ -14,7 +14,6 @@ from offhook.model import (
     messages,
     participant_updates,
     payments,
-    queues,
     recorder,
     recordings,
     twiml_interpreter,
@@ -263,6 +262,8 @@ class TwilioModel:
             case "dial-over":
                 if call.dial is not None:
                     dialing.finish(transaction, call, task.detail)
+            case "dequeue":
+                dialing.take_from_queue(transaction, call)
             case "ended":
                 self._release_related(transaction, call, task.detail)
             case _:
@@ -277,11 +278,12 @@ class TwilioModel:
             recorder.finish(transaction, call, "hangup")
         if call.relay is not None:
             bots.finish(transaction, call, call.relay)
-        if call.queue_stay is not None:
-            queues.leave_queue(transaction, call, call.queue_stay, "hangup")
         call.program = None
         conferences.leave(transaction, call, left_reason)
         dialing.on_caller_ended(transaction, call)
+        if call.queue_stay is not None:
+            result = "bridged" if call.queue_stay.dialer_sid else "hangup"
+            dialing.end_queue_stay(transaction, call, call.queue_stay, result)
         if call.parent_sid:
             dialing.on_child_left(transaction, call)
         recordings.stop_all_of(transaction, call.sid)

@@ -152,7 +152,7 @@ GRAMMAR: dict[str, Element] = {
             "referMethod": _missing(METHOD),
             **_texts(Support.MISSING, "recordingConfigurationId referUrl events passports"),
         },
-        _all(Support.MODELED, "Number Client Sip Conference") | _all(Support.MISSING, "Queue Sim WhatsApp Application"),
+        _all(Support.MODELED, "Number Client Sip Conference Queue") | _all(Support.MISSING, "Sim WhatsApp Application"),
         13215,
         takes_text=True,
         note="several nouns ring together, and the first to answer is bridged; a number may stand alone",
@@ -198,6 +198,15 @@ GRAMMAR: dict[str, Element] = {
         },
         takes_text=True,
         note="by name or SID",
+    ),
+    "Queue": Element(
+        {
+            "url": Attribute(URL, 14211),
+            "method": Attribute(METHOD),
+            **_texts(Support.MISSING, "reservationSid postWorkActivitySid"),
+        },
+        takes_text=True,
+        note="the [front of a queue](#queues), by name",
     ),
     "Say": Element(
         {
@@ -293,7 +302,7 @@ GRAMMAR: dict[str, Element] = {
         },
         {"Task": Support.MODELED},
         takes_text=True,
-        note="the caller [waits](#queues), and no one takes them",
+        note="the caller [waits](#queues); a workflow's queue has no workers",
     ),
     "Task": Element(_texts(Support.NO_EFFECT, "priority timeout"), takes_text=True),
     "Leave": Element(),

@@ -121,7 +121,8 @@ def run_document(
 ) -> None:
     """Run TwiML, or play an audio file; an invalid one is a failed fetch."""
     try:
-        allowed = twiml_grammar.VERBS if call.queue_stay is None else twiml_grammar.QUEUE_VERBS
+        in_queue = twiml_grammar.WAIT_VERBS if whisper else twiml_grammar.QUEUE_VERBS
+        allowed = twiml_grammar.VERBS if call.queue_stay is None else in_queue
         if content_type.startswith("audio/"):
             document = Document((Verb("Play", (), url),))
         else:
@@ -147,14 +148,14 @@ def on_failure(
 ) -> None:
     """Request the fallback once, else say that it failed, and hang up.
 
-    A failed whisper (the TwiML of a noun's `url`) ends the call; a call in a queue leaves it.
+    A failed whisper (the TwiML of a noun's `url`) ends a dialed call; a call in or from a queue leaves it.
     """
     transaction.add_debugger_entry(code, message, call.sid, url, level="error")
     call.generation += 1
-    if whisper:
+    if call.queue_stay is not None:
+        dialing.end_queue_stay(transaction, call, call.queue_stay, "error")
+    elif whisper:
         calls.hang_up(transaction, call)
-    elif call.queue_stay is not None:
-        leave_queue(transaction, call, call.queue_stay, "error")
     elif call.fallback_url and not is_fallback:
         call.activity = "fetching"
         extra = (("ErrorCode", str(code)), ("ErrorUrl", url))
@@ -361,7 +362,8 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     call.dial = None
     call.gather = call.relay = None
     if call.queue_stay is not None:
-        leave_queue(transaction, call, call.queue_stay, "redirected")
+        result = "redirected-from-bridged" if call.queue_stay.dialer_sid else "redirected"
+        dialing.end_queue_stay(transaction, call, call.queue_stay, result)
     if call.record is not None:
         recorder.stop(transaction, call, call.record)
     transaction.stop_timer(call.sid, "verb")

@@ -59,7 +59,7 @@ def test_grammar_has_what_twilios_library_has(name: str) -> None:
         ("<Connect/>", 12200, "warning", "Twilio needs an element in <Connect>"),
         ("<Echo/>", 0, "error", "Twilio has <Echo> in <Response>; the sandbox does not model it"),
         ("<Connect><Stream url='wss://a.example'/></Connect>", 0, "error", "Twilio has <Stream> in <Connect>"),
-        ("<Dial><Queue>support</Queue></Dial>", 0, "error", "Twilio has <Queue> in <Dial>"),
+        ("<Dial><Sim>DE1</Sim></Dial>", 0, "error", "Twilio has <Sim> in <Dial>"),
         ("<Gather bargeIn='false'/>", 0, "warning", 'Twilio has bargeIn="false" of <Gather>; the sandbox does not'),
         ("<Gather input='voice'/>", 13326, "warning", "Gather: invalid input value"),
         ("<Record transcribe='true'/>", 0, "warning", 'Twilio has transcribe="true" of <Record>'),

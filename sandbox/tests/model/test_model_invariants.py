@@ -28,6 +28,11 @@ DOCUMENTS = (
     "<Response><Say>We close soon</Say><Redirect>/announce</Redirect></Response>",
     conference_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
     conference_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
+    "<Response><Enqueue action='/action' waitUrl='/wait'>support</Enqueue><Say>Closed</Say></Response>",
+    "<Response><Enqueue>support</Enqueue><Redirect>/next</Redirect></Response>",
+    "<Response><Dial action='/action' hangupOnStar='true'><Queue url='/whisper'>support</Queue></Dial></Response>",
+    "<Response><Dial timeout='5' timeLimit='9'><Queue>support</Queue></Dial><Say>Bye</Say></Response>",
+    "<Response><Leave/></Response>",
     "<Response><Record timeout='3' maxLength='20' action='/key'/><Say>Bye</Say></Response>",
     "<Response><Connect action='/key'><ConversationRelay/></Connect><Say>Bye</Say></Response>",
     "<Response><Gather numDigits='1' action='/key'><Say>Press</Say></Gather><Redirect>/next</Redirect></Response>",
@@ -63,13 +68,17 @@ def check(model: TwilioModel) -> None:
         if call.activity == "conference":
             assert state.conferences[call.conference_sid].participants[call.sid].is_in
         if call.activity == "bridged":
-            parent = state.calls[call.parent_sid]
+            parent = state.calls[call.dialer_sid]
             assert parent.dial is not None
             assert parent.dial.winner_sid == call.sid
         if call.is_final:
             assert (call.dial, call.conference_sid, call.activity) == (None, "", "idle")
             assert model.audibility.current(call.sid) is None
         assert model.audibility.current(call.sid) == sound_heard_by(state, call.sid)
+        if call.queue_stay is not None:
+            assert (call.sid in state.queues[call.queue_stay.queue_sid].members) != bool(call.queue_stay.dialer_sid)
+    for queue in state.queues.values():
+        assert all(state.calls[sid].queue_stay is not None for sid in queue.members)
     for conference in state.conferences.values():
         assert (conference.status == "completed") == (conference.sid not in state.conference_sids.values())
         assert conference.status != "completed" or not conference.participants
@@ -84,7 +93,10 @@ def check(model: TwilioModel) -> None:
 
 
 def call_step(story: ModelScenario, random: Random, sid: str) -> None:
-    match random.randrange(3):
+    match random.randrange(4):
+        case 3:
+            queue_sid = next(iter(story.model.state.queues), "QU0")
+            story.rest("POST", f"/Queues/{queue_sid}/Members/Front.json", ("Url", f"{APP}/announce"))
         case 0:
             digits = random.choice((("SendDigits", "w1"), ("SendDigits", "1"), ("MachineDetection", "Enable")))
             gate = (("Url", f"{APP}/gate"), digits, ("Timeout", "20"))

@@ -210,7 +210,7 @@ async def test_numbers_are_bought_and_released(sandbox: Sandbox, twilio: Client,
 
 async def test_what_is_not_modeled_says_so(twilio: Client, api: aiohttp.ClientSession) -> None:
     message = twilio.messages.create_async(to=CUSTOMER, from_=BUSINESS, body="Hi")
-    for request in (message, twilio.queues("QU" + "0" * 32).fetch_async()):
+    for request in (message, twilio.addresses("AD" + "0" * 32).fetch_async()):
         assert await refused(request) == (404, 20404)
-    async with api.get("Queues.json") as answer:
+    async with api.get("Addresses.json") as answer:
         assert "does not model this path" in (await answer.json())["more_info"]

@@ -16,7 +16,8 @@ from offhook.model.rest_form import RestError
 BAD_PARAMETER = 20001
 DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
 _ID = re.compile(
-    r"/(Calls|Conferences|Participants|Recordings|Domains|IncomingPhoneNumbers|Applications)/[^/]+?(?=/|\.json$)"
+    r"/(Calls|Conferences|Participants|Recordings|Queues|Members|Domains|IncomingPhoneNumbers|Applications)"
+    r"/[^/]+?(?=/|\.json$)"
 )
 _PAGING = " PageSize Page PageToken"
 _STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
@@ -61,6 +62,11 @@ MODELED = {
     "GET /Conferences/{}/Recordings/{}.json": "",
     "POST /Conferences/{}/Recordings/{}.json": "Status PauseBehavior",
     "DELETE /Conferences/{}/Recordings/{}.json": "",
+    "GET /Queues.json": _PAGING,
+    "GET /Queues/{}.json": "",
+    "GET /Queues/{}/Members.json": _PAGING,
+    "GET /Queues/{}/Members/{}.json": "",
+    "POST /Queues/{}/Members/{}.json": "Url Method",
     "GET /IncomingPhoneNumbers.json": "PhoneNumber FriendlyName" + _PAGING,
     "POST /IncomingPhoneNumbers.json": "PhoneNumber AreaCode VoiceApplicationSid " + _NUMBER,
     "GET /IncomingPhoneNumbers/{}.json": "",

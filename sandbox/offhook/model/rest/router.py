@@ -10,6 +10,7 @@ from offhook.model.rest import (
     conference_routes,
     number_routes,
     parameters,
+    queue_routes,
     recording_routes,
     resources,
 )
@@ -41,6 +42,8 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
         return number_routes.respond(transaction, request, of_number["kind"], of_number["sid"] or "")
     if of_account := recording_routes.ACCOUNT_PATH.match(request.path):
         return recording_routes.respond(transaction, request, of_account["key"] or "")
+    if of_queue := queue_routes.PATH.match(request.path):
+        return queue_routes.respond(transaction, request, of_queue["sid"] or "", of_queue["part"], of_queue["key"])
     if recording_routes.MEDIA_PATH.match(request.path):
         return recording_routes.respond_media(transaction.state, request)
     match = _PATH.match(request.path)

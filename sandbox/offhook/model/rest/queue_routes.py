@@ -1,0 +1,103 @@
+"""REST API: Queues and their Members, which a request can dequeue.
+
+Source: Twilio docs: Queue resource; Member resource.
+"""
+
+import re
+from typing import Any
+
+from offhook.model import queues, twiml_interpreter
+from offhook.model.formats import rfc2822
+from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.rest import resources
+from offhook.model.rest_form import NOT_MODELED, Form, RestError, not_found
+from offhook.model.state import Queue, Source
+from offhook.model.transaction import Transaction
+
+PATH = re.compile(r"^/Queues(/(?P<sid>[^/]+)(?P<part>/Members(/(?P<key>[^/]+))?)?)?\.json$")
+FRONT = "Front"  #: Instead of a call's SID: the member at the front.
+
+
+def respond(
+    transaction: Transaction, request: RestRequest, sid: str, part: str | None, key: str | None
+) -> RestAnswer | None:
+    """Return the response; None if the resource does not have the method.
+
+    Args:
+        part: Whether it is about members.
+        key: Of one of them: the call's SID, or `Front`.
+    """
+    if not part and request.method != "GET":
+        raise not_found(request.path, NOT_MODELED)  # a queue begins with its first caller
+    if not sid:
+        return _list(transaction, request)
+    queue = transaction.state.queues.get(sid)
+    if queue is None:
+        raise not_found(request.path)
+    if not part:
+        return RestAnswer(200, _queue_resource(transaction, queue))
+    if key is None:
+        return _list_members(transaction, request, queue) if request.method == "GET" else None
+    call_sid = next(iter(queue.members), "") if key == FRONT else key
+    if call_sid not in queue.members:
+        raise not_found(request.path)
+    shown = _member_resource(transaction, queue, call_sid)
+    if request.method == "POST":
+        _dequeue(transaction, call_sid, Form(request.params))
+    return RestAnswer(200, shown) if request.method in {"GET", "POST"} else None
+
+
+def _dequeue(transaction: Transaction, call_sid: str, form: Form) -> None:
+    """Take a member out of the queue, and run the TwiML of `Url`."""
+    source = Source(form.url("Url"), form.method("Method"))
+    if not source.url:
+        raise RestError(400, 21205, "Url parameter is required.")
+    twiml_interpreter.redirect_call(transaction, transaction.call(call_sid), source)
+
+
+def _list(transaction: Transaction, request: RestRequest) -> RestAnswer:
+    newest_first = list(reversed(transaction.state.queues.values()))
+    return resources.list_page(
+        transaction.state, request, "queues", newest_first, lambda _, it: _queue_resource(transaction, it),
+        lambda it: it.number,
+    )  # fmt: skip
+
+
+def _list_members(transaction: Transaction, request: RestRequest, queue: Queue) -> RestAnswer:
+    """List the members, the front first."""
+    return resources.list_page(
+        transaction.state,
+        request,
+        "queue_members",
+        queue.members,
+        lambda _, it: _member_resource(transaction, queue, it),
+    )
+
+
+def _queue_resource(transaction: Transaction, queue: Queue) -> dict[str, Any]:
+    uri = f"{resources.account_uri(transaction.state)}/Queues/{queue.sid}"
+    return {
+        "account_sid": transaction.state.account_sid,
+        "average_wait_time": queues.average_wait_s(transaction.state, queue, transaction.now_s),
+        "current_size": len(queue.members),
+        "date_created": rfc2822(queue.created_at_s),
+        "date_updated": rfc2822(queue.created_at_s),
+        "friendly_name": queue.name,
+        "max_size": queues.MAX_SIZE,
+        "sid": queue.sid,
+        "subresource_uris": {"members": f"{uri}/Members.json"},
+        "uri": f"{uri}.json",
+    }
+
+
+def _member_resource(transaction: Transaction, queue: Queue, call_sid: str) -> dict[str, Any]:
+    stay = transaction.state.calls[call_sid].queue_stay
+    assert stay is not None  # as of all members
+    return {
+        "call_sid": call_sid,
+        "date_enqueued": rfc2822(stay.since_s),
+        "position": 1 + queue.members.index(call_sid),
+        "queue_sid": queue.sid,
+        "uri": f"{resources.account_uri(transaction.state)}/Queues/{queue.sid}/Members/{call_sid}.json",
+        "wait_time": queues.wait_s(transaction.state, call_sid, transaction.now_s),
+    }
