@@ -1,0 +1,142 @@
+"""Keep TaskRouter: it chooses the worker, and Conferral connects the caller.
+
+At Twilio, the number's voice URL is this app's /inbound, the workflow's assignment callback /assigned, and the
+workspace's event callback /events, with `task.created`. Needs APP_URL and VOICE_URL (Conferral's), TWILIO_ACCOUNT_SID,
+TWILIO_AUTH_TOKEN, WORKSPACE_SID, WORKFLOW_SID, AVAILABLE_SID and AWAY_SID (two activities), CONFERRAL_API_TOKEN (one
+that may `read`), CONFERRAL_OUTCOMES_SECRET, and `pip install flask twilio standardwebhooks`. Conferral needs
+CONFERRAL_OUTCOMES_URL=APP_URL/outcomes and CONFERRAL_RETURN_URLS=APP_URL/unanswered. Run it with
+`flask --app examples/taskrouter.py run`.
+"""
+
+import json
+import os
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from flask import Flask, Response, abort, request
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from twilio.base.exceptions import TwilioRestException
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+from twilio.twiml.voice_response import VoiceResponse
+
+APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
+VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
+TWILIO = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"])
+#: What a finished call's task becomes; after `wrapping`, the worker's page completes it.
+AFTER_CALL = os.environ.get("AFTER_CALL", "completed")
+
+app = Flask(__name__)
+
+
+def workspace() -> Any:
+    """Return the workspace at Twilio."""
+    return TWILIO.taskrouter.v1.workspaces(os.environ["WORKSPACE_SID"])
+
+
+@app.before_request
+def refuse_unsigned_requests() -> None:
+    """Accept requests of Twilio, and Conferral's outcomes, only."""
+    if request.path == "/outcomes":
+        return
+    url, signature = APP_URL + request.full_path.removesuffix("?"), request.headers.get("X-Twilio-Signature", "")
+    if not VALIDATOR.validate(url, request.form, signature):
+        abort(403)
+
+
+@app.post("/inbound")
+def inbound() -> Response:
+    """Let the caller wait for a worker."""
+    return enqueue({"type": "inbound"})
+
+
+def enqueue(attributes: dict[str, str]) -> Response:
+    """Return TwiML that creates a task; TaskRouter adds `call_sid` and more."""
+    answer = VoiceResponse()
+    answer.enqueue(None, workflow_sid=os.environ["WORKFLOW_SID"]).task(json.dumps(attributes))
+    return Response(str(answer), content_type="text/xml")
+
+
+@app.post("/assigned")
+def assigned() -> dict[str, Any]:
+    """Hand the caller over to a reserved worker, unless that has happened.
+
+    A reservation that was not accepted times out, and TaskRouter offers a caller who talks to the next worker.
+    """
+    call_sid = json.loads(request.form["TaskAttributes"])["call_sid"]
+    if has_session(call_sid):
+        return {"instruction": "reject", "activity_sid": os.environ["AVAILABLE_SID"]}
+    options = {
+        "to": json.loads(request.form["WorkerAttributes"])["contact_uri"],
+        "ref": request.form["TaskSid"],
+        "back": f"{APP_URL}/unanswered?{urlencode({'worker': request.form['WorkerSid']})}",
+    }
+    url = f"{VOICE_URL}/voice/handoff?{urlencode(options)}"
+    return {"instruction": "redirect", "call_sid": call_sid, "url": url, "accept": True}
+
+
+def has_session(call_sid: str) -> bool:
+    """Whether a live session has the call."""
+    headers = {"Authorization": f"Bearer {os.environ['CONFERRAL_API_TOKEN']}"}
+    ask = Request(f"{VOICE_URL}/sessions?party={call_sid}", headers=headers)  # noqa: S310  # Conferral's own URL
+    with urlopen(ask, timeout=5) as answer:  # noqa: S310
+        return bool(json.load(answer)["sessions"])
+
+
+@app.post("/unanswered")
+def unanswered() -> Response:
+    """Queue a caller again whose worker didn't take the call; set that one away.
+
+    The next task names the time at which the first one began, for `created`.
+    """
+    task_sid = request.args["ref"]
+    try:
+        since = workspace().tasks(task_sid).fetch().virtual_start_time.isoformat()
+    except TwilioRestException:  # they go to the end of the queue
+        since = ""
+    workspace().workers(request.args["worker"]).update(activity_sid=os.environ["AWAY_SID"])
+    finish(task_sid, "completed", request.args["reason"])
+    return enqueue({"type": "inbound", "since": since})
+
+
+@app.post("/events")
+def created() -> tuple[str, int]:
+    """Give the task of a caller who was queued before the place that they had.
+
+    TwiML has no attribute for that.
+    """
+    since = json.loads(request.form.get("TaskAttributes", "{}")).get("since")
+    if request.form["EventType"] == "task.created" and since:
+        workspace().tasks(request.form["TaskSid"]).update(virtual_start_time=datetime.fromisoformat(since))
+    return "", 204
+
+
+@app.post("/outcomes")
+def ended() -> tuple[str, int]:
+    """End the task of a call whose session has ended."""
+    try:
+        event = Webhook(os.environ["CONFERRAL_OUTCOMES_SECRET"]).verify(request.data, dict(request.headers))
+    except WebhookVerificationError:
+        return "", 400
+    outcome = event["data"]
+    # A call that was moved may be with the same worker again.
+    if event["type"] == "session.ended" and outcome["ref"] and not has_session(outcome["session"].partition("-")[0]):
+        finish(outcome["ref"], AFTER_CALL, outcome["reason"])
+    return "", 204
+
+
+def finish(task_sid: str, status: str, reason: str) -> None:
+    """End an assigned task, or cancel one that waits for a worker again.
+
+    Twilio refuses both for a task that is over, such as that of a caller who hung up in the queue.
+    """
+    for ends_as in (status, "canceled"):
+        try:
+            workspace().tasks(task_sid).update(assignment_status=ends_as, reason=reason)
+        except TwilioRestException as error:
+            if error.status not in (400, 404, 409):  # such as too many requests: the outcome is sent again
+                raise
+        else:
+            return
