@@ -158,6 +158,18 @@ def test_rescinded_reservation_leaves_the_call_alone(center):
     assert not center.bob.calls
 
 
+def test_call_that_was_moved_and_handed_over_again_keeps_its_task(center):
+    center.bob.script(answer_after_s=1)
+    caller, task, reservation = center.talking()
+    caller.move(url=reservation.answer["url"].replace("alice", "bob"))
+    center.sandbox.wait_until(lambda: caller.hears(center.bob))
+    assert center.stack.outcomes.next("session.ended").data["reason"] == "moved"
+    assert task.status == "assigned"
+
+    caller.hang_up()
+    center.until(task, "completed")
+
+
 def test_canceled_reservation_opens_no_session(center):
     caller, task = center.call()
     reservation = center.router.reserve(task, center.stack.agent)
