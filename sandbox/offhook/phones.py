@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from offhook.faults import Seconds
@@ -18,6 +19,8 @@ CARD_NUMBER_MIN = 12  #: So many keys may be a card's, whose keys no page shows.
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
 MACHINE_ANSWERS_AFTER_S, MACHINE_HANGS_UP_AFTER_S = 12.0, 120.0  #: Unless its script says otherwise.
+SCREENED = "screened-person"
+SCREENING_ENDS_AFTER_S = 30.0  #: From the answer, if its person doesn't pick up, and unless its script says otherwise.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +28,16 @@ class PhoneScript:
     """What a phone does automatically, in seconds of sandbox time.
 
     Without `answer_after_s` and `outcome`, a person's phone rings until acted on, or until Twilio's timeout. A mailbox
-    or a fax answers, and hangs up late; it presses no keys, and says nothing. What a phone does in a call it does
-    however the call was answered, and in calls that it places, too: they are answered when Twilio answers.
+    or a fax answers, and hangs up late; it presses no keys, and says nothing. A phone that screens calls answers, and
+    asks who calls; its person picks up later, or not at all. What a phone does in a call it does however the call was
+    answered, and in calls that it places, too: they are answered when Twilio answers.
     """
 
     kind: messages.PhoneKind = "person"
     ring_after_s: Seconds = 0.0  #: From being dialed to ringing.
     answer_after_s: Seconds | None = None  #: From ringing to being answered, rejected, or found busy.
     outcome: Outcome | None = None
+    picks_up_after_s: Seconds | None = None  #: From the answer of a phone that screens calls; None for never.
     hang_up_after_s: Seconds | None = None  #: From the answer.
     digits: str = ""  #: Keys pressed after the answer.
     digits_after_s: Seconds = 0.5  #: From the answer.
@@ -43,16 +48,24 @@ class PhoneScript:
 
     def __post_init__(self) -> None:
         self._check_values()
-        is_machine = self.kind in MACHINES
+        is_machine, is_screened = self.kind in MACHINES, self.kind == SCREENED
+        answers = is_machine or is_screened
+        if self.picks_up_after_s is not None and not is_screened:
+            raise ValueError(f"picks_up_after_s is for a {SCREENED}, whose phone answers first")
+        if is_screened and self.picks_up_after_s is None and (self.digits or any(self.keys) or any(self.speaks)):
+            raise ValueError(f"a {SCREENED} without picks_up_after_s never picks up, so they can't act")
         if is_machine and (self.digits or any(self.keys) or any(self.speaks)):
             raise ValueError(f"{MACHINES[self.kind]} presses no keys, and answers no question")
-        if self.outcome in {"busy", "reject", "fail"} and (self.acts_in_calls or is_machine):
+        if self.outcome in {"busy", "reject", "fail"} and (self.acts_in_calls or answers):
             raise ValueError(f"a phone with the outcome {self.outcome!r} is in no call, so it can't act in one")
-        if self.outcome == "no-answer" and (self.answer_after_s is not None or is_machine):
+        if self.outcome == "no-answer" and (self.answer_after_s is not None or answers):
             raise ValueError("a phone with the outcome 'no-answer' can't answer by itself")
-        if not is_machine:
-            return
-        defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
+        defaults: dict[str, float] = {}
+        if is_machine:
+            defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
+        elif is_screened:
+            is_left = self.picks_up_after_s is None
+            defaults = {"answer_after_s": 0.0} | ({"hang_up_after_s": SCREENING_ENDS_AFTER_S} if is_left else {})
         for name, seconds in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, seconds)
@@ -93,6 +106,10 @@ class PhoneScript:
             }[str(self.outcome)]
         what = f" as {MACHINES[self.kind]}" if self.kind in MACHINES else ""
         does = [f"answers after {self.answer_after_s or 0:g} s{what}" if self.has_actions else "rings until you answer"]
+        if self.kind == SCREENED:
+            does.append("asks who calls")
+        if self.picks_up_after_s is not None:
+            does.append(f"is picked up {self.picks_up_after_s:g} s later")
         if self.digits or any(self.keys):
             keys = [*filter(None, (self.digits, *self.keys))]
             is_card = any(len(it) >= CARD_NUMBER_MIN for it in keys)
@@ -121,10 +138,12 @@ class PhoneScript:
     def steps_after_answer(self, call_sid: str, greeting_s: float) -> list[tuple[float, messages.Input]]:
         """Return the steps after the answer: seconds from it, and the input."""
         steps: list[tuple[float, messages.Input]] = []
-        if self.kind.startswith("mailbox"):
-            steps += [(0.0, messages.PhoneSpeaks(call_sid)), (greeting_s, messages.PhoneFallsSilent(call_sid))]
+        person_at_s = self.picks_up_after_s or 0.0
+        if self.kind.startswith("mailbox") or self.kind == SCREENED:
+            until_s = min(greeting_s, person_at_s or greeting_s)
+            steps += [(0.0, messages.PhoneSpeaks(call_sid)), (until_s, messages.PhoneFallsSilent(call_sid))]
         if self.digits:
-            steps.append((self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
+            steps.append((person_at_s + self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
         if self.hang_up_after_s is not None:
             steps.append((self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
         return steps
@@ -233,6 +252,7 @@ class _RunningScript:
     """The script of a live leg, and how far it has come."""
 
     script: PhoneScript
+    is_screened: bool = False  #: Whether the phone asks who calls, and its person has not picked up.
     keys_count: int = 0
     speaks_count: int = 0
 
@@ -280,7 +300,9 @@ class PhoneScripts:
         else:
             script = phone.next_script()
         if not call.is_final:
-            self._running[call.sid] = _RunningScript(script)
+            self._running[call.sid] = _RunningScript(
+                script, is_screened=script.kind == SCREENED and call.direction != "inbound"
+            )
         return script
 
     def stop(self, call_sid: str) -> bool:
@@ -300,17 +322,30 @@ class PhoneScripts:
         if running := self._controlled(call_sid):
             greeting_s = self._sandbox.model.behavior.greeting_s
             self._schedule(call_sid, running.script.steps_after_answer(call_sid, greeting_s))
+            if running.is_screened and running.script.picks_up_after_s is not None:
+                self._call_later(call_sid, running.script.picks_up_after_s, partial(self._pick_up, call_sid))
+
+    def _pick_up(self, call_sid: str) -> None:
+        """Let a screened person go on; they answer what is asked just now."""
+        if (running := self._controlled(call_sid)) is None:
+            return
+        running.is_screened = False
+        call = self._sandbox.model.state.calls[call_sid]
+        if call.gather is not None and call.gather.takes("dtmf"):
+            self.press_next(call_sid)
+        if call.takes_speech:
+            self.speak_next(call_sid)
 
     def press_next(self, call_sid: str) -> None:
         """Press the script's next keys, if any, at a `<Gather>` of this leg."""
-        if running := self._controlled(call_sid):
+        if (running := self._controlled(call_sid)) and not running.is_screened:
             script, running.keys_count = running.script, running.keys_count + 1
             if keys := "".join(script.keys[running.keys_count - 1 : running.keys_count]):
                 self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
 
     def speak_next(self, call_sid: str) -> None:
         """Say the script's next sentence, if any, on this leg."""
-        if running := self._controlled(call_sid):
+        if (running := self._controlled(call_sid)) and not running.is_screened:
             script, running.speaks_count = running.script, running.speaks_count + 1
             if text := "".join(script.speaks[running.speaks_count - 1 : running.speaks_count]):
                 self._schedule(call_sid, [(script.speaks_after_s, messages.PhoneSpeaks(call_sid, text))])
@@ -324,7 +359,9 @@ class PhoneScripts:
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
-        loop = asyncio.get_running_loop()
-        handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
+            self._call_later(call_sid, after_s, partial(self._sandbox.apply, step))
+
+    def _call_later(self, call_sid: str, after_s: float, act: Callable[[], object]) -> None:
+        handle = asyncio.get_running_loop().call_later(after_s / self._sandbox.speed, act)
+        self.timers.setdefault(call_sid, []).append(handle)

@@ -30,7 +30,7 @@ class PhoneRings(PhoneInput):
     """A dialed phone starts ringing."""
 
 
-PhoneKind = Literal["person", "silent-person", "mailbox", "mailbox-with-beep", "fax"]
+PhoneKind = Literal["person", "silent-person", "screened-person", "mailbox", "mailbox-with-beep", "fax"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ SPEECH_CONFIDENCE = "0.9"  #: Of each speech recognition, from 0 to 1.
 ANSWERED_BY = {
     "person": "human",
     "silent-person": "unknown",
+    "screened-person": "machine_start",  # our reading: its phone speaks
     "mailbox": "machine_start",
     "mailbox-with-beep": "machine_start",
     "fax": "fax",

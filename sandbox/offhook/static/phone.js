@@ -232,6 +232,7 @@ function Calling({ phone }) {
 const KINDS = {
   person: "a person",
   "silent-person": "a silent person",
+  "screened-person": "a phone that screens calls",
   mailbox: "a mailbox",
   "mailbox-with-beep": "a mailbox with a beep",
   fax: "a fax",

@@ -100,6 +100,8 @@ async def test_script_of_a_phone_that_a_person_plays_does_nothing(app: WebhookAp
         ({"keys": "a"}, "no phone has the key 'a'"),
         ({"digits": "1w2"}, "no phone has the key 'w'"),
         ({"kind": "fax", "speaks": "Hello"}, "a fax presses no keys, and answers no question"),
+        ({"kind": "screened-person", "keys": "1"}, "never picks up, so they can't act"),
+        ({"picks_up_after_s": 1}, "picks_up_after_s is for a screened-person"),
         ({"outcome": "busy", "keys": "1"}, "outcome 'busy' is in no call"),
         ({"outcome": "reject", "hang_up_after_s": 1}, "outcome 'reject' is in no call"),
         ({"outcome": "fail", "kind": "mailbox"}, "outcome 'fail' is in no call"),
@@ -174,6 +176,35 @@ async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, k
     assert (await control.post("/phones", address="+15550111", kind=kind))[0] == 201
     status, answer = await control.post("/phones", address="+15550111", kind=kind, keys=["1"])
     assert (status, "presses no keys" in answer["error"]) == (422, True)
+
+
+def test_phone_that_screens_calls_says_what_it_does() -> None:
+    left = PhoneScript(kind="screened-person")
+    taken = PhoneScript(kind="screened-person", picks_up_after_s=5, keys=("1",))
+    assert str(left) == "answers after 0 s, asks who calls, hangs up 30 s later"
+    assert str(taken) == "answers after 0 s, asks who calls, is picked up 5 s later, presses 1"
+
+
+@pytest.mark.parametrize(("picks_up_after_s", "asked"), [(0.5, 1), (3.0, 2)])
+async def test_screened_person_answers_what_is_asked_once_they_pick_up(
+    app: WebhookApp, sandbox: Sandbox, picks_up_after_s: float, asked: int
+) -> None:
+    question = "<Response><Gather numDigits='1' timeout='2' actionOnEmptyResult='true' action='{}'/></Response>"
+    app.on("/first", question.format("second"))
+    app.on("/second", question.format("third"))
+    app.on("/third", "<Response><Hangup/></Response>")
+    sandbox.phone("+15550111").script(kind="screened-person", picks_up_after_s=picks_up_after_s, keys="1")
+    form = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{app.url}/first"), ("MachineDetection", "Enable"))
+    sandbox.apply(RestRequest("POST", "/Calls.json", form[:3]))
+    (leg,) = sandbox.calls_of("+15550111")
+    await sandbox.wait_until(lambda: leg.status == "completed")
+
+    pressed = [app.at(path)[0].params.get("Digits", "") for path in ("/second", "/third")]
+    assert pressed == ["1" if asked == number else "" for number in (1, 2)]
+
+    sandbox.apply(RestRequest("POST", "/Calls.json", form))
+    await sandbox.wait_until(lambda: len(app.at("/first")) == 2)
+    assert app.at("/first")[1].params["AnsweredBy"] == "machine_start"
 
 
 async def test_phone_that_is_answered_by_hand_keeps_its_kind(bridging: WebhookApp, sandbox: Sandbox) -> None:
