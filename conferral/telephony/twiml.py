@@ -102,7 +102,7 @@ class TwimlBuilder:
             action=self._urls.of(gate.next_question()),
             method="POST",
             num_digits=1,
-            timeout=max(1, (pauses_s + gate.question - 1) // GATE_QUESTIONS),  # adds up to all pauses
+            timeout=(pauses_s + gate.question - 1) // GATE_QUESTIONS,  # adds up to all pauses
             finish_on_key="",  # every key counts, including `#`
             action_on_empty_result=True,
         )

@@ -3,7 +3,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.runtime.limits import LANGUAGES
+from conferral.runtime.limits import CONFIRM_TIME_MIN_S, LANGUAGES
 from conferral.runtime.setting_values import BASE_URL_MAX
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.states import WaitAudio
@@ -18,7 +18,7 @@ from conferral.telephony.callback_urls import (
     parse_session_id,
 )
 from conferral.telephony.phrases import Phrase, recall_phrase, sentence_in
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.telephony.twiml import GATE_QUESTIONS, TwimlBuilder
 from tests.support.each import each
 
 SESSION = "CA" + "1" * 32
@@ -264,16 +264,28 @@ def test_gate_takes_one_key_and_is_also_notified_of_none():
 
 @each("language, confirm_for_s, pauses_s", [
     ("en", 9, [1, 1, 1]), ("en", 12, [2, 2, 2]), ("en", 20, [4, 5, 5]), ("en", 60, [18, 18, 18]),
-    ("de", 20, [3, 3, 4]), ("de", 9, [1, 1, 1]),
+    ("de", 20, [4, 5, 5]), ("de", 9, [1, 1, 1]), ("es", 12, [2, 2, 3]), ("fr", 9, [1, 1, 2]),
 ])  # fmt: skip
 def test_three_questions_fill_the_time_to_confirm(language, confirm_for_s, pauses_s):
+    assert pauses_of(language, confirm_for_s) == pauses_s
+
+
+@each("language", LANGUAGES)
+def test_even_the_shortest_time_leaves_a_second_for_the_key_after_each_question(language):
+    said_s = GATE_QUESTIONS * len(sentence_in(Phrase.PRESS_ONE, language)) * 0.07
+    pauses_s = pauses_of(language, CONFIRM_TIME_MIN_S)
+    assert min(pauses_s) >= 1
+    assert said_s + sum(pauses_s) <= CONFIRM_TIME_MIN_S
+
+
+def pauses_of(language, confirm_for_s):
     documents = TwimlBuilder(CallbackUrls("https://calls.example.com"), language=language, voice=None)
     gate, found = GATE, []
-    for _ in pauses_s:
+    for _ in range(GATE_QUESTIONS):
         (gather,) = ET.fromstring(documents.ask_for_key(gate, confirm_for_s))
         found.append(int(gather.attrib["timeout"]))
         gate = gate.next_question()
-    assert found == pauses_s
+    return found
 
 
 def test_words_that_no_document_could_hold_do_not_break_it():
