@@ -11,7 +11,7 @@ from yarl import URL
 from conferral.telephony.phrases import Phrase, sentence_in
 from offhook.webhook_delivery import parse_target
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
-from tests.support.phones import answers, presses, voicemail
+from tests.support.phones import answers, presses, screens, voicemail
 
 #: Sentences take a twentieth of their time, and no one rings for long.
 pytestmark = [pytest.mark.redis, pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=30)]
@@ -94,6 +94,42 @@ async def test_target_that_accepts_when_asked_for_the_third_time_is_connected(sy
     customer, agent = await system.converted()
     await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
     await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+
+
+@pytest.mark.parametrize("picks_up_after_s", [4, 14])
+async def test_target_whose_phone_screens_calls_takes_it_once_they_pick_up(system, picks_up_after_s):
+    """The phone asks who calls; meanwhile, it hears the brief and the question."""
+    system.sandbox.phone(TARGET).script_in_turn(screens("1", picks_up_after_s=picks_up_after_s))
+    customer, agent = await system.converted()
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", brief=BRIEF, confirm="true", confirm_for="30")
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+
+
+@pytest.mark.parametrize("options, reason", [
+    ({"confirm": "true"}, "no-confirmation"),
+    ({"confirm": "true", "amd": "true", "confirm_for": "60"}, "answering-machine"),
+], ids=["no one picks up", "taken for a machine"])  # fmt: skip
+async def test_screening_phone_alone_never_meets_the_caller(system, options, reason):
+    picks_up_after_s = 10 if "amd" in options else None
+    system.sandbox.phone(TARGET).script_in_turn(screens(picks_up_after_s=picks_up_after_s))
+    customer, agent = await system.converted()
+    await system.failed(reason, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    target = await system.dialed(TARGET)
+    for other in (customer, agent):
+        assert system.listening.never_heard(target, other)
+        assert system.listening.never_heard(other, target)
+    await goes_on_and_ends(system, customer, agent)
+
+
+async def test_screening_phone_in_a_ring_group_does_not_win_by_answering(system):
+    system.sandbox.phone(TARGET).script_in_turn(screens())
+    system.sandbox.phone(SECOND).script_in_turn(presses("1", after_s=3))
+    customer, agent = await system.converted()
+    await system.done("transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm", confirm="true")
+    second = await system.dialed(SECOND)
+    assert (await system.session(customer.sid))["party.target.call_sid"] == second.sid
+    assert system.listening.never_heard(await system.dialed(TARGET), customer)
+    await talks_and_ends(system, customer, agent, second)
 
 
 @IN_REAL_TIME

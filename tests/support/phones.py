@@ -33,6 +33,11 @@ def presses(
     return PhoneScript(answer_after_s=after_s, keys=keys, keys_after_s=key_after_s, hang_up_after_s=hangs_up_after_s)
 
 
+def screens(*keys: str, picks_up_after_s: float | None = None) -> PhoneScript:
+    """The phone answers and asks who calls; someone picks up so long after that, and presses keys from there on."""
+    return PhoneScript(kind="screened-person", picks_up_after_s=picks_up_after_s, keys=keys)
+
+
 def voicemail(answer_after_s: float = PICK_UP_S, *, records_for_s: float = 120.0) -> PhoneScript:
     """A machine picks up, says its greeting, presses nothing, and hangs up only when its recording is full.
 
