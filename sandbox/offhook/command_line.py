@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,9 +29,23 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; `read_options` checks what it returns."""
-    parser = _Parser(prog="offhook", description="Run a local Twilio for voice, which calls no real phones.")
+_RUN = "run"  #: The first argument that runs a program, which follows `--`.
+
+
+def make_parser(*, runs: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of the command, or of `offhook run`.
+
+    `read_options` checks what it returns.
+    """
+    run_usage = "offhook run [OPTION]... -- COMMAND..."
+    parser = _Parser(
+        prog="offhook run" if runs else "offhook",
+        usage=run_usage if runs else f"offhook [OPTION]...\n       {run_usage}",
+        description="Run a program with a local Twilio: its requests to Twilio's REST API come here. For programs in "
+        "Python and Node.js; in others, change the URL. The exit code is the program's."
+        if runs
+        else "Run a local Twilio for voice, which calls no real phones. `offhook run` runs a program with it.",
+    )
     parser.add_argument(
         "--port", metavar="PORT", help="port to listen on, 0 for a free one; by default SANDBOX_PORT, or 8081"
     )
@@ -48,6 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
         "The page and the control routes then need a token: SANDBOX_TOKEN, or one that is printed",
     )
     parser.add_argument(
+        "--map",
+        metavar="URL=URL",
+        action="append",
+        help="public base URL that your program has, and where it listens: https://my.example=http://127.0.0.1:5000. "
+        "Requests are signed for the public one. Repeatable; by default SANDBOX_MAP, with blanks between several",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         help="refuse what Twilio's documentation does not list; by default SANDBOX_STRICT",
@@ -60,26 +82,37 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, by default of `sys.argv`; return the exit code."""
-    parser = make_parser()
-    given = vars(parser.parse_args(arguments))
-    from offhook import NUMBER, Retention, Sandbox
+    own = list(sys.argv[1:] if arguments is None else arguments)
+    command: list[str] = []
+    if runs := own[:1] == [_RUN]:
+        at = own.index("--") if "--" in own else len(own)
+        own, command = own[1:at], own[at + 1 :]
+    parser = make_parser(runs=runs)
+    given = vars(parser.parse_args(own))
+    if runs and not command:
+        parser.error("there is no program to run: put it after --, as in offhook run -- python app.py")
+    from offhook.request_log import Retention
+    from offhook.runtime import API_KEY, NUMBER
+    from offhook.service import Sandbox
 
     try:
-        # It may run for days.
         options, api_key = read_options(os.environ, **given), read_api_key(os.environ)
-        sandbox = Sandbox(**options, api_key=api_key, retention=Retention())
+        # It may run for days.
+        sandbox = Sandbox(**options, api_key=api_key or (API_KEY if runs else None), retention=Retention())
     except ValueError as error:
         parser.error(str(error))
     sandbox.add_number(NUMBER)
-    return asyncio.run(_serve(sandbox))
+    return asyncio.run(_serve(sandbox, command))
 
 
-async def _serve(sandbox: "Sandbox") -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _serve(sandbox: "Sandbox", command: Sequence[str]) -> int:
     try:
         await sandbox.start()
+        if command:
+            return await _run(sandbox, command)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         print(f"offhook: a local Twilio; Ctrl-C stops it\n{sandbox.introduce()}", flush=True)
         await stop.wait()
     except OSError as error:  # asyncio's has a long message
@@ -89,3 +122,11 @@ async def _serve(sandbox: "Sandbox") -> int:
     finally:
         await sandbox.stop()
     return 0
+
+
+async def _run(sandbox: "Sandbox", command: Sequence[str]) -> int:
+    from offhook.command.run import program_variables, run_program
+
+    # Not among what the program prints.
+    print(f"offhook: a local Twilio for {shlex.join(command)}\n{sandbox.facts()}\n", file=sys.stderr, flush=True)
+    return await run_program(command, program_variables(sandbox, os.environ))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offhook.url_map import read_map
+
 PORT, HOST, PORT_MAX = "8081", "127.0.0.1", 65_535
 _FLAGS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -17,6 +19,7 @@ def read_options(
     host: str | None = None,
     allow_host: Sequence[str] | None = None,
     strict: bool = False,
+    map: Sequence[str] | None = None,  # noqa: A002  the option's name
 ) -> dict[str, Any]:
     """Return fields of `Sandbox`: the options given, else the variables.
 
@@ -30,6 +33,11 @@ def read_options(
         "allow_hosts": tuple(allow_host or environment.get("SANDBOX_ALLOW_HOST", "").split()),
         "strict": strict or _flag("SANDBOX_STRICT", environment.get("SANDBOX_STRICT", "")),
         "control_token": environment.get("SANDBOX_TOKEN", ""),
+        "maps": dict(
+            [read_map("--map", it) for it in map]
+            if map
+            else [read_map("SANDBOX_MAP", it) for it in environment.get("SANDBOX_MAP", "").split()]
+        ),
     }
 
 

@@ -56,6 +56,8 @@ def twilio_client(twilio_sandbox: "TwilioSandbox") -> Iterator[Any]:
     connection = http.TwilioHttpClient()
     client = rest.Client(twilio_sandbox.account_sid, twilio_sandbox.auth_token, http_client=connection)
     client.api.base_url = twilio_sandbox.url
+    client.region = client.edge = None  # they are parts of a name of twilio.com
+    connection.session.trust_env = False  # a proxy can't reach this machine's loopback
     yield client
     connection.session.close()
 

@@ -6,6 +6,7 @@ from offhook.faults import Faults
 from offhook.model import messages
 from offhook.model.twilio_model import TwilioModel
 from offhook.request_log import RequestLog
+from offhook.url_map import UrlMap
 from offhook.webhook_rules import WebhookRules
 
 
@@ -18,6 +19,7 @@ class RealTimeModel(Protocol):
     model: TwilioModel
     request_log: RequestLog
     webhook_rules: WebhookRules
+    url_map: UrlMap
 
     @property
     def now_s(self) -> float:

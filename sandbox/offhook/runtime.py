@@ -21,6 +21,7 @@ from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
+from offhook.url_map import UrlMap
 from offhook.web.pages import host_name, is_loopback_header
 from offhook.webhook_delivery import WebhookSender
 from offhook.webhook_rules import WebhookRules
@@ -28,8 +29,8 @@ from offhook.webhook_rules import WebhookRules
 T = TypeVar("T")
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
-
-
+#: Of the programs that `offhook run` runs; the sandbox has it only there.
+API_KEY = ("SK" + "5a" * 16, "sandbox-api-secret")
 NUMBER = "+14155550100"  #: The number that the commands add, if they have no other; reserved for fiction.
 
 
@@ -71,6 +72,8 @@ class SandboxRuntime:
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
     records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
     clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
+    #: Public base URLs, and where your application plays them: `{"https://my.example": "http://127.0.0.1:5000"}`.
+    maps: Mapping[str, str] = field(default_factory=dict)
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class SandboxRuntime:
             raise ValueError(f"others can reach host {self.host!r}: name the hosts that clients use (--allow-host)")
         if self.allow_hosts and not self.control_token:
             self.control_token = secrets.token_urlsafe(16)
+        self.url_map = UrlMap(self.maps)
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
@@ -131,6 +135,12 @@ class SandboxRuntime:
         """The sandbox's URL: use it as a Twilio client's base URL."""
         host = _bracketed(self.host)
         return f"http://{host if is_loopback_header(host) else self.allow_hosts[0]}:{self.port}"
+
+    @property
+    def local_url(self) -> str:
+        """Its URL for programs on this machine, which may not know its name."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)  # noqa: S104  it is compared
+        return f"http://{host}:{self.port}" if host else self.url
 
     @property
     def now_s(self) -> float:

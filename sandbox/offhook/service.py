@@ -75,29 +75,45 @@ class Sandbox(SandboxRuntime):
         self.port = self._runner.addresses[0][1]
         self.model.state.api_url = self.url
 
-    def introduce(self) -> str:
-        """Return what to paste into a program, for the person who started it."""
-        # A token that was given may be a secret; this goes to logs.
-        token = self.auth_token if self.auth_token == AUTH_TOKEN else "the token that you set"
-        sid, url = self.account_sid, self.url
-        page = f"{url}/?token={quote(self.control_token, safe='')}" if self.control_token else f"{url}/"
+    def facts(self) -> str:
+        """Return where everything is, for the person who started it."""
+        page = f"{self.url}/?token={quote(self.control_token, safe='')}" if self.control_token else f"{self.url}/"
         return "\n".join(
             (
                 f"phones:  {page}",
-                f"errors:  on that page, and GET {url}/sandbox/debugger",
-                f"URL:     {url}",
-                f"account: {sid}",
-                f"token:   {token}",
+                f"errors:  on that page, and GET {self.url}/sandbox/debugger",
+                f"URL:     {self.url}",
+                f"account: {self.account_sid}",
+                f"token:   {self._shown_token}",
                 f"numbers: {', '.join(self.model.state.own_numbers()) or 'none'}",
+            )
+        )
+
+    @property
+    def _shown_token(self) -> str:
+        # A token that was given may be a secret; this goes to logs.
+        return self.auth_token if self.auth_token == AUTH_TOKEN else "the token that you set"
+
+    def introduce(self) -> str:
+        """Return the facts, and what to paste into a program."""
+        sid, token, url = self.account_sid, self._shown_token, self.url
+        return "\n".join(
+            (
+                self.facts(),
                 "",
+                "Any program in Python or Node.js, as it is:",
+                "  offhook run -- COMMAND",
                 "Python:",
                 "  from twilio.rest import Client",
                 f'  client = Client("{sid}", "{token}")',
                 f'  client.api.base_url = "{url}"',
+                "  client.region = client.edge = None",
+                "  client.http_client.session.trust_env = False  # no proxy",
                 "Node.js:",
                 '  const twilio = require("twilio");',
                 f'  const client = twilio("{sid}", "{token}");',
                 f'  client.api.baseUrl = "{url}";',
+                "  client.region = client.edge = undefined;",
             )
         )
 

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from offhook.faults import CallbackPlan
+from offhook.model.formats import resolve
 from offhook.model.messages import WARNINGS, CallbackRequest, DebuggerEntry, FetchRequest, Level, Params, TwimlFetched
 from offhook.real_time import RealTimeModel
 from offhook.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
@@ -77,6 +78,7 @@ def parse_target(url: str) -> Target:
 
 BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
 REDIRECTS_MAX = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,15 @@ class WebhookResponse:
     url: str = ""  #: The final one, after redirects.
     error_code: int = 0  #: Twilio's code of the failure; 0 for a response.
     failure: str = ""  #: Its kind, in the connection overrides' terms.
+
+
+async def _read_response(response: aiohttp.ClientResponse, final_url: str) -> WebhookResponse:
+    body = await response.content.read(BODY_MAX)
+    while not response.content.at_eof() and len(body) < BODY_MAX:
+        body += await response.content.read(BODY_MAX)
+    failure = {4: "4xx", 5: "5xx"}.get(response.status // 100, "")
+    content_type = response.headers.get("Content-Type", "")
+    return WebhookResponse(response.status, content_type, body, final_url, 11200 if failure else 0, failure)
 
 
 def _sorted(url: str) -> str:
@@ -243,35 +254,33 @@ class WebhookSender:
         return answer
 
     async def _request(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
-        url, connect_s, read_s = target.url, target.connect_ms / 1000, target.read_ms / 1000
+        connect_s, read_s = target.connect_ms / 1000, target.read_ms / 1000
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
         if self._session is None:
             raise RuntimeError("the sandbox was not started")
-        try:
-            # By default exactly as signed.
-            parsed = URL(_sorted(url) if self._sandbox.model.behavior.sorted_queries else url, encoded=True)
-        except ValueError:
-            raise aiohttp.InvalidURL(url) from None
-        async with self._session.request(
-            entry.method,
-            parsed,
-            data=urlencode(entry.params).encode() if entry.method == "POST" else None,
-            headers=self._sign(target, entry),
-            timeout=timeout,
-            max_redirects=REDIRECTS_MAX,
-        ) as response:
-            body = await response.content.read(BODY_MAX)
-            while not response.content.at_eof() and len(body) < BODY_MAX:
-                body += await response.content.read(BODY_MAX)
-            failure = {4: "4xx", 5: "5xx"}.get(response.status // 100, "")
-            return WebhookResponse(
-                response.status,
-                response.headers.get("Content-Type", ""),
-                body,
-                str(response.url) if response.history else "",
-                11200 if failure else 0,
-                failure,
-            )
+        # By default exactly as signed.
+        url = _sorted(target.url) if self._sandbox.model.behavior.sorted_queries else target.url
+        method, headers = entry.method, self._sign(target, entry)
+        body = urlencode(entry.params).encode() if method == "POST" else None
+        maps, count = self._sandbox.url_map, 0
+        while True:
+            try:
+                place = URL(maps.place(url), encoded=count == 0)  # a redirect's URL is quoted where it has to be
+            except ValueError:
+                raise aiohttp.InvalidURL(url) from None
+            # Redirects are followed here, since they name public URLs, too.
+            async with self._session.request(
+                method, place, data=body, headers=headers | maps.headers(url), timeout=timeout, allow_redirects=False
+            ) as response:
+                location = response.headers.get("Location") if response.status in _REDIRECTS else None
+                if location is None:
+                    return await _read_response(response, url if count else "")
+                count += 1
+                if count >= REDIRECTS_MAX:
+                    raise aiohttp.TooManyRedirects(response.request_info, (response,))
+                if response.status == 303 or (response.status in {301, 302} and method == "POST"):
+                    method, body = "GET", None
+            url = resolve(url, location)
 
     def _sign(self, target: Target, entry: DeliveryEntry) -> dict[str, str]:
         form, setting = entry.params if entry.method == "POST" else (), target.setting

@@ -34,7 +34,7 @@ class Command:
         while line := (await self.process.stdout.readline()).decode():
             name, _, value = line.partition(":")
             self.printed[name.strip()] = value.strip()
-            if "baseUrl" in line:
+            if "client.region = client.edge = undefined;" in line:
                 break
         return self
 
@@ -101,7 +101,7 @@ def test_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_options_come_from_the_environment_unless_they_are_given() -> None:
     variables = {"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1", "SANDBOX_ALLOW_HOST": "a b", "SANDBOX_STRICT": "yes"}
     found = read_options(variables, **vars(make_parser().parse_args([])))
-    expected = {"port": 9000, "host": "::1", "allow_hosts": ("a", "b"), "strict": True, "control_token": ""}
+    expected = {"port": 9000, "host": "::1", "allow_hosts": ("a", "b"), "strict": True, "control_token": "", "maps": {}}
     assert found == expected
     given = ["--port", "1", "--host", "localhost", "--allow-host", "c"]
     found = read_options(variables, **vars(make_parser().parse_args(given)))
