@@ -13,7 +13,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import load, read_sources
 from conferral.runtime.web.server import port_unavailable
 from offhook import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Retention, Sandbox
-from offhook.options import read_options
+from offhook.command.options import read_options
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-import orjson
+from offhook import json_text
 
 CONTENT_TYPE = "twilio-fpa;v=1"
 #: Source: @twilio/voice-sdk 2.18, `device.ts`: it reports these as AuthenticationFailed (20151), AccessTokenInvalid
@@ -43,7 +43,7 @@ def read(
     """
     try:
         signed, _, signature = text.rpartition(".")
-        header, claims = (orjson.loads(_decode(part)) for part in signed.split("."))
+        header, claims = (json_text.loads(_decode(part)) for part in signed.split("."))
         given = _decode(signature)
     except ValueError:  # no base64, no JSON, or another number of parts
         raise AccessTokenError(INVALID, "the access token is no JWT") from None

@@ -10,9 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-import orjson
-
-from offhook import access_token
+from offhook import access_token, json_text
 from offhook.access_token import AccessToken, AccessTokenError
 from offhook.model import messages
 from offhook.model.state import Call
@@ -51,7 +49,7 @@ class Browser:
 
     def send(self, kind: str, **payload: Any) -> None:
         """Send one message."""
-        self.send_text(orjson.dumps({"type": kind, "payload": payload}).decode())
+        self.send_text(json_text.dumps({"type": kind, "payload": payload}).decode())
 
     def send_error(self, code: int, message: str) -> None:
         """Send an error of Twilio's."""
@@ -132,7 +130,7 @@ class BrowserPhones:
     def receive(self, browser: Browser, text: str) -> None:
         """Apply one message of a browser."""
         try:
-            message = orjson.loads(text)
+            message = json_text.loads(text)
         except ValueError:
             message = None
         match message:

@@ -7,9 +7,9 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
-import orjson
 from aiohttp import hdrs, web
 
+from offhook import json_text
 from offhook.runtime import SandboxRuntime
 from offhook.sockets import Sockets
 from offhook.web.pages import is_https
@@ -25,7 +25,7 @@ def add_browser_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
 
     async def script(request: web.Request) -> web.Response:
         own_url = f"{'wss' if is_https(request) else 'ws'}://{request.host}{SIGNALING_PATH}"
-        text = _SCRIPT.read_text("utf-8").replace('"SIGNALING_URL"', orjson.dumps(own_url).decode())
+        text = _SCRIPT.read_text("utf-8").replace('"SIGNALING_URL"', json_text.dumps(own_url).decode())
         others = {"Cross-Origin-Resource-Policy": "cross-origin", hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
         return web.Response(text=text, content_type="text/javascript", headers=others)
 

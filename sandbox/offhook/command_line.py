@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from offhook.options import read_api_key, read_options
+from offhook.command.options import read_api_key, read_options
 
 if TYPE_CHECKING:
     from offhook.service import Sandbox

@@ -6,16 +6,15 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Annotated, Literal, TypeVar
 
-from annotated_types import Ge, Le, MinLen
-
+from offhook.fields import NOT_EMPTY, at_least, at_most
 from offhook.model.messages import CallbackRequest, FetchRequest, Params
 
 FaultMoment = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
-_Count = Annotated[int, Ge(0)]
-Seconds = Annotated[float, Ge(0)]
-Text = Annotated[str, MinLen(1)]
-_Status = Annotated[int, Ge(0), Le(599)]
+_Count = Annotated[int, at_least(0)]
+Seconds = Annotated[float, at_least(0)]
+Text = Annotated[str, NOT_EMPTY]
+_Status = Annotated[int, at_least(0), at_most(599)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiohttp import hdrs, web
 
-from offhook import views
+from offhook import json_text, views
 from offhook.access import PAGE
 from offhook.request_log import DeliveryEntry, NumberedLog, RestEntry
 from offhook.rest_routes import is_twilios
@@ -62,9 +61,9 @@ class PageState:
             self._reset_count = self._sandbox.reset_count
             self._sent.clear()
             self._known_entries.clear()
-        yield orjson.dumps({"about": "tick", "now": iso(self._sandbox.now_s)})
+        yield json_text.dumps({"about": "tick", "now": iso(self._sandbox.now_s)})
         for about, content in self._whole_messages():
-            message = orjson.dumps({"about": about, **content})
+            message = json_text.dumps({"about": about, **content})
             if self._sent.get(about) != message:
                 self._sent[about] = message
                 yield message
@@ -105,7 +104,7 @@ class PageState:
                 known[number] = fields
                 changed.append(view(self._sandbox, number, entry))
         if changed or is_whole:
-            yield orjson.dumps({"about": about, "whole": is_whole, "first": first, "entries": changed})
+            yield json_text.dumps({"about": about, "whole": is_whole, "first": first, "entries": changed})
 
 
 def _fields_of_delivery(entry: DeliveryEntry) -> object:  # those that change after it was logged

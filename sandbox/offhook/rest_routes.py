@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
-import orjson
 from aiohttp import hdrs, web
 
+from offhook import json_text
 from offhook.faults import RestPlan
 from offhook.model.media import Media
 from offhook.model.messages import DebuggerEntry, RestAnswer, RestRequest
@@ -175,7 +175,7 @@ def _send_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, e
 
 
 async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
-    body = orjson.dumps(answer.body)
+    body = json_text.dumps(answer.body)
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)
     await response.prepare(request)
@@ -203,5 +203,5 @@ def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str
         return web.Response(body=_sent_in_parts(media), status=answer.status, headers=all_headers)
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)
-    body = orjson.dumps(answer.body)
+    body = json_text.dumps(answer.body)
     return web.Response(body=body, status=answer.status, content_type="application/json", headers=all_headers)

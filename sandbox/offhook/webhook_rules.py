@@ -5,7 +5,7 @@ Source: Twilio docs, "Configure webhook rules", "Configure webhook settings", "S
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from offhook.model.formats import check_url
@@ -17,8 +17,6 @@ CONNECTION_MS = 15_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSetting:
     """How requests are sent; by default, as without any rule."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     key_id: str = ""  #: The shared key that signs; empty for the auth token.
     secret: str = ""  #: The key's.

@@ -1,19 +1,19 @@
 """Handlers of the control API, and the JSON that they accept."""
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from inspect import isawaitable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, validate_call
 
 from offhook import views
 from offhook.call_handle import CallHandle
 from offhook.control.error import ControlError
 from offhook.control.openapi import describe_routes
-from offhook.faults import RATES, Seconds
+from offhook.faults import RATES, Seconds, Text
+from offhook.fields import Fields, FieldsError, NoJsonError, at_least, at_most, check, fields_of, read_object
 from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime
 from offhook.views import pick
@@ -25,78 +25,53 @@ ONE_SHOT_FAULTS = (
     "next_rest", "fail_fetches", "delay_fetches",
 )  # fmt: skip
 """Methods of `Faults`."""
-_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-_Rate = Annotated[float, Field(ge=0, le=1)]
-_Text = Annotated[str, Field(min_length=1)]
-_Body = TypeVar("_Body")
+_Rate = Annotated[float, at_least(0), at_most(1)]
+_SCRIPT = fields_of(PhoneScript).kinds
+_PHONE = Fields(
+    {
+        "address": Text,
+        "name": str | None,
+        "by_hand": bool | None,
+        "times": Annotated[int, at_least(1)] | None,
+        **_SCRIPT,
+    },
+    frozenset({"address"}),
+)
+_CALL = Fields(
+    {"from": Text, "to": Text, "custom": dict[str, str], "headers": dict[str, str], "url": str},
+    frozenset({"from", "to"}),
+)
+_FAULTS = Fields(
+    {
+        "once": list[dict[str, Any]],
+        "forget": int | None,
+        "retry_after_s": int,
+        **{it.name: tuple[Seconds, Seconds] if isinstance(it.default, tuple) else _Rate for it in RATES},
+    }
+)
+_RULE = Fields({"url": str, "settings": list[WebhookSetting]})
 
 
-class _Strict(BaseModel):
-    model_config = _STRICT
-
-
-_PhoneBody = create_model(
-    "_PhoneBody",
-    __base__=_Strict,
-    address=(_Text, ...),
-    name=(str | None, None),
-    by_hand=(bool | None, None),
-    times=(Annotated[int, Field(ge=1)] | None, None),
-    **{it.name: (it.type, it.default) for it in fields(PhoneScript)},
-)  # type: ignore[call-overload]  # one field for each of the script
-
-
-class _CallBody(_Strict):
-    from_: _Text = Field(alias="from")
-    to: _Text
-    custom: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    url: str = ""
-
-
-_FaultsBody = create_model(
-    "_FaultsBody",
-    __base__=_Strict,
-    once=(list[dict[str, Any]], []),
-    forget=(int | None, None),
-    retry_after_s=(int, 1),
-    **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else _Rate, it.default) for it in RATES},
-)  # type: ignore[call-overload]  # one field for each rate
-
-
-class _RuleBody(_Strict):
-    url: str = ""
-    settings: list[WebhookSetting] = []
-
-
-async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
+async def _read_body(request: web.Request, known: Fields | None = None) -> dict[str, Any]:
     """Return a request's JSON; raise ControlError for wrong fields."""
     try:
-        return TypeAdapter(kind).validate_json(await request.read() or b"{}")
+        given = read_object(await request.read())
+        return given if known is None else check(known, given)
     except web.RequestPayloadError as error:
         raise ControlError(400, "the body can't be decompressed") from error
-    except ValidationError as error:
-        known = [it.alias or name for name, it in getattr(kind, "model_fields", {}).items()]
-        raise _invalid(error, f"no such field: there are {', '.join(known)}") from None
+    except NoJsonError as error:
+        raise ControlError(400, str(error)) from None
+    except FieldsError as error:
+        raise ControlError(422, str(error)) from None
 
 
 async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """Call with a body's fields; raise ControlError for wrong ones."""
     try:
-        result = validate_call(config=_STRICT)(function)(**arguments)
+        result = function(**check(fields_of(function), arguments))
         return await result if isawaitable(result) else result
-    except ValidationError as error:
-        raise _invalid(error) from None
     except (TypeError, ValueError) as error:
         raise ControlError(422, str(error)) from error
-
-
-def _invalid(error: ValidationError, unknown: str = "no such field") -> ControlError:
-    """Return what is wrong with each field; 400 for what is no JSON object."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    status = 422 if problems[0]["loc"] else 400
-    said = {it["loc"]: unknown if it["type"] == "extra_forbidden" else it["msg"] for it in problems}
-    return ControlError(status, "; ".join(f"{'.'.join(map(str, loc))}: {what}" for loc, what in said.items()))
 
 
 def describe(call: CallHandle) -> dict[str, Any]:
@@ -130,38 +105,38 @@ class ControlHandlers:
 
     async def add_number(self, request: web.Request) -> web.Response:
         """Add a number to the account."""
-        added = await _call(self._sandbox.add_number, await _read_body(request, dict))
+        added = await _call(self._sandbox.add_number, await _read_body(request))
         return web.json_response(asdict(added), status=201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Script a phone, name it, or let a person play it (`by_hand`)."""
-        body = await _read_body(request, _PhoneBody)
-        phone, of_phone = await _call(self._sandbox.phone, {"address": body.address}), {"name", "by_hand"}
-        script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
-        if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
+        body = await _read_body(request, _PHONE)
+        phone = await _call(self._sandbox.phone, {"address": body["address"]})
+        script = {name: value for name, value in body.items() if name in _SCRIPT or name == "times"}
+        if script or not {"name", "by_hand"} & body.keys():  # a request with only a name keeps the script
             await _call(phone.script, script)
-        if body.name is not None:
-            phone.name = body.name[:NAME_LENGTH_MAX]
-        if body.by_hand is not None:
-            self._sandbox.set_manual(body.address, is_manual=body.by_hand)
+        if body.get("name") is not None:
+            phone.name = body["name"][:NAME_LENGTH_MAX]
+        if body.get("by_hand") is not None:
+            self._sandbox.set_manual(phone.address, is_manual=body["by_hand"])
         self._sandbox.notify()
-        return web.json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, status=201)
+        return web.json_response(body | {"by_hand": phone.is_manual}, status=201)
 
     async def script_bot(self, request: web.Request) -> web.Response:
         """Set what the bot behind each `<ConversationRelay>` does."""
-        script = await _call(self._sandbox.script_bot, await _read_body(request, dict))
+        script = await _call(self._sandbox.script_bot, await _read_body(request))
         return web.json_response(asdict(script), status=201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
-        body = await _read_body(request, _CallBody)
-        given = body.model_dump() | {"custom": tuple(body.custom.items())}
+        body = await _read_body(request, _CALL)
+        given = body | {"from_": body.pop("from"), "custom": tuple(body.get("custom", {}).items())}
         call = await _call(self._sandbox.call_in, given)
         return web.json_response(describe(call), status=201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
         """Call from a browser through the application `app`."""
-        call = await _call(self._sandbox.call_from_browser, await _read_body(request, dict))
+        call = await _call(self._sandbox.call_from_browser, await _read_body(request))
         return web.json_response(describe(call), status=201)
 
     async def calls(self, request: web.Request) -> web.Response:
@@ -178,7 +153,7 @@ class ControlHandlers:
         call = self._sandbox.call(sid)
         if act not in _ACTS:
             raise ControlError(404, f"no such act: {act}; there are {', '.join(_ACTS)}")
-        await _call(partial(_ACTS[act], call), await _read_body(request, dict))
+        await _call(partial(_ACTS[act], call), await _read_body(request))
         return web.json_response(describe(call))
 
     async def request_log(self, _request: web.Request) -> web.Response:
@@ -219,8 +194,7 @@ class ControlHandlers:
 
         `forget` removes the one-shot fault with this number.
         """
-        faults, body = self._sandbox.faults, await _read_body(request, _FaultsBody)
-        given = body.model_dump(exclude_unset=True)
+        faults, given = self._sandbox.faults, await _read_body(request, _FAULTS)
         if (number := given.pop("forget", None)) is not None and not faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
         for one_shot in given.pop("once", []):
@@ -247,8 +221,7 @@ class ControlHandlers:
 
     async def webhook_rule(self, request: web.Request) -> web.Response:
         """Set the webhook rule of a `url`; without `settings`, remove it."""
-        body = await _read_body(request, _RuleBody)
-        await _call(self._sandbox.webhook_rules.put, {"url": body.url, "settings": body.settings})
+        await _call(self._sandbox.webhook_rules.put, await _read_body(request, _RULE))
         return web.json_response(self._sandbox.webhook_rules.list_page("rules"), status=201)
 
     async def reset(self, _request: web.Request) -> web.Response:
@@ -260,18 +233,13 @@ class ControlHandlers:
         """Describe these routes."""
         sandbox = self._sandbox
         bodies = {
-            "add_number": _arguments(sandbox.add_number),
-            "script_phone": TypeAdapter(_PhoneBody),
-            "script_bot": _arguments(sandbox.script_bot),
-            "call_in": TypeAdapter(_CallBody),
-            "browser_calls": _arguments(sandbox.call_from_browser),
-            "faults": TypeAdapter(_FaultsBody),
-            "webhook_rule": TypeAdapter(_RuleBody),
+            "add_number": fields_of(sandbox.add_number),
+            "script_phone": _PHONE,
+            "script_bot": fields_of(sandbox.script_bot),
+            "call_in": _CALL,
+            "browser_calls": fields_of(sandbox.call_from_browser),
+            "faults": _FAULTS,
+            "webhook_rule": _RULE,
         }
-        acts = {name: _arguments(partial(act, None)) for name, act in _ACTS.items()}  # of no call
+        acts = {name: fields_of(partial(act, None)) for name, act in _ACTS.items()}  # of no call
         return web.json_response(describe_routes(ControlHandlers, bodies, acts))
-
-
-def _arguments(function: Callable[..., Any]) -> TypeAdapter[Any]:
-    """Return the schema of a body that `_call` passes on."""
-    return TypeAdapter(function, config=_STRICT)  # type: ignore[arg-type]  # which takes functions, too

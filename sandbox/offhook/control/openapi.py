@@ -5,17 +5,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from offhook.control.paths import ROUTES
+from offhook.fields import Fields, schema_of
 
 QUERIES = {"calls": "live", "audibility": "call"}
 """The parameter of a route's query, by the handler's name."""
 
 
-def describe_routes(
-    handlers: type, bodies: Mapping[str, TypeAdapter[Any]], acts: Mapping[str, TypeAdapter[Any]]
-) -> dict[str, Any]:
+def describe_routes(handlers: type, bodies: Mapping[str, Fields], acts: Mapping[str, Fields]) -> dict[str, Any]:
     """Return the document; `bodies` are by handler, `acts` by act on a call."""
     schemas: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
@@ -38,9 +35,7 @@ def _add(paths: dict[str, dict[str, Any]], path: str, method: str, operation: di
     paths.setdefault(path, {})[method.lower()] = operation
 
 
-def _operation(
-    summary: str, path: str, query: str, body: TypeAdapter[Any] | None, schemas: dict[str, Any]
-) -> dict[str, Any]:
+def _operation(summary: str, path: str, query: str, body: Fields | None, schemas: dict[str, Any]) -> dict[str, Any]:
     """Return one operation; add what its body refers to to `schemas`."""
     named = [(name, "path") for name in re.findall(r"{(\w+)}", path) if name != "act"]
     named += [(query, "query")] if query else []
@@ -54,7 +49,6 @@ def _operation(
             for name, where in named
         ]
     if body is not None:
-        schema = body.json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(schema.pop("$defs", {}))
+        schema = schema_of(body, schemas)
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation

@@ -1,6 +1,6 @@
 """Routes of the control API under `/sandbox`.
 
-Its code is imported with the first request: checking JSON needs a large library, and the sandbox must start quickly.
+Its code is imported with the first request, since the sandbox must start quickly.
 """
 
 from __future__ import annotations

@@ -157,6 +157,17 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/calls", {"from": "(202) 555-0123", "to": BUSINESS}, 422, "lacks its country"),
         ("/calls", {"from": CUSTOMER, "to": BUSINESS, "url": "ftp://x/"}, 422, "url: 'ftp://x/' is no URL"),
         ("/webhook-rules", {"url": "nonsense", "settings": [{}]}, 422, "url: 'nonsense' is no URL"),
+        ("/numbers", {"number": ""}, 422, "number: must not be empty"),
+        ("/calls", {"from": CUSTOMER, "to": "\ud800"}, 422, "to: must be a text"),
+        ("/phones", {"address": "client:a", "answer_after_s": float("nan")}, 422, "answer_after_s: must be a number"),
+        ("/phones", {"address": "client:a", "by_hand": 1}, 422, "by_hand: must be true or false"),
+        (
+            "/webhook-rules",
+            {"settings": [{"colour": "red"}]},
+            422,
+            "settings.0.colour: no such field: there are key_id",
+        ),
+        ("/faults", {"latency_s": [1]}, 422, "latency_s: must have 2 entries"),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
         ("/faults", {"rate_429": 1.5}, 422, "rate_429: "),
         ("/faults", {"cut_after": -0.1}, 422, "cut_after: "),
@@ -201,8 +212,9 @@ async def test_openapi_describes_the_routes_and_their_bodies(sandbox: Sandbox, c
     assert "requestBody" not in paths["/sandbox/reset"]["post"]
 
 
-async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
-    async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"[" * 100_000])
+async def test_body_that_is_no_json_is_named(sandbox: Sandbox, body: bytes) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=body) as answer:
         assert (answer.status, "Invalid JSON" in (await answer.json())["error"]) == (400, True)
 
 

@@ -1,10 +1,10 @@
 """The page with the phones: its files, its socket, and who may use what it uses."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import orjson
 import pytest
 from yarl import URL
 
@@ -25,7 +25,7 @@ class Page:
         self.messages = 0
 
     async def take(self) -> None:
-        message = orjson.loads((await self.socket.receive(timeout=5.0)).data)
+        message = json.loads((await self.socket.receive(timeout=5.0)).data)
         self.messages += 1
         about = message.pop("about")
         self.received[about] = message

@@ -8,7 +8,7 @@ from twilio.request_validator import RequestValidator
 
 from model_scenario import BUSINESS, CUSTOMER
 from offhook import AUTH_TOKEN, Sandbox
-from offhook.options import read_options
+from offhook.command.options import read_options
 from webhook_app import WebhookApp
 
 PUBLIC = "https://my.example"
