@@ -150,7 +150,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     sandbox = Sandbox(
         account_sid=ACCOUNT_SID,
         auth_token=AUTH_TOKEN,
-        api_key=(API_KEY, API_SECRET),
+        api_keys={API_KEY: API_SECRET},
         host=HOST,
         port=ports[1],
         console_url=stage.console_sign_in_url,

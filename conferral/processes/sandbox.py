@@ -32,7 +32,7 @@ def run_sandbox(**given: Any) -> int:
             **read_options(file | environment, **given),
             account_sid=settings.account_sid or ACCOUNT_SID,
             auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
-            api_key=(settings.api_key, secret) if settings.api_key and secret else None,
+            api_keys={settings.api_key: secret} if settings.api_key and secret else {},
             command_line="conferral",
             retention=Retention(),  # it may run for days
         )

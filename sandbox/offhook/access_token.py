@@ -6,6 +6,7 @@ Source: Twilio docs, Access Tokens; twilio-python 9.13, `twilio.jwt.access_token
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offhook import json_text
@@ -35,7 +36,7 @@ class AccessToken:
 
 
 def read(
-    text: str, account_sid: str, api_key: tuple[str, str] | None, now_s: float, *, is_shared: bool = False
+    text: str, account_sid: str, api_keys: Mapping[str, str], now_s: float, *, is_shared: bool = False
 ) -> AccessToken:
     """Return what a token allows, or raise AccessTokenError.
 
@@ -62,12 +63,12 @@ def read(
             raise AccessTokenError(INVALID, "the JWT is no access token with an identity and a voice grant")
     if sub != account_sid:
         raise AccessTokenError(INVALID, "the access token is of another account than the sandbox's")
-    if api_key is None and is_shared:
+    if not api_keys and is_shared:
         raise AccessTokenError(INVALID, "others can reach this sandbox, and it has no API key to check signatures with")
-    if api_key is not None:
-        secret = api_key[1].encode()
-        expected = hmac.digest(secret, signed.encode(), hashlib.sha256)
-        if key_sid != api_key[0] or not hmac.compare_digest(given, expected):
+    if api_keys:
+        secret = api_keys.get(key_sid, "")
+        expected = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
+        if not secret or not hmac.compare_digest(given, expected):
             raise AccessTokenError(INVALID, "the access token is not signed with the sandbox's API key")
     if expires_at_s <= now_s:
         raise AccessTokenError(EXPIRED, "the access token has expired")

@@ -26,7 +26,7 @@ class SandboxWithBrowsers(RealTimeModel, Protocol):
     """The sandbox with which browsers register."""
 
     account_sid: str
-    api_key: tuple[str, str] | None
+    api_keys: Mapping[str, str]
     allow_hosts: tuple[str, ...]
 
 
@@ -150,7 +150,7 @@ class BrowserPhones:
         sandbox = self._sandbox
         try:
             shared = bool(sandbox.allow_hosts)
-            read = access_token.read(token, sandbox.account_sid, sandbox.api_key, sandbox.now_s, is_shared=shared)
+            read = access_token.read(token, sandbox.account_sid, sandbox.api_keys, sandbox.now_s, is_shared=shared)
         except AccessTokenError as error:
             browser.send_error(error.code, error.reason)
             if browser.token is None:

@@ -47,6 +47,12 @@ def make_parser(*, runs: bool = False) -> argparse.ArgumentParser:
         else "Run a local Twilio for voice, which calls no real phones. `offhook run` runs a program with it.",
     )
     parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="file with the account, its numbers, and phones; by default SANDBOX_CONFIG, or offhook.toml "
+        "in the working directory, if it is there",
+    )
+    parser.add_argument(
         "--port", metavar="PORT", help="port to listen on, 0 for a free one; by default SANDBOX_PORT, or 8081"
     )
     parser.add_argument(
@@ -91,17 +97,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(own))
     if runs and not command:
         parser.error("there is no program to run: put it after --, as in offhook run -- python app.py")
+    from offhook.command.config import read_config
     from offhook.request_log import Retention
     from offhook.runtime import API_KEY, NUMBER
     from offhook.service import Sandbox
 
     try:
-        options, api_key = read_options(os.environ, **given), read_api_key(os.environ)
-        # It may run for days.
-        sandbox = Sandbox(**options, api_key=api_key or (API_KEY if runs else None), retention=Retention())
+        config = read_config(given.pop("config") or os.environ.get("SANDBOX_CONFIG") or None)
+        fields = dict(config.fields) | read_options(os.environ, config.options, **given)
+        keys = fields.pop("api_keys", {}) | read_api_key(os.environ)
+        fields["api_keys"] = keys or (dict([API_KEY]) if runs else {})
+        sandbox = Sandbox(**fields, set_up=config.set_up, retention=Retention())  # it may run for days
     except ValueError as error:
         parser.error(str(error))
-    sandbox.add_number(NUMBER)
+    if not sandbox.model.state.own_numbers():
+        sandbox.add_number(NUMBER)
     return asyncio.run(_serve(sandbox, command))
 
 

@@ -103,7 +103,7 @@ def _is_public(sandbox: SandboxRuntime, request: web.Request, account_sid: str, 
 
 def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
     """Whether Basic auth has the token or API key of the path's account."""
-    accepted = ((sandbox.account_sid, sandbox.auth_token), sandbox.api_key)
+    accepted = ((sandbox.account_sid, sandbox.auth_token), *sandbox.api_keys.items())
     given = _credentials(request.headers.get(hdrs.AUTHORIZATION, ""))
     return account_sid == sandbox.account_sid and given is not None and given in accepted
 

@@ -61,7 +61,7 @@ class SandboxRuntime:
     allow_hosts: tuple[str, ...] = ()  #: Names of it that clients use, besides those of loopback.
     #: Of the page and the control routes; always needed with `allow_hosts`: by default, random.
     control_token: str = ""
-    api_key: tuple[str, str] | None = None  #: SID and secret of an API key to accept as well.
+    api_keys: Mapping[str, str] = field(default_factory=dict)  #: Secrets of API keys by SID, to accept as well.
     speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
     seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
     behavior: Behavior | None = None  #: What Twilio does where its documentation allows two readings.
@@ -74,6 +74,8 @@ class SandboxRuntime:
     clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
     #: Public base URLs, and where your application plays them: `{"https://my.example": "http://127.0.0.1:5000"}`.
     maps: Mapping[str, str] = field(default_factory=dict)
+    #: Adds numbers and phones, at the start and after each reset.
+    set_up: "Callable[[SandboxRuntime], None] | None" = None
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
@@ -100,6 +102,8 @@ class SandboxRuntime:
         self._scripts = PhoneScripts(self, self.browsers.invite)
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
+        if self.set_up is not None:
+            self.set_up(self)
 
     def _make_model(self, seed: str) -> TwilioModel:
         return TwilioModel(self.account_sid, seed=seed, behavior=self.behavior, strict=self.strict)
@@ -110,7 +114,7 @@ class SandboxRuntime:
         await self.webhook_sender.close()
 
     def reset(self) -> None:
-        """Remove everything except the numbers."""
+        """Remove everything except the numbers, and what `set_up` adds."""
         self._cancel_pending_work()
         self.reset_count += 1
         numbers, api_url = self.model.state.numbers, self.model.state.api_url
@@ -121,6 +125,8 @@ class SandboxRuntime:
         self.phones.clear()
         self.faults.clear()
         self.webhook_rules.clear()
+        if self.set_up is not None:
+            self.set_up(self)
         self.notify()
 
     def _cancel_pending_work(self) -> None:

@@ -46,7 +46,7 @@ def bridging(app: WebhookApp) -> WebhookApp:
 @pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
     clock = asyncio.get_running_loop().time
-    async with Sandbox(speed=20.0, api_key=API_KEY, clock=clock) as it:
+    async with Sandbox(speed=20.0, api_keys=dict([API_KEY]), clock=clock) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         yield it
 

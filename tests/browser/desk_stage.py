@@ -37,7 +37,7 @@ class DeskStage(BrowserEnvironment):
             TWILIO_TWIML_APP_SID="AP" + "4" * 32,
             **settings,
         )
-        self.sandbox.api_key = API_KEY
+        self.sandbox.api_keys = dict([API_KEY])
 
     def mount(self, app: web.Application) -> None:
         """Add API and desk."""

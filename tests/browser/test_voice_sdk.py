@@ -117,7 +117,7 @@ async def names_of(page: Page) -> list:
 async def desk() -> AsyncIterator[DeskStage]:
     """Name it before `windows`: those close first."""
     app = web.Application()
-    async with Sandbox(api_key=API_KEY) as sandbox:
+    async with Sandbox(api_keys=dict([API_KEY])) as sandbox:
         html = "<!doctype html><title>desk</title><script src='/voice-sdk.js'></script>"
 
         async def page(_request: web.Request) -> web.Response:

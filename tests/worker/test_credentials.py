@@ -192,16 +192,16 @@ async def test_one_of_two_workers_with_a_wrong_key_exits_and_the_other_takes_ove
     monkeypatch.setattr(credentials, "CREDENTIALS_PAUSE_S", 0.05)
     monkeypatch.setattr(credentials, "GIVE_UP_AFTER_S", 0.5)
     async with LocalSystem(redis_server.url, workers=0) as system:
-        system.sandbox.api_key = ("SK" + "1" * 32, "secret")
+        system.sandbox.api_keys = {"SK" + "1" * 32: "secret"}
         of_token = system.settings
-        key = {"api_key": system.sandbox.api_key[0], "api_secret": SecretStr("secret")}
+        key = {"api_key": "SK" + "1" * 32, "api_secret": SecretStr("secret")}
         system.settings = of_token.model_copy(update=key)
         system.start_worker()
         await system.eventually(system.all_held, "it holds everything")
         system.settings = of_token
         right = system.start_worker()
         await system.eventually(lambda: right.ownership.partitions, "both share")
-        system.sandbox.api_key = None
+        system.sandbox.api_keys = {}
         customer, _ = await system.talking()
         await system.command("convert", customer.sid)
         await system.eventually(lambda: len(right.ownership.partitions), "the other takes over", equals=2)

@@ -20,7 +20,7 @@ def program_variables(sandbox: SandboxRuntime, inherited: Mapping[str, str]) -> 
 
     Variables that the program reads from a file are usually those that aren't set yet, so these win.
     """
-    key, secret = sandbox.api_key or API_KEY
+    key, secret = next(iter(sandbox.api_keys.items()), API_KEY)
     no_proxy = ",".join(filter(None, (inherited.get("no_proxy") or inherited.get("NO_PROXY"), _NO_PROXY)))
     return {
         **inherited,

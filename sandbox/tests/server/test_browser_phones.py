@@ -296,7 +296,7 @@ async def test_pages_of_this_machine_may_connect(open_browser: Open, origin: str
 
 async def test_access_token_alone_opens_a_shared_sandbox_and_nothing_else_of_it() -> None:
     async with (
-        Sandbox(allow_hosts=("desk.example.com",), api_key=API_KEY) as shared,
+        Sandbox(allow_hosts=("desk.example.com",), api_keys=dict([API_KEY])) as shared,
         aiohttp.ClientSession() as it,
     ):
         headers = {"Origin": "https://desk.example.com"}

@@ -38,7 +38,7 @@ def settings_of(sandbox=None, **changes):
 
 @pytest.fixture
 async def sandbox():
-    async with Sandbox(api_key=KEY) as it:
+    async with Sandbox(api_keys=dict([KEY])) as it:
         yield it
 
 
