@@ -81,9 +81,9 @@ def sandbox(
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
     It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control. It is the
-    package offhook, which conferral[sandbox] installs. SANDBOX_HOST, SANDBOX_PORT, SANDBOX_STRICT, and
-    SANDBOX_ALLOW_HOST (with blanks between several names) replace its options. With --allow-host, the page and the
-    control routes need a token: SANDBOX_TOKEN, or one that it prints.
+    package offhook, which conferral[sandbox] installs. OFFHOOK_HOST, OFFHOOK_PORT, OFFHOOK_STRICT, and
+    OFFHOOK_ALLOW_HOST (with blanks between several names) replace its options. With --allow-host, the page and the
+    control routes need a token: OFFHOOK_TOKEN, or one that it prints.
 
     Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
     TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's

@@ -49,36 +49,36 @@ def make_parser(*, runs: bool = False) -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="file with the account, its numbers, and phones; by default SANDBOX_CONFIG, or offhook.toml "
+        help="file with the account, its numbers, and phones; by default OFFHOOK_CONFIG, or offhook.toml "
         "in the working directory, if it is there",
     )
     parser.add_argument(
-        "--port", metavar="PORT", help="port to listen on, 0 for a free one; by default SANDBOX_PORT, or 8081"
+        "--port", metavar="PORT", help="port to listen on, 0 for a free one; by default OFFHOOK_PORT, or 8081"
     )
     parser.add_argument(
         "--host",
         metavar="ADDRESS",
-        help="address to listen on; by default SANDBOX_HOST, or 127.0.0.1. "
+        help="address to listen on; by default OFFHOOK_HOST, or 127.0.0.1. "
         "One that others can reach needs --allow-host",
     )
     parser.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
-        help="host name that clients use, repeatable; by default SANDBOX_ALLOW_HOST, with blanks between several. "
-        "The page and the control routes then need a token: SANDBOX_TOKEN, or one that is printed",
+        help="host name that clients use, repeatable; by default OFFHOOK_ALLOW_HOST, with blanks between several. "
+        "The page and the control routes then need a token: OFFHOOK_TOKEN, or one that is printed",
     )
     parser.add_argument(
         "--map",
         metavar="URL=URL",
         action="append",
         help="public base URL that your program has, and where it listens: https://my.example=http://127.0.0.1:5000. "
-        "Requests are signed for the public one. Repeatable; by default SANDBOX_MAP, with blanks between several",
+        "Requests are signed for the public one. Repeatable; by default OFFHOOK_MAP, with blanks between several",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="refuse what Twilio's documentation does not list; by default SANDBOX_STRICT",
+        help="refuse what Twilio's documentation does not list; by default OFFHOOK_STRICT",
     )
     parser.add_argument(
         "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version, and exit"
@@ -103,11 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from offhook.service import Sandbox
 
     try:
-        config = read_config(given.pop("config") or os.environ.get("SANDBOX_CONFIG") or None)
+        config = read_config(given.pop("config") or os.environ.get("OFFHOOK_CONFIG") or None)
         fields = dict(config.fields) | read_options(os.environ, config.options, **given)
         keys = fields.pop("api_keys", {}) | read_api_key(os.environ)
         fields["api_keys"] = keys or (dict([API_KEY]) if runs else {})
-        sandbox = Sandbox(**fields, set_up=config.set_up, retention=Retention())  # it may run for days
+        sandbox = Sandbox(**fields, retention=Retention())  # it may run for days
+        sandbox.set_up_with(config.set_up)
     except ValueError as error:
         parser.error(str(error))
     if not sandbox.model.state.own_numbers():

@@ -74,8 +74,6 @@ class SandboxRuntime:
     clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
     #: Public base URLs, and where your application plays them: `{"https://my.example": "http://127.0.0.1:5000"}`.
     maps: Mapping[str, str] = field(default_factory=dict)
-    #: Adds numbers and phones, at the start and after each reset.
-    set_up: "Callable[[SandboxRuntime], None] | None" = None
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
@@ -102,8 +100,6 @@ class SandboxRuntime:
         self._scripts = PhoneScripts(self, self.browsers.invite)
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
-        if self.set_up is not None:
-            self.set_up(self)
 
     def _make_model(self, seed: str) -> TwilioModel:
         return TwilioModel(self.account_sid, seed=seed, behavior=self.behavior, strict=self.strict)
@@ -114,7 +110,7 @@ class SandboxRuntime:
         await self.webhook_sender.close()
 
     def reset(self) -> None:
-        """Remove everything except the numbers, and what `set_up` adds."""
+        """Remove everything except the numbers."""
         self._cancel_pending_work()
         self.reset_count += 1
         numbers, api_url = self.model.state.numbers, self.model.state.api_url
@@ -125,8 +121,6 @@ class SandboxRuntime:
         self.phones.clear()
         self.faults.clear()
         self.webhook_rules.clear()
-        if self.set_up is not None:
-            self.set_up(self)
         self.notify()
 
     def _cancel_pending_work(self) -> None:
@@ -141,12 +135,6 @@ class SandboxRuntime:
         """The sandbox's URL: use it as a Twilio client's base URL."""
         host = _bracketed(self.host)
         return f"http://{host if is_loopback_header(host) else self.allow_hosts[0]}:{self.port}"
-
-    @property
-    def local_url(self) -> str:
-        """Its URL for programs on this machine, which may not know its name."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)  # noqa: S104  it is compared
-        return f"http://{host}:{self.port}" if host else self.url
 
     @property
     def now_s(self) -> float:

@@ -1,5 +1,6 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
+from collections.abc import Callable
 from typing import Self
 from urllib.parse import quote
 
@@ -55,6 +56,7 @@ class Sandbox(SandboxRuntime):
     """A local Twilio: `async with Sandbox(...) as sandbox`."""
 
     _runner: web.AppRunner | None = None
+    _set_up: Callable[["Sandbox"], None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -62,6 +64,18 @@ class Sandbox(SandboxRuntime):
 
     async def __aexit__(self, *_failure: object) -> None:
         await self.stop()
+
+    def set_up_with(self, set_up: Callable[["Sandbox"], None]) -> None:
+        """Add numbers and phones, now and after each reset."""
+        self._set_up = set_up
+        set_up(self)
+
+    def reset(self) -> None:
+        """Remove everything except the numbers, and what the set-up adds."""
+        super().reset()
+        if self._set_up is not None:
+            self._set_up(self)
+            self.notify()
 
     async def start(self) -> None:
         """Listen, and set `port`; raise OSError if that is impossible."""

@@ -7,6 +7,8 @@ from typing import Any
 from offhook.url_map import read_map
 
 PORT, HOST, PORT_MAX = 8081, "127.0.0.1", 65_535
+#: Variables that begin with OFFHOOK_; they began with SANDBOX_.
+NAMES = ("PORT", "HOST", "ALLOW_HOST", "TOKEN", "API_KEY", "API_SECRET", "STRICT")
 _FLAGS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -23,28 +25,36 @@ def read_options(
     strict: bool = False,
     map: Sequence[str] | None = None,  # noqa: A002  the option's name
 ) -> dict[str, Any]:
-    """Return fields of `Sandbox`: as given, else of variables, else of the file.
+    """Return fields of `Sandbox`: as given, of variables, or of the file.
 
     Raise ValueError for a wrong one; it has the name that its user wrote.
     """
-    variables = {name: environment.get(f"SANDBOX_{name.upper()}") or None for name in ("port", "strict")}
+    check_names(environment)
+    variables = {name: environment.get(f"OFFHOOK_{name.upper()}") or None for name in ("port", "strict")}
     if port is not None or variables["port"] is not None:
-        number = _port("--port", port) if port is not None else _port("SANDBOX_PORT", variables["port"] or "")
+        number = _port("--port", port) if port is not None else _port("OFFHOOK_PORT", variables["port"] or "")
     else:
         number = _port("port", str(file.get("port", PORT)))
     maps = [read_map("--map", it) for it in map or ()]
-    maps = maps or [read_map("SANDBOX_MAP", it) for it in environment.get("SANDBOX_MAP", "").split()]
+    maps = maps or [read_map("OFFHOOK_MAP", it) for it in environment.get("OFFHOOK_MAP", "").split()]
     of_strict = variables["strict"]
     return {
         "port": number,
-        "host": (environment.get("SANDBOX_HOST") or file.get("host", HOST)) if host is None else host,
+        "host": (environment.get("OFFHOOK_HOST") or file.get("host", HOST)) if host is None else host,
         "allow_hosts": tuple(
-            allow_host or environment.get("SANDBOX_ALLOW_HOST", "").split() or file.get("allow_host", ())
+            allow_host or environment.get("OFFHOOK_ALLOW_HOST", "").split() or file.get("allow_host", ())
         ),
-        "strict": strict or (_flag("SANDBOX_STRICT", of_strict) if of_strict else file.get("strict", False)),
-        "control_token": environment.get("SANDBOX_TOKEN", ""),
+        "strict": strict or (_flag("OFFHOOK_STRICT", of_strict) if of_strict else file.get("strict", False)),
+        "control_token": environment.get("OFFHOOK_TOKEN", ""),
         "maps": dict(maps) or file.get("map", {}),
     }
+
+
+def check_names(environment: Mapping[str, str]) -> None:
+    """Raise ValueError for a variable that had this name before."""
+    for name in NAMES:
+        if environment.get(f"SANDBOX_{name}"):
+            raise ValueError(f"SANDBOX_{name} is OFFHOOK_{name} now: rename it")
 
 
 def read_api_key(environment: Mapping[str, str]) -> dict[str, str]:
@@ -52,9 +62,9 @@ def read_api_key(environment: Mapping[str, str]) -> dict[str, str]:
 
     Raise ValueError for half a pair.
     """
-    key, secret = (environment.get(name, "") for name in ("SANDBOX_API_KEY", "SANDBOX_API_SECRET"))
+    key, secret = (environment.get(name, "") for name in ("OFFHOOK_API_KEY", "OFFHOOK_API_SECRET"))
     if bool(key) != bool(secret):
-        raise ValueError("SANDBOX_API_KEY and SANDBOX_API_SECRET: set both, or neither")
+        raise ValueError("OFFHOOK_API_KEY and OFFHOOK_API_SECRET: set both, or neither")
     return {key: secret} if key else {}
 
 

@@ -24,7 +24,7 @@ def program_variables(sandbox: SandboxRuntime, inherited: Mapping[str, str]) -> 
     no_proxy = ",".join(filter(None, (inherited.get("no_proxy") or inherited.get("NO_PROXY"), _NO_PROXY)))
     return {
         **inherited,
-        "OFFHOOK_URL": sandbox.local_url,
+        "OFFHOOK_URL": _local_url(sandbox),
         **({"OFFHOOK_TOKEN": sandbox.control_token} if sandbox.control_token else {}),
         "TWILIO_ACCOUNT_SID": sandbox.account_sid,
         "TWILIO_AUTH_TOKEN": sandbox.auth_token,
@@ -34,6 +34,12 @@ def program_variables(sandbox: SandboxRuntime, inherited: Mapping[str, str]) -> 
         "NODE_OPTIONS": " ".join(filter(None, (inherited.get("NODE_OPTIONS"), _node_option()))),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy),
     }
+
+
+def _local_url(sandbox: SandboxRuntime) -> str:
+    """Return its URL on this machine, which may not know its name."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(sandbox.host)  # noqa: S104  it is compared
+    return f"http://{host}:{sandbox.port}" if host else sandbox.url
 
 
 def _node_option() -> str:

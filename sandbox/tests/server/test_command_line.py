@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from offhook import NUMBER
-from offhook.command.options import read_api_key, read_options
+from offhook.command.options import NAMES, read_api_key, read_options
 from offhook.command_line import main, make_parser
 
 
@@ -58,7 +58,7 @@ async def test_command_serves_until_it_is_stopped() -> None:
 
 async def test_command_serves_other_machines_that_have_its_token() -> None:
     names = "Offhook.test other.test"
-    async with Command(SANDBOX_HOST="0.0.0.0", SANDBOX_ALLOW_HOST=names, SANDBOX_TOKEN="a-token") as command:
+    async with Command(OFFHOOK_HOST="0.0.0.0", OFFHOOK_ALLOW_HOST=names, OFFHOOK_TOKEN="a-token") as command:
         assert command.printed["phones"].startswith("http://offhook.test:")
         assert command.printed["phones"].endswith("/?token=a-token")
         url = command.printed["URL"].replace("offhook.test", "127.0.0.1")
@@ -99,7 +99,7 @@ def test_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_options_come_from_the_environment_unless_they_are_given() -> None:
-    variables = {"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1", "SANDBOX_ALLOW_HOST": "a b", "SANDBOX_STRICT": "yes"}
+    variables = {"OFFHOOK_PORT": "9000", "OFFHOOK_HOST": "::1", "OFFHOOK_ALLOW_HOST": "a b", "OFFHOOK_STRICT": "yes"}
 
     def given(*arguments: str) -> dict[str, Any]:
         return {name: value for name, value in vars(make_parser().parse_args(arguments)).items() if name != "config"}
@@ -109,20 +109,30 @@ def test_options_come_from_the_environment_unless_they_are_given() -> None:
     assert found == expected
     found = read_options(variables, **given("--port", "1", "--host", "localhost", "--allow-host", "c"))
     assert found == expected | {"port": 1, "host": "localhost", "allow_hosts": ("c",)}
-    assert read_options({"SANDBOX_STRICT": "off"}, strict=True)["strict"]
+    assert read_options({"OFFHOOK_STRICT": "off"}, strict=True)["strict"]
 
 
 def test_api_key_comes_from_two_variables() -> None:
     assert read_api_key({}) == {}
-    assert read_api_key({"SANDBOX_API_KEY": "SK1", "SANDBOX_API_SECRET": "s"}) == {"SK1": "s"}
+    assert read_api_key({"OFFHOOK_API_KEY": "SK1", "OFFHOOK_API_SECRET": "s"}) == {"SK1": "s"}
     with pytest.raises(ValueError, match="set both"):
-        read_api_key({"SANDBOX_API_KEY": "SK1"})
+        read_api_key({"OFFHOOK_API_KEY": "SK1"})
 
 
-@pytest.mark.parametrize(("name", "value"), [("SANDBOX_PORT", "http"), ("SANDBOX_STRICT", "maybe")])
+@pytest.mark.parametrize(("name", "value"), [("OFFHOOK_PORT", "http"), ("OFFHOOK_STRICT", "maybe")])
 def test_wrong_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: '{value}' is "):
         read_options({name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_old_name_of_a_variable_is_refused_in_words(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"SANDBOX_{name}", "1")
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert f"offhook: SANDBOX_{name} is OFFHOOK_{name} now: rename it" in capsys.readouterr().err
 
 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:

@@ -57,7 +57,9 @@ def write(folder: Path, text: str) -> str:
 
 
 def sandbox_of(config: Config) -> Sandbox:
-    return Sandbox(**{**config.fields, **read_options({}, config.options), "port": 0}, set_up=config.set_up)
+    sandbox = Sandbox(**{**config.fields, **read_options({}, config.options), "port": 0})
+    sandbox.set_up_with(config.set_up)
+    return sandbox
 
 
 async def test_account_is_what_the_file_says(app: WebhookApp, tmp_path: Path) -> None:
@@ -79,12 +81,12 @@ async def test_account_is_what_the_file_says(app: WebhookApp, tmp_path: Path) ->
 async def test_start_and_reset_restore_what_the_file_says(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, FILE.replace("APP", "http://127.0.0.1:9")))
 
-    def told(sandbox: Sandbox) -> object:
+    def content(sandbox: Sandbox) -> object:
         phones = {it.address: (it.name, str(it.default), len(it.next_scripts)) for it in sandbox.phones.values()}
         return phones, dict(sandbox.model.state.numbers)
 
     async with sandbox_of(config) as sandbox, aiohttp.ClientSession() as session:
-        first = told(sandbox)
+        first = content(sandbox)
         assert first[0] == {  # type: ignore[index]
             "client:alice": ("Alice", "answers after 1 s, presses 1", 0),
             "client:bob": ("", "answers after 2 s", 1),
@@ -95,9 +97,9 @@ async def test_start_and_reset_restore_what_the_file_says(tmp_path: Path) -> Non
         sandbox.add_number("+12025550142")
         await Control(session, sandbox.url).post("/reset")
         added = sandbox.model.state.numbers.pop("+12025550142")  # a reset keeps those that the file doesn't have
-        assert (told(sandbox), added.voice_url) == (first, "")
+        assert (content(sandbox), added.voice_url) == (first, "")
     async with sandbox_of(config) as again:
-        assert told(again) == first
+        assert content(again) == first
 
 
 @pytest.mark.parametrize("given", [[], ["--config", "other.toml"]])
@@ -113,7 +115,7 @@ def test_options_and_variables_win_over_the_file() -> None:
     found = read_options({}, file)
     assert found.items() >= {"port": 1, "host": "::1", "strict": True, "allow_hosts": ("a",)}.items()
     assert found["maps"] == file["map"]
-    variables = {"SANDBOX_PORT": "2", "SANDBOX_STRICT": "no", "SANDBOX_MAP": "http://c=http://d"}
+    variables = {"OFFHOOK_PORT": "2", "OFFHOOK_STRICT": "no", "OFFHOOK_MAP": "http://c=http://d"}
     found = read_options(variables, file)
     assert (found["port"], found["strict"], found["maps"]) == (2, False, {"http://c": "http://d"})
     assert read_options(variables, file, port="3", map=["http://e=http://f"])["port"] == 3

@@ -18,17 +18,18 @@ def test_both_commands_have_the_same_options_and_defaults() -> None:
 
     assert {name: one.default for name, one in ours.items()} == theirs
     for shown in (parser.format_help(), sandbox.__doc__ or ""):
-        assert all(f"SANDBOX_{name.upper()}" in shown for name in (*ours, "token"))
+        assert all(f"OFFHOOK_{name.upper()}" in shown for name in (*ours, "token"))
 
 
 @pytest.mark.parametrize(
     ("given", "env_file", "message"),
     [
-        ([], "SANDBOX_PORT=http", "SANDBOX_PORT: 'http' is no port"),
-        (["--port", "99999"], "SANDBOX_PORT=1", "--port: '99999' is no port"),
-        ([], "SANDBOX_STRICT=maybe", "SANDBOX_STRICT: 'maybe' is neither true nor false"),
-        ([], "SANDBOX_HOST=0.0.0.0", "others can reach host '0.0.0.0'"),
-        ([], "SANDBOX_ALLOW_HOST=http://x", "'http://x' is no host name"),
+        ([], "OFFHOOK_PORT=http", "OFFHOOK_PORT: 'http' is no port"),
+        (["--port", "99999"], "OFFHOOK_PORT=1", "--port: '99999' is no port"),
+        ([], "OFFHOOK_STRICT=maybe", "OFFHOOK_STRICT: 'maybe' is neither true nor false"),
+        ([], "OFFHOOK_HOST=0.0.0.0", "others can reach host '0.0.0.0'"),
+        ([], "SANDBOX_PORT=9000", "SANDBOX_PORT is OFFHOOK_PORT now: rename it"),
+        ([], "OFFHOOK_ALLOW_HOST=http://x", "'http://x' is no host name"),
     ],
 )
 def test_wrong_option_is_named_as_its_user_wrote_it(given, env_file, message, tmp_path, monkeypatch, capsys) -> None:
