@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offhook import json_text
+from offhook.web import json_text
 
 CONTENT_TYPE = "twilio-fpa;v=1"
 #: Source: @twilio/voice-sdk 2.18, `device.ts`: it reports these as AuthenticationFailed (20151), AccessTokenInvalid

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from offhook import access_token, json_text
+from offhook import access_token
 from offhook.access_token import AccessToken, AccessTokenError
 from offhook.model import messages
 from offhook.model.state import Call
 from offhook.phones import check_keys, phone_of
 from offhook.real_time import RealTimeModel
+from offhook.web import json_text
 
 LOST_AFTER_S = 2.0  #: From the end of a browser's connection to that of its call; our reading.
 MALFORMED = 31100  #: Source: Twilio docs, error 31100, malformed request.

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import hdrs, web
 
-from offhook import json_text
 from offhook.runtime import SandboxRuntime
 from offhook.sockets import Sockets
+from offhook.web import json_text
 from offhook.web.pages import is_https
 
 SCRIPT_PATH, SIGNALING_PATH = PATHS = ("/sandbox/voice-sdk.js", "/sandbox/signaling")

@@ -9,13 +9,14 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from offhook import json_text, views
+from offhook import views
 from offhook.access import PAGE
 from offhook.request_log import DeliveryEntry, NumberedLog, RestEntry
 from offhook.rest_routes import is_twilios
 from offhook.runtime import SandboxRuntime
 from offhook.sockets import Sockets
 from offhook.views import iso, pick
+from offhook.web import json_text
 from offhook.web.pages import add_headers, page, static_routes
 
 STATIC = Path(__file__).parent / "static"

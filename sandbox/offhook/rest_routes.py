@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import hdrs, web
 
-from offhook import json_text
 from offhook.faults import RestPlan
 from offhook.model.media import Media
 from offhook.model.messages import DebuggerEntry, RestAnswer, RestRequest
@@ -19,6 +18,7 @@ from offhook.model.rest.recording_routes import MEDIA_PATH
 from offhook.model.rest_form import error_answer
 from offhook.request_log import RestEntry
 from offhook.runtime import RestHookEvent, SandboxRuntime
+from offhook.web import json_text
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"

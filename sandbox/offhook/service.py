@@ -1,9 +1,11 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
+import re
 from collections.abc import Callable
 from typing import Self
 from urllib.parse import quote
 
+import aiohttp
 from aiohttp import hdrs, web
 
 from offhook.access import access_middleware
@@ -52,6 +54,13 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
     return app
 
 
+SAFE_AIOHTTP = "3.14.4"  #: Earlier ones have open request-smuggling advisories.
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(it) for it in re.findall(r"\d+", version)[:3]]
+
+
 class Sandbox(SandboxRuntime):
     """A local Twilio: `async with Sandbox(...) as sandbox`."""
 
@@ -64,6 +73,14 @@ class Sandbox(SandboxRuntime):
 
     async def __aexit__(self, *_failure: object) -> None:
         await self.stop()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.allow_hosts and _numbers(aiohttp.__version__) < _numbers(SAFE_AIOHTTP):
+            raise ValueError(
+                f"aiohttp {aiohttp.__version__} has open request-smuggling advisories: it serves only loopback. For "
+                f"--allow-host, install {SAFE_AIOHTTP} or newer"
+            )
 
     def set_up_with(self, set_up: Callable[["Sandbox"], None]) -> None:
         """Add numbers and phones, now and after each reset."""

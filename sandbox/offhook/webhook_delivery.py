@@ -6,6 +6,7 @@ Source: Twilio docs, Webhooks security; Webhooks connection overrides; Sign webh
 import asyncio
 import base64
 import hmac
+import socket
 import ssl
 import time
 from collections.abc import Coroutine
@@ -108,14 +109,21 @@ def _sorted(url: str) -> str:
     return base + mark + "&".join(sorted(query.split("&"), key=lambda pair: pair.partition("=")[0]))
 
 
-_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
-    (aiohttp.InvalidURL, 11100, "url"),
-    (aiohttp.ClientConnectorDNSError, 11210, "ct"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), 11220, "ct"),
-    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), 11205, "ct"),
-    (Exception, 11200, "rt"),
-)
-"""Twilio's code for each error, the first that matches, and the failure in the connection overrides' terms."""
+#: Since aiohttp 3.10; before, the words of a time-out say if it was that of the connection.
+_NAME_ERRORS: tuple[type[Exception], ...] = (getattr(aiohttp, "ClientConnectorDNSError", socket.gaierror),)
+_CONNECTION_TIMEOUT = "Connection timeout"
+
+
+def failure_of(error: Exception) -> tuple[int, str]:
+    """Return Twilio's code, and the failure in the connection overrides' terms."""
+    if isinstance(error, aiohttp.InvalidURL):
+        return 11100, "url"
+    if isinstance(error, _NAME_ERRORS) or isinstance(getattr(error, "os_error", None), socket.gaierror):
+        return 11210, "ct"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return 11220, "ct"
+    is_late = isinstance(error, aiohttp.ServerTimeoutError) and str(error).startswith(_CONNECTION_TIMEOUT)
+    return (11205, "ct") if is_late or isinstance(error, aiohttp.ClientConnectorError) else (11200, "rt")
 
 
 def signature_of(key: str, url: str, form: Params, algorithm: str) -> str:
@@ -246,7 +254,7 @@ class WebhookSender:
             async with asyncio.timeout(left_s):
                 answer = await self._request(target, entry)
         except (aiohttp.ClientError, OSError) as error:
-            code, failure = next((code, failure) for kind, code, failure in _FAILURES if isinstance(error, kind))
+            code, failure = failure_of(error)
             answer = WebhookResponse(0, error_code=code, failure=failure)
         entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
         entry.answer_type = answer.content_type

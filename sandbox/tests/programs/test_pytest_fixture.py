@@ -276,13 +276,33 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
     assert ran.stdout.str().count("- Twilio sandbox -") == 6  # not after the time-out that shows it itself
 
 
+def test_without_hook_wrappers_tests_run_without_fixtures_and_say_so(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("")
+    pytester.makepyfile(
+        old_pluggy="""
+        import pytest
+
+        def hookimpl(function=None, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False):
+            raise AssertionError("not used")
+
+        pytest.hookimpl, new = hookimpl, pytest.hookimpl
+        import offhook.pytest_plugin
+        pytest.hookimpl = new
+        """,
+        test_theirs="def test_it(): pass\ndef test_fixture(twilio_sandbox): pass",
+    )
+    ran = pytester.runpytest_subprocess(*QUICK, "-p", "old_pluggy")
+    ran.assert_outcomes(passed=1, errors=1)
+    ran.stdout.fnmatch_lines(["*fixture 'twilio_sandbox' not found*", "offhook: no fixtures: they need pluggy 1.2*"])
+
+
 def test_plug_in_costs_nothing_unused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
 
         def test_it():
-            plug_in = {"offhook", "offhook.pytest_plugin"}
+            plug_in = {"offhook", "offhook.pytest_plugin", "offhook.pytest_fixtures"}
             assert plug_in == {name for name in sys.modules if name.startswith(("offhook", "aiohttp"))}
         """
     )

@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from offhook import NUMBER
+from offhook import NUMBER, Sandbox
 from offhook.command.options import NAMES, read_api_key, read_options
 from offhook.command_line import main, make_parser
 
@@ -133,6 +133,17 @@ def test_old_name_of_a_variable_is_refused_in_words(
     with pytest.raises(SystemExit, match="2"):
         main([])
     assert f"offhook: SANDBOX_{name} is OFFHOOK_{name} now: rename it" in capsys.readouterr().err
+
+
+def test_older_aiohttp_serves_only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, is_safe in (("3.9.5", False), ("3.14.3", False), ("3.14.4", True), ("4.0.0a1", True)):
+        monkeypatch.setattr("aiohttp.__version__", version)
+        assert Sandbox().allow_hosts == ()
+        if is_safe:
+            assert Sandbox(allow_hosts=("a",)).control_token
+            continue
+        with pytest.raises(ValueError, match=f"^aiohttp {version} has .* only loopback.* install 3.14.4 or newer"):
+            Sandbox(allow_hosts=("a",))
 
 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:
