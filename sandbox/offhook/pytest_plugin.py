@@ -18,6 +18,6 @@ if IS_USABLE:
     from offhook.pytest_fixtures import twilio_sandbox_options as twilio_sandbox_options
 else:
 
-    def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:  # pytest 8 exports it
         """Say why there are no fixtures."""
         terminalreporter.write_line("offhook: no fixtures: they need pluggy 1.2 or newer (pip install 'pluggy>=1.2')")
