@@ -115,7 +115,7 @@ _CONNECTION_TIMEOUT = "Connection timeout"
 
 
 def failure_of(error: Exception) -> tuple[int, str]:
-    """Return Twilio's code, and the failure in the connection overrides' terms."""
+    """Return Twilio's code, and the failure in the overrides' terms."""
     if isinstance(error, aiohttp.InvalidURL):
         return 11100, "url"
     if isinstance(error, _NAME_ERRORS) or isinstance(getattr(error, "os_error", None), socket.gaierror):
