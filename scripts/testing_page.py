@@ -8,7 +8,7 @@ from pathlib import Path
 from source_notes import inline_notes_of
 
 from conferral import pytest_plugin as conferral_plugin
-from conferral.testing import ConferralStack, DeliveredOutcome, DeliveredOutcomes
+from conferral.testing import ConferralStack, DeliveredOutcome, DeliveredOutcomes, Desk
 from offhook import Behavior, CallHandle, ConferenceHandle, Faults, PhoneScript, Sandbox, pytest_plugin
 from offhook.request_log import RequestLog
 from offhook.testing import Phone, TwilioSandbox
@@ -31,13 +31,15 @@ CLASSES = (
     PhoneScript,
     Behavior,
     ConferralStack,
+    Desk,
     DeliveredOutcomes,
     DeliveredOutcome,
 )
 CLASSES += (Sandbox,)
 _INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
 _INTERNAL |= {"steps_before_answer", "steps_after_answer"}
-_INTERNAL |= {"receive", "apply", "perform", "notify", "notify_of_read", "phone_at", "restart_clock", "close", "clock"}
+_INTERNAL |= {"sign_in", "connect", "disconnect", "receive", "apply", "perform", "notify", "notify_of_read"}
+_INTERNAL |= {"phone_at", "restart_clock", "close", "clock"}
 
 
 def testing_page() -> str:

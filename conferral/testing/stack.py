@@ -22,6 +22,7 @@ from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.testing.app_server import AppAddress, WsgiApp, free_port
+from conferral.testing.desk import Desk, Desks
 from conferral.testing.outcomes import DeliveredOutcomes
 from conferral.worker.process import Worker
 from offhook import NUMBER, CallHandle
@@ -45,6 +46,7 @@ class ConferralStack:
     sandbox: TwilioSandbox  #: The same as `twilio_sandbox`.
     outcomes: DeliveredOutcomes  #: Those delivered so far.
     _app: AppAddress = field(repr=False)
+    _desks: Desks = field(repr=False)
     number: str = NUMBER  #: Whose calls arrive at the webhooks, unless `call` gets another URL.
     agent: str = AGENT  #: `CONFERRAL_AGENT`.
 
@@ -60,6 +62,10 @@ class ConferralStack:
     def call(self, path: str = "", *, from_: str = CALLER) -> CallHandle:
         """Call the number; with a path, your app answers there."""
         return self.sandbox.phones[from_].call(self.number, url=self.app_url + path if path else "")
+
+    def desk(self, identity: str) -> Desk:
+        """Return the desk of an agent, `client:IDENTITY`, who is ready."""
+        return self._desks.open(identity)
 
 
 class StackServer:
@@ -127,6 +133,7 @@ class StackServer:
             sandbox.add_number(NUMBER, voice_url=f"{url}/voice/inbound", **others)
             services = _Services(settings, port)
             self._thread.wait(services.start(), START_S)
+            desks = Desks(url, values["CONFERRAL_API_TOKEN"], sandbox, self._thread)
             try:
                 yield ConferralStack(
                     url,
@@ -136,9 +143,11 @@ class StackServer:
                     sandbox,
                     outcomes,
                     app,
+                    desks,
                     agent=settings.agent or "",
                 )
             finally:
+                desks.close()
                 self._thread.wait(services.stop(), STOP_S)
 
 

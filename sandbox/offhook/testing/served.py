@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import fields
 from math import isfinite
 from types import NoneType
@@ -101,6 +101,14 @@ def _check_options(options: dict[str, Any]) -> None:
         raise ValueError(f"the option speed takes a number above 0, not {speed!r}")
 
 
+class AlreadyDone(Awaitable[None]):
+    """What a coroutine may await although nothing is left to wait for."""
+
+    def __await__(self) -> Iterator[None]:  # type: ignore[override]
+        """Return at once."""
+        return iter(())
+
+
 class LoopThread:
     """A thread with an event loop, for other threads."""
 
@@ -120,6 +128,16 @@ class LoopThread:
     def wait(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_S) -> T:
         """Run a coroutine in the thread; return its result, or raise its error."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+
+    def finish(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Run a coroutine in the thread: `finish(…)`, in one with `await`."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            future.result()
+            return AlreadyDone()
+        return asyncio.wrap_future(future)
 
     def end(self) -> None:
         """End the thread; what runs in its loop has to have ended."""

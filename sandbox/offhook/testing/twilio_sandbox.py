@@ -12,7 +12,7 @@ from offhook.model.state import Number, Recording
 from offhook.request_log import RequestLog
 from offhook.service import Sandbox
 from offhook.testing.phone import Phone
-from offhook.testing.served import ServedSandbox, ServerThread
+from offhook.testing.served import AlreadyDone, ServedSandbox, ServerThread
 from offhook.testing.story import alert_lines, story_lines
 
 T = TypeVar("T")
@@ -39,11 +39,6 @@ class Phones:
 
     def __len__(self) -> int:
         return len(self._sandbox.phones)
-
-
-class _AlreadyMet(Awaitable[None]):
-    def __await__(self) -> Iterator[None]:  # type: ignore[override]
-        return iter(())
 
 
 class TwilioSandbox:
@@ -141,7 +136,7 @@ class TwilioSandbox:
         until_s = time.monotonic() + timeout_s
         while not self._check_condition(condition, until_s, timeout_s):
             self._sandbox.wait_for_change(self._known_changes, RECHECK_S)
-        return _AlreadyMet()
+        return AlreadyDone()
 
     async def _wait_in_loop(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> None:
         __tracebackhide__ = True
