@@ -36,7 +36,7 @@ from conferral.telephony.directory import handoff_allow_list
 from conferral.telephony.fallbacks import AddressRules
 from conferral.telephony.twiml import END_OF_DOCUMENT, HANG_UP
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.handoff_values import fit_params, json_text, speech_of
+from conferral.webhooks.handoff_values import fit_params, json_text, speech_of, with_options
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
 from conferral.webhooks.voice import VoiceRoutes
 
@@ -204,7 +204,7 @@ class HandoffRoutes(Routes):
         call_sid = form.get("CallSid", "")
         if form.get("CallStatus") == CallStatus.COMPLETED:
             return twiml_response(END_OF_DOCUMENT)
-        data = self._data(call_sid, form.get("HandoffData", ""))
+        data = with_options(self._data(call_sid, form.get("HandoffData", "")))
         if data.get("handoff") is False or data.get("handoff") == "false":
             log.info("handoff_declined", call_sid=call_sid)
             return twiml_response(HANG_UP)

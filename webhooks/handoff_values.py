@@ -5,7 +5,7 @@ Speech and context of a caller are worth more cut than dropped. Commands are str
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlencode
 
@@ -19,11 +19,31 @@ _SPACES = re.compile(rf"[\s{NO_TEXT}]+")
 _SENTENCE_END = re.compile(r"[.!?\u2026](?= )|[\u3002\uff01\uff1f]")
 #: A sentence or word that ends earlier than this leaves too much unsaid (characters).
 _CUT_FROM = SPOKEN_MAX // 2
+#: What Twilio Agent Connect sends: none of it is an option of ours.
+_AGENT_CONNECT = frozenset({"conversationId", "storeId", "profileId", "attributes"})
 
 
 def json_text(value: Any) -> str:
     """Return a value of JSON as text, such as `true`; text stays as it is."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def with_options(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options in a payload of Twilio Agent Connect; others stay.
+
+    Names inside `attributes` are never options, and an option next to them wins.
+    Source: its package twilio-agent-connect 2.5.0, `tac.models.handoff` and `tac.tools.handoff`.
+
+    >>> with_options({"conversationId": "C1", "attributes": {"reason": "Refund", "vip": True, "to": "client:x"}})
+    {'brief': 'Refund', 'ref': 'C1', 'params': {'vip': True, 'to': 'client:x'}}
+    """
+    ref, attributes = data.get("conversationId"), data.get("attributes")
+    if not isinstance(ref, str) or not isinstance(attributes, dict):
+        return data
+    params = {name: value for name, value in attributes.items() if isinstance(value, str | int | float)}
+    brief = params.pop("reason", attributes.get("reason"))
+    given = {name: value for name, value in data.items() if name not in _AGENT_CONNECT and value not in (None, "")}
+    return {"brief": brief, "ref": ref, "params": params} | given
 
 
 def speech_of(value: Any) -> tuple[str, int]:
