@@ -365,6 +365,8 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     after = draft.session
     moved = draft.state is not before.state
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
+    if isinstance(event, events.TimerExpired) and event.timer in after.timers:
+        changed_timers.add(event.timer)  # Redis has it no longer, also if it fired early and is due as before
     after = replace(
         after,
         state_since_ms=(

@@ -233,7 +233,6 @@ class Draft:
 
     def set_timer(self, timer: type[TimerExpired], after_ms: int) -> None:
         """Set a timer, replacing one of the same name. Never due in the past."""
-        # A timer could have fired at that time before, and would count as a duplicate.
         self.change(timers={**self.session.timers, timer.timer: self.now_ms + max(0, after_ms)})
 
     def cancel_timers(self, *timers: type[TimerExpired]) -> None:

@@ -329,7 +329,7 @@ class Scenario:
         """The timer expires when it is due; it has to be set."""
         due_ms = self.session.timers[timer.timer]
         self.now_ms = max(self.now_ms, due_ms)
-        return self.take(timer(**self.common(token=f"{timer.timer}:{due_ms}"), due_ms=due_ms))
+        return self.take(timer(**self.common(token=""), due_ms=due_ms))
 
     def reads(
         self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None,

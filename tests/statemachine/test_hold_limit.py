@@ -6,6 +6,7 @@ from conferral.statemachine.events import (
     HoldOverdue,
     StageOverdue,
 )
+from conferral.statemachine.step import TimerChange
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import UNREAD, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, ringing, talking
@@ -49,10 +50,11 @@ def test_timer_that_fires_early_ends_nothing_and_is_set_again():
     """As after Redis's clock was set back: a timer that is due too late for its kind counts as due."""
     for story in (holding(), talking("consult")):
         due_ms = story.session.timers["hold"]
-        early = HoldOverdue(**story.common(), due_ms=due_ms)
+        early = HoldOverdue(**story.common(token=""), due_ms=due_ms)
         story.take(early).expect(story.session.state.value).expect_held("customer")
         assert story.last.reason == ""
-        assert story.session.timers["hold"] == due_ms
+        assert TimerChange("hold", due_ms) in story.last.timers
+        story.fires(HoldOverdue).expect_timers()
 
 
 def test_without_a_limit_there_is_no_timer():

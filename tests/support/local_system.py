@@ -269,10 +269,10 @@ class LocalSystem:
         """Gives a command that succeeds."""
         return await self._ends("done", kind, session, **fields)
 
-    async def failed(self, reason: str, kind: str, session: str, **fields: str) -> CommandResult:
-        """Gives a command that is accepted and fails for that reason."""
+    async def failed(self, reasons: str, kind: str, session: str, **fields: str) -> CommandResult:
+        """Gives a command that is accepted and fails for that reason, or one of those that a space separates."""
         outcome = await self._ends("failed", kind, session, **fields)
-        assert outcome.reason == reason
+        assert outcome.reason in reasons.split()
         return outcome
 
     async def rejected(self, why: str, kind: str, session: str, **fields: str) -> CommandResult:

@@ -12,6 +12,7 @@ from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import (
+    COMMANDS,
     TIMERS,
     AgeOverdue,
     CallsOverdue,
@@ -26,7 +27,7 @@ from conferral.storage.partition.partition_store import PartitionStore
 
 #: The longest timer of a dial: a ring time of 600 s, and the gate; and of all kinds without a setting, milliseconds.
 DIAL_MAX_MS = 670_000
-OTHERS_MAX_MS = 60_000
+OTHERS_MAX_MS = max(60_000, *(1_000 * command.pending_s for command in COMMANDS))
 #: Minimum wait for a timer, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
 #: Pause after an error of the timers, which stay due, seconds.

@@ -39,7 +39,7 @@ for i = 1, #due, 2 do
   if not timer or math.abs(due_ms) == math.huge then
     removed = removed + 1
   else
-    local event = {session_id = session, token = timer .. ':' .. due[i + 1], due_ms = due_ms}
+    local event = {session_id = session, due_ms = due_ms}
     redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session, 'event', cjson.encode(event))
   end
   -- Remove last: if the append is refused, the timer is still there.

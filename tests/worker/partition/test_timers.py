@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.policy import Policy
 from conferral.storage.coordinator import Lease
 from conferral.worker.partition.timers import PartitionTimers, max_timer_lengths_ms
@@ -96,4 +97,5 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
 
 def test_timer_of_a_hold_that_is_not_due_for_hours_is_not_taken_for_one_left_by_another_clock() -> None:
     longest_ms = max_timer_lengths_ms(Policy(hold_limit_ms=7_200_000))
-    assert (longest_ms["hold"], longest_ms["lone"], longest_ms["read"]) == (7_200_000, 60_000, 600_000)
+    assert (longest_ms["hold"], longest_ms["lone"], longest_ms["read"]) == (7_200_000, 90_000, 600_000)
+    assert all(longest_ms["pending_command"] >= 1_000 * command.pending_s for command in COMMANDS)
