@@ -74,16 +74,24 @@ class Agents:
         self._up_s = up_s
 
     async def renew(
-        self, identity: str, name: str, desk: str, *, is_ready: bool, is_busy: bool, sign_in: str = ""
+        self,
+        identity: str,
+        name: str,
+        desk: str,
+        *,
+        is_ready: bool,
+        is_busy: bool,
+        takes_over: bool = False,
+        sign_in: str = "",
     ) -> Agent:
         """Renew the presence of one desk's agent.
 
         `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call;
-        `sign_in`, the digest of the desk's sign-in, if it has one.
+        `takes_over`, whether this desk takes that call over; `sign_in`, the digest of the desk's sign-in, if any.
         """
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
-        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS]
+        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS, int(takes_over)]
         keys = [self._keys.agents, self._keys.presence]
         return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
 

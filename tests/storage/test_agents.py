@@ -96,6 +96,15 @@ async def test_a_desk_with_a_call_stays_registered_until_the_call_ends_or_the_de
     assert await renewed(agents, "d3", is_busy=True) == "d3"
 
 
+async def test_a_desk_that_takes_a_call_over_is_registered_at_once_and_after_it(agents):
+    for desk in ("d1", "d2"):
+        await renewed(agents, desk)
+    taken = await agents.renew("alice", "Alice", "d1", is_ready=True, is_busy=True, takes_over=True)
+    assert taken.registered == "d1"
+    for is_busy in (True, False):
+        assert [await renewed(agents, desk, is_busy=is_busy) for desk in ("d2", "d1")] == ["d1", "d1"]
+
+
 async def test_an_agent_has_few_desks_that_are_ready(agents, client, keys):
     for number in range(DESKS_MAX):
         assert await renewed(agents, f"d{number}", is_busy=True) == "d0"

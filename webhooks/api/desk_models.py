@@ -144,6 +144,25 @@ class PresenceRequest(_Request, frozen=True):
         _check(DESK_ID, self.desk)
 
 
+class TakeOverRequest(_Request, frozen=True):
+    """Names the desk that takes a call over."""
+
+    rule = f"taking a call over takes only the field desk, {DESK_ID_RULE}"
+
+    desk: Annotated[
+        str,
+        Meta(
+            description="the desk that takes the call, and is registered from now on; without it, the newest does",
+            pattern=f"^({DESK_ID})?$",
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Check the id."""
+        if self.desk:
+            _check(DESK_ID, self.desk)
+
+
 class RingResult(StrEnum):
     """Why a desk rejects a ring by itself."""
 

@@ -141,8 +141,9 @@ DESK_ROUTES = (
         "take_over_own_call",
         "Hang up this agent's own line, and be rung again",
         "For a browser that is gone, whose line Twilio keeps open for a while. No command: the line counts as lost. "
-        "Have the new phone registered first.",
+        "Have the new phone registered first. The desk that is named takes the call, whichever was registered.",
         {204: ResponseSpec(None, "The line is hung up", is_empty=True)},
+        body=desk_models.TakeOverRequest,
         more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TWILIO),
         is_for_desks=True,
     ),

@@ -197,13 +197,24 @@ class DeskFeed:
             registered=(agent.registered or None) if agent is not None else None,
         )
 
-    async def renew(self, token: DeskToken, desk: str, *, is_ready: bool) -> desk_models.OwnPresence:
-        """Renew an agent's presence, and return it; may raise StoreError."""
+    async def renew(
+        self, token: DeskToken, desk: str, *, is_ready: bool, takes_over: bool = False
+    ) -> desk_models.OwnPresence:
+        """Renew an agent's presence, and return it; may raise StoreError.
+
+        A desk that takes a call over is registered from now on.
+        """
         await self.follow()
         identity = token.identity
         is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
         renewed = self._agents.renew(
-            identity, token.agent_name, desk, is_ready=is_ready, is_busy=is_busy, sign_in=token.sign_in
+            identity,
+            token.agent_name,
+            desk,
+            is_ready=is_ready,
+            is_busy=is_busy,
+            takes_over=takes_over,
+            sign_in=token.sign_in,
         )
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in self._readers.of(identity):

@@ -102,13 +102,15 @@ class DeskHandlers:
 
     async def take_over_own_call(self, request: ApiRequest) -> web.Response:
         """Hang up the agent's own leg without a command."""
-        token = _token_of(request)
+        token, wanted = _token_of(request), desk_models.TakeOverRequest.of(request.body)
         session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
         if token.identity not in identities_of(session):
             raise unknown_session(request)
         leg = session.parties.get(AGENT)
         if leg is None or leg.address != token.address or not (leg.is_connected and leg.has_desk and leg.call_sid):
             raise RequestError(ErrorType.REJECTED, "this call has no open line of yours that would be rung again")
+        if wanted.desk:
+            await self._feed.renew(token, wanted.desk, is_ready=True, takes_over=True)
         try:
             await self._hang_up(leg.call_sid)
         except ProviderError as error:

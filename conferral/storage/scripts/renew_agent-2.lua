@@ -17,11 +17,13 @@
   ARGV[8]  digest of the desk's sign-in; empty if it has another token   text
   ARGV[9]  for how long this process has run   ms: presence is not known from before
   ARGV[10]  after how long without a renewal that is a pause   ms
+  ARGV[11]  whether the desk takes the agent's call over   1 or 0: then it is the newest, and registered
 
   Returns  the agent, JSON
   Why one script: two desks that become ready at the same moment must not both be registered.
 ]]
 local agents, identity, desk, lifetime_ms = KEYS[1], ARGV[1], ARGV[4], tonumber(ARGV[6])
+local takes_over = ARGV[11] == '1'
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 -- A time in the future was left when the clock was set back.
@@ -33,17 +35,21 @@ end
 
 local is_json, old = pcall(cjson.decode, redis.call('HGET', agents, identity) or '')
 if not (is_json and is_current(old) and type(old.desks) == 'table') then old = {desks = {}} end
-local desks, count = {}, 0
+local desks, count, newest_ms = {}, 0, now_ms
 for id, one in pairs(old.desks) do
-  if is_current(one) and id ~= desk then desks[id], count = one, count + 1 end
+  if is_current(one) and id ~= desk then
+    desks[id], count, newest_ms = one, count + 1, math.max(newest_ms, one.since_ms + 1)
+  end
 end
 if ARGV[3] == 'ready' and count < tonumber(ARGV[7]) then
   local since_ms = old.desks[desk] and is_current(old.desks[desk]) and old.desks[desk].since_ms or now_ms
+  if takes_over then since_ms = newest_ms end
   desks[desk] = {since_ms = since_ms, renewed_ms = now_ms, sign_in = ARGV[8]}
 end
 
 -- The newest one may be registered.
 local registered = ARGV[5] == '1' and desks[old.registered or ''] and old.registered
+if takes_over and desks[desk] then registered = desk end
 if not registered then
   for id, one in pairs(desks) do
     local newest = registered and desks[registered]

@@ -84,7 +84,7 @@ command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:C
 400 401 403 404 408 409 413 422 429 503
 note_busy_ring: path:call! body! -> 204: 400 401 403 404 408 413 422 429 503
 list_own_calls: -> 200:OwnCalls 401 403 422 429 503
-take_over_own_call: path:session! -> 204: 401 403 404 409 422 429 503
+take_over_own_call: path:session! body -> 204: 400 401 403 404 408 409 413 422 429 503
 show_own_command: path:command! -> 200:CommandOutcome 401 403 404 422 429 503
 call_out: body! -> 202:SessionAccepted 400 401 403 404 408 409 413 422 429 503
 list_names: -> 200:NameList 401 403 422 429 503

@@ -145,6 +145,15 @@ async def test_a_desk_has_its_agents_open_line_hung_up_without_a_command(desks, 
     assert await published(store) == []
     assert value_of(metrics.desk_take_overs) == 1
 
+    for desk in ("d1", "d2"):
+        _, found = await desks.ask("PUT", "/desk/presence", headers, json={"status": "ready", "desk": desk})
+    assert found["registered"] == "d1", "it has the call"
+    async with desks.client.post(path, headers=headers, json={"desk": "d2"}) as answer:
+        assert answer.status == 204
+    _, found = await desks.ask("PUT", "/desk/presence", headers, json={"status": "ready", "desk": "d1"})
+    assert found["registered"] == "d2"
+    assert (await desks.ask("POST", path, headers, json={"desk": "a b"}))[0] == 422
+
     desks.hang_ups.error = ProviderUnreachableError()
     assert (await desks.ask("POST", path, headers))[0] == 503
     ringing = {"status": PartyStatus.RINGING, "has_desk": True}
