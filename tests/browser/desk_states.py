@@ -79,7 +79,7 @@ async def states(page: Page, desk: ScriptedDesk) -> AsyncIterator[str]:
     ringing["parties"]["agent"]["status"] = "left"
     await page.evaluate("phone.call.emit('cancel')")
     await desk.push("session", ringing | {"state": "ended"})
-    await expect(page.get_by_role("region", name="Missed calls")).to_be_visible()
+    await expect(page.get_by_role("region", name="My calls today")).to_contain_text("missed")
     yield "missed"
 
 

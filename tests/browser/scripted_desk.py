@@ -75,6 +75,8 @@ class ScriptedDesk:
         self.asked: list[str] = []
         #: Id of the desk that may be registered; empty for the one that asks.
         self.registered = ""
+        #: Ids of the desks that sent their presence.
+        self.desks: list[str] = []
         #: The presence that was sent, with its time by the loop's clock.
         self.presence: list[tuple[float, str]] = []
         #: Access tokens that were issued, and the edge that comes with them.
@@ -181,6 +183,7 @@ class ScriptedDesk:
 
     async def _presence(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        self.desks.append(asked.get("desk", ""))
         self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
         registered = self.registered or (asked["desk"] if asked["status"] == "ready" else "")
         return web.json_response({"identity": IDENTITY, "status": asked["status"], "registered": registered})
@@ -212,6 +215,7 @@ class ScriptedDesk:
         return web.json_response({"command": command, "session": SESSION} | self.result)
 
     async def _take_over(self, request: web.Request) -> web.Response:
+        self.registered = (await request.json())["desk"]
         self.sent.append((request.path.removeprefix("/desk"), {}))
         return web.Response(status=204)
 

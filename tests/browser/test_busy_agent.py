@@ -60,15 +60,10 @@ async def own_rings(desk: ScriptedDesk, signaling: TwilioSignaling) -> None:
     signaling.invite(AGAIN)
 
 
-async def test_a_second_caller_is_rejected_as_busy_and_shown_until_the_customer_has_left(page, desk, signaling):
+async def test_a_second_caller_is_rejected_as_busy_until_the_customer_has_left(page, desk, signaling):
     await stranger_rings(desk, signaling)
     await until(lambda: signaling.rejected)
     assert (desk.busy_rings, signaling.rejected) == ([SECOND], [SECOND])
-    busy = page.get_by_role("region", name="Calls while you were busy")
-    await expect(busy).to_contain_text(f"{CUSTOMER} rang at ")
-    await expect(page.get_by_role("region", name="Missed calls")).to_have_count(0)
-    await busy.get_by_role("button").click()
-    await expect(busy).to_have_count(0)
 
     # The customer hangs up: until Twilio has ended the agent's leg, another caller's ring is no second one.
     await desk.push("session", session(parties=session()["parties"] | {"customer": party(CUSTOMER, "left")}))
@@ -142,17 +137,6 @@ async def test_a_ring_is_rejected_although_conferral_does_not_answer(page, desk,
     desk.answers_rings, desk.is_down = trouble != "slow", trouble == "down"
     await stranger_rings(desk, signaling)
     await until(lambda: signaling.rejected)
-    await expect(page.get_by_role("region", name="Calls while you were busy")).to_contain_text("rang at")
-
-
-@pytest.mark.soak
-async def test_a_caller_who_hangs_up_before_the_rejection_is_shown_and_not_missed(page, desk, signaling):
-    desk.answers_rings = False
-    await stranger_rings(desk, signaling)
-    await until(lambda: desk.busy_rings)
-    signaling.cancel(SECOND)
-    await expect(page.get_by_role("region", name="Calls while you were busy")).to_contain_text("rang at")
-    await expect(page.get_by_role("region", name="Missed calls")).to_have_count(0)
 
 
 @pytest.mark.soak

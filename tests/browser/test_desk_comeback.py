@@ -22,7 +22,7 @@ from tests.browser.desk_stage import (
     talking,
     transfer,
 )
-from tests.browser.scripted_desk import IDENTITY, LEG, SESSION, ScriptedDesk, done, opened, ready, session
+from tests.browser.scripted_desk import IDENTITY, LEG, SESSION, ScriptedDesk, done, opened, ready, session, talk
 from tests.browser.twilio_signaling import TwilioSignaling
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
@@ -197,3 +197,19 @@ async def test_a_line_that_twilio_keeps_after_a_crash_is_taken_over(windows: Win
         for one in context.pages:
             await one.close()
         windows.foreign[:] = [url for url in windows.foreign if ".twilio.com/" not in url]  # sounds and statistics
+
+
+async def test_after_a_take_over_the_other_open_desk_takes_no_ring(desk, windows):
+    other = await ready(windows, desk)
+    await talk(other, desk)
+    other_id = desk.desks[-1]
+    desk.registered = other_id
+    page = await opened(windows, f"{desk.url}#desk-token")
+    await button(page, "Take over here").click()
+    await desk.sends(f"/sessions/{SESSION}/take-over")
+    await other.evaluate("phone.call.disconnect()")
+    await desk.push("session", session("ringing", {"is_lost": True, "call_sid": NEW_LEG}, phase="recall"))
+    for one in (other, page):
+        await one.evaluate("sid => phone.ring({ CallSid: sid, From: '' })", NEW_LEG)
+    await says(page, "On a call")
+    assert [(await done(one)).count("accept") for one in (other, page)] == [1, 1]

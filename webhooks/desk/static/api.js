@@ -4,26 +4,21 @@
 import { noteServerTime } from "./shared/server-time.js";
 import { nowMs, setClock } from "./shared/time.js";
 
-/** When another token is asked for again after a failure, and a limit for an answer, in milliseconds. */
-const RENEW_AGAIN_MS = 30_000;
+/** How long an answer may take, and how long a stream may be silent that has a comment every 15 s (ms). */
 const ANSWER_MS = 8_000;
-/** The server sends at least a comment every 15 s; after this long without one, the stream counts as lost (ms). */
 const SILENT_MS = 35_000;
-/** Minimum and maximum delay before the stream is opened again, in milliseconds. */
+/** After how long the stream is opened again, at first and at most, and after a token was refused (ms). */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
-/** The type of an error: newer pages of the agent have ended this page's stream. */
-export const REPLACED = "replaced";
-/** The type of an error: the page around the desk gave it no token. */
-export const NO_TOKEN = "no-token";
-/** When that page is asked again at first, then after twice as long, up to a maximum (ms). */
+const REFUSED_MS = 60_000;
+/** After how long a page that gave no token is asked again, at first and at most; and one whose old token works (ms). */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MAX_MS = 30_000;
 /** A smaller difference between the clocks may be the network's (ms). */
 const CLOCK_MS = 1_000;
-/** A token that was refused is tried again so much later, unless the page sets another one (ms). */
-const REFUSED_MS = 60_000;
-
+/** Types of errors: newer pages of the agent have ended this one's stream; the page around the desk gave no token. */
+export const REPLACED = "replaced";
+export const NO_TOKEN = "no-token";
 /** Why requests are answered by a redirect: the proxy sends browsers to its own page. */
 export const PROXY_ASKS = "The sign-in proxy asks you to sign in";
 
@@ -36,14 +31,18 @@ export class ApiError extends Error {
   }
 }
 
-const STILL = "You can still hang up, mute, and send digits";
-/** Why only the phone works, as sentences. @param {ApiError | null} trouble */
-export function lostText(trouble) {
-  if (trouble?.type === REPLACED) {
-    return `This page is the oldest of yours that are open, so it gets no calls any more. ${STILL}.`;
+/** What is wrong with the link to Conferral, so that only the phone works: a sentence without its end. */
+export function lostText({ status = 0, type, message } = {}) {
+  if (type === REPLACED) {
+    return "This page is the oldest of yours that are open, so it gets no calls any more";
   }
-  const why = trouble?.status >= 500 ? `Conferral can't serve this page: ${trouble.message}` : "Conferral can't be reached";
-  return `${why}. ${STILL}; everything else works again when it is back.`;
+  if (type === NO_TOKEN) {
+    return "This page gave the desk no token. The desk asks again by itself";
+  }
+  if (status === 401) {
+    return "Your sign-in has expired or was withdrawn. Sign in again";
+  }
+  return status === 0 ? "Conferral can't be reached" : status < 500 ? message : `Conferral can't serve this page: ${message}`;
 }
 
 export class Api {
@@ -52,8 +51,7 @@ export class Api {
   #token = "";
   #renewMs = 0;
   #asking = null;
-  #wake = () => {};
-  #connect = () => {};
+  #isReplaced = false;
 
   /** @param {string} base Where Conferral is, without a slash at the end. */
   constructor(base) {
@@ -64,7 +62,9 @@ export class Api {
   set source(source) {
     this.#source = source;
     this.#token = "";
-    this.#wake();
+    if (!this.#isReplaced) {
+      this.tryAgain();
+    }
   }
 
   /** The agent's identity, as the token says; empty if it can't be read. */
@@ -82,11 +82,7 @@ export class Api {
    */
   async send(method, path, body) {
     const answer = await this.#answered(method, path, body, AbortSignal.timeout(ANSWER_MS));
-    try {
-      return await answer.json();
-    } catch {
-      return {};
-    }
+    return answer.json().catch(() => ({}));
   }
 
   async #answered(method, path, body, signal, headers = {}) {
@@ -112,7 +108,6 @@ export class Api {
     try {
       const answer = await fetch(`${this.#base}/desk${path}`, options);
       noteTime(answer.headers.get("Date"));
-      noteServerTime(answer.headers.get("Date"));
       return answer;
     } catch (error) {
       throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");
@@ -123,127 +118,85 @@ export class Api {
   async token() {
     if (typeof this.#source !== "function") {
       this.#token = String(this.#source);
-      return this.#token;
-    }
-    if (this.#token && nowMs() < this.#renewMs) {
-      return this.#token;
-    }
-    this.#asking ??= askFor(this.#source).finally(() => (this.#asking = null));
-    try {
-      this.#token = await this.#asking;
-    } catch (error) {
-      if (!this.#token || nowMs() > expiryOf(this.#token)) {
-        throw error;
+    } else if (!this.#token || nowMs() >= this.#renewMs) {
+      this.#asking ??= askFor(this.#source).finally(() => (this.#asking = null));
+      try {
+        this.#token = await this.#asking;
+        this.#renewMs = (nowMs() + expiryOf(this.#token)) / 2;
+      } catch (error) {
+        if (!this.#token || nowMs() > expiryOf(this.#token)) {
+          throw error;
+        }
+        this.#renewMs = nowMs() + ASK_AGAIN_MAX_MS; // the old one still works
       }
-      this.#renewMs = nowMs() + RENEW_AGAIN_MS; // the old one still works
-      return this.#token;
     }
-    this.#renewMs = (nowMs() + expiryOf(this.#token)) / 2;
     return this.#token;
   }
 
   /**
-   * Follow the event stream, and open it again whenever it ends; if newer pages have ended it, after `connect`.
+   * Follow the event stream, and open it again whenever it ends.
    *
    * @param {string} path Below `/desk`.
    * @param {(kind: string, data: object) => void} onEvent
    * @param {(error: ApiError | null) => void} onLink With null once the stream is open.
-   * @param {AbortSignal} signal Ends it.
+   * @param {AbortSignal} over Ends it.
    * @param {() => void} onAlive Called whenever anything arrives, in hidden pages too, whose timers are late.
    */
-  async follow(path, onEvent, onLink, signal, onAlive) {
-    let backOffMs = BACK_OFF_MS;
-    let askAgainMs = ASK_AGAIN_MS;
-    while (!signal.aborted) {
-      const silence = new Silence(signal, onAlive);
-      let isRefused = false;
-      let isWithoutToken = false;
-      let isReplaced = false;
+  async follow(path, onEvent, onLink, over, onAlive) {
+    for (let tries = 0; !over.aborted; tries += 1) {
+      const silence = new AbortController();
+      let timer = 0;
+      const heard = () => {
+        onAlive();
+        clearTimeout(timer);
+        timer = setTimeout(() => silence.abort(), SILENT_MS);
+      };
+      let trouble = new ApiError("The connection to Conferral ended");
       try {
-        const headers = { Accept: "text/event-stream" };
-        const answer = await this.#answered("GET", path, undefined, silence.signal, headers);
+        heard();
+        const signal = AbortSignal.any([over, silence.signal]);
+        const answer = await this.#answered("GET", path, undefined, signal, { Accept: "text/event-stream" });
         onLink(null);
-        [backOffMs, askAgainMs] = [BACK_OFF_MS, ASK_AGAIN_MS];
-        for await (const [kind, data] of events(answer.body, silence)) {
+        tries = 0;
+        for await (const [kind, data] of events(answer.body, heard)) {
           onEvent(kind, data);
-          isReplaced = kind === REPLACED;
+          this.#isReplaced = kind === REPLACED;
         }
-        onLink(new ApiError("The connection to Conferral ended", 0, isReplaced ? REPLACED : ""));
       } catch (error) {
-        if (signal.aborted) {
-          return;
-        }
-        isWithoutToken = error.type === NO_TOKEN;
-        isRefused = error.status === 401;
-        onLink(error instanceof ApiError ? error : new ApiError("The connection to Conferral was lost"));
-      } finally {
-        silence.end();
+        trouble = error instanceof ApiError ? error : trouble;
       }
-      if (isReplaced) {
-        await this.#asked(signal);
-        continue;
+      trouble.type = this.#isReplaced ? REPLACED : trouble.type;
+      clearTimeout(timer);
+      if (!over.aborted) {
+        onLink(trouble);
+        await this.#pause(pauseMs(trouble, tries), over);
+        this.#isReplaced = false;
       }
-      if (isWithoutToken) {
-        await this.#pause(askAgainMs, signal);
-        askAgainMs = Math.min(2 * askAgainMs, ASK_AGAIN_MAX_MS);
-        continue;
-      }
-      await this.#pause(isRefused ? REFUSED_MS : backOffMs * (0.5 + Math.random()), signal);
-      backOffMs = Math.min(2 * backOffMs, BACK_OFF_MAX_MS);
     }
   }
 
-  /** Open the event stream again that newer pages have ended. */
-  connect() {
-    this.#connect();
-  }
-
   /** Don't wait any longer until the next attempt. */
-  tryAgain() {
-    this.#wake();
-  }
+  tryAgain = () => {};
 
-  #asked(signal) {
+  #pause(ms, over) {
     return new Promise((done) => {
-      this.#connect = done;
-      signal.addEventListener("abort", done, { once: true });
-    });
-  }
-
-  /** Wait, or until the page sets a token. */
-  #pause(ms, signal) {
-    return new Promise((done) => {
-      const timer = setTimeout(done, ms);
-      this.#wake = () => (clearTimeout(timer), done());
-      signal.addEventListener("abort", this.#wake, { once: true });
+      const timer = this.#isReplaced ? 0 : setTimeout(done, ms);
+      this.tryAgain = () => (clearTimeout(timer), done());
+      over.addEventListener("abort", this.tryAgain, { once: true });
     });
   }
 }
 
-/** Aborts a stream on which nothing is heard for long. */
-class Silence {
-  #timer = 0;
-  #abort = new AbortController();
-
-  constructor(signal, onAlive) {
-    this.signal = AbortSignal.any([signal, this.#abort.signal]);
-    this.onAlive = onAlive;
-    this.heard();
+/** How long to wait before the next attempt, with some chance: not all desks come back in the same moment. */
+function pauseMs({ type, status }, tries) {
+  if (type === NO_TOKEN) {
+    return Math.min(ASK_AGAIN_MS * 2 ** tries, ASK_AGAIN_MAX_MS);
   }
-
-  heard() {
-    this.onAlive();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#abort.abort(), SILENT_MS);
-  }
-
-  end() {
-    clearTimeout(this.#timer);
-  }
+  return status === 401 ? REFUSED_MS : Math.min(BACK_OFF_MS * 2 ** tries, BACK_OFF_MAX_MS) * (0.5 + Math.random());
 }
 
 /** Parse an event stream. Source: HTML Living Standard, section 9.2.6. */
-async function* events(body, silence) {
+async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
@@ -251,7 +204,7 @@ async function* events(body, silence) {
     if (done) {
       return;
     }
-    silence.heard();
+    heard();
     const blocks = (text + value).split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
@@ -281,6 +234,7 @@ async function askFor(source) {
 
 /** Count by the server's clock, which only says whole seconds: this machine's may be an hour ahead. */
 function noteTime(date) {
+  noteServerTime(date);
   const behindMs = nowMs() - Date.parse(date);
   if (behindMs < -CLOCK_MS || behindMs > 1000 + CLOCK_MS) {
     setClock(Date.parse(date) + 500);
@@ -293,14 +247,8 @@ async function refusal(answer) {
   if (isRedirect(answer)) {
     return new ApiError(PROXY_ASKS, 401);
   }
-  let error = {};
-  try {
-    ({ error } = await answer.json());
-  } catch {
-    // Not Conferral's answer: a proxy's.
-  }
-  const reason = error?.reason || `Conferral answered ${answer.status}`;
-  return new ApiError(String(reason), answer.status, String(error?.type ?? ""));
+  const { error } = await answer.json().catch(() => ({})); // a proxy's answer is no JSON
+  return new ApiError(String(error?.reason || `Conferral answered ${answer.status}`), answer.status, String(error?.type ?? ""));
 }
 
 /** When a token expires, in milliseconds; Infinity if that can't be read. */
@@ -310,8 +258,8 @@ const expiryOf = (token) => Number(claims(token).exp ?? Infinity) * 1000;
 function claims(token) {
   for (const part of token.split(".")) {
     try {
-      const found = JSON.parse(new TextDecoder().decode(bytes(part)));
-      if (found && typeof found === "object" && "identity" in found) {
+      const found = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
+      if (found?.identity) {
         return found;
       }
     } catch {
@@ -320,5 +268,3 @@ function claims(token) {
   }
   return {};
 }
-
-const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.codePointAt(0));

@@ -27,28 +27,23 @@ function timer(sinceMs) {
   return sinceMs ? `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}` : "";
 }
 
-/** The state of the call that the agent has, or else of the one that rings; null without any. */
-export function glance(desk) {
-  const at = desk.current.value ?? desk.rings.incoming.value;
-  if (!at) {
-    return null;
-  }
-  const about = desk.about(at);
+/** The state of the call that the agent has, or of one that rings. */
+export function glance(desk, at) {
+  const { session, own } = at;
+  const { from, fromAgent } = desk.about(at);
   if (at === desk.current.value) {
-    const isKnown = at.session && at.own;
-    const found = isKnown ? stateOf(at.session, at.own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${about.from}.` };
-    return { ...found, title: about.title };
+    return session && own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${from}.` };
   }
-  const back = sentBack(at.session, at.own);
-  const { from, fromAgent, title } = about;
+  const back = sentBack(session, own);
   const text = back || (fromAgent ? `${fromAgent} hands a call over to you.` : `${from} calls.`);
-  return { kind: back ? "recalled" : "ringing", word: back ? "Recalled" : "Incoming call", sinceMs: toMs(at.own?.[1].since), text, title };
+  return { kind: back ? "recalled" : "ringing", word: back ? "Recalled" : "Incoming call", sinceMs: toMs(own?.[1].since), text };
 }
 
-/** For the page's title: `1:32 Talking: order 7`. */
+/** For the page's title: `1:32 Talking: order 7`; empty without a call. */
 export function headline(desk) {
-  const found = glance(desk);
-  return found ? printable(`${timer(found.sinceMs)} ${found.word}: ${found.title}`.trim()) : "";
+  const at = desk.current.value ?? desk.rings.incoming.value;
+  const { sinceMs, word } = at ? glance(desk, at) : {};
+  return at ? printable(`${timer(sinceMs)} ${word}: ${desk.about(at).title}`.trim()) : "";
 }
 
 /** The state, and the time that it lasts; then who calls, and what happens. */
@@ -88,11 +83,10 @@ export function Facts({ about, session }) {
   `;
 }
 
-/** @param {{ desk: import("./desk.js").Desk, at: { call: object, session: object | null, own: [string, object] | undefined } }} props */
 export function CallCard({ desk, at }) {
   const { session, own } = at;
   const about = desk.about(at);
-  const state = glance(desk);
+  const state = glance(desk, at);
   const keys = keysOf(desk, at, state.kind);
   const panel = desk.panel.value;
   const back = sentBack(session, own);
@@ -122,7 +116,7 @@ export function CallCard({ desk, at }) {
 function keysOf(desk, { session, own }, kind) {
   const isKnown = Boolean(session && own);
   const all = isKnown ? actions(session, own) : { more: [] };
-  const lost = desk.isConnected.value ? "" : desk.lost.value.replace(/\.$/, "");
+  const lost = desk.lost.value;
   const whyNot = (why) => lost || (isKnown ? why : UNKNOWN);
   const main = mainOf(kind, all, own);
   const command = (place, one, label) => ({

@@ -8,9 +8,8 @@ import { ownLeg } from "./session.js";
 const OPEN_MS = 2_000;
 /** How long after the load a lost line is taken back without a click: the ring of the agent's former line (ms). */
 const RETURN_MS = 60_000;
-/** How long a desk that takes over stays ready, although another one is registered until the line is over (ms). */
+/** How long a desk that takes over stays ready, although another one is registered until Conferral hears of it (ms). */
 const TAKE_OVER_MS = 10_000;
-const READY = "ready";
 
 export class Comeback {
   /** The session whose line is open without this page's phone; null for none. */
@@ -23,7 +22,6 @@ export class Comeback {
   #endLine;
   #loadedMs = Date.now();
   #wasReady = false;
-  #hasBegun = false;
   #hasAsked = false;
   #isByItself = false;
   #takesOverMs = 0;
@@ -45,17 +43,16 @@ export class Comeback {
     return Date.now() - this.#takesOverMs < TAKE_OVER_MS;
   }
 
-  /** This tab, over a reload. */
+  /** This tab's memory, over a reload. */
   get #key() {
     return `conferral-desk ${this.#desk.identity.value}`;
   }
 
   /** Remember over a reload whether the agent is ready. */
   remember(isReady) {
-    this.needsClick.value = false;
-    this.#wasReady = false;
+    this.#wasReady = this.needsClick.value = false;
     try {
-      isReady ? sessionStorage.setItem(this.#key, READY) : sessionStorage.removeItem(this.#key);
+      sessionStorage.setItem(this.#key, isReady ? "ready" : "");
     } catch {
       // The browser keeps nothing for this page.
     }
@@ -63,14 +60,11 @@ export class Comeback {
 
   /** The page is loaded, and knows the agent's calls. */
   begin() {
-    if (this.#hasBegun) {
-      return;
-    }
-    this.#hasBegun = true;
+    this.begin = () => {};
     try {
-      this.#wasReady = sessionStorage.getItem(this.#key) === READY;
+      this.#wasReady = sessionStorage.getItem(this.#key) === "ready";
     } catch {
-      this.#wasReady = false;
+      // As if it was away.
     }
     void this.consider();
   }
@@ -130,11 +124,9 @@ export class Comeback {
 
   #watch() {
     const open = this.#open;
-    if (!open) {
+    if (!open || this.openLine.value) {
       clearTimeout(this.#timer);
       this.#timer = 0;
-      this.openLine.value = null;
-    } else if (this.openLine.value) {
       this.openLine.value = open;
     } else {
       this.#timer ||= setTimeout(() => ((this.#timer = 0), (this.openLine.value = this.#open)), OPEN_MS);

@@ -30,9 +30,8 @@ export class Commands {
   /** Ids of actions under way. */
   pending = signal(new Set());
 
+  /** Each command under way, by its own id. */
   #known = new Map();
-  /** Events that came before the answer that names their command. */
-  #early = new Map();
   #ask;
   #on;
   #isStopped = false;
@@ -67,29 +66,22 @@ export class Commands {
     this.#setPending(action.id, true);
     return new Promise((settle) => {
       const known = { ...stamped, action, settle, status: "", isUnknown: false };
-      this.#follow(stamped.id, known);
+      this.#known.set(known.id, known);
       void this.#watch(known);
-      void this.#send(known, send);
+      send(stamped).catch((error) => this.#refused(known, error));
     });
   }
 
-  async #send(known, send) {
-    try {
-      const { command } = await send({ id: known.id, deadline: known.deadline });
-      this.#follow(command ?? known.id, known);
-    } catch (error) {
-      const isCertain = (error.status >= 400 && error.status < 500) || REFUSALS.has(error.type);
-      if (known.status) {
-        return; // an event was faster
-      }
-      if (isCertain) {
-        known.status = "rejected";
-        this.#forget(known);
-        this.#on.onKnown(known.id);
-        this.#on.onFailed(known.action, error);
-      } else {
-        this.#noteUnknown(known);
-      }
+  #refused(known, error) {
+    const isCertain = (error.status >= 400 && error.status < 500) || REFUSALS.has(error.type);
+    if (known.status) {
+      return; // an event was faster
+    }
+    if (isCertain) {
+      this.#end(known, "rejected");
+      this.#on.onFailed(known.action, error);
+    } else {
+      this.#noteUnknown(known);
     }
   }
 
@@ -110,12 +102,10 @@ export class Commands {
       }
       if (found?.status) {
         known.action.onSession?.(found.session);
-        this.update({ ...found, command: known.id });
-        return;
+        return this.update({ ...found, command: known.id });
       }
       if (found && isOver) {
-        this.update({ command: known.id, status: "rejected", reason: "expired", code: null });
-        return;
+        return this.update({ command: known.id, status: "rejected", reason: "expired", code: null });
       }
       if (performance.now() >= unknownMs) {
         this.#noteUnknown(known);
@@ -125,12 +115,8 @@ export class Commands {
   }
 
   /** What the server knows of a command; null if it can't say. */
-  async #asked(id) {
-    try {
-      return await this.#ask(id);
-    } catch (error) {
-      return error.status === 404 ? { status: "" } : null;
-    }
+  #asked(id) {
+    return this.#ask(id).catch((error) => (error.status === 404 ? { status: "" } : null));
   }
 
   #noteUnknown(known) {
@@ -141,43 +127,32 @@ export class Commands {
   }
 
   /** @param {{ command: string, status: string, reason: string | null, code: number | null }} data An event. */
-  update(data) {
-    const known = this.#known.get(data.command);
+  update({ command, status, reason, code }) {
+    const known = this.#known.get(command);
     if (!known) {
-      this.#early.set(data.command, [...(this.#early.get(data.command) ?? []), data]);
-      setTimeout(() => this.#early.delete(data.command), PENDING_MS);
+      return; // another desk's
+    }
+    const isRefused = status === "rejected" || status === "failed";
+    known.settle(!isRefused);
+    if (status === "accepted") {
+      known.status = status;
+      this.#on.onKnown(known.id);
+      setTimeout(() => this.#end(known, status), PENDING_MS);
       return;
     }
-    const isRefused = data.status === "rejected" || data.status === "failed";
-    known.status = data.status;
-    known.settle(!isRefused);
-    this.#on.onKnown(known.id);
+    this.#end(known, status);
     // The agent cancelled it, or sees who did.
-    if (isRefused && data.reason !== "cancelled") {
-      const code = data.code ? ` (Twilio's error ${data.code})` : "";
-      this.#on.onFailed(known.action, reasonText(data.reason) + code);
-    }
-    if (data.status !== "accepted") {
-      this.#forget(known);
-    } else {
-      setTimeout(() => this.#forget(known), PENDING_MS);
+    if (isRefused && reason !== "cancelled") {
+      this.#on.onFailed(known.action, reasonText(reason) + (code ? ` (Twilio's error ${code})` : ""));
     }
   }
 
-  #follow(id, known) {
-    if (!known.status && this.#known.get(id) !== known) {
-      this.#known.set(id, known);
-      this.#early.get(id)?.forEach((data) => this.update(data));
-    }
-  }
-
-  #forget(known) {
-    known.settle(false);
-    for (const [id, one] of this.#known) {
-      if (one === known) {
-        this.#known.delete(id);
-        this.#setPending(known.action.id, false);
-      }
+  #end(known, status) {
+    known.status = status;
+    known.settle(status !== "rejected");
+    this.#on.onKnown(known.id);
+    if (this.#known.delete(known.id)) {
+      this.#setPending(known.action.id, false);
     }
   }
 

@@ -1,13 +1,11 @@
 // The desk's state and what changes it: the event stream, the phone, and what the agent does.
 
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
-import { Api, ApiError, lostText } from "./api.js";
+import { Api, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
 import { Comeback } from "./comeback.js";
 import { Commands, stamp } from "./commands.js";
 import { Guard } from "./keys.js";
-import { Missed } from "./missed.js";
-import { OneTab } from "./one-tab.js";
 import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
@@ -22,6 +20,7 @@ const RANKS = ["ready", "busy", "", "away"];
 const LOST_MS = GRACE_MS + 50;
 /** After this long, a call is hung up even if Conferral has not accepted it (ms). */
 const HANG_UP_MS = 1_000;
+const path = encodeURIComponent;
 
 export class Desk {
   /** What the agent wants, and what the desk is: `away`, `starting`, `ready`, or `waiting` for another desk. */
@@ -29,19 +28,18 @@ export class Desk {
   /** Whether the event stream is open; what is wrong with it, or with the last renewal; null for nothing. */
   isOpen = signal(false);
   trouble = signal(null);
-  isConnected = computed(() => this.isOpen.value && !this.trouble.value);
-  lost = computed(() => lostText(this.trouble.value));
+  /** Why only the phone works, as a sentence without its end; empty if everything does. */
+  lost = computed(() => (this.isOpen.value && !this.trouble.value ? "" : lostText(this.trouble.value ?? undefined)));
   presence = signal(null);
   sessions = signal(new Map());
   notices = signal([]);
-  missed = new Missed();
   /** The directory, by name: `{ name, status }`; and the team's parked calls, by id. */
   names = signal(new Map());
   parked = signal(new Map());
   /** The agent's calls of the last day, newest first. */
   calls = signal([]);
   hasToken = signal(false);
-  commands = new Commands((id) => this.#api.send("GET", `/commands/${encodeURIComponent(id)}`), {
+  commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
     onFailed: ({ label, session }, why) => {
       this.rings.forget(session); // a colleague took it, and may transfer it to this agent
       this.#failed(why, "command", label);
@@ -64,16 +62,18 @@ export class Desk {
   current = computed(() => this.rings.at(this.phone.call.value));
 
   #api;
-  #base;
   #emit;
   #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
-  #tab = null;
   #ring = new Ring();
-  comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${encodeURIComponent(id)}/take-over`));
+  comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${path(id)}/take-over`, { desk: this.#id }));
   #life = new AbortController();
-  #presence;
+  #presence = new Presence(() => this.#status, (status) => this.#sendPresence(status), (error) => this.#troubled(error));
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
   #noticeCount = 0;
+  /** Sessions that the stream has sent since it was opened. */
+  #seen = new Set();
+  /** The call that is announced. */
+  #announced = null;
 
   /**
    * @param {string} base Where Conferral is.
@@ -82,24 +82,17 @@ export class Desk {
    */
   constructor(base, identity, emit) {
     this.#api = new Api(base);
-    this.#base = base;
     this.#emit = emit;
     this.identity.value = identity;
-    const send = (status) => this.#api.send("PUT", "/presence", { status, desk: this.#id });
-    this.#presence = new Presence(() => this.#status, send, {
-      onAnswer: (agent) => this.#present(agent),
-      onTrouble: (error) => (error ? this.#troubled(error) : (this.trouble.value = null)),
-    });
     this.phone = new Phone(`${base}/desk/voice-sdk.js`, () => this.#api.send("POST", "/access-token"), {
       onConnected: (call) => this.#connected(call),
       onOver: (call, how) => this.#over(call, how),
-      onError: (error) => this.#phoneFailed(error),
+      onError: (error) => this.#failed(error, this.phone.call.value ? "call" : "phone"),
       onWarning: (text) => this.notify("warn", text, "phone"),
     });
     this.rings = new Rings(this.phone, this.sessions, this.identity, {
       sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
       onShown: (call) => this.#events.rang(call),
-      onBusy: (at) => this.missed.wasBusy(sidOf(at.call), this.about(at)),
     });
   }
 
@@ -123,7 +116,6 @@ export class Desk {
       effect(() => this.#announce()),
       effect(() => void (this.sessions.value, this.phone.call.value, untracked(() => (this.#events.update(), this.comeback.consider())))),
       effect(() => this.#registered(this.phone.isRegistered.value)),
-      effect(() => ((hasCall) => this.#tab?.keep(hasCall))(Boolean(this.phone.call.value))),
     ];
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
@@ -131,15 +123,13 @@ export class Desk {
   /** End everything; a call of this desk ends too. */
   stop() {
     this.comeback.remember(false);
-    if (this.state.value !== "away" && this.isConnected.value) {
+    if (this.state.value !== "away" && !this.lost.value) {
       void this.#api.send("PUT", "/presence", { status: "away", desk: this.#id }).catch(() => {});
     }
     this.#life.abort();
     this.commands.stop();
     this.#ring.stop();
     this.phone.destroy();
-    this.#tab?.keep(false);
-    this.#tab?.leave();
   }
 
   // What the agent does.
@@ -149,11 +139,6 @@ export class Desk {
     this.dismissAll("phone");
     this.state.value = "starting";
     try {
-      this.identity.value ||= this.#api.identity;
-      this.#tab ??= new OneTab(`${this.#base} ${this.identity.value}`);
-      if (!(await this.#tab.take(() => this.#replaced()))) {
-        throw new ApiError("Another tab of this browser has a call. Go ready here once it has ended.");
-      }
       await this.phone.register();
       if (this.state.value === "starting") {
         this.state.value = "ready";
@@ -169,21 +154,12 @@ export class Desk {
   async goAway() {
     this.state.value = "away";
     this.comeback.remember(false);
-    this.#tab?.leave();
     this.phone.unregister();
     try {
-      await (this.isConnected.value ? this.#presence.renew() : null);
+      await (this.lost.value ? null : this.#presence.renew());
     } catch (error) {
       this.#failed(error, "phone");
     }
-  }
-
-  /** A newer tab of this browser is the agent's phone now. */
-  #replaced() {
-    this.state.value = "away";
-    this.comeback.remember(false);
-    this.phone.unregister();
-    this.notify("info", "You went ready in another tab. This one takes no calls.", "phone");
   }
 
   answer({ call }) {
@@ -207,7 +183,7 @@ export class Desk {
       // By its SID: when a transfer completes, the party's name changes.
       const remove = { id: "hang up", type: "remove", label: "Hang up", fields: { party: sidOf(call) } };
       // Without a stream, nothing else says that it was accepted, nor perhaps which session the call has.
-      const isSeen = session && this.isConnected.value;
+      const isSeen = session && !this.lost.value;
       const accepted = isSeen ? this.#send(session, remove) : this.#post(sidOf(call), remove, stamp(), "?wait=1").catch(() => {});
       await Promise.race([accepted, new Promise((done) => setTimeout(done, HANG_UP_MS))]);
     }
@@ -226,7 +202,7 @@ export class Desk {
    */
   press(digits, party) {
     const { session } = this.current.value ?? {};
-    if (!party || !session || session.state === "bridged" || !this.isConnected.value) {
+    if (!party || !session || session.state === "bridged" || this.lost.value) {
       this.phone.press(digits.toLowerCase());
       return Promise.resolve(true);
     }
@@ -246,15 +222,14 @@ export class Desk {
   callOut(to) {
     const action = { id: "call", label: `Call to ${to}`, onSession: (session) => this.rings.expect(session) };
     return this.commands.request(action, async (stamped) => {
-      const answer = await this.#api.send("POST", "/calls", { to, ...stamped });
-      this.rings.expect(answer.session);
-      return answer;
+      const { session } = await this.#api.send("POST", "/calls", { to, ...stamped });
+      this.rings.expect(session);
     });
   }
 
   retrieve({ id }) {
     this.rings.expect(id);
-    const send = (stamped) => this.#api.send("POST", `/parked/${encodeURIComponent(id)}/retrieve`, stamped);
+    const send = (stamped) => this.#api.send("POST", `/parked/${path(id)}/retrieve`, stamped);
     return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
   }
 
@@ -270,7 +245,8 @@ export class Desk {
     });
   }
 
-  notify(kind, text, about = "") {
+  /** @param {string} about What it belongs to: `phone`, `call`, `command`, `registration`, `token`, or a command's id. */
+  notify(kind, text, about) {
     this.notices.value = [...this.notices.value.filter((one) => one.text !== text), { id: ++this.#noticeCount, kind, text, about }];
   }
 
@@ -281,6 +257,9 @@ export class Desk {
   dismissAll(about) {
     this.notices.value = this.notices.value.filter((one) => one.about !== about);
   }
+
+  /** Open the stream now, which waits for its next attempt, or for a click. */
+  tryAgain = () => this.#api.tryAgain();
 
   // What the server says.
 
@@ -301,22 +280,22 @@ export class Desk {
     }
   }
 
-  #seen = new Set();
-
   #session(session) {
     this.#seen.add(session.id);
     noteNames(session.names);
-    this.missed.note(session, `client:${this.identity.value}`);
     const sessions = new Map(this.sessions.value);
-    if (session.state === "ended" || !ownLeg(session, this.identity.value)) {
-      sessions.delete(session.id);
-      void this.#loadCalls();
-    } else {
+    if (session.state !== "ended" && ownLeg(session, this.identity.value)) {
       sessions.set(session.id, session);
+    } else {
+      if (sessions.delete(session.id)) {
+        this.rings.forget(session.id);
+      }
+      void this.#loadCalls();
     }
     this.sessions.value = sessions;
-    if (this.state.value === "waiting") {
-      this.#presence.renewNow(); // the other desk's call may be lost
+    // The other desk's call may be lost, or this one's: then Conferral says who takes it back.
+    if (this.state.value === "waiting" || (this.state.value === "ready" && this.rings.lost.length)) {
+      this.#presence.renewNow();
     }
   }
 
@@ -347,6 +326,21 @@ export class Desk {
     this.comeback.begin();
   }
 
+  async #sendPresence(status) {
+    const { lost } = this.rings;
+    const agent = await this.#api.send("PUT", "/presence", { status, desk: this.#id });
+    // Of all desks, the one that is registered after the loss takes the call back.
+    if (status === "ready" && this.#isMine(agent)) {
+      lost.forEach((id) => this.rings.expect(id));
+    }
+    this.#present(agent);
+  }
+
+  /** Whether this desk may be registered, since no other one is. */
+  #isMine({ registered }) {
+    return registered === undefined || registered === null || registered === this.#id;
+  }
+
   #present(agent) {
     this.presence.value = agent;
     const expected = this.identity.value;
@@ -354,7 +348,10 @@ export class Desk {
       this.notify("bad", `The token is for ${agent.identity}, but this desk is for ${expected}.`, "token");
     }
     this.identity.value ||= agent.identity ?? "";
-    const isMine = agent.registered === undefined || agent.registered === null || agent.registered === this.#id;
+    const isMine = this.#isMine(agent);
+    if (!isMine) {
+      this.rings.lost.forEach((id) => this.rings.forget(id));
+    }
     // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
     if (this.state.value === "ready" && !isMine && !this.phone.call.value && this.phone.isReachable && !this.comeback.takesOver) {
       this.state.value = "waiting";
@@ -362,7 +359,7 @@ export class Desk {
     } else if (this.state.value === "waiting" && isMine) {
       this.state.value = "ready";
       void this.phone.register().catch((error) => this.#failed(error, "phone"));
-      this.#presence.renewIn(LOST_MS);
+      this.#renewIn(LOST_MS);
     }
   }
 
@@ -394,6 +391,10 @@ export class Desk {
     return this.isOpen.value ? (isReady ? "ready" : "away") : "";
   }
 
+  #renewIn(ms) {
+    setTimeout(() => this.#presence.renewNow(), ms);
+  }
+
   /** Presence follows the phone. */
   #registered(isRegistered) {
     untracked(() => {
@@ -401,7 +402,7 @@ export class Desk {
         this.dismissAll("registration");
       }
       if (this.state.value === "ready") {
-        this.#presence.renewIn(isRegistered ? 0 : LOST_MS);
+        this.#renewIn(isRegistered ? 0 : LOST_MS);
       }
     });
   }
@@ -417,34 +418,27 @@ export class Desk {
   }
 
   #post(session, { type, fields }, stamped, query = "") {
-    return this.#api.send("POST", `/sessions/${encodeURIComponent(session)}/commands${query}`, { type, ...fields, ...stamped });
+    return this.#api.send("POST", `/sessions/${path(session)}/commands${query}`, { type, ...fields, ...stamped });
   }
-
-  connect = () => this.#api.connect();
-  tryAgain = () => this.#api.tryAgain();
 
   // The phone.
 
   /** What is known of a call: who calls, on which number, and why. */
-  about(at) {
-    const { call, session, own } = at;
+  about({ call, session, own }) {
     const leg = own?.[1] ?? {};
-    const customer = session?.parties.customer?.address;
-    const from = nameOf(customer ?? callerOf(call));
+    const from = nameOf(session?.parties.customer?.address ?? callerOf(call));
     return {
       from,
       title: session?.ref || from,
       number: session?.number ?? "",
       brief: leg.brief ?? "",
       params: { ...paramsOf(call), ...leg.params },
-      ref: session?.ref ?? "",
       fromAgent: leg.from_agent ? nameOf(leg.from_agent) : "",
     };
   }
 
   #detail(at) {
-    const { ref, params } = this.about(at);
-    return { session: at.session?.id ?? null, ref: ref || null, params };
+    return { session: at.session?.id ?? null, ref: at.session?.ref || null, params: this.about(at).params };
   }
 
   /** Ring while a call does. */
@@ -460,35 +454,25 @@ export class Desk {
     }
   }
 
-  #announced = null;
-
   #connected(call) {
     this.dismissAll("phone");
     this.farewell.value = "";
     this.#events.connected(call);
   }
 
-  /** @param {"missed" | "declined" | "ended" | "lost"} how */
-  #over(call, how) {
-    if (how === "missed" && !this.rings.isBusy(call)) {
-      this.missed.stopped(call);
-    } else if (how === "ended") {
-      this.#ended();
+  /** @param {boolean} wasAnswered */
+  #over(call, wasAnswered) {
+    if (wasAnswered) {
+      batch(() => {
+        this.open("");
+        this.dismissAll("call");
+        this.dismissAll("command");
+      });
+      this.#presence.renewNow();
+      void this.comeback.callOver();
     }
     this.#events.ended(call);
   }
-
-  #ended() {
-    batch(() => {
-      this.open("");
-      this.dismissAll("call");
-      this.dismissAll("command");
-    });
-    this.#presence.renewNow();
-    void this.comeback.callOver();
-  }
-
-  #phoneFailed = (error) => this.#failed(error, this.phone.call.value ? "call" : "phone");
 
   #failed(error, about, label = "") {
     const text = error instanceof Error ? error.message : String(error);

@@ -26,10 +26,10 @@ const ADDRESS = /^(\+[\d ().-]{4,}|client:\w+|sip:\S+)$/;
 const focusFirst = (element) => element?.focus({ preventScroll: true });
 
 /** Close a sheet; the button that opened it gets the focus. */
-function close(desk, root) {
+function close(desk) {
   const opener = desk.panel.value === "add" ? "more" : desk.panel.value;
   desk.open("");
-  root.querySelector(`[data-key="${opener}"]`)?.focus({ preventScroll: true });
+  focusFirst(desk.guard.root.querySelector(`[data-key="${opener}"]`));
 }
 
 /** A part of the desk over the buttons, with a title and a way back. */
@@ -37,13 +37,13 @@ export function Sheet({ desk, title, children }) {
   const onKeyDown = (event) => {
     if (event.key === "Escape") {
       event.stopPropagation();
-      close(desk, event.currentTarget.getRootNode());
+      close(desk);
     }
   };
   return html`<form class="sheet" aria-label=${title} onSubmit=${(event) => event.preventDefault()} onKeyDown=${onKeyDown}>
     <div class="top">
       <h3>${title}</h3>
-      <button type="button" class="quiet" ref=${focusFirst} onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
+      <button type="button" class="quiet" ref=${focusFirst} onClick=${() => close(desk)}>Close</button>
     </div>
     ${children}
   </form>`;
@@ -58,15 +58,14 @@ export function DestinationSheet({ desk, kind, session }) {
   const names = [...ordered].filter((name) => known.has(name) && name.toLowerCase().includes(wanted));
   const exact = names.find((name) => name.toLowerCase() === wanted);
   const destination = exact ?? (ADDRESS.test(to.value.trim()) ? to.value.trim() : "");
-  const why = !desk.isConnected.value ? desk.lost.value.replace(/\.$/, "") : destination ? "" : wanted ? "choose a name, or type a number with its plus" : "choose whom to call";
+  const why = desk.lost.value || (destination ? "" : wanted ? "choose a name, or type a number with its plus" : "choose whom to call");
   const choose = (name) => {
     to.value = name;
     active.value = -1;
   };
-  const send = async (mode, root) => {
-    const isAccepted = kind === "call" ? await desk.callOut(destination) : await desk.act(session, command(mode, destination, session));
-    if (isAccepted) {
-      close(desk, root);
+  const send = async (mode) => {
+    if (await (kind === "call" ? desk.callOut(destination) : desk.act(session, command(mode, destination, session)))) {
+      close(desk);
     }
   };
   const onKeyDown = (event) => {
@@ -81,7 +80,7 @@ export function DestinationSheet({ desk, kind, session }) {
       if (found) {
         choose(found);
       } else if (destination && !why && SENDS[kind].length === 1) {
-        void send(SENDS[kind][0][0], currentTarget.getRootNode());
+        void send(SENDS[kind][0][0]);
         return;
       }
       if (found || destination) {
@@ -133,14 +132,14 @@ export function DestinationSheet({ desk, kind, session }) {
           why=${why}
           isPending=${desk.commands.pending.value.has(kind)}
           isMain=${place === 0}
-          run=${() => void send(mode, desk.guard.root)}
+          run=${() => void send(mode)}
         ><span class="small" aria-hidden="true">${hint}</span></${Key}>`,
       )}
     </div>
   </${Sheet}>`;
 }
 
-export const Presence = ({ status }) =>
+const Presence = ({ status }) =>
   status ? html`<span class="small muted"><span class=${`dot is-${status}`} aria-hidden="true"></span> ${STATUS[status] ?? printable(status)}</span>` : null;
 
 function command(mode, destination, session) {
@@ -210,15 +209,14 @@ export function ShortcutsSheet({ desk }) {
 
 /** The choice of microphone and speaker, as far as the browser offers one. */
 export function AudioSheet({ desk }) {
-  const { microphones, microphone, speakers, speaker } = desk.phone.devices.value;
-  const field = (kind, label, devices, chosen) =>
-    devices.length
+  const field = (kind, label) => {
+    const { all, id: used } = desk.phone.devices.value[kind];
+    return all.length
       ? html`<label for=${kind}>${label}</label>
           <select id=${kind} onChange=${(event) => desk.phone.choose(kind, event.currentTarget.value)}>
-            ${devices.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === chosen}>${printable(name)}</option>`)}
+            ${all.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === used}>${printable(name)}</option>`)}
           </select>`
       : html`<p class="small muted">${label}: the browser offers no choice.</p>`;
-  return html`<${Sheet} desk=${desk} title="Audio">
-    ${field("microphone", "Microphone", microphones, microphone)} ${field("speaker", "Speaker", speakers, speaker)}
-  </${Sheet}>`;
+  };
+  return html`<${Sheet} desk=${desk} title="Audio">${field("microphone", "Microphone")} ${field("speaker", "Speaker")}</${Sheet}>`;
 }

@@ -1,4 +1,4 @@
-// Between calls: call out, take a call that a colleague has parked, and see what was missed.
+// Between calls: call out, take a call that a colleague has parked, see who is ready, and call back who called today.
 
 import { html } from "./shared/html.js";
 import { listed, printable, Text } from "./shared/text.js";
@@ -14,19 +14,28 @@ const AWAY = "While you are away, callers go to the next agent of the number, or
 /** @param {{ desk: import("./desk.js").Desk, isHome: boolean }} props */
 export function Idle({ desk, isHome }) {
   const isReady = desk.state.value === "ready";
-  const why = !desk.isConnected.value ? desk.lost.value.replace(/\.$/, "") : isReady ? "" : "go ready first, since your own phone rings first";
+  const why = desk.lost.value || (isReady ? "" : "go ready first, since your own phone rings first");
+  const pending = desk.commands.pending.value;
   const call = { place: "call", label: "Call out", why, isMain: isReady && isHome, opens: "call" };
   const parked = [...desk.parked.value.values()].map((session) => ({
     session,
-    key: {
-      place: `retrieve ${session.id}`,
-      label: "Retrieve",
-      name: `Retrieve ${printable(nameOf(session.parties?.customer?.address))}`,
-      why,
-      isPending: desk.commands.pending.value.has(`retrieve ${session.id}`),
-      run: () => void desk.retrieve(session),
-    },
+    place: `retrieve ${session.id}`,
+    label: "Retrieve",
+    why,
+    isPending: pending.has(`retrieve ${session.id}`),
+    run: () => void desk.retrieve(session),
   }));
+  const today = new Date(now.value).toDateString();
+  const calls = desk.calls.value
+    .filter(({ at }) => new Date(at).toDateString() === today)
+    .map((one) => ({
+      one,
+      place: `call back ${one.session} ${one.at}`,
+      label: "Call back",
+      why: one.customer ? why : "the number is unknown",
+      isPending: pending.has("call"),
+      run: () => void desk.callOut(one.customer),
+    }));
   const isCalling = desk.panel.value === "call";
   return html`
     <section class="card" aria-label="Calls" tabindex="-1" data-home=${isHome || undefined}>
@@ -37,103 +46,58 @@ export function Idle({ desk, isHome }) {
           <div class="keys" inert=${isCalling}><${Key} desk=${desk} ...${call} /></div>
           ${isCalling ? html`<${DestinationSheet} desk=${desk} kind="call" />` : null}
         </div>
-        <${Said} desk=${desk} keys=${[call, ...parked.map(({ key }) => key)]} />
+        <${Said} desk=${desk} keys=${[call, ...parked, ...calls]} />
       </div>
     </section>
-    <${Parked} desk=${desk} parked=${parked} />
-    <${Today} desk=${desk} why=${why} />
-    <${Colleagues} desk=${desk} />
+    <${List} desk=${desk} title="Parked" label="Parked calls" none="No call is parked." keys=${parked} describe=${ofParked} />
+    <${List} desk=${desk} title="My calls today" none="No call yet." keys=${calls} describe=${ofPast} />
+    <${Colleagues} names=${[...desk.names.value.values()]} />
   `;
 }
 
-/** The agent's calls since midnight. */
-function Today({ desk, why }) {
-  const today = new Date(now.value).toDateString();
-  const calls = desk.calls.value.filter(({ at }) => new Date(at).toDateString() === today);
-  return html`<section class="card" aria-label="My calls today">
-    <h3>My calls today</h3>
-    ${calls.length ? null : html`<p class="small muted">No call yet.</p>`}
-    <ul class="list today">
-      ${calls.map(({ session, at, customer, ref, result, talk_s: talkS }) => {
-        const name = nameOf(customer);
-        const key = { place: `call back ${session} ${at}`, label: "Call back", name: `Call back ${printable(name)}`, why: customer ? why : "the number is unknown" };
-        return html`<li key=${`${session} ${at}`}>
-          <span class="grow">
-            <${Text} value=${ref || name} />
-            <span class="small muted block">
-              <${Time} at=${at} as="clock" />${ref ? html` · <${Text} value=${name} />` : null} · ${RESULTS[result] ?? printable(result)}${talkS ? ` ${span(talkS * 1000)}` : ""}
-            </span>
-          </span>
-          <${Key} desk=${desk} ...${key} isPending=${desk.commands.pending.value.has("call")} run=${() => void desk.callOut(customer)} />
+/** Calls, each with a name, what is known of it, and a button. */
+function List({ desk, title, label = title, none, keys, describe }) {
+  return html`<section class="card" aria-label=${label}>
+    <h3>${title}</h3>
+    ${keys.length || desk.lost.value ? null : html`<p class="small muted">${none}</p>`}
+    <ul class="list">
+      ${keys.map((key) => {
+        const { name, title: shown = name, about } = describe(key);
+        return html`<li key=${key.place}>
+          <span class="grow"><${Text} value=${shown} /><span class="small muted block">${about}</span></span>
+          <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
         </li>`;
       })}
     </ul>
   </section>`;
+}
+
+function ofParked({ session: { parties, updated_at: updated, parked_by: by, ref } }) {
+  const customer = parties?.customer;
+  const about = html`
+    waits for <${Time} at=${customer?.held ? customer.since : updated} as="age" />
+    ${by ? html`, parked by <${Text} value=${nameOf(by)} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
+  `;
+  return { name: nameOf(customer?.address), about };
+}
+
+function ofPast({ one: { at, customer, ref, result, talk_s: talkS } }) {
+  const name = nameOf(customer);
+  const about = html`
+    <${Time} at=${at} as="clock" />${ref ? html` · <${Text} value=${name} />` : null} · <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
+    ${talkS ? ` ${span(talkS * 1000)}` : ""}
+  `;
+  return { name, title: ref || name, about };
 }
 
 /** Who could take a call now. */
-function Colleagues({ desk }) {
-  const names = [...desk.names.value.values()];
+function Colleagues({ names }) {
   const ready = names.filter(({ status }) => status === "ready").map(({ name }) => name);
   const busy = names.filter(({ status }) => status === "busy").length;
-  if (!names.some(({ status }) => status)) {
-    return null;
-  }
-  return html`<section class="card" aria-label="Colleagues">
-    <h3>Colleagues who are ready</h3>
-    <p>
-      ${ready.length ? html`<${Text} value=${listed(ready)} />` : "None."}
-      ${busy ? html`<span class="small muted">${" · "}${busy} on a call</span>` : null}
-    </p>
-  </section>`;
-}
-
-function Parked({ desk, parked }) {
-  return html`<section class="card" aria-label="Parked calls">
-    <h3>Parked</h3>
-    ${parked.length || !desk.isConnected.value ? null : html`<p class="small muted">No call is parked.</p>`}
-    <ul class="list">
-      ${parked.map(({ session, key }) => {
-        const customer = session.parties?.customer;
-        return html`<li key=${session.id}>
-          <span class="grow">
-            <${Text} value=${nameOf(customer?.address)} />
-            <span class="small muted block">
-              waits for <${Time} at=${customer?.held ? customer.since : session.updated_at} as="age" />
-              ${session.parked_by ? html`, parked by <${Text} value=${nameOf(session.parked_by)} />` : null}${session.ref ? html` · <${Text} value=${session.ref} />` : null}
-            </span>
-          </span>
-          <${Key} desk=${desk} ...${key} />
-        </li>`;
-      })}
-    </ul>
-  </section>`;
-}
-
-/** Calls that the agent did not take. @param {{ missed: import("./missed.js").Missed }} props */
-export function Missed({ missed }) {
-  const list = (calls, title, label, kind, verb = "") =>
-    calls.length
-      ? html`<section class="card" aria-label=${label}>
-          <h3>${title}</h3>
-          <ul class="list">
-            ${calls.map(
-              ({ id, from, number, ref, atMs }) => html`<li key=${id}>
-                <span class="grow">
-                  <${Text} value=${from} />
-                  <span class="small muted">
-                    ${verb} <${Time} at=${atMs} as="clock" />
-                    ${number ? html` on <${Text} value=${number} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
-                  </span>
-                </span>
-                <button type="button" class="quiet" aria-label=${`Dismiss the ${kind} from ${printable(from)}`} onClick=${() => missed.dismiss(id)}>✕</button>
-              </li>`,
-            )}
-          </ul>
-        </section>`
-      : null;
-  return html`
-    ${list(missed.calls.value, "Missed", "Missed calls", "missed call")}
-    ${list(missed.busy.value, "While you were busy", "Calls while you were busy", "call", " rang at")}
-  `;
+  return names.some(({ status }) => status)
+    ? html`<section class="card" aria-label="Colleagues">
+        <h3>Colleagues who are ready</h3>
+        <p><${Text} value=${listed(ready) || "None."} />${busy ? html`<span class="small muted">${" · "}${busy} on a call</span>` : null}</p>
+      </section>`
+    : null;
 }

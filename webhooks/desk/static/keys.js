@@ -4,7 +4,7 @@ import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
 
-/** For so long does a button nothing that becomes possible under the pointer, or while it has the focus (ms). */
+/** How long a button does nothing that becomes possible under the pointer, or while it has the focus (ms). */
 const GUARD_MS = 1_000;
 
 /** Knows what is under the pointer and what has the focus, and keeps a click from what was not there a moment ago. */

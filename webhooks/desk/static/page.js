@@ -1,11 +1,9 @@
-// The page around the desk: it signs agents in and out, or takes a token, and its title says who calls.
+// The page around the desk: it signs agents in and out, and its title says who calls.
 
 import { ApiError, PROXY_ASKS } from "./api.js";
 import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
-const form = document.getElementById("sign-in");
-const kept = document.getElementById("kept");
 const notice = document.getElementById("notice");
 const [yes, no, again, signOut] = ["yes", "no", "again", "sign-out"].map((id) => document.getElementById(id));
 const TITLE = document.title;
@@ -16,6 +14,7 @@ const HAS_PROXY = "signInProxy" in document.body.dataset;
 const AS = "conferral-desk-as";
 const RETRY_MAX_MS = 30_000;
 let isInCall = false;
+let isRefused = false;
 
 /** Say something above the desk, with the buttons that fit. */
 function say(text = "", ...buttons) {
@@ -61,20 +60,17 @@ async function patiently(method, path, body) {
 }
 
 function over(text) {
-  kept.hidden = true;
   const goesOn = isInCall ? " Your call goes on until you hang up." : "";
   say(`You are signed out: ${text}.${goesOn}`, ...(HAS_PROXY ? [again] : []));
   signOut.hidden = true;
 }
 
-/** Let the desk get its tokens by this browser's sign-in. @param {string} [token] The first. */
-function use(identity, token = "") {
+/** Let the desk get its tokens by this browser's sign-in. @param {string} [first] The first token. */
+function use(identity, first = "") {
   sessionStorage.setItem(AS, identity);
   history.replaceState(null, "", `${location.pathname}?as=${identity}`);
   say();
-  form.hidden = true;
   signOut.hidden = false;
-  let first = token;
   desk.token = async () => {
     if (sessionStorage.getItem(AS) !== identity) {
       throw new ApiError("You are signed out", 401);
@@ -99,21 +95,17 @@ async function nextToken(identity) {
   }
 }
 
-/** Wait until the agent has chosen. */
-function chosen() {
-  return new Promise((done) => {
-    yes.onclick = () => done(true);
-    no.onclick = () => done(false);
-  });
-}
-
 async function signInByLink(identity, code) {
   const before = sessionStorage.getItem(AS);
   if (before && before !== identity) {
     yes.textContent = `Sign in as ${printable(identity)}`;
     no.textContent = `Stay ${printable(before)}`;
     say(`You are signed in as ${before} here, and the link is for ${identity}.`, yes, no);
-    if (!(await chosen())) {
+    const isWanted = await new Promise((chosen) => {
+      yes.onclick = () => chosen(true);
+      no.onclick = () => chosen(false);
+    });
+    if (!isWanted) {
       return resume(before);
     }
   }
@@ -137,13 +129,12 @@ async function resume(identity, why) {
 async function signInByProxy() {
   try {
     const { identity } = await patiently("POST", "", {});
-    if (new URLSearchParams(location.search).has(AGAIN)) {
-      say(`You are signed in as ${identity}. Close this window, and go on in the other one.`);
-      others.postMessage(identity);
-      close();
-    } else {
-      use(identity);
+    if (!new URLSearchParams(location.search).has(AGAIN)) {
+      return use(identity);
     }
+    say(`You are signed in as ${identity}. Close this window, and go on in the other one.`);
+    others.postMessage(identity);
+    close();
   } catch (error) {
     over(error.message);
   }
@@ -153,46 +144,33 @@ async function signInByProxy() {
 const AGAIN = "again";
 const others = new BroadcastChannel("conferral-desk-sign-in");
 again.href = `?${AGAIN}`;
-others.onmessage = ({ data }) => {
-  if (data === sessionStorage.getItem(AS)) {
-    void resume(data);
-  }
-};
+others.onmessage = ({ data }) => data === sessionStorage.getItem(AS) && void resume(data);
 
 /**
  * The address may bring a token, or a link's code. It must not stay there, or in the history.
  *
  * Anyone can send a link: a token doesn't replace one in use, and a link for another agent asks first.
  */
-function begin() {
+async function begin() {
   const secret = decodeURIComponent(location.hash.slice(1));
   const identity = new URLSearchParams(location.search).get("as") ?? "";
   history.replaceState(null, "", location.pathname + location.search);
   if (/^[A-Za-z0-9_]{1,121}$/.test(identity)) {
     return secret ? signInByLink(identity, secret) : resume(identity);
   }
-  if (secret && sessionStorage.getItem(AS)) {
-    kept.hidden = false;
-    return resume(sessionStorage.getItem(AS));
+  if (!secret) {
+    return HAS_PROXY ? signInByProxy() : say("Open the link that you got to sign in.");
   }
-  if (secret) {
-    const isInUse = Boolean(desk.token) && form.hidden;
-    kept.hidden = !isInUse;
-    form.hidden = true;
-    desk.token = isInUse ? desk.token : secret;
-    return undefined;
+  const before = sessionStorage.getItem(AS);
+  await (before ? resume(before) : null);
+  if (before || (desk.token && !isRefused)) {
+    return say("You stay signed in here. To use the link's token, open the link in a new tab.");
   }
-  form.hidden = HAS_PROXY;
-  return HAS_PROXY ? signInByProxy() : say("Open the link that you got, or enter a desk token.");
+  say();
+  isRefused = false;
+  desk.token = secret;
 }
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  say();
-  desk.token = new FormData(form).get("token").trim();
-  form.reset();
-  form.hidden = true;
-});
 signOut.addEventListener("click", async () => {
   if (isInCall && !confirm("You are in a call. Signing out hangs up. Sign out?")) {
     return;
@@ -213,11 +191,7 @@ signOut.addEventListener("click", async () => {
   over(HAS_PROXY ? "the sign-in proxy may still know you" : "open a new link to sign in");
 });
 addEventListener("hashchange", () => location.hash.length > 1 && begin());
-desk.addEventListener("desk-error", ({ detail }) => {
-  if (detail.about === "token" && !sessionStorage.getItem(AS)) {
-    form.hidden = false; // a call goes on meanwhile
-  }
-});
+desk.addEventListener("desk-error", ({ detail }) => (isRefused ||= detail.about === "token"));
 desk.addEventListener("desk-connected", () => (isInCall = true));
 desk.addEventListener("desk-ended", () => (isInCall = false));
 desk.addEventListener("desk-title", ({ detail }) => (document.title = detail.text ? `${detail.text} – ${TITLE}` : TITLE));

@@ -1,6 +1,6 @@
-// What the SDK's errors mean for the agent.
+// What the SDK's errors mean for the agent. Source: Twilio docs, Voice SDK error codes.
 
-/** Errors that have a cause that the agent can remove. Source: Twilio docs, Voice SDK error codes. */
+/** Errors that have a cause that the agent can remove. */
 const SENTENCES = {
   20104: "The access token for Twilio has expired.",
   31005: "The connection to Twilio was lost.",
@@ -11,7 +11,6 @@ const SENTENCES = {
 };
 /** Errors about the access token: its form, its age, its signature, its account, its lifetime. */
 const REFUSALS = new Set([20101, 20104, 20151, 31202, 31203, 31207]);
-const REFUSED = "Twilio does not accept the access token.";
 /** Errors about the connection, one for each attempt. What they mean for the agent follows from the device's state. */
 const CONNECTION_ERRORS = new Set([31000, 31005, 31009, 53000, 53001]);
 
@@ -25,14 +24,12 @@ export class PhoneError extends Error {
   }
 }
 
-/** @returns {boolean} Whether Twilio refuses the access token. */
 export const isAboutToken = ({ code }) => REFUSALS.has(code);
-/** @returns {boolean} Whether the connection is lost, or could not be made. */
 export const isAboutConnection = ({ code }) => CONNECTION_ERRORS.has(code);
 
 /** @param {{ code?: number, message?: string }} error The SDK's. */
 export function phoneError(error) {
   const code = Number(error?.code ?? 0);
-  const known = SENTENCES[code] ?? (REFUSALS.has(code) ? REFUSED : null);
+  const known = SENTENCES[code] ?? (REFUSALS.has(code) ? "Twilio does not accept the access token." : null);
   return new PhoneError(known ?? `The phone reports an error: ${error?.message ?? "unknown"}`, code);
 }

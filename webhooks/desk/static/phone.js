@@ -17,18 +17,20 @@ export const GRACE_MS = 4_000;
 const TOKEN_FRESH_MS = 30 * 60_000;
 /** After a failure to get one, the next attempt (ms). */
 const TOKEN_RETRY_MS = 5_000;
-/** Warnings of the SDK about a call, and what they mean for the agent. */
+/** Warnings of the SDK about a call, and what they mean for the agent; the worst first. */
+const LOST = "Your network is bad: sound gets lost.";
 const WARNINGS = {
-  "high-rtt": "the delay is high",
-  "high-jitter": "the delay varies",
-  "high-packet-loss": "sound gets lost",
-  "high-packets-lost-fraction": "sound gets lost",
-  "low-mos": "the sound quality is low",
-  "low-bytes-received": "no sound arrives",
-  "low-bytes-sent": "no sound is sent",
-  "ice-connectivity-lost": "the connection is interrupted",
+  "ice-connectivity-lost": "Your network is bad: the connection is interrupted.",
+  "low-bytes-received": "Your network is bad: no sound arrives.",
+  "low-bytes-sent": "Your network is bad: no sound is sent.",
+  "high-packet-loss": LOST,
+  "high-packets-lost-fraction": LOST,
+  "high-rtt": "Your network is bad: the delay is high.",
+  "high-jitter": "Your network is bad: the delay varies.",
+  "low-mos": "Your network is bad: the sound quality is low.",
+  "constant-audio-input-level": "Your microphone sends no sound.",
 };
-const SILENT_MICROPHONE = "constant-audio-input-level";
+const NO_ANSWER = "Twilio did not answer. Check the network, then go ready again.";
 const CONNECTION_LOST = "The connection to Twilio was lost: no call reaches you. It is being restored.";
 const MICROPHONE = {
   NotAllowedError: "The browser refuses the microphone. Allow it for this page in the address bar, then go ready again.",
@@ -47,10 +49,10 @@ export class Phone {
   /** Names of the SDK's warnings that apply now; the call's connection is being restored. */
   warnings = signal(new Set());
   isReconnecting = signal(false);
-  /** Microphones and speakers, `{ id, name }`, and the chosen ones' ids; null if the browser offers no choice. */
+  /** Of `microphone` and `speaker`: `all`, as `{ id, name }`, and the used one's `id`; null if the browser offers none. */
   devices = signal(null);
 
-  /** While calls are taken, and until the last one is over. */
+  /** The SDK's, while calls are taken, and until the last one is over. */
   #device = null;
   #takesCalls = false;
   /** Since when Twilio has not rung this browser, and since when the device has tried; and the next attempt (ms). */
@@ -60,10 +62,9 @@ export class Phone {
   /** The newest access token, `{ token, edge, atMs }`; null for one that is old or was refused. */
   #access = null;
   #isOpening = false;
-  /** Since the last registration: when a token was refused (ms), and the problem that was reported. */
+  /** Since the last registration: when a token was refused (ms), and what was reported. */
   #refusedMs = 0;
   #reported = "";
-  /** What `register` waits for. */
   #outcome = null;
   #hasMicrophone = false;
   /** What the agent has chosen, by kind: ids. */
@@ -76,7 +77,7 @@ export class Phone {
    * @param {string} sdkUrl
    * @param {() => Promise<{ token: string, edge: string | null }>} askAccess
    * @param {{ onConnected: Function, onOver: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
-   *   `onOver` gets the call and how it ended: `missed`, `declined`, `ended`, or `lost` while it rang.
+   *   `onOver` gets the call, and whether it had been answered.
    */
   constructor(sdkUrl, askAccess, on) {
     this.#sdkUrl = sdkUrl;
@@ -84,7 +85,7 @@ export class Phone {
     this.#on = on;
   }
 
-  /** Have Twilio ring this browser. It stays so until `unregister`, although it may not be so yet when this fails. */
+  /** Have Twilio ring this browser until `unregister`; it may not be so yet when this fails. */
   async register() {
     this.#takesCalls = true;
     this.#lostMs = Date.now();
@@ -98,17 +99,18 @@ export class Phone {
     } finally {
       this.#isOpening = false;
     }
-    const registered = new Promise((done, failed) => {
+    let timer = 0;
+    const outcome = new Promise((done, failed) => {
       this.#outcome = { done, failed };
+      timer = setTimeout(() => failed(new PhoneError(NO_ANSWER)), REGISTER_MS);
       if (this.isRegistered.value || !this.#takesCalls) {
         done();
       }
     });
-    try {
-      await limited(registered, REGISTER_MS);
-    } finally {
+    await outcome.finally(() => {
+      clearTimeout(timer);
       this.#outcome = null;
-    }
+    });
   }
 
   /** Have Twilio ring this browser no more; calls that go on, or ring, keep the device until they are over. */
@@ -123,7 +125,7 @@ export class Phone {
     return this.isRegistered.value || Date.now() - this.#lostMs < GRACE_MS;
   }
 
-  /** Do what is due. Call it often: a hidden page's own timers are late. */
+  /** Do what is due. Call it often: a hidden page's timers are late. */
   tend() {
     const isLost = !this.isRegistered.value && Date.now() - Math.max(this.#lostMs, this.#madeMs) > RECOVER_MS && !this.#hasCalls;
     if (this.#takesCalls && Date.now() > this.#retryMs && (isLost || !this.#access || !this.#device)) {
@@ -135,7 +137,6 @@ export class Phone {
     return Boolean(this.call.value) || this.waiting.value.length > 0;
   }
 
-  /** Make a device, which registers once it is connected. */
   async #open() {
     const [Twilio, { token, edge }] = await Promise.all([loadSdk(this.#sdkUrl), this.#freshAccess()]);
     if (!this.#takesCalls || this.#device) {
@@ -214,7 +215,7 @@ export class Phone {
     }
   }
 
-  /** Forget calls that ring, without declining them: the next page, or another phone of the agent, may take them. */
+  /** Forget calls that ring, without declining them: the next page, or another phone, may take them. */
   leave() {
     this.waiting.value.forEach((call) => call.ignore());
   }
@@ -248,7 +249,7 @@ export class Phone {
         this.#become(call);
       });
       if (former) {
-        this.#on.onOver(former, "ended");
+        this.#on.onOver(former, true);
       }
       call.accept();
     }
@@ -278,51 +279,30 @@ export class Phone {
 
   /** Why the sound is bad; empty if it isn't. */
   get trouble() {
-    const names = this.warnings.value;
     if (this.isReconnecting.value) {
       return "Your connection to Twilio was interrupted. It is being restored.";
     }
-    const known = [...names].find((name) => WARNINGS[name]);
-    if (known) {
-      return `Your network is bad: ${WARNINGS[known]}.`;
-    }
-    return names.has(SILENT_MICROPHONE) ? "Your microphone sends no sound." : "";
+    const [known] = Object.entries(WARNINGS).filter(([name]) => this.warnings.value.has(name));
+    return known?.[1] ?? "";
   }
 
   /** @param {"microphone" | "speaker"} kind */
-  async choose(kind, id) {
-    const audio = this.#device?.audio;
-    if (audio && (await this.#use(audio, kind, id))) {
-      this.#chosen[kind] = id;
-    } else if (audio) {
+  choose(kind, id) {
+    this.#chosen[kind] = id;
+    return this.#use(kind);
+  }
+
+  async #use(kind) {
+    const { audio } = this.#device ?? {};
+    const id = this.#chosen[kind];
+    try {
+      await (kind === "microphone" ? audio.setInputDevice(id) : Promise.all([audio.speakerDevices.set(id), audio.ringtoneDevices.set(id)]));
+    } catch {
+      this.#chosen[kind] = "";
       this.#on.onError(new PhoneError(`The browser can't use this ${kind}.`));
     }
-  }
-
-  async #use(audio, kind, id) {
-    try {
-      if (kind === "microphone") {
-        await audio.setInputDevice(id);
-      } else {
-        await Promise.all([audio.speakerDevices.set(id), audio.ringtoneDevices.set(id)]);
-      }
-      return true;
-    } catch {
-      return false;
-    } finally {
-      if (this.#device?.audio === audio) {
-        this.#listDevices(audio);
-      }
-    }
-  }
-
-  /** Use what the agent has chosen, on a device that is new, or with a headset that is back. */
-  #restoreChoices(audio) {
-    const known = { microphone: audio.availableInputDevices, speaker: audio.availableOutputDevices };
-    for (const [kind, id] of Object.entries(this.#chosen)) {
-      if (id && id !== this.devices.value[kind] && known[kind].has(id)) {
-        void this.#use(audio, kind, id);
-      }
+    if (this.#device?.audio === audio) {
+      this.#listDevices(audio);
     }
   }
 
@@ -336,8 +316,9 @@ export class Phone {
     device.on("tokenWillExpire", mine(() => this.#renew()));
     const { audio } = device;
     if (audio) {
-      audio.on("deviceChange", mine(() => (this.#listDevices(audio), this.#restoreChoices(audio))));
-      this.#listDevices(audio);
+      const changed = mine(() => (this.#listDevices(audio), this.#useChosen()));
+      audio.on("deviceChange", changed);
+      changed();
     }
   }
 
@@ -355,7 +336,7 @@ export class Phone {
       this.#fail(new PhoneError(CONNECTION_LOST, 53000));
     }
     // If they still ring, Twilio sends them once more.
-    this.waiting.value.filter((call) => call.status() !== "pending").forEach((call) => this.#over(call, "lost"));
+    this.waiting.value.filter((call) => call.status() !== "pending").forEach((call) => this.#over(call));
   }
 
   #failed(error) {
@@ -389,14 +370,13 @@ export class Phone {
 
   #ring(call) {
     call.on("accept", () => this.#on.onConnected(call));
-    const over = (how) => () => this.#over(call, how);
-    call.on("cancel", over("missed"));
-    call.on("reject", over("declined"));
-    call.on("disconnect", over("ended"));
+    call.on("cancel", () => this.#over(call));
+    call.on("reject", () => this.#over(call));
+    call.on("disconnect", () => this.#over(call));
     call.on("error", (error) => {
       this.#on.onError(phoneError(error));
       if (call.status() === "closed") {
-        this.#over(call, "ended");
+        this.#over(call);
       }
     });
     call.on("mute", (isMuted) => (this.isMuted.value = isMuted));
@@ -411,14 +391,13 @@ export class Phone {
     this.waiting.value = [...this.waiting.value, call]; // it may be answered at once
   }
 
-  /** @param {"missed" | "declined" | "ended" | "lost"} how */
-  #over(call, how) {
+  #over(call) {
     if (this.waiting.value.includes(call)) {
       this.#remove(call);
-      this.#on.onOver(call, how);
+      this.#on.onOver(call, false);
     } else if (this.call.value === call) {
       this.#become(null);
-      this.#on.onOver(call, "ended");
+      this.#on.onOver(call, true);
     }
     this.#retire();
   }
@@ -430,12 +409,20 @@ export class Phone {
   #listDevices(audio) {
     const listed = (devices) => [...devices].map(([id, { label }]) => ({ id, name: label || id }));
     const speakers = audio.isOutputSelectionSupported ? listed(audio.availableOutputDevices) : [];
+    const [speaker] = speakers.length ? audio.speakerDevices.get() : [];
     this.devices.value = {
-      microphones: listed(audio.availableInputDevices),
-      microphone: audio.inputDevice?.deviceId ?? "default",
-      speakers,
-      speaker: speakers.length ? ([...audio.speakerDevices.get()][0]?.deviceId ?? "default") : "",
+      microphone: { all: listed(audio.availableInputDevices), id: audio.inputDevice?.deviceId ?? "default" },
+      speaker: { all: speakers, id: speaker?.deviceId ?? "default" },
     };
+  }
+
+  /** Use what the agent has chosen before, on a new device, or with a headset that is back. */
+  #useChosen() {
+    for (const [kind, { all, id }] of Object.entries(this.devices.value)) {
+      if (this.#chosen[kind] !== id && all.some((one) => one.id === this.#chosen[kind])) {
+        void this.#use(kind);
+      }
+    }
   }
 }
 
@@ -443,15 +430,3 @@ export class Phone {
 export const sidOf = (call) => call?.parameters.CallSid ?? "";
 export const callerOf = (call) => call?.parameters.From ?? "";
 export const paramsOf = (call) => Object.fromEntries(call?.customParameters ?? []);
-
-async function limited(promise, ms) {
-  let timer = 0;
-  const late = new Promise((_, failed) => {
-    timer = setTimeout(() => failed(new PhoneError("Twilio did not answer. Check the network, then go ready again.")), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -10,7 +10,7 @@ const VOLUME = 0.08;
 /** How long a sound that is allowed takes to start at most, and how often the desk looks (ms). */
 const STARTS_MS = 500;
 const POLL_MS = 20;
-const canNotify = () => "Notification" in globalThis && Notification.permission === "granted";
+const notifications = () => globalThis.Notification?.permission;
 
 export class Ring {
   #context = null;
@@ -23,26 +23,33 @@ export class Ring {
     if (navigator.userActivation && !navigator.userActivation.isActive) {
       return; // the desk does it by itself
     }
-    this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
-    void this.#context?.resume();
-    if ("Notification" in globalThis && Notification.permission === "default") {
+    this.#resume();
+    if (notifications() === "default") {
       void Notification.requestPermission();
     }
   }
 
+  /** Start sound; without a click before, it may stay silent, and its promise open. */
+  #resume() {
+    this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
+    void this.#context?.resume().catch(() => {});
+  }
+
+  get #isSilent() {
+    return this.#context?.state !== "running";
+  }
+
   /** Whether the browser lets this page ring now: by sound, or by a notification. */
   async isAllowed() {
-    if (canNotify()) {
+    if (notifications() === "granted") {
       return true;
     }
-    this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
-    // Without a click before, it may not start, and the promise stays open.
-    void this.#context?.resume().catch(() => {});
+    this.#resume();
     const untilMs = Date.now() + STARTS_MS;
-    while (this.#context && this.#context.state !== "running" && Date.now() < untilMs) {
+    while (this.#context && this.#isSilent && Date.now() < untilMs) {
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
-    return this.#context?.state === "running";
+    return !this.#isSilent;
   }
 
   /** @param {string} text Who calls. */
@@ -50,7 +57,7 @@ export class Ring {
     this.stop();
     this.#sound();
     this.#timer = setInterval(() => this.#sound(), EVERY_MS);
-    if (canNotify() && (document.hidden || this.#context?.state !== "running")) {
+    if (notifications() === "granted" && (document.hidden || this.#isSilent)) {
       try {
         this.#notification = new Notification("Incoming call", { body: printable(text), tag: "conferral-desk" });
         this.#notification.addEventListener("click", () => window.focus());

@@ -24,9 +24,9 @@ export class Rings {
   #late = new WeakSet();
   #busy = new WeakSet();
   #seen = new WeakSet();
-  /** The session that each call was seen in last, by call: its id. */
+  /** The session that each call was seen in last: its id. */
   #ids = new WeakMap();
-  /** Sessions whose call the agent asked for, and those that the agent has left on purpose. */
+  /** Sessions whose call needs no answer by the agent, and those that the agent has left on purpose. */
   #expected = new Set();
   #left = new Set();
 
@@ -34,7 +34,7 @@ export class Rings {
    * @param {import("./phone.js").Phone} phone
    * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<Map<string, object>>} sessions The agent's, by id.
    * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<string>} identity The agent's.
-   * @param {{ sayBusy: (sid: string) => Promise<unknown>, onShown: (call: object) => void, onBusy: (at: object) => void }} on
+   * @param {{ sayBusy: (sid: string) => Promise<unknown>, onShown: (call: object) => void }} on
    */
   constructor(phone, sessions, identity, on) {
     this.#phone = phone;
@@ -52,15 +52,16 @@ export class Rings {
     });
   }
 
-  /** The agent asked for this session's call, so no one has to answer it. */
+  /** The agent asked for this session's call, or had it at this desk, so no one has to answer it. */
   expect(id) {
     this.#expected.add(id);
     this.#decide();
   }
 
-  /** The call that was asked for does not come. */
+  /** The call does not come, is another desk's, or is over. */
   forget(id) {
     this.#expected.delete(id);
+    this.#left.delete(id);
   }
 
   /** The agent leaves this session on purpose. */
@@ -68,9 +69,11 @@ export class Rings {
     this.#left.add(id);
   }
 
-  /** Whether the desk rejects this ring, or has, because the agent is busy. */
-  isBusy(call) {
-    return this.#busy.has(call);
+  /** Sessions whose own leg was lost, so that it is rung again, and that the agent has not left on purpose: ids. */
+  get lost() {
+    const sid = sidOf(this.#phone.call.value);
+    const isLost = ([, leg] = ["", {}]) => leg.is_lost && leg.call_sid !== sid;
+    return this.#all.filter((one) => isLost(this.#own(one)) && !this.#left.has(one.id)).map(({ id }) => id);
   }
 
   /** A call, its session, and the agent's own leg of it, as far as they are known; null for no call. */
@@ -79,17 +82,25 @@ export class Rings {
       return null;
     }
     const session = this.#sessionOf(call) ?? this.#onlySession() ?? null;
-    return { call, session, own: session ? ownLeg(session, this.#identity.value, sidOf(call)) : undefined };
+    return { call, session, own: session ? this.#own(session, call) : undefined };
+  }
+
+  get #all() {
+    return [...this.#sessions.value.values()];
+  }
+
+  #own(session, call) {
+    return ownLeg(session, this.#identity.value, sidOf(call));
   }
 
   #sessionOf(call) {
     const sid = sidOf(call);
-    return [...this.#sessions.value.values()].find((one) => present(one).some(([, party]) => sid && party.call_sid === sid));
+    return this.#all.find((one) => present(one).some(([, party]) => sid && party.call_sid === sid));
   }
 
   /** The session of a call whose SID Conferral does not know yet. */
   #onlySession() {
-    const found = [...this.#sessions.value.values()].filter((one) => !ownLeg(one, this.#identity.value)?.[1].call_sid);
+    const found = this.#all.filter((one) => !this.#own(one)?.[1].call_sid);
     return found.length === 1 ? found[0] : undefined;
   }
 
@@ -111,22 +122,20 @@ export class Rings {
     }
   }
 
-  /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
   #takeOwn() {
-    const call = this.#phone.waiting.value.find((one) => this.#isTakenByItself(one));
-    if (!call || !(this.#phone.call.value === null || this.#isOver(this.#phone.call.value, call))) {
+    const call = this.#phone.waiting.value.find((one) => this.#isExpected(one));
+    if (!call || (this.#phone.call.value && !this.#isOver(this.#phone.call.value, call))) {
       return false;
     }
-    this.#expected.delete(this.at(call).session.id);
+    this.#expected.delete(this.#sessionOf(call).id);
     this.#show(call);
     this.#phone.answer(call);
     return true;
   }
 
-  #isTakenByItself(call) {
-    const session = this.#sessionOf(call); // a stranger's call may ring while the SID of the agent's own is not known
-    const isLost = session && ownLeg(session, this.#identity.value, sidOf(call))[1].is_lost;
-    return Boolean(session) && (this.#expected.has(session.id) || (isLost && !this.#left.has(session.id)));
+  /** By its SID: a stranger's call may ring while that of the agent's own is not known. */
+  #isExpected(call) {
+    return this.#expected.has(this.#sessionOf(call)?.id);
   }
 
   /** Whether Twilio has ended a call that the phone still has: its session rings the agent again. */
@@ -142,11 +151,12 @@ export class Rings {
     if (session && this.#isOwn(call, session)) {
       return "show";
     }
-    if (calls.some((one) => one !== call && this.#isTakenByItself(one))) {
+    if (calls.some((one) => one !== call && this.#isExpected(one))) {
       return "reject"; // the agent's own call is back
     }
     const isFree = !this.#isInACall(session) && !calls.slice(0, calls.indexOf(call)).some((one) => this.#shown.value.has(one));
-    if (isFree || this.#isRestoring || this.#late.has(call)) {
+    const isRestoring = this.#phone.isReconnecting.value || this.lost.length > 0;
+    if (isFree || isRestoring || this.#late.has(call)) {
       return "show";
     }
     if (session) {
@@ -158,8 +168,8 @@ export class Rings {
 
   /** Whether a ring belongs to a call that the agent has, or asked for. */
   #isOwn(call, session) {
-    const [name, { is_lost: isLost }] = ownLeg(session, this.#identity.value, sidOf(call));
-    const isOther = ([other, { address }]) => other !== name && address === `client:${this.#identity.value}`;
+    const [name, { is_lost: isLost, address: own }] = this.#own(session, call);
+    const isOther = ([other, { address }]) => other !== name && address === own;
     return isLost || OWN_PHASES.has(session.phase) || this.#expected.has(session.id) || present(session).some(isOther);
   }
 
@@ -172,13 +182,6 @@ export class Rings {
     const own = this.#sessionOf(call);
     // A session that was known, and isn't any more, is over, or the agent's leg of it is.
     return own ? own.parties.customer?.status !== "left" : !this.#ids.get(call);
-  }
-
-  /** Whether the agent's own call is being restored, and not answered again yet. */
-  get #isRestoring() {
-    const sid = sidOf(this.#phone.call.value);
-    const legs = [...this.#sessions.value.values()].map((session) => ownLeg(session, this.#identity.value)?.[1]);
-    return this.#phone.isReconnecting.value || legs.some((leg) => leg?.is_lost && leg.call_sid !== sid);
   }
 
   #show(call) {
@@ -197,12 +200,9 @@ export class Rings {
 
   async #reject(call) {
     this.#busy.add(call);
-    const at = this.at(call);
     const said = this.#on.sayBusy(sidOf(call)).catch(() => {});
     await Promise.race([said, new Promise((done) => setTimeout(done, WORD_MS))]);
-    const hasHungUp = !this.#phone.waiting.value.includes(call);
-    if (hasHungUp || this.#verdict(call) === "reject") {
-      this.#on.onBusy(at);
+    if (!this.#phone.waiting.value.includes(call) || this.#verdict(call) === "reject") {
       this.#phone.decline(call); // without effect if the caller has hung up
     } else {
       this.#busy.delete(call); // meanwhile, the agent's customer has left

@@ -6,16 +6,11 @@ import { Text } from "./shared/text.js";
 import { NO_TOKEN, REPLACED } from "./api.js";
 import { CallCard, Facts, Glance, glance } from "./call-view.js";
 import { AudioSheet, ShortcutsSheet } from "./forms.js";
-import { Idle, Missed } from "./idle-view.js";
+import { Idle } from "./idle-view.js";
 import { isOfTheDesk, Key } from "./keys.js";
 import { nameOf, ownLeg } from "./session.js";
 
-const STATES = {
-  away: "Away",
-  starting: "Starting…",
-  ready: "Ready",
-  waiting: "Ready elsewhere",
-};
+const STATES = { away: "Away", starting: "Starting…", ready: "Ready", waiting: "Ready elsewhere" };
 
 /** @param {{ desk: import("./desk.js").Desk }} props */
 export function View({ desk }) {
@@ -28,30 +23,30 @@ export function View({ desk }) {
     <${Troubles} desk=${desk} />
     <${ReadyAgain} desk=${desk} />
     ${call ? null : html`<${Idle} desk=${desk} isHome=${!ring} />`}
-    <${Missed} missed=${desk.missed} />
   </div>`;
 }
 
 function Top({ desk }) {
-  const state = desk.state.value;
-  const isOnCall = Boolean(desk.phone.call.value);
-  const isReachable = state !== "ready" || desk.phone.isRegistered.value;
+  const { phone, panel, comeback } = desk;
+  const isOnCall = Boolean(phone.call.value);
+  const isReachable = desk.state.value !== "ready" || phone.isRegistered.value;
+  const state = isOnCall ? "busy" : isReachable ? desk.state.value : "starting";
   const word = isOnCall ? "On a call" : isReachable ? STATES[state] : "Connecting the phone…";
-  const isAudio = desk.panel.value === "audio" && Boolean(desk.phone.devices.value);
+  const ready =
+    desk.state.value === "away"
+      ? { label: "Go ready", why: desk.hasToken.value ? "" : "sign in first", isMain: !isOnCall, run: () => void desk.goReady() }
+      : { label: "Go away", isPending: desk.state.value === "starting", run: () => void desk.goAway() };
   return html`<header>
-    <span class=${`dot is-${isOnCall ? "busy" : isReachable ? state : "starting"}`} aria-hidden="true"></span>
+    <span class=${`dot is-${state}`} aria-hidden="true"></span>
     <div class="who">
       <strong><${Text} value=${desk.presence.value?.name || desk.identity.value || "No agent"} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
-    ${desk.phone.devices.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
-    ${desk.comeback.needsClick.value
-      ? null
-      : state === "away"
-      ? html`<${Key} desk=${desk} place="ready" label="Go ready" why=${desk.hasToken.value ? "" : "sign in first"} isMain=${!isOnCall} run=${() => void desk.goReady()} />`
-      : html`<${Key} desk=${desk} place="ready" label="Go away" isPending=${state === "starting"} run=${() => void desk.goAway()} />`}
-    ${isAudio ? html`<${AudioSheet} desk=${desk} />` : desk.panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
+    ${phone.devices.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
+    ${comeback.needsClick.value ? null : html`<${Key} desk=${desk} place="ready" ...${ready} />`}
+    ${panel.value === "audio" && phone.devices.value ? html`<${AudioSheet} desk=${desk} />` : null}
+    ${panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
   </header>`;
 }
 
@@ -67,6 +62,7 @@ function ReadyAgain({ desk }) {
 
 /** Everything that is wrong with the desk now, the worst first. */
 function Troubles({ desk }) {
+  const isElsewhere = desk.state.value === "waiting" && !desk.phone.call.value && !desk.comeback.openLine.value;
   return html`<div class="notices">
     <div role="alert">
       <${Link} desk=${desk} />
@@ -78,55 +74,40 @@ function Troubles({ desk }) {
         </p>`,
       )}
     </div>
-    ${desk.state.value === "waiting" && !desk.phone.call.value && !desk.comeback.openLine.value
-      ? html`<p class="notice is-info">You are ready in another browser, which takes the calls. Go away there to take them here.</p>`
-      : null}
+    ${isElsewhere ? html`<p class="notice">You are ready in another window, which takes the calls. Go away there to take them here.</p>` : null}
     <${LostLeg} desk=${desk} />
   </div>`;
 }
 
+/** What is wrong with the link to Conferral. */
 function Link({ desk }) {
   const trouble = desk.trouble.value;
   if (!desk.hasToken.value) {
-    return html`<p class="notice is-info">This desk has no token yet. Sign in to take calls.</p>`;
+    return html`<p class="notice">This desk has no token yet. Sign in to take calls.</p>`;
   }
-  if (!trouble) {
-    return null;
-  }
-  if (trouble.type === NO_TOKEN) {
-    const goesOn = desk.phone.call.value ? " Your call goes on; you can hang up, mute, and send digits." : "";
-    return html`<p class="notice is-bad">
-      This page gave the desk no token. The desk asks again by itself.${goesOn}
-      <button type="button" onClick=${() => desk.tryAgain()}>Try again</button>
-    </p>`;
-  }
-  if (trouble.status === 401) {
-    const more = desk.phone.call.value ? " Your call goes on; you can hang up, mute, and send digits." : "";
-    return html`<p class="notice is-bad">Your sign-in has expired or was withdrawn. Sign in again.${more}</p>`;
-  }
-  return trouble.status === 0 || trouble.status >= 500
+  const again = { [NO_TOKEN]: "Try again", [REPLACED]: "Connect here" }[trouble?.type];
+  const goesOn = desk.phone.call.value ? " Your call goes on: you can hang up, mute, and send digits." : "";
+  return trouble
     ? html`<p class="notice is-bad">
-        <${Text} value=${desk.lost.value} />
-        ${trouble.type === REPLACED ? html`<button type="button" onClick=${() => desk.connect()}>Connect here</button>` : null}
+        <${Text} value=${`${desk.lost.value}.${goesOn}`} />
+        ${again ? html`<button type="button" onClick=${desk.tryAgain}>${again}</button>` : null}
       </p>`
-    : html`<p class="notice is-bad"><${Text} value=${trouble.message} /></p>`;
+    : null;
 }
 
 /** After a reload, the agent's own call may still be live, without this browser. */
 function LostLeg({ desk }) {
   const open = desk.comeback.openLine.value;
+  const [lost] = [...desk.sessions.value.values()].filter((one) => ownLeg(one, desk.identity.value)[1].is_lost);
+  const caller = ({ parties }) => html`<${Text} value=${nameOf(parties.customer?.address)} />`;
   if (open) {
     return html`<p class="notice is-warn">
-      Your line with <${Text} value=${nameOf(open.parties.customer?.address)} /> is still open, in a window that is closed or in another one.
+      <span>Your line with ${caller(open)} is still open, in a window that is closed or in another one.</span>
       <button type="button" onClick=${() => desk.comeback.takeOver(open)}>Take over here</button>
     </p>`;
   }
-  const isLost = (session) => ownLeg(session, desk.identity.value)[1].is_lost;
-  const lost = desk.state.value === "away" && [...desk.sessions.value.values()].find(isLost);
-  return lost && !desk.phone.call.value
-    ? html`<p class="notice is-warn">
-        Your line was lost. Go ready to take the call with <${Text} value=${nameOf(lost.parties.customer?.address)} /> back.
-      </p>`
+  return lost && desk.state.value === "away" && !desk.phone.call.value
+    ? html`<p class="notice is-warn"><span>Your line was lost. Go ready to take the call with ${caller(lost)} back.</span></p>`
     : null;
 }
 
@@ -134,14 +115,15 @@ function LostLeg({ desk }) {
 function Incoming({ desk, at }) {
   const about = desk.about(at);
   const isBusy = Boolean(desk.phone.call.value);
-  const state = isBusy ? { kind: "ringing", word: "Incoming call", sinceMs: null, text: `${about.from} calls.` } : glance(desk);
+  const state = glance(desk, at);
+  const keys = [
+    { place: "answer", label: "Answer", why: isBusy ? "end your call first" : "", isMain: true, isUrgent: true, class: "good", run: () => desk.answer(at) },
+    { place: "decline", label: "Decline", class: "danger", run: () => desk.decline(at) },
+  ];
   return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
     <p class="unseen" role="alert">${state.word} from <${Text} value=${about.title} /></p>
     <${Glance} state=${state} about=${about} />
-    <div class="row of-two">
-      <${Key} desk=${desk} place="answer" label="Answer" why=${isBusy ? "end your call first" : ""} isMain=${true} isUrgent=${true} class="good" run=${() => desk.answer(at)} />
-      <${Key} desk=${desk} place="decline" label="Decline" class="danger" run=${() => desk.decline(at)} />
-    </div>
+    <div class="row of-two">${keys.map((key) => html`<${Key} key=${key.place} desk=${desk} ...${key} />`)}</div>
     <${Facts} about=${about} session=${at.session} />
   </section>`;
 }
