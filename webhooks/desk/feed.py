@@ -207,15 +207,8 @@ class DeskFeed:
         await self.follow()
         identity = token.identity
         is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
-        renewed = self._agents.renew(
-            identity,
-            token.agent_name,
-            desk,
-            is_ready=is_ready,
-            is_busy=is_busy,
-            takes_over=takes_over,
-            sign_in=token.sign_in,
-        )
+        renew = partial(self._agents.renew, identity, token.agent_name, desk, sign_in=token.sign_in)
+        renewed = renew(is_ready=is_ready, is_busy=is_busy, takes_over=takes_over)
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in self._readers.of(identity):
             self._push_presence(reader)
