@@ -34,10 +34,16 @@ def _operations() -> str:
         taken = parameters.MODELED[operation].split()
         known = described.get(operation)
         modeled = {name.partition("=")[0] for name in taken}
-        ignored = "not described" if known is None else _listed(name for name in known if name not in modeled)
+        accepted = modeled | parameters.NO_EFFECT
+        ignored = "not described" if known is None else _listed(name for name in known if name not in accepted)
         shown = _listed(name for name in taken if name not in {"PageSize", "Page", "PageToken"})
         rows.append((f"`{operation.replace('{}', 'ID')}`", shown, ignored))
-    return table(("Operation", "Parameters", "Ignored with a warning"), rows)
+    return table(("Operation", "Parameters", "Ignored"), rows)
+
+
+def _accepted() -> str:
+    names = words(sorted(parameters.NO_EFFECT))
+    return f"Accepted without effect, since they concern only sound or carriers: {names}.\n"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -90,7 +96,7 @@ def _verbs() -> str:
     )
     return (
         f"- Accepted and logged; the call goes on, as at Twilio, and nothing else happens: {logged}.\n"
-        f"- Ignored, as an error in the debugger, because Twilio would run them: {missing}.\n"
+        f"- Ignored, though Twilio would run them: {missing}.\n"
     )
 
 
@@ -110,6 +116,7 @@ def _codes() -> str:
 
 BLOCKS = {
     "operations": _operations,
+    "accepted": _accepted,
     "elements": _elements,
     "no_effect": _no_effect,
     "verbs": _verbs,

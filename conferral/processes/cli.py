@@ -72,6 +72,9 @@ def sandbox(
         list[str] | None, typer.Option(metavar="NAME", help="Host name that clients use; repeatable.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what Twilio's documentation doesn't list.")] = False,
+    allow_internet: Annotated[
+        bool, typer.Option("--allow-internet", help="Request URLs outside of this machine and its network, too.")
+    ] = False,
 ) -> None:
     """Run the sandbox: a local Twilio that calls no real phones.
 
@@ -81,9 +84,9 @@ def sandbox(
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
     It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control. It is the
-    package offhook, which conferral[sandbox] installs. OFFHOOK_HOST, OFFHOOK_PORT, OFFHOOK_STRICT, and
-    OFFHOOK_ALLOW_HOST (with blanks between several names) replace its options. With --allow-host, the page and the
-    control routes need a token: OFFHOOK_TOKEN, or one that it prints.
+    package offhook, which conferral[sandbox] installs. OFFHOOK_HOST, OFFHOOK_PORT, OFFHOOK_STRICT,
+    OFFHOOK_ALLOW_INTERNET, and OFFHOOK_ALLOW_HOST (with blanks between several names) replace its options. With
+    --allow-host, the page and the control routes need a token: OFFHOOK_TOKEN, or one that it prints.
 
     Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
     TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's
@@ -92,7 +95,9 @@ def sandbox(
     require_sandbox()
     from conferral.processes.sandbox import run_sandbox
 
-    raise typer.Exit(run_sandbox(port=port, host=host, allow_host=allow_host, strict=strict))
+    raise typer.Exit(
+        run_sandbox(port=port, host=host, allow_host=allow_host, strict=strict, allow_internet=allow_internet)
+    )
 
 
 def console(

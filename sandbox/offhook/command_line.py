@@ -76,6 +76,11 @@ def make_parser(*, runs: bool = False) -> argparse.ArgumentParser:
         "Requests are signed for the public one. Repeatable; by default OFFHOOK_MAP, with blanks between several",
     )
     parser.add_argument(
+        "--allow-internet",
+        action="store_true",
+        help="request URLs outside of this machine and its network, too; by default OFFHOOK_ALLOW_INTERNET",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         help="refuse what Twilio's documentation does not list; by default OFFHOOK_STRICT",

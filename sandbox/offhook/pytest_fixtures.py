@@ -27,7 +27,7 @@ def _twilio_server() -> Iterator["ServerThread"]:
 
 @pytest.fixture
 def twilio_sandbox_options() -> dict[str, Any]:
-    """Options of the sandbox; override it: `speed`, `behavior`, `strict`."""
+    """Options of the sandbox, such as `speed` and `unmodeled`; override it."""
     return {}
 
 

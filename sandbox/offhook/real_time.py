@@ -15,6 +15,7 @@ class RealTimeModel(Protocol):
 
     auth_token: str
     speed: float
+    allow_internet: bool
     faults: Faults
     model: TwilioModel
     request_log: RequestLog

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
 from offhook.model.formats import check_url, is_address, is_number
-from offhook.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
+from offhook.model.messages import NOT_MODELED, InboundCall, Input, Params, PhoneRings, TimePassed
 from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
@@ -59,21 +59,21 @@ class SandboxRuntime:
     port: int = 0  #: 0 picks a free one.
     host: str = "127.0.0.1"  #: Any other than loopback requires `allow_hosts`.
     allow_hosts: tuple[str, ...] = ()  #: Names of it that clients use, besides those of loopback.
-    #: Of the page and the control routes; always needed with `allow_hosts`: by default, random.
-    control_token: str = ""
+    control_token: str = ""  #: Of the page and the control routes; with `allow_hosts`, by default a random one.
     api_keys: Mapping[str, str] = field(default_factory=dict)  #: Secrets of API keys by SID, to accept as well.
     speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
     seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
     behavior: Behavior | None = None  #: What Twilio does where its documentation allows two readings.
     strict: bool = False  #: Refuse what Twilio's documentation doesn't list, rather than warn.
+    unmodeled: Literal["error", "warn"] = "warn"  #: What the debugger makes of what Twilio has and the sandbox ignores.
     faults: Faults = field(default_factory=Faults)  #: Faults to inject.
     default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
     records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
     clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
-    #: Public base URLs, and where your application plays them: `{"https://my.example": "http://127.0.0.1:5000"}`.
-    maps: Mapping[str, str] = field(default_factory=dict)
+    maps: Mapping[str, str] = field(default_factory=dict)  #: Public base URLs, and where your application plays them.
+    allow_internet: bool = False  #: Whether URLs outside of this machine and its network are requested.
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
@@ -349,4 +349,5 @@ class SandboxRuntime:
                 self.browsers.release(output.call_sid)
                 self._scripts.release(output.call_sid)
             case messages.DebuggerEntry():
-                self.request_log.debugger.append(output)
+                is_error = output.code == NOT_MODELED and self.unmodeled == "error"
+                self.request_log.debugger.append(replace(output, level="error") if is_error else output)

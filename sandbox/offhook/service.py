@@ -7,44 +7,55 @@ from urllib.parse import quote
 
 import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from offhook.access import access_middleware
 from offhook.browser_routes import add_browser_routes
 from offhook.control.error import ControlError
 from offhook.control.routes import control_routes
-from offhook.model.rest_form import NOT_MODELED, error_answer
+from offhook.model.messages import NOT_MODELED, DebuggerEntry
+from offhook.model.remarks import request_not_modeled
+from offhook.model.rest_form import error_answer, method_not_allowed, not_found_answer
 from offhook.model.twilio_model import UnknownNumberError
 from offhook.page import add_page_routes
 from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
 from offhook.runtime import AUTH_TOKEN, SandboxRuntime
 
 SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
+_API = re.compile(r"/(v\d+|20\d\d-\d\d-\d\d)/")  #: Where Twilio's products have their paths.
 BACKLOG = 1024  #: Connections that wait to be accepted; the system may allow fewer.
 
 
-@web.middleware
-async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Return a JSON error: for unknown routes in Twilio's format."""
-    try:
-        return await handler(request)
-    except ControlError as error:
-        return web.json_response({"error": error.reason}, status=error.status)
-    except UnknownNumberError as error:
-        return web.json_response({"error": str(error)}, status=404)
-    except web.HTTPRequestEntityTooLarge:
-        return web.json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, status=413)
-    except web.HTTPNotFound:
-        body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
-        return web.json_response(body, status=404)
-    except web.HTTPMethodNotAllowed as error:
-        answer = web.json_response(error_answer(405, 20004, f"Method not allowed: {request.method}").body, status=405)
-        answer.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
-        return answer
+def errors_middleware(sandbox: SandboxRuntime) -> Middleware:
+    """Return a middleware that answers errors as JSON, as Twilio does."""
+
+    @web.middleware
+    async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ControlError as error:
+            return web.json_response({"error": error.reason}, status=error.status)
+        except UnknownNumberError as error:
+            return web.json_response({"error": str(error)}, status=404)
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, status=413)
+        except web.HTTPNotFound:
+            remark = request_not_modeled(request.method, request.path)
+            if _API.match(request.path):
+                sandbox.perform(DebuggerEntry(NOT_MODELED, remark.message, level=remark.level, at_s=sandbox.now_s))
+                sandbox.notify()
+            return web.json_response(not_found_answer(request.path, remark.message).body, status=404)
+        except web.HTTPMethodNotAllowed as error:
+            refused = method_not_allowed(request.method)
+            body = error_answer(refused.status, refused.code, refused.message).body
+            return web.json_response(body, status=405, headers={hdrs.ALLOW: ", ".join(sorted(error.allowed_methods))})
+
+    return errors_as_json
 
 
 def make_app(sandbox: SandboxRuntime) -> web.Application:
     """Create the application: Twilio's REST API, control routes, and page."""
-    app = web.Application(middlewares=[errors_as_json, access_middleware(sandbox)])
+    app = web.Application(middlewares=[errors_middleware(sandbox), access_middleware(sandbox)])
     add_page_routes(app, sandbox)
     add_browser_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))

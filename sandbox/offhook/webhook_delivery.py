@@ -19,8 +19,18 @@ import aiohttp
 from yarl import URL
 
 from offhook.faults import CallbackPlan
+from offhook.internet import is_on_internet, local_copy
 from offhook.model.formats import resolve
-from offhook.model.messages import WARNINGS, CallbackRequest, DebuggerEntry, FetchRequest, Level, Params, TwimlFetched
+from offhook.model.messages import (
+    NOT_MODELED,
+    WARNINGS,
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
+    Level,
+    Params,
+    TwimlFetched,
+)
 from offhook.real_time import RealTimeModel
 from offhook.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 from offhook.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
@@ -272,8 +282,11 @@ class WebhookSender:
         body = urlencode(entry.params).encode() if method == "POST" else None
         maps, count = self._sandbox.url_map, 0
         while True:
+            address = maps.place(url)
+            if (answer := self._without_internet(address, entry)) is not None:
+                return replace(answer, url=url if count else "")
             try:
-                place = URL(maps.place(url), encoded=count == 0)  # a redirect's URL is quoted where it has to be
+                place = URL(address, encoded=count == 0)  # a redirect's URL is quoted where it has to be
             except ValueError:
                 raise aiohttp.InvalidURL(url) from None
             # Redirects are followed here, since they name public URLs, too.
@@ -289,6 +302,17 @@ class WebhookSender:
                 if response.status == 303 or (response.status in {301, 302} and method == "POST"):
                     method, body = "GET", None
             url = resolve(url, location)
+
+    def _without_internet(self, address: str, entry: DeliveryEntry) -> WebhookResponse | None:
+        """Return what is answered without a request; None where one is sent."""
+        if self._sandbox.allow_internet or not is_on_internet(address):
+            return None
+        if (found := local_copy(address)) is not None:
+            return WebhookResponse(200, *found)
+        message = "the sandbox requests nothing from the internet: use --allow-internet, or --map for your own URLs"
+        now_s = self._sandbox.now_s
+        self._sandbox.perform(DebuggerEntry(NOT_MODELED, message, entry.call_sid, address, "warning", now_s))
+        return WebhookResponse(0, error_code=11205, failure="url")
 
     def _sign(self, target: Target, entry: DeliveryEntry) -> dict[str, str]:
         form, setting = entry.params if entry.method == "POST" else (), target.setting

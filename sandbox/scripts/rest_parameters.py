@@ -2,8 +2,8 @@
 
     python sandbox/scripts/rest_parameters.py PATH COMMIT
 
-PATH is `spec/json/twilio_api_v2010.json` of github.com/twilio/twilio-oai, or a part of it, at that COMMIT. Only the
-operations on calls, conferences, and queues are kept. The sandbox's strict mode checks requests against the result.
+PATH is `spec/json/twilio_api_v2010.json` of github.com/twilio/twilio-oai at that COMMIT. The sandbox's strict mode
+checks requests against the result.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).resolve().parent.parent / "offhook" / "model" / "rest" / "twilio_parameters.json"
-KEPT = re.compile(r"/2010-04-01/Accounts/\{AccountSid\}(/(?:Calls|Conferences|Queues)\b.*)")
+OF_ACCOUNT = re.compile(r"/2010-04-01/Accounts/\{(?:Account)?Sid\}(.*)")
 PATTERNS = {
     "http-method": "(?i:GET|POST)",
     "uri": "(https?://.+)?",  # an empty one means none
@@ -52,7 +52,7 @@ def main(path: str | Path, commit: str, target: Path = TARGET) -> None:
     operations = {
         f"{method.upper()} {re.sub(r'{[^}]+}', '{}', kept[1])}": parameters_of(operations[method], schemas)
         for full_path, operations in description["paths"].items()
-        if (kept := KEPT.fullmatch(full_path))
+        if (kept := OF_ACCOUNT.fullmatch(full_path))
         for method in ("get", "post", "delete")
         if method in operations
     }

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from offhook.fields import Fields, FieldsError, check, fields_of
 from offhook.model.behavior import Behavior
@@ -16,12 +16,20 @@ from offhook.runtime import SandboxRuntime
 NAME = "offhook.toml"  #: Read from the working directory if it is there.
 _SCRIPT = {**fields_of(PhoneScript).kinds, **dict.fromkeys(("keys", "speaks"), str | Sequence[str])}
 _NUMBER = {name: kind for name, kind in fields_of(Number).kinds.items() if name not in {"number", "application_sid"}}
-_OPTIONS = {"port": int, "host": str, "allow_host": list[str], "strict": bool, "map": dict[str, str]}
+_OPTIONS = {
+    "port": int,
+    "host": str,
+    "allow_host": list[str],
+    "strict": bool,
+    "allow_internet": bool,
+    "map": dict[str, str],
+}
 _FIELDS = {
     "account_sid": str,
     "auth_token": str,
     "api_keys": dict[str, str],
     "speed": float,
+    "unmodeled": Literal["error", "warn"],
     "behavior": Behavior,
 }
 _TABLES = {

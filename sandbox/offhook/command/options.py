@@ -23,6 +23,7 @@ def read_options(
     host: str | None = None,
     allow_host: Sequence[str] | None = None,
     strict: bool = False,
+    allow_internet: bool = False,
     map: Sequence[str] | None = None,  # noqa: A002  the option's name
 ) -> dict[str, Any]:
     """Return fields of `Sandbox`: as given, of variables, or of the file.
@@ -30,21 +31,21 @@ def read_options(
     Raise ValueError for a wrong one; it has the name that its user wrote.
     """
     check_names(environment)
-    variables = {name: environment.get(f"OFFHOOK_{name.upper()}") or None for name in ("port", "strict")}
-    if port is not None or variables["port"] is not None:
-        number = _port("--port", port) if port is not None else _port("OFFHOOK_PORT", variables["port"] or "")
+    of_port = environment.get("OFFHOOK_PORT") or None
+    if port is not None or of_port is not None:
+        number = _port("--port", port) if port is not None else _port("OFFHOOK_PORT", of_port or "")
     else:
         number = _port("port", str(file.get("port", PORT)))
     maps = [read_map("--map", it) for it in map or ()]
     maps = maps or [read_map("OFFHOOK_MAP", it) for it in environment.get("OFFHOOK_MAP", "").split()]
-    of_strict = variables["strict"]
+    flags = {"strict": strict, "allow_internet": allow_internet}
     return {
+        **{name: given or _flag(name, environment, file) for name, given in flags.items()},
         "port": number,
         "host": (environment.get("OFFHOOK_HOST") or file.get("host", HOST)) if host is None else host,
         "allow_hosts": tuple(
             allow_host or environment.get("OFFHOOK_ALLOW_HOST", "").split() or file.get("allow_host", ())
         ),
-        "strict": strict or (_flag("OFFHOOK_STRICT", of_strict) if of_strict else file.get("strict", False)),
         "control_token": environment.get("OFFHOOK_TOKEN", ""),
         "maps": dict(maps) or file.get("map", {}),
     }
@@ -74,7 +75,10 @@ def _port(name: str, text: str) -> int:
     raise ValueError(f"{name}: {text[:20]!r} is no port; choose one from 1 to {PORT_MAX}, or 0")
 
 
-def _flag(name: str, text: str) -> bool:
-    if text.lower() not in _FLAGS:
-        raise ValueError(f"{name}: {text[:20]!r} is neither true nor false")
-    return _FLAGS[text.lower()]
+def _flag(name: str, environment: Mapping[str, str], file: Mapping[str, Any]) -> bool:
+    variable = f"OFFHOOK_{name.upper()}"
+    if not (text := environment.get(variable, "").lower()):
+        return bool(file.get(name, False))
+    if text not in _FLAGS:
+        raise ValueError(f"{variable}: {text[:20]!r} is neither true nor false")
+    return _FLAGS[text]

@@ -58,13 +58,15 @@ class Behavior:
     second_recording: Literal["same", "another"] = "same"
     conference_recording_channels: Literal[1, 2] = 2  #: Of a recording of a conference.
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each immediately.
-    ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
+    ring_buffer_s: float = 0.0  #: Added to a call's `Timeout`; to a participant's, at least 5.
     #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.
     conference_list: Literal["in-progress", "all"] = "in-progress"
     #: What one with `Status=init` shows, a documented value, which no one has tried. `refused` is error 20001.
     init_conference_list: Literal["nothing", "all", "refused"] = "nothing"
     #: What a browser's parameters named like Twilio's do: all are sent, too, or To and From override, the rest is lost.
     browser_parameters: Literal["added", "override"] = "added"
+    #: A dialed US number without `+1`: Twilio's page of <Dial> shows one, others ask for E.164.
+    national_numbers: Literal["dialed", "refused"] = "dialed"
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
     #: Whether webhook requests arrive with their query sorted by name. The signature covers the original order.
     sorted_queries: bool = False

@@ -4,6 +4,7 @@ Source: Twilio docs: TwiML <Connect>; TwiML <ConversationRelay>; ConversationRel
 """
 
 from offhook.model import calls, twiml_parser
+from offhook.model.messages import NOT_MODELED
 from offhook.model.state import BotScript, Call, Relay
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_parser import Verb
@@ -29,7 +30,7 @@ def _warn_of_url(transaction: Transaction, call: Call, verb: Verb) -> None:
     """Say that the application's own bot isn't asked."""
     if url := next(filter(None, (noun.get("url") for noun in verb.children)), ""):
         message = f"the sandbox plays the bot of <ConversationRelay>, and doesn't connect to {url}"
-        transaction.add_debugger_entry(0, message, call.sid, level="warning")
+        transaction.add_debugger_entry(NOT_MODELED, message, call.sid, level="warning")
 
 
 def go_on(transaction: Transaction, call: Call, relay: Relay) -> None:

@@ -51,9 +51,9 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     """Create a noun's leg; None if its address or caller ID is invalid."""
     assert parent.dial is not None  # set by start()
     verb, base_url = parent.dial.verb, parent.dial.base_url
-    to = address(noun)
-    from_ = verb.get("callerId") or parent.from_
-    if noun.name == "Number" and (error := _dial_error(transaction, parent, verb, to)) is not None:
+    to = transaction.dialable(address(noun), 13223) if noun.name == "Number" else address(noun)
+    from_ = transaction.dialable(verb.get("callerId"), 13214) or parent.from_
+    if noun.name == "Number" and (error := _dial_error(transaction, parent, from_, to)) is not None:
         transaction.add_debugger_entry(*error, parent.sid)
         parent.dial.error = error
         return None
@@ -67,13 +67,12 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     return child
 
 
-def _dial_error(transaction: Transaction, parent: Call, verb: Verb, to: str) -> tuple[int, str] | None:
+def _dial_error(transaction: Transaction, parent: Call, from_: str, to: str) -> tuple[int, str] | None:
     """Return Twilio's code and message if a number can't be dialed, else None."""
-    from_ = verb.get("callerId") or parent.from_
     known = (parent.from_, parent.to, *transaction.state.numbers)
     if not is_number(to):
         return 13223, "Dial: invalid phone number format"
-    if not verb.get("callerId") and not is_number(from_):
+    if not is_number(from_):
         return 13214, "Dial: a callerId is needed to dial a number"
     called = transaction.state.called(parent.to)
     is_checked = transaction.behavior.verify_callers and not (called is not None and called.byoc_trunk_sid)

@@ -38,6 +38,15 @@ def is_number(address: str) -> bool:
     return E164.match(address) is not None
 
 
+def dialable(address: str) -> str:
+    """Return a US number in national form, `(415) 555-0123`, as `+1…`.
+
+    Others as they are. Source: Twilio docs, TwiML <Dial> (`415-123-4567`).
+    """
+    found = re.fullmatch(r"1?([2-9]\d{9})", re.sub(r"[-.() ]", "", address))
+    return f"+1{found[1]}" if found else address
+
+
 def is_address(address: str) -> bool:
     """Whether it can be dialed: a number, `client:…`, `sip:…`, or `app:…`."""
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))

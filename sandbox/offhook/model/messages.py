@@ -165,6 +165,7 @@ class ReleasePhone:
 
 
 Level = Literal["error", "warning"]
+NOT_MODELED = 0  #: The code of what the sandbox ignores, and Twilio wouldn't.
 #: Source: Twilio docs, Error and Warning Dictionary. All others that the sandbox uses are errors there.
 WARNINGS = frozenset({12200, 13000, 13214, 13223, 13236, 15003, 20001, 21626})
 
@@ -173,7 +174,7 @@ WARNINGS = frozenset({12200, 13000, 13214, 13223, 13236, 15003, 20001, 21626})
 class DebuggerEntry:
     """An error or warning in Twilio's debugger, which alone shows it."""
 
-    code: int  #: Twilio's; 0 if the sandbox ignores what Twilio wouldn't.
+    code: int  #: Twilio's, or `NOT_MODELED`.
     message: str
     call_sid: str = ""
     url: str = ""

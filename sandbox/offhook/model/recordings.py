@@ -36,6 +36,7 @@ def _start(
         transaction.new_sid("RE"), call_sid, leg_sid, conference_sid, settings, "in-progress", now_s, now_s
     )
     transaction.state.recordings[recording.sid] = recording
+    transaction.state.unfinished_recordings[recording.sid] = None
     transaction.changed_sids.add(recording.owner_sid)
     _report_status(transaction, recording)
     return recording
@@ -61,6 +62,7 @@ def set_status(transaction: Transaction, recording: Recording, status: str, paus
 
 def _stop(transaction: Transaction, recording: Recording) -> None:
     recording.ended_at_s = transaction.now_s
+    transaction.state.unfinished_recordings.pop(recording.sid, None)
     add_interval(recording.spans, None, transaction.now_s)
     if transaction.behavior.recording_processing_s > 0:
         recording.status = "processing"
@@ -87,6 +89,7 @@ def is_empty(transaction: Transaction, recording: Recording) -> bool:
 def delete(transaction: Transaction, recording: Recording) -> None:
     """Delete a recording; no callback follows."""
     del transaction.state.recordings[recording.sid]
+    transaction.state.unfinished_recordings.pop(recording.sid, None)
     transaction.stop_timer(recording.sid, "processed")
 
 
@@ -96,7 +99,7 @@ def running_of(state: State, leg_sid: str) -> Recording | None:
 
 
 def _unfinished(state: State) -> list[Recording]:
-    return [it for it in state.recordings.values() if it.ended_at_s is None]
+    return [state.recordings[sid] for sid in state.unfinished_recordings]
 
 
 def stop_all_of(transaction: Transaction, owner_sid: str) -> None:

@@ -16,17 +16,27 @@ DAY_S = 86_400
 class RestError(Exception):
     """The request is rejected; the client should not repeat it unchanged."""
 
-    def __init__(self, status: int, code: int, message: str, more_info: str = "") -> None:
+    def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
-        self.more_info = more_info
+
+
+class NotFoundError(Exception):
+    """The resource that a request names doesn't exist, or isn't modeled."""
+
+    def __init__(self, *, is_modeled: bool = True) -> None:
+        super().__init__()
+        self.is_modeled = is_modeled
 
 
 FIDELITY = "https://github.com/conferral/conferral/blob/main/sandbox/docs/fidelity.md"
-NOT_MODELED = f"the sandbox does not model this path; {FIDELITY} lists what it models"
-"""The `more_info` that distinguishes a path that the sandbox doesn't model from a missing resource."""
+
+
+def method_not_allowed(method: str) -> RestError:
+    """Return Twilio's error for a method that a resource doesn't have."""
+    return RestError(405, 20004, f"Method not allowed: {method}")
 
 
 def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
@@ -40,9 +50,10 @@ def error_answer(status: int, code: int, message: str, more_info: str = "") -> R
     return RestAnswer(status, body)
 
 
-def not_found(path: str, more_info: str = "") -> RestError:
-    """Return Twilio's error for a resource that doesn't exist."""
-    return RestError(404, 20404, f"The requested resource {path} was not found", more_info)
+def not_found_answer(path: str, not_modeled: str = "") -> RestAnswer:
+    """Return Twilio's error for a whole path; `not_modeled` says what lacks."""
+    reason, more_info = (f": {not_modeled}", FIDELITY) if not_modeled else ("", "")
+    return error_answer(404, 20404, f"The requested resource {path} was not found{reason}", more_info)
 
 
 class Form:

@@ -80,6 +80,7 @@ class TwimlProgram:
     base_url: str
     position: int = 0
     whisper: bool = False  #: Whether it is a noun's `url`, after which the callee is bridged.
+    is_paced: bool = False  #: Whether its `<Redirect>` back to itself has waited.
 
 
 @dataclass(slots=True)
@@ -236,6 +237,8 @@ class Call:
     activity: Activity = "idle"
     generation: int = 0  #: Increases with every new program, which invalidates responses for older ones.
     program: TwimlProgram | None = None
+    #: URLs of the `<Redirect>`s since another verb, and whether a circle of them was reported.
+    redirects: dict[str, bool] = field(default_factory=dict)
     dial: Dial | None = None
     gather: Gather | None = None
     record: Record | None = None
@@ -455,6 +458,7 @@ class State:
     conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
     queues: dict[str, Queue] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
+    unfinished_recordings: dict[str, None] = field(default_factory=dict)  #: SIDs of those that haven't ended.
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.

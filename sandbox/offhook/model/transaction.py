@@ -11,7 +11,7 @@ from typing import Literal
 
 from offhook.model import callback_parameters
 from offhook.model.behavior import Behavior
-from offhook.model.formats import make_sid, resolve, with_query
+from offhook.model.formats import dialable, make_sid, resolve, with_query
 from offhook.model.messages import WARNINGS, DebuggerEntry, FetchPurpose, FetchRequest, Level, Output, Params
 from offhook.model.remarks import Remark
 from offhook.model.state import Call, Conference, Fetch, Source, State
@@ -83,6 +83,13 @@ class Transaction:
         """Report what is ignored of a document or a request."""
         for remark in remarks:
             self.add_debugger_entry(remark.code, remark.message, call_sid, url, level=remark.level)
+
+    def dialable(self, address: str, code: int) -> str:
+        """Return the address to dial; warn, with this code, of a national number."""
+        found = dialable(address) if self.behavior.national_numbers == "dialed" else address
+        if found != address:
+            self.add_debugger_entry(code, "a number without +: it is dialed as one of the US", level="warning")
+        return found
 
     def set_timer(self, sid: str, name: str, after_s: float | None) -> None:
         """Start or replace a timer; None (endless) starts none."""

@@ -159,7 +159,7 @@ GRAMMAR: dict[str, Element] = {
     ),
     "Number": Element(
         _noun(13221)
-        | {"sendDigits": _missing(Values("keys and `w`", "[0-9A-D*#w]*"), 13222), "byoc": _missing(TEXT)}
+        | {"sendDigits": _missing(Values("keys and `w`", "[0-9A-D*#w]*"), 13222), "byoc": _no_effect(TEXT)}
         | _MACHINE_DETECTION,
         takes_text=True,
         note="a `<Dial>` in the `url`'s document is error 13201",
@@ -168,11 +168,11 @@ GRAMMAR: dict[str, Element] = {
     "Identity": Element(takes_text=True),
     "Parameter": Element(_NAMED_VALUE),
     "Sip": Element(
-        _noun(13241) | _texts(Support.MISSING, "username password") | _MACHINE_DETECTION,
+        _noun(13241) | _texts(Support.NO_EFFECT, "username password") | _MACHINE_DETECTION,
         {"Uri": Support.MODELED, "Headers": Support.MISSING},
         takes_text=True,
     ),
-    "Uri": Element(_texts(Support.MISSING, "username password priority weight"), takes_text=True),
+    "Uri": Element(_texts(Support.NO_EFFECT, "username password priority weight"), takes_text=True),
     "Conference": Element(
         {
             "muted": Attribute(FLAG, 13230),
@@ -245,7 +245,8 @@ GRAMMAR: dict[str, Element] = {
             "profanityFilter": _no_effect(FLAG, 13333),
             "speechModel": _no_effect(TEXT, 13334),
             "enhanced": _no_effect(FLAG),
-            **_texts(Support.MISSING, "partialResultCallback debug"),
+            **_texts(Support.MISSING, "partialResultCallback"),
+            **_texts(Support.NO_EFFECT, "debug"),
         },
         _all(Support.MODELED, "Say Play Pause"),
         13320,

@@ -12,7 +12,7 @@ from offhook.model import (
     twiml_parser,
 )  # fmt: skip
 from offhook.model.formats import is_url, resolve
-from offhook.model.messages import AskForKeys, AskForSpeech, Params, TwimlFetched
+from offhook.model.messages import NOT_MODELED, AskForKeys, AskForSpeech, Params, TwimlFetched
 from offhook.model.queues import enqueue, leave_queue, request_wait_document
 from offhook.model.state import Call, Fetch, Gather, Payment, Source, TwimlProgram
 from offhook.model.transaction import Task, Transaction
@@ -101,6 +101,7 @@ def begin(transaction: Transaction, call: Call, source: Source, extra: Params = 
     call.generation += 1
     call.program = None
     call.gather = None
+    call.redirects.clear()
     transaction.stop_timer(call.sid, "verb")
     transaction.stop_timer(call.sid, "digits")
     if source.url:
@@ -175,7 +176,10 @@ def run(transaction: Transaction, call: Call) -> None:
         _on_program_over(transaction, call)
         return
     program.position += 1
-    _execute(transaction, call, program, program.verbs[program.position - 1])
+    verb = program.verbs[program.position - 1]
+    if verb.name != "Redirect":
+        call.redirects.clear()
+    _execute(transaction, call, program, verb)
 
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
@@ -216,8 +220,8 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
-        busy = verb.get("reason", "rejected") == "busy"
-        calls.end(transaction, call, "busy", 486 if busy else 603)
+        is_busy = verb.get("reason") == "busy"
+        calls.end(transaction, call, "busy" if is_busy else "no-answer", 486 if is_busy else 603)
     else:  # Hangup, or a Reject that isn't the first verb
         calls.answer(transaction, call)
         calls.hang_up(transaction, call)
@@ -236,9 +240,25 @@ def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram
     if not is_url(url):
         on_failure(transaction, call, 11100, "Invalid URL format", url, whisper=program.whisper)
         return
+    if url in call.redirects and not program.is_paced:
+        _pace(transaction, call, program, url)
+        return
+    call.redirects.setdefault(url, False)
     call.activity = "fetching"
     purpose = "whisper" if program.whisper else "program"
     transaction.fetch(call, Source(url, verb.get("method", "POST").upper()), purpose)  # type: ignore[arg-type]
+
+
+def _pace(transaction: Transaction, call: Call, program: TwimlProgram, url: str) -> None:
+    """Wait before a redirect that leads round in a circle; report the first."""
+    if not call.redirects[url]:
+        call.redirects[url] = True
+        message = f"{url} redirects to itself at once, which would never end; the sandbox follows once a second"
+        transaction.add_debugger_entry(NOT_MODELED, message, call.sid, url, level="warning")
+    program.is_paced = True
+    program.position -= 1
+    call.activity = "pausing"
+    transaction.set_timer(call.sid, "verb", transaction.behavior.wait_document_pause_s)
 
 
 def _start_gather(transaction: Transaction, call: Call, gather: Gather) -> None:

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from offhook.model import twiml_grammar
 from offhook.model.behavior import Behavior
+from offhook.model.messages import NOT_MODELED
 from offhook.model.remarks import Remark, hint, not_modeled
 from offhook.model.twiml_grammar import GRAMMAR, SCHEMA_WARNING, Element, Support
 
@@ -121,9 +122,10 @@ class _Parser:
         if support is None:
             self._refuse(parent, grammar, child.tag)
         elif support is Support.MISSING:
-            self.remarks.append(Remark(0, not_modeled(f"<{child.tag}> in <{parent}>"), "error"))
+            self.remarks.append(Remark(NOT_MODELED, not_modeled(f"<{child.tag}> in <{parent}>")))
         elif support is Support.LOGGED:
-            self.remarks.append(Remark(0, f"{not_modeled(f'<{child.tag}>')}; the call goes on, as at Twilio"))
+            said = f"{not_modeled(f'<{child.tag}>')}; the call goes on, as at Twilio"
+            self.remarks.append(Remark(NOT_MODELED, said))
             for noun in child:
                 if noun.tag not in GRAMMAR[child.tag].children:
                     self._refuse(child.tag, GRAMMAR[child.tag], noun.tag)
@@ -139,7 +141,7 @@ class _Parser:
         message = f"{_SCHEMA if code == SCHEMA_WARNING else f'{parent}: invalid nested element'}: {said}"
         if self.strict:
             raise TwimlError(code, message)
-        self.remarks.append(Remark(code, f"{message}; it is ignored"))
+        self.remarks.append(Remark(code, f"{message}; it is ignored", "error"))
 
     def _takes(self, name: str, grammar: Element, attribute: str, value: str) -> bool:
         """Whether an attribute counts; if not, remark why it is ignored."""
@@ -155,7 +157,7 @@ class _Parser:
             self.remarks.append(Remark(known.code, said))
         elif known.support_of(value) is Support.MISSING:
             shown = f'{attribute}="{value[:40]}"' if known.only else attribute  # others may be secrets
-            self.remarks.append(Remark(0, not_modeled(f"{shown} of <{name}>")))
+            self.remarks.append(Remark(NOT_MODELED, not_modeled(f"{shown} of <{name}>")))
         else:
             return True
         return False

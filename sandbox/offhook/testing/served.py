@@ -19,13 +19,15 @@ T = TypeVar("T")
 ANSWER_S = 30.0  #: A longer time means that the thread is stuck.
 ACTS_MAX = 50
 SPEED = 20.0
-_OPTIONS = ("speed", "behavior", "strict", "records_all_calls")
-DEFAULTS = {it.name: it.default for it in fields(Sandbox) if it.name in _OPTIONS} | {"speed": SPEED}
+_OPTIONS = ("speed", "behavior", "strict", "unmodeled", "records_all_calls")
+DEFAULTS = {it.name: it.default for it in fields(Sandbox) if it.name in _OPTIONS}
+DEFAULTS |= {"speed": SPEED, "unmodeled": "error"}
 """What a test may choose, with the defaults."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "speed": (int, float),
     "behavior": (Behavior, NoneType),
     "strict": (bool,),
+    "unmodeled": (str,),
     "records_all_calls": (bool,),
 }
 
@@ -96,6 +98,8 @@ def _check_options(options: dict[str, Any]) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             allowed = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
             raise TypeError(f"the option {name} takes {allowed}, not {value!r}")
+    if options.get("unmodeled", "warn") not in {"error", "warn"}:
+        raise ValueError(f"the option unmodeled takes 'error' or 'warn', not {options['unmodeled']!r}")
     speed = options.get("speed", SPEED)
     if not isfinite(speed) or speed <= 0:
         raise ValueError(f"the option speed takes a number above 0, not {speed!r}")

@@ -6,7 +6,7 @@ from itertools import groupby
 from offhook.call_handle import CallHandle
 from offhook.model import messages
 from offhook.model.formats import split_url
-from offhook.model.messages import DebuggerEntry
+from offhook.model.messages import NOT_MODELED, DebuggerEntry
 from offhook.phones import phone_of
 from offhook.request_log import DeliveryEntry, RestEntry
 from offhook.testing.served import Act, ServedSandbox
@@ -49,14 +49,17 @@ def alert_lines(alerts: Iterable[DebuggerEntry], expected: set[int]) -> Iterator
     alerts = list(alerts)
     for alert in alerts:
         if alert.level == "error" and alert.code not in expected:
-            yield f"unexpected alert: {_alert_words(alert)}; if it is right: twilio_sandbox.expect_alerts({alert.code})"
+            way_out = f"if it is right: twilio_sandbox.expect_alerts({alert.code})"
+            if alert.code == NOT_MODELED:
+                way_out = "if your test needs none of it: the option unmodeled='warn'"
+            yield f"unexpected alert: {_alert_words(alert)}; {way_out}"
     for code in sorted(expected - {alert.code for alert in alerts}):
         yield f"expected alert {code} did not come"
 
 
 def _alert_words(alert: DebuggerEntry) -> str:
     url = f" ({alert.url})" if alert.url else ""
-    return f"{alert.level} {alert.code}, {alert.message}{url}"
+    return f"{alert.level}{f' {alert.code}' if alert.code else ''}, {alert.message}{url}"
 
 
 def _act_words(sandbox: ServedSandbox, act: Act) -> str:

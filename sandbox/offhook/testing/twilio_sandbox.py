@@ -172,6 +172,6 @@ class TwilioSandbox:
         return "\n".join(alert_lines(self.alerts, self._expected_alerts))
 
     def empty(self, **options: Any) -> None:
-        """Remove everything, and set options: `speed`, `behavior`, `strict`."""
+        """Remove everything, and set options, such as `speed` and `strict`."""
         self._expected_alerts.clear()
         self._sandbox.run(lambda: self._sandbox.empty(options))

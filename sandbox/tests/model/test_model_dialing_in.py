@@ -94,3 +94,14 @@ def test_call_to_an_own_number_that_is_canceled_ends_there_too(story: ModelScena
     dialed, incoming = dials_itself(story)
     story.rest("POST", f"/Calls/{dialed}.json", ("Status", "canceled"))
     assert [story.call(sid).status for sid in (dialed, incoming)] == ["canceled", "no-answer"]
+
+
+@pytest.mark.parametrize(("buffer_s", "rings_s"), [(0.0, 15.0), (60.0, 70.0)])
+def test_participant_rings_five_seconds_longer_than_its_timeout(buffer_s: float, rings_s: float) -> None:
+    story = ModelScenario(Behavior(ring_buffer_s=buffer_s))
+    target = story.participant("client:carol", ("Timeout", "10"))
+    story.happens(PhoneRings(target))
+    story.passes(rings_s - 0.1)
+    assert story.status(target) == "ringing"
+    story.passes(0.2)
+    assert story.status(target) == "no-answer"

@@ -27,11 +27,14 @@ def test_pause_at_the_start_keeps_the_caller_ringing(story: ModelScenario) -> No
     assert story.status(sid) == "in-progress"
 
 
-@pytest.mark.parametrize(("reason", "sip_code"), [("rejected", 603), ("busy", 486)])
-def test_rejected_caller_was_never_answered(story: ModelScenario, reason: str, sip_code: int) -> None:
-    sid = story.call_in(f"<Response><Reject reason='{reason}'/></Response>")
+@pytest.mark.parametrize(
+    ("reason", "status", "sip_code"),
+    [("", "no-answer", 603), ("reason='rejected'", "no-answer", 603), ("reason='busy'", "busy", 486)],
+)
+def test_rejected_caller_was_never_answered(story: ModelScenario, reason: str, status: str, sip_code: int) -> None:
+    sid = story.call_in(f"<Response><Reject {reason}/></Response>")
 
-    assert (story.status(sid), story.call(sid).answered_at_s, story.call(sid).sip_code) == ("busy", None, sip_code)
+    assert (story.status(sid), story.call(sid).answered_at_s, story.call(sid).sip_code) == (status, None, sip_code)
 
 
 def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelScenario) -> None:
@@ -42,6 +45,28 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     assert fetch.url.startswith(f"{APP}/next?a=1&Called=")
     assert fetch.params == ()
     assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
+
+
+def test_redirects_in_a_circle_are_reported_once_and_paced(story: ModelScenario) -> None:
+    sid = story.call_in("<Response><Redirect>/a</Redirect></Response>")
+    story.serve("/a", "<Response><Redirect>/b</Redirect></Response>")
+    assert story.errors == []
+    story.serve("/b", "<Response><Redirect>/a</Redirect></Response>")
+    for path, after in (("/a", "/b"), ("/b", "/a"), ("/a", "/b")):
+        assert (story.call(sid).activity, story.asked_paths()) == ("pausing", [])
+        story.passes(0.9)
+        assert story.asked_paths() == []
+        story.passes(0.1)
+        story.serve(path, f"<Response><Redirect>{after}</Redirect></Response>")
+    assert [(it.code, it.url, it.call_sid) for it in story.errors] == [(0, f"{APP}/{one}", sid) for one in ("a", "b")]
+
+
+def test_redirect_after_another_verb_is_no_circle(story: ModelScenario) -> None:
+    story.call_in("<Response><Pause length='1'/><Redirect/></Response>")
+    for _ in range(3):
+        story.passes(1.0)
+        story.serve("/voice", "<Response><Pause length='1'/><Redirect/></Response>")
+    assert story.errors == []
 
 
 @pytest.mark.parametrize(

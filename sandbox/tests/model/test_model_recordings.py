@@ -165,3 +165,11 @@ def test_conference_cannot_be_recorded_by_request(story: ModelScenario) -> None:
     story.member()
 
     assert story.rest("POST", f"/Conferences/{story.conference()}/Recordings.json")[0] == 405
+
+
+def test_no_event_looks_at_recordings_that_have_ended(story: ModelScenario) -> None:
+    for _ in range(3):
+        story.complete(story.call_in("<Response><Record/></Response>"))
+    story.call_in("<Response><Record/></Response>")
+    assert len(story.model.state.recordings) == 4
+    assert list(story.model.state.unfinished_recordings) == list(story.model.state.recordings)[-1:]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
+from model_scenario import ACCOUNT_SID, APP, BUSINESS, CUSTOMER, ModelScenario
 from offhook.model.behavior import Behavior
 from offhook.model.messages import InboundCall, PhoneRefuses
 from offhook.model.state import Number
@@ -63,7 +63,7 @@ def test_participants_of_a_name_can_only_be_created(story: ModelScenario, method
         (without("Url", ("Url", "not-a-url")), 21205),
         (without("Url", ("Url", "http://[")), 21205),
         (without("Url", ("Url", "http://under_score.example/")), 21205),
-        (without("To", ("To", "(415) 555-1212")), 21211),
+        (without("To", ("To", "(415) 555-12")), 21211),
         (without("From", ("From", "anonymous")), 21212),
         ((*CALL, ("Timeout", "601")), 20001),
         ((*CALL, ("Timeout", "9" * 5_000)), 20001),
@@ -104,7 +104,26 @@ def test_paths_that_are_not_modeled_say_so(story: ModelScenario) -> None:
     for path in paths:
         status, body = story.rest("GET", path)
         assert (status, body["code"], body["status"]) == (404, 20404, 404)
-        assert body["more_info"].startswith("the sandbox does not model this path")
+        whole = f"/2010-04-01/Accounts/{ACCOUNT_SID}{path}"
+        said = f"the sandbox does not model GET {whole}"
+        assert body["message"] == f"The requested resource {whole} was not found: {said}"
+        assert (story.errors[-1].code, story.errors[-1].level) == (0, "warning")
+        assert story.errors[-1].message == said
+    assert len(story.errors) == len(paths)
+
+
+def test_resource_that_is_not_there_is_no_alert_and_has_twilios_words(story: ModelScenario) -> None:
+    path = f"/Calls/CA{'0' * 32}.json"
+    status, body = story.rest("GET", path)
+    assert (status, body["code"], body["more_info"]) == (404, 20404, "https://www.twilio.com/docs/errors/20404")
+    assert body["message"] == f"The requested resource /2010-04-01/Accounts/{ACCOUNT_SID}{path} was not found"
+    assert story.errors == []
+
+
+def test_method_that_only_twilio_has_is_an_alert(story: ModelScenario) -> None:
+    assert story.refused("POST", "/OutgoingCallerIds.json", ("PhoneNumber", "+14155550199")) == (404, 20404)
+    assert story.refused("DELETE", "/OutgoingCallerIds.json") == (405, 20004)
+    assert story.error_codes() == [0]
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])

@@ -213,4 +213,4 @@ async def test_what_is_not_modeled_says_so(twilio: Client, api: aiohttp.ClientSe
     for request in (message, twilio.addresses("AD" + "0" * 32).fetch_async()):
         assert await refused(request) == (404, 20404)
     async with api.get("Addresses.json") as answer:
-        assert "does not model this path" in (await answer.json())["more_info"]
+        assert "the sandbox does not model GET" in (await answer.json())["message"]

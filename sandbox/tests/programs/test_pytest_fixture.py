@@ -112,6 +112,7 @@ def test_options_hold_for_one_test(twilio_sandbox: TwilioSandbox, twilio_sandbox
         ({"speed": True}, TypeError, "speed takes int or float, not True"),
         ({"behavior": {"greeting_s": 1}}, TypeError, "behavior takes Behavior or None, not {'greeting_s': 1}"),
         ({"strict": "yes"}, TypeError, "strict takes bool, not 'yes'"),
+        ({"unmodeled": "ignore"}, ValueError, "unmodeled takes 'error' or 'warn', not 'ignore'"),
         ({"strict": True, "records_all_calls": 1}, TypeError, "records_all_calls takes bool, not 1"),
     ],
 )
@@ -216,6 +217,19 @@ def test_expected_error(calls, twilio_sandbox):
 def test_expected_error_that_lacks(twilio_sandbox):
     twilio_sandbox.expect_alerts(11205)
 
+UNMODELED = "<Response><Dial record='record-from-ringing'><Sim>DE1</Sim></Dial></Response>"
+
+def test_what_is_ignored(calls, twilio_sandbox, twilio_client):
+    calls(UNMODELED.replace("Dial", "Dail"))
+    calls(UNMODELED)
+    with pytest.raises(Exception, match="the sandbox does not model GET"):
+        twilio_client.sip.credential_lists.list()
+
+@pytest.mark.parametrize("twilio_sandbox_options", [{"unmodeled": "warn"}])
+def test_what_is_ignored_on_purpose(calls, twilio_sandbox):
+    calls(UNMODELED)
+    twilio_sandbox.wait_until(alerted(twilio_sandbox))
+
 def test_time_out(calls, twilio_sandbox):
     calls("<Response><Gather numDigits='3'><Say>Your number?</Say></Gather></Response>")
     twilio_sandbox.wait_until(lambda: twilio_sandbox.calls[0].hears("speech", "Your number"))
@@ -260,11 +274,14 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
 
     ran = pytester.runpytest_subprocess(*QUICK, "--durations=0", "-vv")
 
-    ran.assert_outcomes(passed=43, failed=7)
+    ran.assert_outcomes(passed=44, failed=8)
     ran.stdout.fnmatch_lines_random(
         [
             "*unexpected alert: error 11205*http://127.0.0.1:9/gone*twilio_sandbox.expect_alerts(11205)*",
             "*expected alert 11205 did not come*",
+            "*unexpected alert: error 12200*no <Dail>*",
+            "*unexpected alert: error, Twilio has <Sim> in <Dial>*unmodeled='warn'*",
+            "*unexpected alert: error, the sandbox does not model GET */SIP/CredentialLists.json*",
             "*client:alice presses 12*",
             "*twilio_client needs Twilio's library*pip install twilio*",
             "*where False = hears('music')*",
@@ -273,7 +290,7 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
             "*unexpected alert: error *Status callback failed*",
         ]
     )
-    assert ran.stdout.str().count("- Twilio sandbox -") == 6  # not after the time-out that shows it itself
+    assert ran.stdout.str().count("- Twilio sandbox -") == 7  # not after the time-out that shows it itself
 
 
 def test_without_hook_wrappers_tests_run_without_fixtures_and_say_so(pytester: pytest.Pytester) -> None:

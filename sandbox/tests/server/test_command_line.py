@@ -106,6 +106,7 @@ def test_options_come_from_the_environment_unless_they_are_given() -> None:
 
     found = read_options(variables, **given())
     expected = {"port": 9000, "host": "::1", "allow_hosts": ("a", "b"), "strict": True, "control_token": "", "maps": {}}
+    expected["allow_internet"] = False
     assert found == expected
     found = read_options(variables, **given("--port", "1", "--host", "localhost", "--allow-host", "c"))
     assert found == expected | {"port": 1, "host": "localhost", "allow_hosts": ("c",)}

@@ -28,7 +28,9 @@ async def test_unrouted_request_is_answered_in_json(
     async with aiohttp.ClientSession() as session, session.request(method, sandbox.url + path) as answer:
         body = await answer.json()
     assert (answer.status, body["status"], body["code"]) == (status, status, code)
-    assert ("does not model" in body["more_info"]) == (status == 404)
+    assert ("does not model" in body["message"]) == (status == 404)
+    is_twilios = path.startswith(("/v1/", "/2010-04-01/"))
+    assert [f"{method} {path}" in it.message for it in sandbox.request_log.debugger] == [True] * is_twilios
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ async def test_debugger_lists_errors_and_warnings(app: WebhookApp, sandbox: Sand
     alerts = (await control.get("/debugger"))["alerts"]
 
     assert [(it["level"], it["code"], it["call_sid"]) for it in alerts] == [
-        ("error", 0, caller["sid"]),
+        ("warning", 0, caller["sid"]),
         ("warning", 12200, caller["sid"]),
     ]
     assert set(alerts[0]) == {"at", "level", "code", "message", "call_sid", "url"}

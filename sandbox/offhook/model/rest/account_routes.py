@@ -9,7 +9,7 @@ from typing import Any
 from offhook.model.formats import make_sid, rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import number_routes, resources
-from offhook.model.rest_form import Form, not_found
+from offhook.model.rest_form import Form, NotFoundError
 from offhook.model.state import Number, State
 
 ACCOUNT_PATH = ".json"  #: The account's own path, after the part common to all paths.
@@ -34,7 +34,7 @@ def _respond_domain(state: State, path: str) -> RestAnswer:
     found = _DOMAIN.fullmatch(path)
     domains = {make_sid("SD", it.number, 0): it for it in state.numbers.values() if it.is_sip_domain}
     if found is None or found[1] not in domains:
-        raise not_found(path)
+        raise NotFoundError
     return RestAnswer(200, domain_resource(state, domains[found[1]]))
 
 

@@ -15,8 +15,9 @@ from offhook.model.rest_form import Form, RestError
 from offhook.model.state import FINAL, LIMIT_S, Call, Number, Recording, RecordSettings, Source
 from offhook.model.transaction import Transaction
 
-INVALID_TO = 21211
+INVALID_TO, INVALID_FROM = 21211, 21212
 RING_S = 60
+PARTICIPANT_BUFFER_S = 5.0  #: That Twilio always adds to a participant's `Timeout` (OpenAPI, CreateParticipant).
 TWIML_MAX = 4000
 DIGITS_MAX = 32
 TIME_LIMIT_MAX_S = 86_400  #: Of calls for which Twilio raised the limit.
@@ -56,7 +57,8 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
 
 def build_call(transaction: Transaction, form: Form) -> Call:
     """Create a leg for the Calls or Participants resource, not yet queued."""
-    to, from_ = form.get("To"), form.get("From")
+    to = transaction.dialable(form.get("To"), INVALID_TO)
+    from_ = transaction.dialable(form.get("From"), INVALID_FROM) if is_number(to) else form.get("From")
     if not to:
         raise RestError(400, 21201, "No 'To' number is specified")
     if not from_:
@@ -81,7 +83,7 @@ def build_call(transaction: Transaction, form: Form) -> Call:
 def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
     """Reject a caller ID that is neither the account's nor a CallToken's."""
     if not is_number(from_):
-        raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
+        raise RestError(400, INVALID_FROM, f"Invalid 'From' Phone Number: {from_}")
     if form.get("CallToken") and not transaction.behavior.accept_call_tokens:
         raise RestError(400, 21210, "'From' phone number not verified: the CallToken was refused")
     if not transaction.behavior.verify_callers or from_ in transaction.state.numbers:

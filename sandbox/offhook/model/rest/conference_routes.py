@@ -9,7 +9,7 @@ from offhook.model import calls, conferences, participant_updates
 from offhook.model.formats import CALL_SID, CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import call_routes, resources
-from offhook.model.rest_form import Form, RestError, not_found
+from offhook.model.rest_form import Form, NotFoundError, RestError
 from offhook.model.state import Conference, JoinSettings, Participant
 from offhook.model.transaction import Transaction
 
@@ -78,12 +78,12 @@ def _check_is_in_progress(transaction: Transaction, conference: Conference) -> N
         raise RestError(400, 16099, "Unexpected conference status")
 
 
-def find_participant(transaction: Transaction, conference: Conference, key: str, path: str) -> Participant:
-    """Return the participant with this CallSid or label; else reject `path`."""
+def find_participant(transaction: Transaction, conference: Conference, key: str) -> Participant:
+    """Return the participant with this CallSid or label."""
     members = conference.participants
     found = members.get(key) or next((it for it in members.values() if it.label and it.label == key), None)
     if found is None:
-        raise not_found(path)
+        raise NotFoundError
     transaction.call(found.call_sid)  # marks the call as changed, so that its audibility is updated
     return found
 
@@ -104,6 +104,7 @@ def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
     call = call_routes.build_call(transaction, form)
     call.join_settings = settings  # from here on, the request can't be rejected
+    call.ring_s += max(call_routes.PARTICIPANT_BUFFER_S - transaction.behavior.ring_buffer_s, 0.0)
     call.subscription = subscription
     conference, participant = conferences.reserve(transaction, call, settings)
     shown = resources.participant_resource(transaction.state, conference, participant)

@@ -11,7 +11,7 @@ from offhook.model import callback_parameters
 from offhook.model.formats import is_number, make_sid, national, rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import resources
-from offhook.model.rest_form import Form, RestError, not_found
+from offhook.model.rest_form import Form, NotFoundError, RestError
 from offhook.model.state import Number, State
 from offhook.model.transaction import Transaction
 
@@ -49,7 +49,7 @@ def respond(transaction: Transaction, request: RestRequest, kind: str, sid: str)
         return RestAnswer(201, show(state, state.numbers[added.number]))
     found = next((it for it in _all(state, kind) if _sid(it) == sid), None)
     if found is None:
-        raise not_found(request.path)
+        raise NotFoundError
     if request.method == "DELETE":
         del state.numbers[found.number]
         return RestAnswer(204)

@@ -9,16 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from offhook.model.messages import RestRequest
+from offhook.model.messages import NOT_MODELED, RestRequest
 from offhook.model.remarks import Remark, hint, not_modeled
 from offhook.model.rest_form import RestError
 
 BAD_PARAMETER = 20001
 DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
-_ID = re.compile(
-    r"/(Calls|Conferences|Participants|Recordings|Queues|Members|Domains|IncomingPhoneNumbers|Applications)"
-    r"/[^/]+?(?=/|\.json$)"
-)
+_ID = re.compile(r"/(Calls|Conferences|Participants|Recordings|Members)/[^/]+?(?=/|\.json$)")
+_SID = re.compile(r"/[A-Z]{2}[0-9a-f]{32}(?=/|\.json$)")
 _PAGING = " PageSize Page PageToken"
 _STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
 _CREATED = " DateCreated DateCreated< DateCreated>"
@@ -84,6 +82,11 @@ MODELED = {
     "GET /v2/AccountDefaultConfiguration/Recording": "",
 }
 """What each operation takes; after `=`, the one value that has an effect, or has none at Twilio, either."""
+NO_EFFECT = frozenset({
+    "Byoc", "CallReason", "CallerDisplayName", "MachineDetectionSpeechEndThreshold", "MachineDetectionSpeechThreshold",
+    "SipAuthPassword", "SipAuthUsername",
+})  # fmt: skip
+"""Parameters of any operation that concern only carriers and sound."""
 
 
 @cache
@@ -99,12 +102,21 @@ def _modeled(operation: str) -> dict[str, str]:
     return {name: only for name, _, only in (word.partition("=") for word in MODELED[operation].split())}
 
 
+def _operation(request: RestRequest) -> str:
+    return request.method + " " + _SID.sub("/{}", _ID.sub(r"/\1/{}", request.path))
+
+
+def is_twilios(request: RestRequest) -> bool:
+    """Whether Twilio's description has the operation."""
+    return _operation(request) in description()["operations"]
+
+
 def check(request: RestRequest, *, strict: bool) -> list[Remark]:
     """Return what will be ignored of a request.
 
     With `strict`, raise RestError for what Twilio's description doesn't list. What is outside it is never strict.
     """
-    operation = request.method + " " + _ID.sub(r"/\1/{}", request.path)
+    operation = _operation(request)
     if operation not in MODELED:
         return []
     modeled, known = _modeled(operation), description()["operations"].get(operation)
@@ -114,13 +126,15 @@ def check(request: RestRequest, *, strict: bool) -> list[Remark]:
         shown = f"{name}={value[:40]} of {operation}" if modeled.get(name) else f"{name} of {operation}"
         if known is None and name not in modeled:
             said = f"{shown} is ignored; the sandbox has no description of it: Twilio may have this parameter"
-            remarks.append(Remark(0, said))
+            remarks.append(Remark(NOT_MODELED, said))
         elif known is not None and (problem := _problem(name, value, known, name in modeled)):
             if strict:
                 raise RestError(400, BAD_PARAMETER, f"{operation}: {problem}")
             remarks.append(Remark(BAD_PARAMETER, f"{operation}: {problem}"))
+        elif name in NO_EFFECT:
+            continue
         elif name not in modeled or (modeled[name] and modeled[name].lower() != value.lower()):
-            remarks.append(Remark(0, not_modeled(shown)))
+            remarks.append(Remark(NOT_MODELED, not_modeled(shown)))
     return remarks
 
 

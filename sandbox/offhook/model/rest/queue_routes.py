@@ -10,7 +10,7 @@ from offhook.model import queues, twiml_interpreter
 from offhook.model.formats import rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import resources
-from offhook.model.rest_form import NOT_MODELED, Form, RestError, not_found
+from offhook.model.rest_form import Form, NotFoundError, RestError
 from offhook.model.state import Queue, Source
 from offhook.model.transaction import Transaction
 
@@ -28,19 +28,19 @@ def respond(
         key: Of one of them: the call's SID, or `Front`.
     """
     if not part and request.method != "GET":
-        raise not_found(request.path, NOT_MODELED)  # a queue begins with its first caller
+        raise NotFoundError(is_modeled=False)  # a queue begins with its first caller
     if not sid:
         return _list(transaction, request)
     queue = transaction.state.queues.get(sid)
     if queue is None:
-        raise not_found(request.path)
+        raise NotFoundError
     if not part:
         return RestAnswer(200, _queue_resource(transaction, queue))
     if key is None:
         return _list_members(transaction, request, queue) if request.method == "GET" else None
     call_sid = next(iter(queue.members), "") if key == FRONT else key
     if call_sid not in queue.members:
-        raise not_found(request.path)
+        raise NotFoundError
     shown = _member_resource(transaction, queue, call_sid)
     if request.method == "POST":
         _dequeue(transaction, call_sid, Form(request.params))

@@ -10,7 +10,7 @@ from offhook.model import recordings
 from offhook.model.media import silence
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import call_routes, resources
-from offhook.model.rest_form import Form, RestError, not_found
+from offhook.model.rest_form import Form, NotFoundError, RestError
 from offhook.model.state import Recording, State
 from offhook.model.transaction import Transaction
 
@@ -30,7 +30,7 @@ def respond(transaction: Transaction, request: RestRequest, key: str, owner_sid:
     is_current = owner_sid and key == "Twilio.CURRENT"  # the newest unfinished one
     found = next((it for it in reversed(known) if it.sid == key or (is_current and it.ended_at_s is None)), None)
     if found is None:
-        raise not_found(request.path)
+        raise NotFoundError
     match request.method:
         case "GET":
             return RestAnswer(200, show(state, found))
@@ -59,7 +59,7 @@ def respond_media(state: State, request: RestRequest) -> RestAnswer | None:
     found = MEDIA_PATH.fullmatch(request.path)
     recording = state.recordings.get(found["sid"]) if found else None
     if found is None or recording is None or recording.status != "completed" or recording.ended_at_s is None:
-        raise not_found(request.path)
+        raise NotFoundError
     channels = Form(request.params).integer("RequestedChannels", recording.settings.channels, 1, 2)
     if channels > recording.settings.channels:
         raise RestError(400, 16113, "Cannot download a dual-channel presentation of a mono recording")

@@ -4,6 +4,7 @@ import re
 
 from offhook.model.formats import CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.remarks import request_not_modeled
 from offhook.model.rest import (
     account_routes,
     call_routes,
@@ -14,7 +15,7 @@ from offhook.model.rest import (
     recording_routes,
     resources,
 )
-from offhook.model.rest_form import NOT_MODELED, Form, RestError, error_answer, not_found
+from offhook.model.rest_form import Form, NotFoundError, RestError, error_answer, method_not_allowed, not_found_answer
 from offhook.model.state import Conference
 from offhook.model.transaction import Transaction
 
@@ -29,9 +30,22 @@ def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
     try:
         transaction.add_remarks(parameters.check(request, strict=transaction.strict))
         answer = _respond(transaction, request)
+        if answer is None:
+            raise (
+                NotFoundError(is_modeled=False)
+                if parameters.is_twilios(request)
+                else method_not_allowed(request.method)
+            )
+    except NotFoundError as error:
+        path = resources.account_uri(transaction.state) + request.path
+        if error.is_modeled:
+            return not_found_answer(path)
+        remark = request_not_modeled(request.method, path)
+        transaction.add_remarks([remark])
+        return not_found_answer(path, remark.message)
     except RestError as error:
-        return error_answer(error.status, error.code, error.message, error.more_info)
-    return answer or error_answer(405, 20004, f"Method not allowed: {request.method}")
+        return error_answer(error.status, error.code, error.message)
+    return answer
 
 
 def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
@@ -48,7 +62,7 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
         return recording_routes.respond_media(transaction.state, request)
     match = _PATH.match(request.path)
     if match is None:
-        raise not_found(request.path, NOT_MODELED)
+        raise NotFoundError(is_modeled=False)
     sid, part, key = match["sid"] or "", match["part"] or "", match["key"] or ""
     if match["kind"] == "Calls":
         return _route_call(transaction, request, sid, part, key)
@@ -63,14 +77,14 @@ def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: 
             return call_routes.create(transaction, form)
         return call_routes.list_calls(transaction, request) if request.method == "GET" else None
     if sid not in transaction.state.calls or transaction.state.calls[sid].is_deleted:
-        raise not_found(request.path)
+        raise NotFoundError
     call = transaction.call(sid)
     if part == "Recordings":
         if not key and request.method == "POST":
             return call_routes.start_recording(transaction, call, form)
         return recording_routes.respond(transaction, request, key, call.sid)
     if part:
-        raise not_found(request.path, NOT_MODELED)
+        raise NotFoundError(is_modeled=False)
     if request.method == "DELETE":
         return call_routes.delete(call)
     if request.method == "GET":
@@ -88,9 +102,9 @@ def _route_conference(
     if part == "Participants" and not key and request.method == "POST":
         return conference_routes.create_participant(transaction, sid, form)
     if part == "Participants" and not key and not CONFERENCE_SID.match(sid):
-        return None  # a name takes a new participant, and nothing else
+        raise method_not_allowed(request.method)  # a name takes a new participant, and nothing else
     if sid not in transaction.state.conferences:
-        raise not_found(request.path)
+        raise NotFoundError
     conference = transaction.conference(sid)
     if part == "Participants":
         return _route_participant(transaction, request, conference, key)
@@ -111,7 +125,7 @@ def _route_participant(
     """
     if not key and request.method == "GET":
         return conference_routes.list_participants(transaction, conference, request)
-    participant = conference_routes.find_participant(transaction, conference, key, request.path)
+    participant = conference_routes.find_participant(transaction, conference, key)
     match request.method:
         case "GET":
             return RestAnswer(200, resources.participant_resource(transaction.state, conference, participant))
