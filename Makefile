@@ -53,8 +53,8 @@ install: $(VENV)/libraries.done   ## install the command for a server: .venv/bin
 	@rm -rf build
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer: STORY=handoff
-	@$(BIN)/conferral demo $(if $(STORY),--story "$(STORY)")
+demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer: STORY=handoff PACE=10
+	@exec $(BIN)/conferral demo $(if $(STORY),--story "$(STORY)") $(if $(PACE),--pace "$(PACE)")
 
 # Test processes share compiled files, even if the environment disables them.
 test soak: export PYTHONDONTWRITEBYTECODE =

@@ -13,6 +13,7 @@ import cli_page  # noqa: E402
 import commands_page  # noqa: E402
 import fidelity_page  # noqa: E402
 import installing_pages  # noqa: E402
+import llms_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
 import reasons_page  # noqa: E402
@@ -52,6 +53,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
     "docs/reference/tools.json": commands_page.tools,
+    llms_page.PAGE: llms_page.llms_page,
     fidelity_page.PAGE: fidelity_page.fidelity_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
     "docs/handoff.md": partial(commands_page.filled, "docs/handoff.md"),

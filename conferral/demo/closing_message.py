@@ -103,7 +103,8 @@ def write_env_file(stage: DemoEnvironment, session_id: str) -> None:
     script.write_text(f'#!/bin/sh\nexec env {shlex.join([*given, *program])} "$@"\n')
     script.chmod(0o700)
     exported = {
-        "REDIS_URL": stage.redis_url, "API": stage.webhooks_url, "CONFERRAL_API_TOKEN": API_TOKEN, "CALL": session_id,
+        "REDIS_URL": stage.redis_url, "API": stage.webhooks_url, "SANDBOX": stage.sandbox_url,
+        "CONFERRAL_API_TOKEN": API_TOKEN, "CALL": session_id,
     }  # fmt: skip
     redis_cli = [str(path) for path in find_programs("redis-cli")[:1]]
     env = [

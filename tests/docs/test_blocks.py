@@ -24,7 +24,9 @@ READ = {"sh", "console", "python", "json", "toml", "yaml", "ini"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
 #: Programs that people start as the docs say, besides our own.
-PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
+PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "timeout", "."}
+#: What the demo's `CALL` is like.
+SESSION = "CA" + "1" * 32
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
 API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")
@@ -72,7 +74,8 @@ def test_programs_to_be_typed_are_known(markdown: Path) -> None:
 def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
     for command in typed(run_blocks, markdown):
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
-            parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
+            words = [word for word in command[1:] if not re.match(r"\d?>", word)]
+            parsed([SESSION if word == "$CALL" else word for word in words])
         if command[0] == "offhook":
             make_parser().parse_args(command[1:])
 
