@@ -25,6 +25,8 @@ class Words(NamedTuple):
     is_in_urls: bool = False
     #: Of a session: whether no one intended it, and it is worse than an unanswered call.
     is_bad: bool = False
+    #: Of a session: whether it ended because the agent or the customer was not reached.
+    is_unreached: bool = False
 
 
 _NO_WORDS = Words("")
@@ -172,7 +174,7 @@ def _unreached(name: str, reason: Reason) -> tuple[str, Words]:
         "customer": "the same, of a customer whom an agent called (`call`, browser, SIP phone)",
     }
     said = reason.words.said.format(who=f"the {name}")
-    return _entry(f"{name}-{reason}", said, about=about[name], is_bad=reason is Reason.FAILED)
+    return _entry(f"{name}-{reason}", said, about=about[name], is_bad=reason is Reason.FAILED, is_unreached=True)
 
 
 class EndReason(_Worded):
@@ -261,6 +263,8 @@ class EndReason(_Worded):
     )
 
 
+#: Ends at which no agent was reached.
+NO_AGENT = frozenset(one for one in EndReason if one.words.is_unreached and one.startswith("agent-"))
 #: All, by their words.
 REASONS: dict[str, Reason | EndReason] = {str(one): one for kind in (Reason, EndReason) for one in kind}
 

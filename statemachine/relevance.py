@@ -16,22 +16,22 @@ from conferral.statemachine.session import AGENT, Party, Session
 from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
-#: How an event is ignored; None if it is news, so that the table decides.
-Verdict = Callable[[Draft, Event], None] | None
+#: The action that ignores an event; None if it is news, so that the table decides.
+Ignoring = Callable[[Draft, Event], None] | None
 
 
-def irrelevance(draft: Draft, event: Event) -> Verdict:
+def irrelevance(draft: Draft, event: Event) -> Ignoring:
     """Return how an event is ignored; None if the table decides it."""
     check = CHECKS.get(type(event))
     return check(draft, event) if check is not None else None
 
 
-def _of_call(draft: Draft, event: CallProgressed) -> Verdict:
+def _of_call(draft: Draft, event: CallProgressed) -> Ignoring:
     """A call rings, is answered, or is over."""
     session, party = draft.session, draft.session.subject_of(event)
     is_bridged = draft.state is State.BRIDGED
     if session.is_ended or not session.version or (not is_bridged and guards.is_of_lost_dial(draft, event)):
-        return None
+        return None  # the table has rows for these
     # The end of a dial may be the first callback about it, after its party was replaced.
     is_end_of_earlier_dial = bool(event.dial) and event.is_final and party is None
     if event.call_sid in session.former_calls or is_end_of_earlier_dial:
@@ -58,7 +58,7 @@ def _has_row_for_call(draft: Draft, event: CallProgressed) -> bool:
     return draft.state is not State.CONVERTING and guards.is_of_abandoned_dial(draft, event)
 
 
-def _of_dial(draft: Draft, event: DialEnded) -> Verdict:
+def _of_dial(draft: Draft, event: DialEnded) -> Ignoring:
     """A `<Dial>` has ended."""
     session = draft.session
     if session.is_ended:
@@ -71,7 +71,7 @@ def _of_dial(draft: Draft, event: DialEnded) -> Verdict:
     return ignore_late if is_known and not event.party_is_gone else None
 
 
-def _of_join(draft: Draft, event: events.ParticipantJoined) -> Verdict:
+def _of_join(draft: Draft, event: events.ParticipantJoined) -> Ignoring:
     """A participant has joined."""
     session, party = draft.session, draft.session.subject_of(event)
     if session.is_ended:
@@ -101,7 +101,7 @@ def _precedes_parents_join(draft: Draft, party: Party, event: events.Participant
     return is_first_move_of_child and session.parent.in_conference and guards.is_another_conference(draft, event)
 
 
-def _of_participant(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> Verdict:
+def _of_participant(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> Ignoring:
     """A participant has left or changed."""
     if draft.state in (State.BRIDGED, State.ENDED):
         return None
@@ -115,10 +115,11 @@ def _of_participant(draft: Draft, event: ParticipantLeft | ParticipantChanged) -
     if _is_older_than_known(session, party, event):
         return ignore_late
     is_another = guards.is_another_conference(draft, event)
-    if isinstance(event, ParticipantLeft):  # a call that goes on left another conference
-        return log_only if is_another and not (event.hung_up and not event.call_continues) else None
-    is_early = draft.state is not State.CONVERTING and _precedes_update(party, event)
-    return ignore_late if is_another or is_early else None
+    if isinstance(event, ParticipantLeft):
+        is_call_over = event.hung_up and not event.call_continues
+        return log_only if is_another and not is_call_over else None
+    precedes_update = draft.state is not State.CONVERTING and _precedes_update(party, event)
+    return ignore_late if is_another or precedes_update else None
 
 
 def _is_older_than_known(
@@ -133,7 +134,8 @@ def _is_older_than_known(
 def _precedes_update(party: Party, event: ParticipantChanged) -> bool:
     """Whether the change precedes the party's latest requested update.
 
-    In the second of a hold that is confirmed, a change that shows no hold is earlier: requests are sent in order.
+    Twilio's times are whole seconds. In the same second as a confirmed hold, a change that shows no hold is earlier:
+    requests are sent in order.
     """
     if not event.occurred_at_ms:
         return False
@@ -144,20 +146,20 @@ def _precedes_update(party: Party, event: ParticipantChanged) -> bool:
     return is_held and not event.held and event.occurred_at_ms <= party.pending_since_ms
 
 
-def _of_start(draft: Draft, event: events.ConferenceStarted) -> Verdict:
+def _of_start(draft: Draft, event: events.ConferenceStarted) -> Ignoring:
     """A conference has started: maybe not the session's."""
     is_out_of_bridge = draft.state not in (State.BRIDGED, State.ENDED)
     return log_only if is_out_of_bridge and guards.is_another_conference(draft, event) else None
 
 
-def _of_finding(draft: Draft, event: events.AccountSwept) -> Verdict:
+def _of_finding(draft: Draft, event: events.AccountSwept) -> Ignoring:
     """The sweep found a live call: after the end, it may be another app's."""
     party = draft.session.subject_of(event) if draft.session.is_ended else None
     return log_only if party is not None and is_of_another_app(draft.session, party) else None
 
 
 #: By event, of those that may be irrelevant.
-CHECKS: dict[type[Event], Callable[..., Verdict]] = {
+CHECKS: dict[type[Event], Callable[..., Ignoring]] = {
     CallProgressed: _of_call,
     DialEnded: _of_dial,
     events.ParticipantJoined: _of_join,

@@ -98,6 +98,7 @@ class Party(BaseRecord, frozen=True):
     is_gated: bool = False
     #: Whether the participants hear it ring (`EarlyMedia`): then a join does not prove an answer.
     early_media: bool = False
+    #: Nothing is left to hear in the gate's document, neither question nor brief: it joins next.
     has_passed_gate: bool = False
     #: With all defaults, once it is dialed by REST.
     options: DialOptions = DialOptions()

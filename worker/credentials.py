@@ -62,8 +62,8 @@ class CredentialsWatch:
         #: Whether this worker has stopped because another one is accepted.
         self.has_given_up = False
 
-    def observe(self, answer: RequestResult) -> None:
-        """Note what Twilio's answer says; others change nothing."""
+    def note_answer(self, answer: RequestResult) -> None:
+        """Note whether Twilio accepts the credentials, if its answer says so."""
         if (is_accepted := accepts_credentials(answer)) is None:
             return
         now_s = self._core.clock.monotonic_s()

@@ -20,7 +20,9 @@ class AgreedConfig:
         self.contradiction = ""
 
     async def ensure(self) -> None:
-        """Compare; raise SettingsError only until both have agreed once.
+        """Store what is absent; compare the rest.
+
+        Raise SettingsError only until both have agreed once.
 
         Someone may write anything there. A running process must not end because of it.
         """

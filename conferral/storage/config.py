@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
-from conferral.storage.connection.client import Client, as_store_errors, ask, raise_refusals, run_all
+from conferral.storage.connection.client import Client, as_store_errors, ask, none_if_missing, run_all
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 
@@ -154,7 +154,7 @@ def _stream_problem(answer: Any) -> str:
     if isinstance(answer, Exception):
         if "WRONGTYPE" in str(answer):
             return FOREIGN
-        raise_refusals([answer])  # a missing stream takes entries
+        none_if_missing([answer])  # a missing stream takes entries
         return ""
     return "has had the highest possible id" if answer["last-generated-id"] == HIGHEST_ID else ""
 

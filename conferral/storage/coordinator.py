@@ -225,17 +225,17 @@ async def confirm_partition(
     lease: Lease,
     *,
     is_release: bool = False,
-    is_read: bool = False,
+    reads_requested: bool = False,
     is_try: bool = False,
     has_survived: bool = False,
 ) -> None:
     """Compare a partition with its key.
 
-    Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until `is_read`:
-    each live session's read is in the outbox. `is_release`: give the partition back. `is_try`: note that its entries
-    are about to be decided alone. `has_survived`: forget the claims.
+    Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until
+    `reads_requested`: each live session's read is in the outbox. `is_release`: give the partition back. `is_try`: note
+    that its entries are about to be decided alone. `has_survived`: forget the claims.
     """
-    reads: scripts.Argument = int(is_read) if lease.awaits_reads else ""
+    reads: scripts.Argument = int(reads_requested) if lease.awaits_reads else ""
     note = "tried" if is_try else "well" if has_survived and lease.claims else ""
     arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads, note]
     answer = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
@@ -244,7 +244,7 @@ async def confirm_partition(
     if int(answer[0]) != 1:
         raise WritesLostError("Redis lacks something")
     lease.waiting = int(answer[5])
-    lease.awaits_reads = lease.awaits_reads and not is_read
+    lease.awaits_reads = lease.awaits_reads and not reads_requested
     if has_survived:
         lease.claims = 0
 

@@ -102,7 +102,7 @@ class SignIns:
     async def end(self, identity: str, digest: str = "", *, everything: bool = False) -> Ended:
         """End one sign-in of an agent, with its browser's others, or everything.
 
-        The presence of desks whose sign-ins are over goes, too.
+        Each time, and alone without a digest, the presence of desks whose sign-ins are over goes.
         """
         keys = [self._keys.sign_ins, self._keys.agents]
         count, had_phone = await scripts.end_sign_ins.durably(self._client, keys, [identity, digest, int(everything)])

@@ -38,7 +38,8 @@ log = structlog.get_logger()
 
 #: A TLS connection takes tenths of a second; after three seconds, a new attempt is more likely to succeed.
 CONNECT_TIMEOUT_S = 3.0
-#: Twilio responds within tenths of a second, at worst within a few seconds; a caller is waiting.
+#: The most for any request; `worker.executor.job.RETRIES` has each effect's own limit. Twilio responds within tenths of
+#: a second, at worst within a few seconds; a caller is waiting.
 TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
 #: executor's limits stay below this one (its reads send up to two requests together), so no request waits here.
@@ -109,7 +110,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._session: aiohttp.ClientSession | None = None
         self._observers: list[Callable[[RequestResult], None]] = []
 
-    def observe(self, observer: Callable[[RequestResult], None]) -> None:
+    def add_observer(self, observer: Callable[[RequestResult], None]) -> None:
         """Call an observer once a sent request was answered, failed, or timed out."""
         self._observers.append(observer)
 

@@ -45,17 +45,17 @@ def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
     draft.change_party(party, desired_hold=not party.waits_for_start, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
-def hold_silent_party(draft: Draft, _event: Event) -> None:
+def hold_party_in_silence(draft: Draft, _event: Event) -> None:
     """Hold the party who waits alone in silence, to play ringing or music."""
-    party, phase = not_none(guards.silent_party(draft, _event)), draft.session.phase
+    party, phase = not_none(guards.party_in_silence(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.CONNECTED: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio or WaitAudio.MUSIC)
 
 
-def unhold_kept_party(draft: Draft, _event: Event) -> None:
+def end_needless_hold(draft: Draft, _event: Event) -> None:
     """Want the party off hold, since another is there; keep the audio."""
-    draft.change_party(not_none(guards.kept_party(draft, _event)), desired_hold=False)
+    draft.change_party(not_none(guards.party_on_needless_hold(draft, _event)), desired_hold=False)
 
 
 def want_unhold(draft: Draft, name: str) -> None:
@@ -135,7 +135,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
 def give_up_end_on_exit(draft: Draft, event: Event) -> None:
     """Want no more `EndConferenceOnExit` that Twilio has not set in time."""
     # It is only a safety net.
-    party = not_none(guards.unset_end_on_exit(draft, event))
+    party = not_none(guards.party_with_unset_end_on_exit(draft, event))
     draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.reasons import EndReason, Reason, reported_reason
+from conferral.statemachine.reasons import NO_AGENT, EndReason, Reason, reported_reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Conclusion, Draft
@@ -121,11 +121,10 @@ def conclude_session(draft: Draft, reason: str) -> None:
 
 
 #: The customer heard a message, and was hung up: no one took the call.
-_NO_ONE_TOOK_IT = frozenset({
-    EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
-    EndReason.AGENT_AWAY, EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
-    EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.CLOSED,
-})  # fmt: skip
+_NO_ONE_TOOK_IT = NO_AGENT | {
+    EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT,
+    EndReason.CLOSED,
+}  # fmt: skip
 #: What failed first, failed in the transfer.
 _AFTER_TRANSFER = frozenset({EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED})
 

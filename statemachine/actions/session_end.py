@@ -15,6 +15,7 @@ from conferral.statemachine.other_apps import is_of_another_app, may_be_moved_by
 from conferral.statemachine.places import return_url
 from conferral.statemachine.reasons import (
     MOVED_OUT,
+    NO_AGENT,
     NOT_OURS,
     REASONS,
     REDIRECTED_AWAY,
@@ -45,11 +46,6 @@ _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAIL
 #: Why the gate turned a party away, as the end's reason says it.
 _TURNED_AWAY = frozenset({
     events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION, events.GateDecision.ANSWERING_MACHINE,
-})  # fmt: skip
-#: Ends without an agent: each agent's attempt counts.
-_NO_AGENT = frozenset({
-    EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
-    EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.AGENT_AWAY,
 })  # fmt: skip
 #: Why a party that answered at the gate did not join.
 _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
@@ -120,7 +116,10 @@ def reason_of_end(party: Party) -> EndReason:
 
 
 def end_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: a read shows that one party is gone."""
+    """End the session: a read shows that the bridge is over.
+
+    The child may go on elsewhere.
+    """
     apply_presence(draft, event)
     seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
@@ -263,9 +262,9 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     Errors, 16001.
     """
     session = draft.session
-    if reason in _NO_AGENT:
+    if reason in NO_AGENT:  # each agent's attempt counts
         word = parties.reason_of_agents(session, reason.partition("-")[2])
-        reason = next((one for one in _NO_AGENT if one == f"{AGENT}-{word}"), EndReason.AGENT_FAILED)
+        reason = next((one for one in NO_AGENT if one == f"{AGENT}-{word}"), EndReason.AGENT_FAILED)
     # A read may be open for a session without a conference; effects emitted earlier stay in front.
     if session.conference_sid and end_conference:
         draft.emit(EndConference, conference_sid=session.conference_sid)

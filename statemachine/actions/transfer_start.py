@@ -70,11 +70,11 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     retire_targets(draft)
-    draft.begin_transfer(**_fields(draft, event))
+    draft.begin_transfer(**_transfer_fields(draft, event))
     draft.change(ref=getattr(event, "ref", "") or draft.session.ref)
 
 
-def _fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> dict[str, Any]:
+def _transfer_fields(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> dict[str, Any]:
     return {
         "mode": TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
         "to": () if isinstance(event, events.Park) else events.destinations_of(event),
@@ -92,7 +92,7 @@ def take_over_transfer(draft: Draft, event: events.Transfer) -> None:
     Redis lost it, and a read or a join has shown its target.
     """
     draft.report(event.command_id, CommandStatus.ACCEPTED)
-    draft.change_transfer(**_fields(draft, event))
+    draft.change_transfer(**_transfer_fields(draft, event))
     draft.change(ref=event.ref or draft.session.ref)
     _note_found(draft, TARGET)
     if draft.transfer.stage is not TransferStage.DIALING and draft.transfer.mode is not TransferMode.BLIND:

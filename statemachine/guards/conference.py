@@ -111,7 +111,7 @@ def unsettled_ms(draft: Draft, key: str) -> int:
     return draft.now_ms - draft.session.unsettled_since_ms.get(key, draft.now_ms)
 
 
-def unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:
+def party_with_unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:
     """Return whose `EndConferenceOnExit` Twilio has not set in time, or None."""
     for party in draft.session.participants:
         key = UnsettledName.OPEN_UPDATE.key(f"{party.name} {ParticipantUpdate.SET_END_ON_EXIT}")

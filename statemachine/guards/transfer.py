@@ -120,7 +120,7 @@ def customer_is_unattended(draft: Draft, event: Event) -> bool:
     """Whether the customer has no one to talk to, and no one is being dialed."""
     session, stage = draft.session, draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
-        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
+        # The next dial reuses the name `agent` or `target`, so that party must be gone first.
         is_alone = session.agent.is_gone if session.phase in AGENT_RING_PHASES else no_target_remains(draft, event)
     elif stage is TransferStage.DIALING:
         is_alone = session.phase in WITHOUT_AGENT and all(party.is_gone for party in dialed_parties(draft))
@@ -418,11 +418,11 @@ def voicemail_is_over(draft: Draft, event: Event) -> bool:
     voicemail = draft.session.voicemail
     if voicemail is None:
         return False
-    left_message = voicemail.is_recording and has_left_voicemail(draft, event)
+    left_message = voicemail.is_recording and is_back_from_voicemail(draft, event)
     return voicemail.is_over or draft.session.customer.is_gone or left_message
 
 
-def has_left_voicemail(draft: Draft, event: Event) -> bool:
+def is_back_from_voicemail(draft: Draft, event: Event) -> bool:
     """Whether the customer is in a conference again: our document failed.
 
     Twilio then requests the fallback URL, which joins the customer.

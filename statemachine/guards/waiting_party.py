@@ -73,7 +73,7 @@ def waiting_party(draft: Draft) -> Party | None:
     return None if session.opening is Opening.OVER else session.parent
 
 
-def silent_party(draft: Draft, _event: Event) -> Party | None:
+def party_in_silence(draft: Draft, _event: Event) -> Party | None:
     """Return who waits alone, off hold, in a conference that plays no music.
 
     It is the customer, for whom someone is or will be dialed, or the last party while an added party rings or is in
@@ -103,7 +103,7 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     return party if rings and is_settled(draft) and not is_changing else None
 
 
-def kept_party(draft: Draft, _event: Event) -> Party | None:
+def party_on_needless_hold(draft: Draft, _event: Event) -> Party | None:
     """Return who is on hold for a dial, but could talk to another, or soon."""
     party = party_on_hold(draft)
     return party if party is not None and has_company(draft.session, party) else None

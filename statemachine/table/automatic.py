@@ -3,8 +3,8 @@
 They are tried after every event, from the first group to the last, and from the top again after each that is taken,
 until none holds. So a row may assume that no row above it holds; each group begins with what it may assume. Each row
 leads to where it no longer holds, so a few follow an event: 16 would be a cycle, and the decision fails. None is tried in
-an ended session, after a refusal, or after an event that `machine.step` drops: a duplicate, a timer that was set again,
-what is only logged. An event that `relevance` ignores changes no facts, but they are tried after it.
+an ended session, after a refusal, or after an event that `machine.step` drops: a duplicate, a timer that was set again, one
+of no use (`ignored_because`). They are tried after an event that `relevance` ignores; it may only add a former call.
 `table.row` names the states and stages.
 """
 
@@ -43,7 +43,7 @@ ENDS = Group("ENDS", "No agent whose leg was lost is to be rung now.", (
     auto(C,         PARKED,    when.parked_call_was_retrieved, STAY,              (do.unhold_all, do.settle_conference)),
     auto(C,         CONNECTED, when.has_lost_transfer,         S.DIALING,         do.resume_lost_transfer),
     auto(T,         VOICEMAIL, when.voicemail_is_over,         E,                 do.end_voicemail),
-    auto(T,         VOICEMAIL, when.has_left_voicemail,        S.FALLING_BACK,    do.give_up_voicemail),
+    auto(T,         VOICEMAIL, when.is_back_from_voicemail,    S.FALLING_BACK,    do.give_up_voicemail),
     auto(T,         ANY,       when.customer_has_left,         E,                 do.end_customer_gone),
 
     # The grace of a lone party is over, or the time of a parked call. Callbacks get lost, so a read may come first.
@@ -89,13 +89,13 @@ PEOPLE = Group("PEOPLE", "No state or stage ends now, and these rows leave both 
     auto(C|T,  ANY, when.next_recording_action,     STAY, do.change_recording),
 
     # Who is left alone hears music, and who has company is taken off hold.
-    auto(C|T,  ANY, when.silent_party,              STAY, do.hold_silent_party),
-    auto(C|T,  ANY, when.kept_party,                STAY, do.unhold_kept_party),
+    auto(C|T,  ANY, when.party_in_silence,       STAY, do.hold_party_in_silence),
+    auto(C|T,  ANY, when.party_on_needless_hold, STAY, do.end_needless_hold),
 ))
 
 RECONCILE = Group("RECONCILE", "What is desired of each party is final, so at most one update of each follows: see `next_update`.", (
-    auto(C|T, ANY, when.unset_end_on_exit,    STAY, do.give_up_end_on_exit),
-    auto(C|T, ANY, when.differs_from_desired, STAY, do.reconcile),
+    auto(C|T, ANY, when.party_with_unset_end_on_exit, STAY, do.give_up_end_on_exit),
+    auto(C|T, ANY, when.differs_from_desired,         STAY, do.reconcile),
 ))
 
 READ = Group("READ", "Nothing else is to be done now.", (

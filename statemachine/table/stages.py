@@ -123,7 +123,10 @@ TIMEOUTS = tuple(Row(one.stage, one.phases, StageOverdue, None, one.target, one.
 
 
 def enter_stage(stage: Stage) -> Action:
-    """Return the action that enters a stage and sets its timer."""
+    """Return the action that enters a stage, and sets or ends its timer.
+
+    It runs after the row's actions, so the phase is the new one, which picks the limit.
+    """
 
     def enter(draft: Draft, _event: Event) -> None:
         if isinstance(stage, Opening):

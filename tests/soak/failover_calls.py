@@ -182,9 +182,9 @@ def noting(system: FaultSystem) -> Iterator[Acknowledged]:
         return read
 
     def decide_and_note(*given: Any) -> Any:
-        decisions, ids_to_time = decide(*given)
+        decisions, timed_session_ids = decide(*given)
         found.unchanging |= {key_of(one.event) for one in decisions if not one.is_stored}
-        return decisions, ids_to_time
+        return decisions, timed_session_ids
 
     store.publish, store.publish_and_read = publish_and_note, read_and_note  # type: ignore[method-assign]
     partition.decide = decide_and_note

@@ -90,12 +90,12 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     def decide(
         events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy, presence: Presence
     ) -> tuple[list[Decision], set[str]]:
-        decisions, ids_to_time = real(events, sessions, now_ms, policy, presence)
+        decisions, timed_session_ids = real(events, sessions, now_ms, policy, presence)
         for one in (one for one in decisions if one.is_stored):
             changed = changes(one.step.session, one.before).logged
             logged = log_entry(one.event, one.step, one.before, now_ms, changed).stored()
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged, presence))
-        return decisions, ids_to_time
+        return decisions, timed_session_ids
 
     partition.decide = decide
     try:

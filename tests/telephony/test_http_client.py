@@ -132,7 +132,7 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
     """As after a stop of the whole process, which may have lasted longer than its lease. It says nothing of Twilio."""
     answers = iter([True, True, *second])
     reported: list[RequestResult] = []
-    http.observe(reported.append)
+    http.add_observer(reported.append)
     with send_guard(lambda: next(answers)):
         await http.request("POST", URI, data={"Status": "completed"})
         with pytest.raises(ProviderUnreachableError):
@@ -148,7 +148,7 @@ async def test_an_answer_that_says_nothing_about_the_key_is_not_observed(
 ) -> None:
     """A restricted key may send what a call needs, and not list the account's numbers."""
     reported: list[RequestResult] = []
-    http.observe(reported.append)
+    http.add_observer(reported.append)
     with unobserved():
         await http.request("GET", URI)
     assert (len(twilio.requests), reported) == (1, [])
@@ -347,7 +347,7 @@ async def test_request_abandoned_with_the_lease_says_nothing_of_twilio(
         await asyncio.Event().wait()
 
     twilio.script = [silent]
-    http.observe(reported.append)
+    http.add_observer(reported.append)
     with send_guard(lambda: may_send):
         request = asyncio.create_task(http.request("GET", URI))
     await arrived.wait()
@@ -399,7 +399,7 @@ async def test_unreadable_answers_with_200_open_the_circuit_breaker(
 ) -> None:
     rng = random.Random(1)
     limit = RequestLimiter(10, partitions=1, owned_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=rng)
-    http.observe(limit.observe)
+    http.add_observer(limit.observe)
     twilio.script = [answered(200, body)]
     for _ in range(FAILURES_MAX):
         assert limit.breaker_reason is None

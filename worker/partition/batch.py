@@ -72,7 +72,7 @@ def decide(
     Also return the ids of the sessions whose logs give the durations of their outcomes. A log that has been trimmed
     does not: it can be long, and says too little.
     """
-    sessions, decisions, ids_to_time = dict(sessions), [], set[str]()
+    sessions, decisions, timed_session_ids = dict(sessions), [], set[str]()
     for event in events:
         before = sessions[event.session_id]
         decision = Decision(event, step(before, event, now_ms, policy, presence), before)
@@ -80,8 +80,8 @@ def decide(
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
         if decision.step.session.version <= LOG_ENTRIES_MAX:
-            ids_to_time |= {one.session_id for one in decision.step.conclusions if one.kind != "voicemail"}
-    return decisions, ids_to_time
+            timed_session_ids |= {one.session_id for one in decision.step.conclusions if one.kind != "voicemail"}
+    return decisions, timed_session_ids
 
 
 def encode(

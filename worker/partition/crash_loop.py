@@ -33,7 +33,8 @@ class CrashLoop:
         self._partition, self._lease = partition, lease
         self._core, self._lease_check = core, lease_check
         self._batch_max = batch_max
-        #: Entries to be decided before the claims are forgotten, count: the first batch, of which one has killed.
+        #: Entries to be decided before the claims are forgotten, count: the first batch after a crash loop, whose entry
+        #: was among it; else one, if a claim is to be forgotten.
         self._left = min(batch_max, lease.waiting) if self.is_detected else min(1, lease.claims)
         self._has_turn = self._is_tried = False
         #: When its turn may come, and when this worker has survived at the latest, monotonic seconds.
@@ -88,7 +89,7 @@ class CrashLoop:
     def end_turn(self) -> None:
         """Let another partition decide its entries, which may kill this worker.
 
-        So the key says before that this one's have not.
+        The key must say before that this partition's entries have killed no one.
         """
         if self._has_turn:
             self._core.alone.release()

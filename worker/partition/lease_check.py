@@ -33,17 +33,17 @@ class LeaseCheck:
         """Whether it was confirmed since Redis may have been replaced."""
         return self._confirmed_at_s >= self._core.confirm_from_s
 
-    async def confirm_when_due(self, *, is_read: bool = False, has_survived: bool = False) -> None:
+    async def confirm_when_due(self, *, reads_requested: bool = False, has_survived: bool = False) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
-        Only the key shows that Redis lacks something. `is_read`: each live session's read is in the outbox.
+        Only the key shows that Redis lacks something. `reads_requested`: each live session's read is in the outbox.
         `has_survived`: the entries that waited have not ended this worker.
         """
         now_s = self._core.clock.monotonic_s()
         must_confirm = not self.is_confirmed and now_s >= self._core.confirm_from_s
         must_note = has_survived and self._lease.claims > 0
         if now_s - self._confirmed_at_s >= CONFIRM_EVERY_S or must_confirm or must_note:
-            await self._confirm(is_read=is_read, has_survived=has_survived)
+            await self._confirm(reads_requested=reads_requested, has_survived=has_survived)
 
     async def note_try(self) -> None:
         """Note in the key that its entries are about to be decided alone."""

@@ -79,7 +79,7 @@ class Partition:
         #: What runs next to the reads, from the takeover to the end.
         self._tasks: list[asyncio.Task[None]] = []
         #: After a loss: entries, not decided yet, that make live sessions read Twilio.
-        self._read_requests: set[str] = set()
+        self._undecided_reads: set[str] = set()
 
     async def run(self) -> None:
         """Take over, then process entries until a stop or the loss of the lease."""
@@ -91,8 +91,8 @@ class Partition:
             ):
                 while self.status.is_active:
                     is_serving = self.status is PartitionStatus.SERVING
-                    await self._run_tolerantly(self._process_next if is_serving else self._take_over)
-                await self._run_tolerantly(self._crash_loop.note_stop)
+                    await self._run_or_abandon(self._process_next if is_serving else self._take_over)
+                await self._run_or_abandon(self._crash_loop.note_stop)
                 end = PartitionStatus.STOPPING
             if failure:  # it is claimed again, so that its effects are verified
                 end = PartitionStatus.FAILED
@@ -102,7 +102,7 @@ class Partition:
             for task in self._tasks:
                 task.cancel()
 
-    async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
+    async def _run_or_abandon(self, action: Callable[[], Awaitable[None]]) -> None:
         """Run an action; wait if Redis is unreachable, abandon after other errors.
 
         To abandon is to raise LeaseLostError: the partition is claimed and taken over again.
@@ -151,7 +151,7 @@ class Partition:
         token = f"{WRITES_LOST}:{self.lease.holder}"
         events = [AccountSwept(session_id=name, token=token, finding=WRITES_LOST) for name in self.states]
         entries = await self._core.partition_store.append(events)
-        self._read_requests.update(entry.entry_id for entry in entries)
+        self._undecided_reads.update(entry.entry_id for entry in entries)
         self._metrics.sweep_findings.labels(WRITES_LOST).inc(len(events))
         for start in range(0, len(entries), BATCH_MAX):
             found = [(entry, entry.event()) for entry in entries[start : start + BATCH_MAX]]
@@ -169,7 +169,7 @@ class Partition:
     async def _process_next(self) -> None:
         """Confirm the lease if that is due, then read and decide entries."""
         has_survived = self._crash_loop.has_survived
-        await self._lease_check.confirm_when_due(is_read=not self._read_requests, has_survived=has_survived)
+        await self._lease_check.confirm_when_due(reads_requested=not self._undecided_reads, has_survived=has_survived)
         if has_survived:
             self._crash_loop.end_turn()
         entries = await self._read(self._crash_loop.batch_max)
@@ -228,8 +228,8 @@ class Partition:
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
                 decided = in_workers_time((event for _, event in events), now_ms, twilio_now_ms)
-                decisions, ids_to_time = decide(decided, sessions, now_ms, core.policy(), presence)
-            session_logs = await core.commit_store.whole_logs(ids_to_time) if ids_to_time else {}
+                decisions, timed_session_ids = decide(decided, sessions, now_ms, core.policy(), presence)
+            session_logs = await core.commit_store.whole_logs(timed_session_ids) if timed_session_ids else {}
             with _deciding():
                 batch = encode(decisions, sessions, now_ms, self._effects.by_id, session_logs, traceparents)
             await core.checkpoint("before_commit", self.number)
@@ -261,7 +261,7 @@ class Partition:
                 log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
-            self._read_requests.difference_update(commit.entry_ids)
+            self._undecided_reads.difference_update(commit.entry_ids)
             return
 
     # ---- what can't be decided ---------------------------------------------------------------------------------------

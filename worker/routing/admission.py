@@ -75,7 +75,7 @@ class CommandAdmission:
         try:
             parsed = parse(fields)
             try:
-                parsed = await self._addresses.resolve(parsed, await self._canary_agent(parsed))
+                parsed = await self._addresses.resolve(parsed, await self._agent_if_canary(parsed))
             except BadCommandError as error:
                 if parsed.event_type.opens_session or await self._find_session(parsed.session) is None:
                     raise
@@ -107,8 +107,11 @@ class CommandAdmission:
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
 
-    async def _canary_agent(self, parsed: ParsedCommand) -> str:
-        """Return who the session's agent is, if the command may be the canary's."""
+    async def _agent_if_canary(self, parsed: ParsedCommand) -> str:
+        """Return the address of the session's agent, else empty.
+
+        Only for a transfer to a number that answers for `conferral canary`.
+        """
         if not self._addresses.may_be_of_canary(parsed):
             return ""
         session_id = await self._find_session(parsed.session)

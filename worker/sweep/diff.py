@@ -153,10 +153,9 @@ class AccountDiff:
         return None
 
     def _calls_with_unreported_child(self, session: Session) -> list[str]:
-        """Return the call whose `<Dial>` an unknown call has answered.
+        """Return calls whose child was answered, though no callback named it.
 
-        No callback has named that one. If the session ends meanwhile, it knows the call returned, but can't know
-        whether the other is its own.
+        The finding names the parent: if the session ends meanwhile, it can't know whether the child is its own.
         """
         account = self._account
         if all(party.call_sid or party.dial_id for party in _unanswered(session)):

@@ -127,12 +127,12 @@ def _is_passing(error: Exception) -> bool:
 
 
 async def run_each(client: Client, commands: Iterable[Command]) -> list[Any]:
-    """Run any number of reads or removals; return as `raise_refusals` does."""
+    """Run any number of reads or removals; return as `none_if_missing` does."""
     waiting = list(commands)
     answers: list[Any] = []
     with as_store_errors():
         for start in range(0, len(waiting), CHUNK):
-            answers += raise_refusals(await run_all(client, waiting[start : start + CHUNK]))
+            answers += none_if_missing(await run_all(client, waiting[start : start + CHUNK]))
     return answers
 
 
@@ -179,7 +179,7 @@ class BlockingReads:
             running.reschedule(0)
 
 
-def raise_refusals(answers: Iterable[Any]) -> list[Any]:
+def none_if_missing(answers: Iterable[Any]) -> list[Any]:
     """Return answers, None for a missing or mistyped key; raise other errors."""
     found = []
     for answer in answers:

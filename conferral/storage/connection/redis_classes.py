@@ -178,7 +178,7 @@ class ErrorMappingRedis(redis_asyncio.Redis):
             if replication.must_wait and loop.time() >= deadline_s:
                 raise RedisTimeoutError("no replica has the write")
             answer = None
-        replication.count_unreplicated()
+        replication.note_unreplicated()
 
     async def _exchange(self, connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send commands on one connection; return answers, refusals as values."""

@@ -76,10 +76,10 @@ class Replication:
         self.lacks_wait = self.lacks_wait or _NO_WAIT.search(str(error)) is not None
         return self.lacks_wait
 
-    def count_unreplicated(self) -> None:
-        """Count a write that no replica has, unless none is expected.
+    def note_unreplicated(self) -> None:
+        """Report a write that no replica has, unless none is expected.
 
-        Redis has taken none while it refuses them.
+        While Redis refuses writes, there is none to report.
         """
         if self.is_expected and not (self.lacks_wait or self.refuses_writes):
             self.on_unreplicated()

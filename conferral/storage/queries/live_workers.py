@@ -33,9 +33,9 @@ async def has_live_worker(client: Client, keys: Keys) -> bool:
 
 
 async def read_lost_workers(client: Client, keys: Keys) -> LostWorkers | None:
-    """Return the workers that died lately; None without any.
+    """Return the listed workers that take no part anymore; None without any.
 
-    One that stops leaves the list; the others' ticks remove a dead one.
+    One that stops leaves the list. The others' ticks remove a dead one half a minute later.
     """
     now_ms = await server_time_ms(client, keys.workers)
     names = await _named(client, keys, "-inf", f"({now_ms - SHOWN_DEAD_AFTER_MS}")

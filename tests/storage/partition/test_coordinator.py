@@ -208,9 +208,9 @@ async def test_loss_is_noted_until_each_live_session_reads(client, keys):
     third = await leases.claim_partition(client, keys, P, "3:three")
     assert third.is_after_loss
     await leases.confirm_partition(client, keys, P, third)
-    await leases.confirm_partition(client, keys, P, third, is_read=True)
+    await leases.confirm_partition(client, keys, P, third, reads_requested=True)
     assert await client.hget(keys.lease(P), "lost") is None
-    await leases.confirm_partition(client, keys, P, third, is_read=True)
+    await leases.confirm_partition(client, keys, P, third, reads_requested=True)
     assert not await is_lost(client, keys, "4:four")
 
 
@@ -220,11 +220,11 @@ async def test_owner_claims_again_if_another_had_the_partition_in_what_was_lost(
     other = await leases.claim_partition(client, keys, P, "2:two")
     await client.delete(keys.lease(P))
     await client.hset(keys.lease(P), mapping=before)
-    await leases.confirm_partition(client, keys, P, lease, is_read=True)
+    await leases.confirm_partition(client, keys, P, lease, reads_requested=True)
     with pytest.raises(WritesLostError):
         await leases.confirm_partition(client, keys, P, other)
     with pytest.raises(WritesLostError):
-        await leases.confirm_partition(client, keys, P, lease, is_read=True)
+        await leases.confirm_partition(client, keys, P, lease, reads_requested=True)
     assert await is_lost(client, keys, "3:one")
 
 

@@ -68,8 +68,8 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
     joined = {"party.agent.label": "agent-1", "party.agent.in_conference": "true"}
     stored = [LogEntry(version=one + 1, at_ms=NOW_MS - 5_000, changes=joined) for one in range(SESSION.version)]
     end = End(session_id="CA1", token="c1", entry_id="1-0")
-    decisions, ids_to_time = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
-    assert ids_to_time == {"CA1"}
+    decisions, timed_session_ids = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
+    assert timed_session_ids == {"CA1"}
     for log, counted in ((stored, "5.0"), (stored[1:], "")):
         decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, {}, {"CA1": log})
         assert [one["conference_s"] for one in decided.commit.outcomes] == [counted]
@@ -77,8 +77,8 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
 
 def test_log_that_was_trimmed_is_not_read():
     end, long = End(session_id="CA1", token="c1", entry_id="1-0"), replace(SESSION, version=LOG_ENTRIES_MAX)
-    _, ids_to_time = batch.decide([end], {"CA1": long}, NOW_MS, Policy())
-    assert not ids_to_time
+    _, timed_session_ids = batch.decide([end], {"CA1": long}, NOW_MS, Policy())
+    assert not timed_session_ids
 
 
 async def test_next_owner_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
