@@ -259,7 +259,7 @@ async def _check_recording(settings: ServiceSettings, http: PooledHttpClient) ->
     if not found:
         return ok(name, "calls are recorded only as Conferral's settings and commands say")
     why = "the account has a default recording configuration: every call may be recorded, consults too"
-    fix = "delete it (Twilio Console, Voice, Recordings, Configurations), or tell everyone; docs/flows/record.md"
+    fix = "delete it (Twilio Console, Voice, Recordings, Configurations), or tell everyone; docs/flows/recording.md"
     return warn(name, why, fix)
 
 

@@ -218,7 +218,7 @@ async def test_number_of_ours_must_not_keep_the_urls_of_another_app(sandbox):
 async def test_recording_of_the_whole_account_is_warned_of(sandbox):
     sandbox.records_all_calls = True
     line = (await asked(settings_of(sandbox)))["recording"]
-    assert (line.status, "consults too" in line.found, "docs/flows/record.md" in line.fix) == ("warn", True, True)
+    assert (line.status, "consults too" in line.found, "docs/flows/recording.md" in line.fix) == ("warn", True, True)
 
 
 async def test_foreign_number_is_reported_as_a_warning_that_leads_to_why(sandbox):
