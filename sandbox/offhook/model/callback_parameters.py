@@ -7,6 +7,7 @@ from offhook.model.messages import Params
 from offhook.model.state import Call, Conference, Number, Participant, Recording, State
 
 API_VERSION = "2010-04-01"
+TRANSCRIBED_S = (2.0, 120.0)  #: The shortest and longest recording that Twilio transcribes (TwiML <Record>).
 SIP_SOURCE = "203.0.113.10"  #: Where SIP calls come from: an address for documentation.
 
 _PLACES = (("NOVATO", "CA", "94949"), ("", "", ""), ("Vancouver", "WA", "98660"), ("", "IN", ""))
@@ -176,13 +177,30 @@ def recording_event(recording: Recording, state: State) -> Params:
     return tuple(out)
 
 
-def record_action(recording: Recording, state: State, digits: str, now_s: float) -> Params:
-    """Return the extra parameters of a `<Record>`'s action."""
+def recorded(recording: Recording, state: State, now_s: float) -> Params:
+    """Return what a `<Record>`'s or a `<Dial>`'s action says of its recording.
+
+    So does the last callback of a call that REST recorded.
+    """
     return (
         ("RecordingUrl", recording_url(recording, state)),
         ("RecordingSid", recording.sid),
         ("RecordingDuration", str(int(recording.length_s(now_s)))),
-        ("Digits", digits),
+    )
+
+
+def transcription(recording: Recording, state: State, sid: str) -> Params:
+    """Return what a `transcribeCallback` says of a `<Record>`."""
+    is_possible = TRANSCRIBED_S[0] <= recording.length_s(recording.ended_at_s or 0.0) <= TRANSCRIBED_S[1]
+    url = recording_url(recording, state)
+    return (
+        ("TranscriptionSid", sid),
+        ("TranscriptionText", recording.text if is_possible else ""),
+        ("TranscriptionStatus", "completed" if is_possible else "failed"),
+        ("TranscriptionUrl", f"{url}/Transcriptions/{sid}"),
+        ("TranscriptionType", "fast"),
+        ("RecordingSid", recording.sid),
+        ("RecordingUrl", url),
     )
 
 

@@ -9,11 +9,12 @@ from offhook.model.state import Call, Subscription
 from offhook.model.transaction import Task, Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
-TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
+TIMERS = ("start", "ring", "limit", "digits", "detection", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
 """Timers that end with the call; `old-action` outlives it.
 
 `start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the longest that a call may last. `digits`: the
-keys of `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for a key, or machine detection is over.
+keys of `SendDigits` were pressed. `detection`: it is known what answered. `verb`: a TwiML verb, a prompt, or the wait
+for a key is over.
 `dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
@@ -50,7 +51,7 @@ def initiate(transaction: Transaction, call: Call) -> None:
     transaction.set_timer(call.sid, "ring", call.ring_s)
     send_call_event(transaction, call, "initiated", status="initiated")  # a callback's word, never a status
     transaction.outputs.append(RingPhone(call.sid, call.from_, call.to, call.custom))
-    if transaction.state.is_own_number(call.to):
+    if transaction.state.answering(call.to) is not None:
         transaction.tasks.append(Task("arrive", call.sid))
 
 
@@ -124,6 +125,8 @@ def send_call_event(transaction: Transaction, call: Call, event: str, status: st
     sequence = call.callbacks_sent
     call.callbacks_sent += 1
     form = transaction.voice_params(call) + callback_parameters.call_event(call, sequence, transaction.now_s)
+    if call.is_final and (recording := transaction.state.recordings.get(call.recording_sid)) is not None:
+        form += callback_parameters.recorded(recording, transaction.state, transaction.now_s)
     if status:
         form = tuple((name, status if name == "CallStatus" else value) for name, value in form)
     emit_callback(transaction, subscription, "call", event, form)

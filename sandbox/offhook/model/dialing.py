@@ -3,10 +3,10 @@
 Source: Twilio docs, TwiML <Dial>; TwiML <Queue>.
 """
 
-from offhook.model import callback_parameters, calls, conferences, queues
+from offhook.model import callback_parameters, calls, conferences, queues, recordings
 from offhook.model.formats import is_number, is_url, resolve
 from offhook.model.messages import Params
-from offhook.model.state import Call, Dial, JoinSettings, QueueStay, Source, Subscription
+from offhook.model.state import Call, Dial, JoinSettings, QueueStay, RecordSettings, Source, Subscription
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_grammar import SCHEMA_WARNING
 from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns
@@ -35,6 +35,8 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
         return
     if not verb.flag("answerOnBridge", default=False):
         calls.answer(transaction, call)
+    if verb.get("record").startswith("record-from-ringing"):
+        _record(transaction, call, call.dial)
     if len(targets) > NOUNS_MAX:
         said = f"Twilio dials {NOUNS_MAX} nouns at once; those after them are ignored"
         transaction.add_debugger_entry(SCHEMA_WARNING, said, call.sid)
@@ -197,9 +199,30 @@ def bridge(transaction: Transaction, child: Call) -> None:
     child.program = None
     dial.bridged_at_s = transaction.now_s
     calls.answer(transaction, parent)
+    if dial.verb.get("record") in {"true", "record-from-answer", "record-from-answer-dual"}:
+        _record(transaction, parent, dial)
     limit_s = dial.verb.number("timeLimit", 0)
     if limit_s > 0:
         transaction.set_timer(parent.sid, "dial-limit", limit_s)
+
+
+def _record(transaction: Transaction, call: Call, dial: Dial) -> None:
+    """Record both sides until the Dial ends; the recording is the caller's."""
+    verb = dial.verb
+    settings = RecordSettings(
+        "DialVerb",
+        2 if verb.get("record").endswith("-dual") else 1,
+        verb.get("recordingTrack", "both"),
+        subscription(verb, dial.base_url, "recordingStatusCallback", "completed"),
+        verb.get("trim", "trim-silence"),
+    )
+    dial.recording_sid = recordings.start_for_call(transaction, call, settings).sid
+
+
+def _stop_recording(transaction: Transaction, dial: Dial) -> None:
+    recording = transaction.state.recordings.get(dial.recording_sid)
+    if recording is not None and recording.ended_at_s is None:
+        recordings.set_status(transaction, recording, "stopped")
 
 
 def cut_short(transaction: Transaction, call: Call) -> None:
@@ -264,7 +287,10 @@ def on_caller_ended(transaction: Transaction, call: Call) -> None:
 def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
     """Hang up what a Dial placed; return the one that answered, else the last."""
     dial = call.dial
-    if dial is None or not dial.children:
+    if dial is None:
+        return None
+    _stop_recording(transaction, dial)
+    if not dial.children:
         return None
     sids, dial.children = dial.children, []
     for sid in sids:
@@ -296,11 +322,17 @@ def action_request(
             lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - since_s
     source = Source(url, dial.verb.get("method", "POST").upper())
     error = dial.error if status == "failed" else None
-    return source, callback_parameters.dial_action(status, child, lasted_s, bridged, error)
+    extra = callback_parameters.dial_action(status, child, lasted_s, bridged, error)
+    recording = transaction.state.recordings.get(dial.recording_sid)
+    if recording is not None and not recordings.is_empty(transaction, recording):
+        extra += callback_parameters.recorded(recording, transaction.state, transaction.now_s)
+    return source, extra
 
 
 def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
     """End the Dial: request its action, else continue with the next verb."""
+    if call.dial is not None:
+        _stop_recording(transaction, call.dial)
     action = action_request(transaction, call, status, child)
     call.dial = None
     transaction.stop_timer(call.sid, "dial-limit")

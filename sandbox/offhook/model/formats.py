@@ -62,11 +62,11 @@ def is_unsafe_client(address: str) -> bool:
 
 
 def address_parameters(address: str) -> tuple[tuple[str, str], ...]:
-    """Return a `client:`'s custom parameters, or a `sip:`'s headers.
+    """Return a `client:`'s or `app:`'s parameters, or a `sip:`'s headers.
 
     Source: Twilio docs: How to Share Information Between Your Applications; Making SIP Calls.
     """
-    query = address.partition("?")[2] if address.startswith(("client:", "sip:", "sips:")) else ""
+    query = address.partition("?")[2] if address.startswith(("app:", "client:", "sip:", "sips:")) else ""
     return tuple(parse_qsl(query, keep_blank_values=True))
 
 

@@ -167,7 +167,7 @@ class ReleasePhone:
 Level = Literal["error", "warning"]
 NOT_MODELED = 0  #: The code of what the sandbox ignores, and Twilio wouldn't.
 #: Source: Twilio docs, Error and Warning Dictionary. All others that the sandbox uses are errors there.
-WARNINGS = frozenset({12200, 13000, 13214, 13223, 13236, 15003, 20001, 21626})
+WARNINGS = frozenset({12200, 13000, 13214, 13223, 13236, 15003, 20001, 21262, 21626})
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,19 @@ def stop(transaction: Transaction, call: Call, record: Record) -> Recording | No
             recording.skipped_s += record.spoken_from_s - recording.started_at_s
             recording.skipped_s += max(transaction.now_s - record.spoken_until_s, 0.0)
         recordings.set_status(transaction, recording, "stopped")
-    return None if recording is None or recordings.is_empty(transaction, recording) else recording
+    if recording is None or recordings.is_empty(transaction, recording):
+        return None
+    if record.verb.flag("transcribe", default=False):
+        _transcribe(transaction, call, record, recording)
+    return recording
+
+
+def _transcribe(transaction: Transaction, call: Call, record: Record, recording: Recording) -> None:
+    """Report what the caller said; it takes no time."""
+    if (to := dialing.subscription(record.verb, record.base_url, "transcribeCallback", "")) is not None:
+        spoken = callback_parameters.transcription(recording, transaction.state, transaction.new_sid("TR"))
+        form = transaction.voice_params(call) + spoken
+        calls.emit_callback(transaction, to, "recording", "transcription", form)
 
 
 def finish(transaction: Transaction, call: Call, digits: str = "") -> None:
@@ -79,5 +91,5 @@ def finish(transaction: Transaction, call: Call, digits: str = "") -> None:
         return
     recording, extra = stop(transaction, call, record), None
     if recording is not None:
-        extra = callback_parameters.record_action(recording, transaction.state, digits, transaction.now_s)
+        extra = (*callback_parameters.recorded(recording, transaction.state, transaction.now_s), ("Digits", digits))
     transaction.end_verb(call, record.verb, record.base_url, extra)

@@ -94,6 +94,7 @@ class Dial:
     queue_sid: str = ""  #: Of the queue that it dials.
     bridged_at_s: float | None = None
     error: tuple[int, str] | None = None  #: Twilio's code and message of why it fails.
+    recording_sid: str = ""  #: Of its `record`.
 
 
 @dataclass(slots=True)
@@ -204,11 +205,22 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `DialVerb`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
     trim: str = "do-not-trim"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How to find out whether a person or a machine answered."""
+
+    waits_for_end: bool = False  #: Of a machine's greeting (`DetectMessageEnd`).
+    in_background: bool = False  #: Whether the TwiML runs meanwhile (`AsyncAmd`).
+    subscription: Subscription | None = None  #: Where a result in the background goes.
+    timeout_s: float = 30.0
+    silence_s: float | None = None  #: After which the result is `unknown`; None: that of `Behavior`.
 
 
 @dataclass(slots=True)
@@ -253,8 +265,9 @@ class Call:
     send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
     digits_sent: str = ""  #: Keys that Twilio has pressed: these, and those of each `<Play digits>`.
     record_from_answer: RecordSettings | None = None  #: Of a REST dial with `Record`.
+    recording_sid: str = ""  #: Of that recording.
     application_sid: str = ""  #: The application through which a browser called.
-    detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
+    detection: Detection | None = None  #: How it is found out what answered.
     answered_by: str = ""  #: The detection's result.
     phone_kind: PhoneKind = "person"  #: What answered.
     queue_ms: int = 0
@@ -470,6 +483,12 @@ class State:
         """Whether a dialed number is the account's: its voice URL answers."""
         number = self.numbers.get(to)
         return number is not None and is_number(to) and not number.is_verified_only
+
+    def answering(self, to: str) -> Number | None:
+        """Return the account's number, or application, whose voice URL answers."""
+        if to.startswith("app:"):
+            return self.application(to.removeprefix("app:").partition("?")[0])
+        return self.numbers[to] if self.is_own_number(to) else None
 
     def own_numbers(self) -> list[str]:
         """Return the account's numbers, without SIP domains and applications."""

@@ -201,7 +201,7 @@ class TwilioModel:
                 conferences.answer_late(transaction, call, call.join_settings)
         else:  # by the Calls API
             if call.record_from_answer is not None:
-                recordings.start_for_call(transaction, call, call.record_from_answer)
+                call.recording_sid = recordings.start_for_call(transaction, call, call.record_from_answer).sid
             twiml_interpreter.on_answered(transaction, call)
 
     def _on_inbound_call(self, transaction: Transaction, input_: messages.InboundCall) -> str:
@@ -231,13 +231,15 @@ class TwilioModel:
             twiml_interpreter.on_failure(transaction, call, 11100, f"{number.number} has no voice URL", url)
 
     def _arrive(self, transaction: Transaction, call: Call) -> None:
-        """Let a leg dialed to the account's own number come in there."""
-        if call.is_final:
+        """Let a leg dialed to the account's number or application come in there."""
+        number = self.state.answering(call.to)
+        if call.is_final or number is None:
             return
-        far = calls.new_call(transaction, call.from_, call.to, "inbound")
+        far = calls.new_call(transaction, call.from_, call.to.partition("?")[0], "inbound")
+        far.application_sid, far.custom = number.application_sid, call.custom
         call.far_sid, far.far_sid = far.sid, call.sid
         self._on_ringing(transaction, call)
-        self._begin_inbound(transaction, far, self.state.numbers[call.to])
+        self._begin_inbound(transaction, far, number)
 
     def _end_far(self, transaction: Transaction, call: Call) -> None:
         """End the other leg of a call from the account to itself."""
@@ -316,6 +318,8 @@ class TwilioModel:
                     twiml_interpreter.begin(transaction, call, call.start)
             case "dial-limit":
                 dialing.cut_short(transaction, call)
+            case "detection" if call.detection is not None:
+                twiml_interpreter.on_detected(transaction, call, call.detection)
             case "verb":
                 twiml_interpreter.on_verb_over(transaction, call)
             case "old-action" if call.old_action is not None:

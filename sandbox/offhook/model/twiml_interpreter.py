@@ -5,6 +5,7 @@ from offhook.model import (
     calls,
     conferences,
     dialing,
+    machine_detection,
     participant_updates,
     payments,
     recorder,
@@ -14,7 +15,7 @@ from offhook.model import (
 from offhook.model.formats import is_url, resolve
 from offhook.model.messages import NOT_MODELED, AskForKeys, AskForSpeech, Params, TwimlFetched
 from offhook.model.queues import enqueue, leave_queue, request_wait_document
-from offhook.model.state import Call, Fetch, Gather, Payment, Source, TwimlProgram
+from offhook.model.state import Call, Detection, Fetch, Gather, Payment, Source, TwimlProgram
 from offhook.model.transaction import Task, Transaction
 from offhook.model.twiml_parser import Document, TwimlError, Verb
 
@@ -64,25 +65,14 @@ APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occ
 
 SPEECH_CONFIDENCE = "0.9"  #: Of each speech recognition, from 0 to 1.
 
-ANSWERED_BY = {
-    "person": "human",
-    "silent-person": "unknown",
-    "screened-person": "machine_start",  # our reading: its phone speaks
-    "mailbox": "machine_start",
-    "mailbox-with-beep": "machine_start",
-    "fax": "fax",
-}
-"""The result of machine detection (Twilio docs: Answering Machine Detection, `MachineDetection=Enable`)."""
-
 
 def on_answered(transaction: Transaction, call: Call) -> None:
     """Run a Calls API leg: its SendDigits or machine detection, its TwiML."""
-    behavior = transaction.behavior
-    if call.detects_machine:
-        lasts_s = {"person": behavior.detect_person_s, "silent-person": behavior.detect_silence_s}
-        call.activity = "detecting"
-        transaction.set_timer(call.sid, "verb", lasts_s.get(call.phone_kind, behavior.detect_machine_s))
-    elif call.send_digits:
+    if call.detection is not None:
+        machine_detection.start(transaction, call, call.detection)
+        if not call.detection.in_background:
+            return
+    if call.send_digits:
         call.activity = "sending-digits"
         # `w` waits half a second, `W` one; a digit takes no time.
         transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
@@ -90,10 +80,11 @@ def on_answered(transaction: Transaction, call: Call) -> None:
         begin(transaction, call, call.start)
 
 
-def _on_detected(transaction: Transaction, call: Call) -> None:
-    call.answered_by = ANSWERED_BY[call.phone_kind]
-    if call.start is not None:
-        begin(transaction, call, call.start, (("AnsweredBy", call.answered_by),))
+def on_detected(transaction: Transaction, call: Call, detection: Detection) -> None:
+    """Keep what answered; request the TwiML, unless it runs already."""
+    found = machine_detection.finish(transaction, call, detection)
+    if call.activity == "detecting" and call.start is not None:
+        begin(transaction, call, call.start, found)
 
 
 def begin(transaction: Transaction, call: Call, source: Source, extra: Params = ()) -> None:
@@ -283,9 +274,7 @@ def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> Non
 def on_verb_over(transaction: Transaction, call: Call) -> None:
     """Continue with the next verb, prompt, or sentence, or end the verb."""
     gather = call.gather
-    if call.activity == "detecting":
-        _on_detected(transaction, call)
-    elif call.record is not None:
+    if call.record is not None:
         recorder.finish(transaction, call)
     elif call.relay is not None:
         bots.go_on(transaction, call, call.relay)

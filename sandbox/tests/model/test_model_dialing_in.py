@@ -5,6 +5,7 @@ import pytest
 from model_scenario import APP, BUSINESS, ModelScenario
 from offhook.model.behavior import Behavior
 from offhook.model.messages import PhoneRings
+from offhook.model.state import Number
 
 
 @pytest.mark.parametrize("early_media", ["true", "false"])
@@ -94,6 +95,25 @@ def test_call_to_an_own_number_that_is_canceled_ends_there_too(story: ModelScena
     dialed, incoming = dials_itself(story)
     story.rest("POST", f"/Calls/{dialed}.json", ("Status", "canceled"))
     assert [story.call(sid).status for sid in (dialed, incoming)] == ["canceled", "no-answer"]
+
+
+@pytest.mark.parametrize("path", ["/Calls.json", "/Conferences/room/Participants.json"])
+def test_application_answers_with_the_parameters_of_its_address(story: ModelScenario, path: str) -> None:
+    sid = "AP" + "1" * 32
+    story.model.add_number(Number(sid, f"{APP}/app", application_sid=sid))
+    twiml = (("Twiml", "<Response><Pause length='60'/></Response>"),) * (path == "/Calls.json")
+    status, body = story.rest("POST", path, ("To", f"app:{sid}?order=7"), ("From", BUSINESS), *twiml)
+    asked = story.sent_to("/app")
+    expected = {"To": f"app:{sid}", "From": BUSINESS, "ApplicationSid": sid, "order": "7", "Direction": "inbound"}
+    assert expected.items() <= asked.items()
+    story.serve("/app", "<Response><Say>Hello.</Say><Pause length='60'/></Response>")
+    dialed = body.get("call_sid") or body["sid"]
+    assert (status, story.status(dialed), story.status(asked["CallSid"])) == (201, "in-progress", "in-progress")
+
+
+def test_application_that_the_account_lacks_is_refused(story: ModelScenario) -> None:
+    dial = ("To", f"app:AP{'9' * 32}"), ("From", BUSINESS), ("Twiml", "<Response/>")
+    assert story.refused("POST", "/Calls.json", *dial) == (400, 21211)
 
 
 @pytest.mark.parametrize(("buffer_s", "rings_s"), [(0.0, 15.0), (60.0, 70.0)])

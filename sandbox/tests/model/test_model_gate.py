@@ -95,3 +95,72 @@ def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> N
     assert story.asked_paths() == ["/gate", "/gate"]
     form = (("To", "client:bob"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("MachineDetection", "Perhaps"))
     assert story.refused("POST", "/Calls.json", *form) == (400, 20001)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answered_by", "after_s"),
+    [
+        ("person", "human", 3.0),
+        ("mailbox", "machine_end_silence", 8.0),
+        ("mailbox-with-beep", "machine_end_beep", 8.0),
+        ("fax", "fax", 4.0),
+    ],
+)
+def test_end_of_a_machines_greeting_is_awaited(
+    story: ModelScenario, kind: PhoneKind, answered_by: str, after_s: float
+) -> None:
+    sid = dial_to_gate(story, ("MachineDetection", "DetectMessageEnd"))
+    story.happens(PhoneAnswers(sid, kind))
+    story.passes(after_s - 0.1)
+    assert story.asked_paths() == []
+    story.passes(0.1)
+    assert story.sent_to("/gate")["AnsweredBy"] == answered_by
+
+
+@pytest.mark.parametrize(
+    ("limit", "kind", "after_s"),
+    [
+        (("MachineDetectionTimeout", "6"), "mailbox", 6.0),
+        (("MachineDetectionSilenceTimeout", "2500"), "silent-person", 2.5),
+    ],
+)
+def test_detection_ends_at_its_limits(
+    story: ModelScenario, limit: tuple[str, str], kind: PhoneKind, after_s: float
+) -> None:
+    sid = dial_to_gate(story, ("MachineDetection", "DetectMessageEnd"), limit)
+    story.happens(PhoneAnswers(sid, kind))
+    story.passes(after_s - 0.1)
+    assert story.asked_paths() == []
+    story.passes(0.1)
+    assert story.sent_to("/gate")["AnsweredBy"] == "unknown"
+
+
+def test_detection_in_the_background_is_reported_while_the_document_runs(story: ModelScenario) -> None:
+    background = ("AsyncAmd", "true"), ("AsyncAmdStatusCallback", f"{APP}/amd")
+    sid = dial_to_gate(story, DETECTS, *background)
+    story.happens(PhoneAnswers(sid, "mailbox"))
+    assert "AnsweredBy" not in story.sent_to("/gate")
+    story.serve("/gate", "<Response><Say>Hello</Say><Pause length='60'/></Response>")
+    story.passes(3.9)
+    assert story.call(sid).answered_by == ""
+    assert "machine-detection" not in story.events("call")
+    story.passes(0.1)
+
+    assert story.event("machine-detection") == {
+        "CallSid": sid,
+        "AccountSid": story.model.state.account_sid,
+        "AnsweredBy": "machine_start",
+        "MachineDetectionDuration": "4000",
+    }
+    assert (story.call(sid).activity, story.asked_paths()) == ("pausing", [])
+    story.hangs_up(sid)
+    assert story.event("completed")["AnsweredBy"] == "machine_start"
+
+
+def test_detection_in_the_background_without_a_callback_is_a_warning(story: ModelScenario) -> None:
+    sid = dial_to_gate(story, DETECTS, ("AsyncAmd", "true"))
+    story.happens(PhoneAnswers(sid))
+    story.hangs_up(sid)
+    story.passes(60.0)
+    assert [(it.code, it.level) for it in story.errors] == [(21262, "warning")]
+    assert "AnsweredBy" not in story.event("completed")

@@ -62,8 +62,6 @@ def test_grammar_has_what_twilios_library_has(name: str) -> None:
         ("<Dial><Sim>DE1</Sim></Dial>", 0, "warning", "Twilio has <Sim> in <Dial>"),
         ("<Gather bargeIn='false'/>", 0, "warning", 'Twilio has bargeIn="false" of <Gather>; the sandbox does not'),
         ("<Gather input='voice'/>", 13326, "warning", "Gather: invalid input value"),
-        ("<Record transcribe='true'/>", 0, "warning", 'Twilio has transcribe="true" of <Record>'),
-        ("<Dial record='record-from-answer'>+14155550199</Dial>", 0, "warning", "record-from-answer"),
         ("<Dial record='yes'>+14155550199</Dial>", 13217, "warning", "Dial: invalid record value"),
         ("<Dial><Number sendDigits='1W'>+14155550199</Number></Dial>", 13222, "warning", "Twilio takes keys and `w`"),
         (

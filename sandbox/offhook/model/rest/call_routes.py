@@ -12,7 +12,7 @@ from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.remarks import Remark
 from offhook.model.rest import resources
 from offhook.model.rest_form import Form, RestError
-from offhook.model.state import FINAL, LIMIT_S, Call, Number, Recording, RecordSettings, Source
+from offhook.model.state import FINAL, LIMIT_S, Call, Detection, Number, Recording, RecordSettings, Source
 from offhook.model.transaction import Transaction
 
 INVALID_TO, INVALID_FROM = 21211, 21212
@@ -35,8 +35,7 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
         raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
-    mode = form.one_of("MachineDetection", ("", "Enable", "DetectMessageEnd"))
-    detects_machine = mode == "Enable" and not form.flag("AsyncAmd", default=False)
+    detection = _detection(transaction, form)
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
     if application is not None:
@@ -48,7 +47,7 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     call.record_from_answer = record_settings
     call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
-    call.detects_machine = detects_machine and not digits and not call.to.startswith("client:")
+    call.detection = None if digits or call.to.startswith("client:") else detection
     call.fallback_url, call.fallback_method = fallback_url, fallback_method
     call.subscription = subscription
     start_or_queue(transaction, call)
@@ -63,7 +62,7 @@ def build_call(transaction: Transaction, form: Form) -> Call:
         raise RestError(400, 21201, "No 'To' number is specified")
     if not from_:
         raise RestError(400, 21213, "No 'From' number is specified")
-    if not is_address(to):
+    if not is_address(to) or (to.startswith("app:") and transaction.state.answering(to) is None):
         raise RestError(400, INVALID_TO, f"Invalid 'To' Phone Number: {to}")
     if is_unsafe_client(to):
         problem = "an identity is 1 to 121 letters, digits, or _; Twilio refuses others"
@@ -100,6 +99,21 @@ def _application(transaction: Transaction, form: Form) -> Number | None:
     if sid and found is None:
         raise RestError(400, 21218, f"Invalid ApplicationSid: {sid}")
     return found
+
+
+def _detection(transaction: Transaction, form: Form) -> Detection | None:
+    """Return how to detect a machine; None if that wasn't asked for."""
+    mode = form.one_of("MachineDetection", ("", "Enable", "DetectMessageEnd"))
+    silence_ms = form.integer("MachineDetectionSilenceTimeout", 0, 0, 10_000)
+    callback = form.subscription(transaction, "AsyncAmdStatusCallback", (), (), lenient=True)
+    detection = Detection(
+        waits_for_end=mode == "DetectMessageEnd",
+        in_background=form.flag("AsyncAmd", default=False),
+        subscription=callback,
+        timeout_s=form.integer("MachineDetectionTimeout", 30, 1, 120),
+        silence_s=silence_ms / 1000 if silence_ms else None,
+    )
+    return detection if mode else None
 
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:

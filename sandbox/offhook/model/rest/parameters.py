@@ -28,7 +28,8 @@ MODELED = {
     "GET /Calls.json": "To From ParentCallSid Status StartTime StartTime< StartTime> EndTime EndTime< EndTime>"
     + _PAGING,
     "POST /Calls.json": "To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod Timeout TimeLimit "
-    "SendDigits CallToken MachineDetection=Enable AsyncAmd=false Record RecordingChannels RecordingTrack Trim"
+    "SendDigits CallToken MachineDetection MachineDetectionTimeout MachineDetectionSilenceTimeout AsyncAmd "
+    "AsyncAmdStatusCallback AsyncAmdStatusCallbackMethod Record RecordingChannels RecordingTrack Trim"
     + _STATUS_CALLBACK
     + _RECORDING_CALLBACK,
     "GET /Calls/{}.json": "",
