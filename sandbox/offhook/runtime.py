@@ -17,7 +17,8 @@ from offhook.model import messages
 from offhook.model.behavior import Behavior
 from offhook.model.formats import check_url, is_address, is_number
 from offhook.model.messages import NOT_MODELED, InboundCall, Input, Params, PhoneRings, TimePassed
-from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
+from offhook.model.numbers import SIP_DOMAINS, Number
+from offhook.model.state import BotScript, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention

@@ -23,7 +23,8 @@ from offhook.model.messages import (
     TimePassed,
     TwimlFetched,
 )
-from offhook.model.state import Call, Number
+from offhook.model.numbers import Number
+from offhook.model.state import Call
 from offhook.model.twilio_model import TwilioModel
 
 APP = "http://app.example"

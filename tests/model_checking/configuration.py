@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 from tests.model_checking.canonical_values import digest, flat
 from tests.model_checking.entry_points import ACCOUNT_SID, NUMBER, Gates, Served, ServicePath
 from tests.model_checking.flows import Flow

@@ -27,7 +27,8 @@ from offhook.model.messages import (
     RingPhone,
     TimePassed,
 )
-from offhook.model.state import FINAL, Call, Conference, Number, State, WaitAudio
+from offhook.model.numbers import Number
+from offhook.model.state import FINAL, Call, Conference, State, WaitAudio
 from offhook.model.twilio_model import TwilioModel
 from tests.model_checking.canonical_values import NOW_S, digest, flat
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from offhook.fields import Fields, FieldsError, check, fields_of
 from offhook.model.behavior import Behavior
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime
 

@@ -4,7 +4,8 @@ import math
 
 from offhook.model.formats import boolean, country, is_number, make_sid, rfc2822, sip_host
 from offhook.model.messages import Params
-from offhook.model.state import Call, Conference, Number, Participant, Recording, State
+from offhook.model.numbers import Number
+from offhook.model.state import Call, Conference, Participant, Recording, State
 
 API_VERSION = "2010-04-01"
 TRANSCRIBED_S = (2.0, 120.0)  #: The shortest and longest recording that Twilio transcribes (TwiML <Record>).

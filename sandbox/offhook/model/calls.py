@@ -5,7 +5,8 @@ from typing import Literal
 from offhook.model import callback_parameters
 from offhook.model.formats import address_parameters, is_url, with_query
 from offhook.model.messages import CallbackKind, CallbackRequest, Params, PhoneConnected, ReleasePhone, RingPhone
-from offhook.model.state import Call, Subscription
+from offhook.model.numbers import Subscription
+from offhook.model.state import Call
 from offhook.model.transaction import Task, Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")

@@ -6,7 +6,8 @@ Source: Twilio docs, TwiML <Dial>; TwiML <Queue>.
 from offhook.model import callback_parameters, calls, conferences, queues, recordings
 from offhook.model.formats import is_number, is_url, resolve
 from offhook.model.messages import Params
-from offhook.model.state import Call, Dial, JoinSettings, QueueStay, RecordSettings, Source, Subscription
+from offhook.model.numbers import Subscription
+from offhook.model.state import Call, Dial, JoinSettings, QueueStay, RecordSettings, Source
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_grammar import SCHEMA_WARNING
 from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns

@@ -7,7 +7,7 @@ from typing import Any
 
 from offhook.model.formats import is_url
 from offhook.model.messages import Params, RestAnswer
-from offhook.model.state import Subscription
+from offhook.model.numbers import Subscription
 from offhook.model.transaction import Transaction
 
 DAY_S = 86_400

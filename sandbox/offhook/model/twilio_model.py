@@ -22,8 +22,9 @@ from offhook.model.audibility import Audibility
 from offhook.model.behavior import Behavior
 from offhook.model.formats import call_token, is_number
 from offhook.model.messages import FetchPurpose, Input, RestAnswer, Result
+from offhook.model.numbers import Number
 from offhook.model.rest import router
-from offhook.model.state import Call, Number, Payment, Source, State
+from offhook.model.state import Call, Payment, Source, State
 from offhook.model.transaction import Task, Transaction
 
 BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.

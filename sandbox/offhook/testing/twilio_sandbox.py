@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from offhook.call_handle import CallHandle, ConferenceHandle
 from offhook.faults import Faults
 from offhook.model.messages import DebuggerEntry
-from offhook.model.state import Number, Recording
+from offhook.model.numbers import Number
+from offhook.model.state import Recording
 from offhook.request_log import RequestLog
 from offhook.service import Sandbox
 from offhook.testing.phone import Phone

@@ -4,7 +4,7 @@ import pytest
 
 from model_scenario import BUSINESS, CUSTOMER, ModelScenario
 from offhook.model.behavior import Behavior
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 
 WRITTEN = ("415-555-0199", "(415) 555-0199", "4155550199", "1.415.555.0199")
 

@@ -8,7 +8,7 @@ import pytest
 from model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 from offhook.model.behavior import Behavior
 from offhook.model.messages import InboundCall, PhoneAnswers, PhoneRefuses
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 
 
 def names(story: ModelScenario, path: str) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from model_scenario import APP, BUSINESS, ModelScenario
 from offhook.model.behavior import Behavior
 from offhook.model.messages import PhoneRings
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 
 
 @pytest.mark.parametrize("early_media", ["true", "false"])

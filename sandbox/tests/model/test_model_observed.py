@@ -7,7 +7,7 @@ import pytest
 from model_scenario import APP, BUSINESS, ModelScenario, bridge_twiml
 from offhook.model.behavior import Behavior
 from offhook.model.messages import InboundCall, PhoneRefuses, PhoneRings
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 
 CALLBACKS = (("StatusCallback", f"{APP}/dial"), *(("StatusCallbackEvent", it) for it in ("ringing", "completed")))
 RELAY = "<Response><Connect><ConversationRelay url='wss://bot.example'/></Connect></Response>"

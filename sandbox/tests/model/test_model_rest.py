@@ -7,7 +7,7 @@ import pytest
 from model_scenario import ACCOUNT_SID, APP, BUSINESS, CUSTOMER, ModelScenario
 from offhook.model.behavior import Behavior
 from offhook.model.messages import InboundCall, PhoneRefuses
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 
 CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
 

@@ -15,8 +15,9 @@ from twilio.rest.api.v2010.account.sip.domain import DomainInstance
 from model_scenario import BUSINESS, CUSTOMER
 from offhook import ACCOUNT_SID, Sandbox
 from offhook.model.formats import make_sid
+from offhook.model.numbers import Number
 from offhook.model.rest import account_routes, number_routes
-from offhook.model.state import Number, State
+from offhook.model.state import State
 from webhook_app import WebhookApp
 
 

@@ -6,7 +6,7 @@ from control_client import Control
 from model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, conference_twiml
 from offhook import Sandbox
 from offhook.model.messages import InboundCall
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 from offhook.model.twilio_model import UnknownNumberError
 from webhook_app import WebhookApp
 

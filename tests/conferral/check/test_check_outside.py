@@ -14,7 +14,7 @@ from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load
 from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from offhook.model.behavior import Behavior
-from offhook.model.state import Number
+from offhook.model.numbers import Number
 from tests.conferral.cli_helpers import SERVICE
 from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import LocalSystem

@@ -8,9 +8,10 @@ from typing import Any
 
 from offhook.model.formats import make_sid, rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.numbers import Number
 from offhook.model.rest import number_routes, resources
 from offhook.model.rest_form import Form, NotFoundError
-from offhook.model.state import Number, State
+from offhook.model.state import State
 
 ACCOUNT_PATH = ".json"  #: The account's own path, after the part common to all paths.
 VERIFIED_PATH = "/OutgoingCallerIds.json"

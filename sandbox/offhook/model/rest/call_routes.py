@@ -9,10 +9,11 @@ from urllib.parse import unquote
 from offhook.model import calls, recordings, twiml_interpreter
 from offhook.model.formats import is_address, is_number, is_unsafe_client
 from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.numbers import Number
 from offhook.model.remarks import Remark
 from offhook.model.rest import resources
 from offhook.model.rest_form import Form, RestError
-from offhook.model.state import FINAL, LIMIT_S, Call, Detection, Number, Recording, RecordSettings, Source
+from offhook.model.state import FINAL, LIMIT_S, Call, Detection, Recording, RecordSettings, Source
 from offhook.model.transaction import Transaction
 
 INVALID_TO, INVALID_FROM = 21211, 21212

@@ -10,9 +10,10 @@ from typing import Any
 from offhook.model import callback_parameters
 from offhook.model.formats import is_number, make_sid, national, rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.numbers import Number
 from offhook.model.rest import resources
 from offhook.model.rest_form import Form, NotFoundError, RestError
-from offhook.model.state import Number, State
+from offhook.model.state import State
 from offhook.model.transaction import Transaction
 
 NUMBERS, APPLICATIONS = "IncomingPhoneNumbers", "Applications"
