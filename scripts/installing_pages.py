@@ -8,7 +8,7 @@ import re
 
 from page_parts import ROOT
 
-PAGES = ("docs/deploying.md", "docs/installing.md", "docs/sandbox.md", "sandbox/README.md")
+PAGES = ("docs/going-live.md", "docs/operating.md", "docs/sandbox.md", "sandbox/README.md")
 BLOCK = re.compile(r"(<!-- install: (\w+) -->\n)(.*?)(<!-- /install -->)", re.DOTALL)
 _RELEASE = re.compile(r"^## ([0-9]+\.[0-9]+\.[0-9]+) ", re.MULTILINE)
 _CODE = """
