@@ -103,7 +103,7 @@ format: $(VENV)/dev.done   ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ from the code
+docs: $(VENV)/dev.done   ## generate docs/reference/ and tables of other pages from the code
 	@$(BIN)/python scripts/generate_docs.py
 
 pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)

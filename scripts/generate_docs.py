@@ -42,8 +42,8 @@ def _state_page(state: State) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/statemachine.md": _states_page,
-    "docs/statemachine.svg": diagram.svg,
+    "docs/reference/statemachine.md": _states_page,
+    "docs/reference/statemachine.svg": diagram.svg,
     "docs/reference/settings.md": settings_page.settings_page,
     "docs/reference/metrics.md": settings_page.metrics_page,
     "docs/reference/redis.md": redis_page.redis_page,

@@ -1,4 +1,4 @@
-"""Generate docs/statemachine.md and a page per state: the transition table."""
+"""Generate docs/reference/statemachine.md and a page per state: the transition table."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ _UNSETTLED = """\
 _ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
 decide, and `else` if nothing does. Without a target, the state stays. Names are those of
-the code; [commands](commands.md#why-a-command-is-rejected) has what `refuse` says.
+the code; [commands](../commands.md#why-a-command-is-rejected) has what `refuse` says.
 
 """
 
@@ -96,7 +96,7 @@ def _paragraph(title: str) -> str:
 
 def state_page(state: State, meaning: str) -> str:
     """Return the page with the rows of one state."""
-    parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [How to read this](../statemachine.md).\n"]
+    parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [How to read this](statemachine.md).\n"]
     groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
         ("Facts from Twilio", FACTS),
         ("Effect results and reads", EFFECT_RESULTS),
@@ -112,7 +112,7 @@ def state_page(state: State, meaning: str) -> str:
 
 
 def _link(state: State) -> str:
-    return f"reference/state-{state}.md"
+    return f"state-{state}.md"
 
 
 def _rows(state: State, events: Iterable[type[Event]], table: Sequence[Transition]) -> str:

@@ -2,7 +2,17 @@
 
 This is asked before the table, so rows decide only what is news. Callbacks arrive in any order, or after a call was
 replaced; `machine` has dropped duplicates by then. What no row of a state names comes too late, too: `table.DEFAULT`.
-ARCHITECTURE.md lists the other places that ask whether something comes too late.
+
+Other places ask the same, in the order in which an event meets them:
+
+- `SeenEvents.contains`, of each event by its sequence number or token: of a duplicate, only the version grows.
+- `machine.step`, of a command past its `deadline_ms`: it is rejected. Of a timer that is not set for this time: only
+  the version grows.
+- `guards.with_newer_facts`, of a read: legs that changed since it was requested are shown as they are known.
+- this module; then `table.DEFAULT`, of what no row of the state names: the event is logged, and automatic rows run.
+- `legs.apply`, of each fact about a leg, once a row has been taken: what is final or newer stays.
+- `withdraw`, `cancel_session`, and `cancel_unwanted_dials` of the executor, after each commit, and
+  `Execution._check_before_send`, right before a request: an effect that the session no longer wants is not sent.
 """
 
 from collections.abc import Callable

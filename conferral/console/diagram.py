@@ -112,7 +112,7 @@ _SVG = """\
 font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
 aria-labelledby="diagram-title diagram-about">
 <title id="diagram-title">The states of a session and the events that lead from one to the other</title>
-<desc id="diagram-about">Generated from statemachine/table/. docs/statemachine.md has the same as text.</desc>
+<desc id="diagram-about">Generated from statemachine/table/. docs/reference/statemachine.md has the same as text.</desc>
 {style}<defs><marker id="diagram-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" \
 orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 {start}

@@ -69,7 +69,7 @@ the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands 
 - The customer leaves: `E`. The agent leaves: before the target joins, the phase becomes `BLIND`, from
   `S.HOLDING_CUSTOMER` on; later, as by `complete`. The target leaves: as by `cancel`. Both leave: the fallback follows.
 
-docs/statemachine.md, the pages that it links, and the diagram are generated from this package.
+docs/reference/ has this package as pages and a diagram: statemachine.md, state-*.md, statemachine.svg.
 """
 
 from collections.abc import Mapping
