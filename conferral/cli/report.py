@@ -42,7 +42,8 @@ def report(
     which are kept for 30 days by default.
     """
     from conferral.cli.redis_connection import run_query
-    from conferral.outcomes import report as outcome_report
+    from conferral.outcomes import report_text
+    from conferral.outcomes.report import read_report
     from conferral.outcomes.report_csv import ReportCsv
 
     now = local_now()
@@ -53,24 +54,24 @@ def report(
         raise typer.BadParameter("can't be combined with --json", param_hint="--csv")
     since_ms, until_ms = (round(one.timestamp() * 1000) for one in (since, until))
     rows = ReportCsv(cast("CsvKind", csv), full=full) if csv else None
-    found = run_query(lambda reader: outcome_report.read_report(reader, since_ms, until_ms, rows.add if rows else None))
+    found = run_query(lambda reader: read_report(reader, since_ms, until_ms, rows.add if rows else None))
     from conferral.cli.agent_names import agent_names
 
     names = agent_names()
     data = found.data(full=full, name_of=lambda one: one if as_json else names.get(one, one))
     if rows:
         output.print_file(rows.file())
-        for note in outcome_report.report_notes(data):
+        for note in report_text.report_notes(data):
             output.print_note(note)
     elif as_json:
         output.print_json(data)
     else:
-        output.print_line(outcome_report.period_line(data))
-        for sentence in outcome_report.totals(data):
+        output.print_line(report_text.period_line(data))
+        for sentence in report_text.totals(data):
             output.print_fitted(sentence, 0)
-        for note in outcome_report.report_notes(data):
+        for note in report_text.report_notes(data):
             output.print_note(note)
-        for table in outcome_report.tables(data):
+        for table in report_text.tables(data):
             output.print_line()
             output.print_heading(table.title)
             output.print_table(table.columns, table.rows)

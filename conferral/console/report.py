@@ -13,8 +13,9 @@ from aiohttp import web
 from conferral.console.access import AccessControl
 from conferral.operations.redis_access import RedisAccess
 from conferral.outcomes.outcome import OutcomeRecord
-from conferral.outcomes.report import OutcomeReport, period_line, read_report, report_notes, tables, totals
+from conferral.outcomes.report import OutcomeReport, read_report
 from conferral.outcomes.report_csv import CsvKind, ReportCsv
+from conferral.outcomes.report_text import period_line, report_notes, tables, totals
 from conferral.runtime.clock import Clock, start_of_day
 from conferral.runtime.redaction import display_address
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response

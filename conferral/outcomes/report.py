@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from conferral.operations import catalog
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.runtime.redaction import display_address
-from conferral.runtime.text import join_words
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.queries.session_reader import Fields, SessionReader
 
@@ -47,9 +46,7 @@ MINUTES = {
     "alone": "alone in a conference",
 }
 #: Words for places of a fallback that aren't destinations.
-_PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
-#: Rows of a table for people (count); JSON has all.
-ROWS_MAX = 20
+PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
 _MARGIN_MS = 60_000
 HOUR_MS = 3_600_000
@@ -254,7 +251,7 @@ class OutcomeReport:
                 for to, counts in ((to, self.rung[to]) for to in self._ranked("rung"))
             ],
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
-            "landed_on": _worded(self.landed_on, partial(_places_text, names={}, full=full)),
+            "landed_on": worded(self.landed_on, partial(places_text, names={}, full=full)),
             "failure_reasons": dict(self.failure_reasons.most_common()),
             "end_reasons": dict(self.end_reasons.most_common()),
             "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
@@ -291,7 +288,7 @@ def _park_result(outcome: OutcomeRecord) -> str:
 
 def _row_of(table: str, counted: str, *, full: bool) -> str:
     """Return a row: its first cell, or its address in full."""
-    places = partial(_places_text, names=_PLACES, full=full)
+    places = partial(places_text, names=PLACES, full=full)
     words: dict[str, Callable[[str], str]] = {
         "failures": catalog.transfer_failure, "ends": catalog.reason_text, "fallbacks": places,
     }  # fmt: skip
@@ -349,53 +346,6 @@ def _local(at_ms: int, zone: tzinfo | None) -> str:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).isoformat()
 
 
-def _shown(iso_time: str) -> str:
-    return datetime.fromisoformat(iso_time).isoformat(" ", "minutes")
-
-
-def period_line(data: Mapping[str, Any]) -> str:
-    """Return the period, each time with its offset from UTC."""
-    return f"{_shown(data['since'])} to {_shown(data['until'])}"
-
-
-def totals(data: Mapping[str, Any]) -> list[str]:
-    """Return what happened, in a few sentences."""
-    results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
-    if not (data["calls"] or results or data["voicemails"] or data["parks"]):
-        return ["Nothing ended in this period. Choose another."]
-    found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
-    counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
-    sentences = [f"{counted}: {found}." if found else f"{counted}."]
-    if data["parks"]:
-        parked = join_words([f"{count:,} {name}" for name, count in data["parks"].items()], "and")
-        sentences.append(f"Parked calls: {parked}.")
-    if data["voicemails"]:
-        sentences.append(f"{_counted(data['voicemails'], 'message')} recorded.")
-    if rung:
-        silent = [f"{one['to']} ({one['not_answered']:,})" for one in rung if one["not_answered"]]
-        missed, dialed = (sum(one[name] for one in rung) for name in ("not_answered", "rung"))
-        by = f": {', '.join(catalog.limit_notes(silent, 3))}" if silent else ""
-        sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
-    if answer["count"]:
-        within = f"within {_seconds(answer['median_s'])}, 95% within {_seconds(answer['p95_s'])}"
-        sentences.append(f"Half of the transfers were answered {within}.")
-    return sentences
-
-
-def report_notes(data: Mapping[str, Any]) -> list[str]:
-    """Return what the report lacks, in sentences."""
-    found = []
-    if data["trimmed"]:
-        found.append(
-            "Redis may no longer have all outcomes of this period: the oldest are removed "
-            "(CONFERRAL_OUTCOMES_KEPT, CONFERRAL_OUTCOMES_TTL), or conferral forget has erased them. "
-            "Redis before 7 can't tell whether any were."
-        )
-    if data["malformed"]:
-        found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")
-    return found
-
-
 class Table(NamedTuple):
     """A table of the report. A column that begins with `>` has numbers."""
 
@@ -405,59 +355,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
-    """Return the tables that have rows, the most important first."""
-    counted = NOT_ANSWERED | {"answered"}
-    rung = [
-        (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
-         ", ".join(f"{catalog.left_note(name)}: {number:,}" for name, number in one["results"].items()
-                   if name not in counted))
-        for one in data["rung"]
-    ]  # fmt: skip
-    durations = [
-        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[name]) for name in ("median_s", "p95_s", "longest_s")))
-        for key, one in data["durations"].items()
-        if one["count"]
-    ]
-    transfers = [
-        (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
-    ]
-    minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
-    places = partial(_places_text, names=_PLACES, full=True)
-    of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
-    agents = [
-        (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / (one["calls"] or 1)),
-         f"{one['holds']:,}", f"{one['missed']:,}")
-        for one in data["agents"]
-    ]  # fmt: skip
-    numbers = [
-        (one["number"], *(f"{one[name]:,}" for name in ("calls", "transfers", "failed"))) for one in data["numbers"]
-    ]
-    of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds", ">missed rings")
-    of_numbers = ("number", ">calls", ">transfers", ">failed transfers")
-    of_durations = ("time", ">count", ">median", ">95%", ">longest")
-    found = [
-        Table("rung", "Who was rung, and who did not answer", of_rung, rung),
-        Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
-        _counts("parks", "Parked calls", "result", data["parks"]),
-        Table("agents", "Agents", of_agents, agents),
-        Table("numbers", "Calls by number", of_numbers, numbers),
-        Table("durations", "Time to answer, holds, and consults", of_durations, durations),
-        _counts(
-            "failures", "Why transfers failed", "reason", _worded(data["failure_reasons"], catalog.transfer_failure)
-        ),
-        _counts("fallbacks", "Where fallbacks took callers", "place", _worded(data["landed_on"], places)),
-        _counts("ends", "Why calls ended", "reason", _worded(data["end_reasons"], catalog.reason_text)),
-        Table("minutes", "Minutes", ("time", ">minutes"), minutes),
-    ]
-    return [one._replace(rows=_cut(one.rows, rows_max)) for one in found if one.rows]
-
-
-def _counts(name: str, title: str, column: str, counts: Mapping[str, int]) -> Table:
-    return Table(name, title, (column, ">count"), [(one, f"{count:,}") for one, count in counts.items()])
-
-
-def _worded(counts: Mapping[str, int], words_of: Callable[[str], str]) -> dict[str, int]:
+def worded(counts: Mapping[str, int], words_of: Callable[[str], str]) -> dict[str, int]:
     """Return the counts by the words for what was counted, the highest first."""
     by_text: Counter[str] = Counter()
     for counted, count in counts.items():
@@ -465,23 +363,6 @@ def _worded(counts: Mapping[str, int], words_of: Callable[[str], str]) -> dict[s
     return dict(by_text.most_common())
 
 
-def _places_text(places: str, names: Mapping[str, str], *, full: bool) -> str:
+def places_text(places: str, names: Mapping[str, str], *, full: bool) -> str:
     """Name the places of a fallback, comma-separated; others are addresses."""
     return ", ".join(names.get(part) or display_address(part, full=full) for part in places.split(","))
-
-
-def _cut(rows: Sequence[Sequence[str]], rows_max: int) -> Sequence[Sequence[str]]:
-    more = len(rows) - rows_max
-    return rows if more <= 1 else [*rows[:rows_max], (f"and {more:,} more", *[""] * (len(rows[0]) - 1))]
-
-
-def _seconds(value_s: float | None) -> str:
-    return f"{value_s or 0:,.1f} s"
-
-
-def _minutes(value_s: float) -> str:
-    return f"{value_s / 60:,.1f} min"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

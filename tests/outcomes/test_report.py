@@ -5,18 +5,8 @@ import time
 import orjson
 import pytest
 
-from conferral.outcomes.report import (
-    HOUR_MS,
-    ROWS_MAX,
-    OutcomeReport,
-    TransferStats,
-    period_line,
-    read_last_hour,
-    read_report,
-    report_notes,
-    tables,
-    totals,
-)
+from conferral.outcomes.report import HOUR_MS, OutcomeReport, TransferStats, read_last_hour, read_report
+from conferral.outcomes.report_text import ROWS_MAX, period_line, report_notes, tables, totals
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
