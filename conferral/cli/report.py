@@ -26,16 +26,21 @@ def report(
             autocompletion=choices(*_ROWS),
         ),
     ] = None,
+    within: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Count the calls that were answered in this time."),
+    ] = 20,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report a period: who let it ring, and what failed.
+    """Report a period: which calls were answered, and what failed.
 
     \b
     Examples:
       conferral report
       conferral report --since yesterday --until today
       conferral report --since 7d --csv calls >week.csv
+      conferral report --since 7d --within 30
       conferral report --json | jq '.rung[] | select(.not_answered > 0)'
 
     The default period is today. Calls and transfers count when they end. Everything comes from the outcomes in Redis,
@@ -58,7 +63,7 @@ def report(
     from conferral.cli.agent_names import agent_names
 
     names = agent_names()
-    data = found.data(full=full, name_of=lambda one: one if as_json else names.get(one, one))
+    data = found.data(full=full, name_of=lambda one: one if as_json else names.get(one, one), within_s=within)
     if rows:
         output.print_file(rows.file())
         for note in report_text.report_notes(data):

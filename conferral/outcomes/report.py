@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from conferral.operations import catalog
+from conferral.outcomes.calls import NOT_DIALED, CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.reasons import EndReason
@@ -26,15 +27,18 @@ PARKS = {"park": "parked", "retrieve": "retrieved"}
 EXPIRED = "expired"
 #: Results of attempts that no person took although they rang; a machine may have answered, or no one pressed the key.
 NOT_ANSWERED = frozenset({"no-answer", "no-confirmation", "answering-machine"})
-#: Results of attempts that were not dialed.
-NOT_DIALED = frozenset({"dial-limit", "away"})
-#: Durations whose distribution is shown: the key in JSON; an outcome's kind and field; and words.
+#: Durations whose distribution is shown: the key in JSON, and words.
 DURATIONS = {
-    "transfer_answer": ("transfer", "answer_s", "transfer answered"),
-    "call_answer": ("session", "answer_s", "call answered"),
-    "hold": ("transfer", "hold_s", "hold in a transfer"),
-    "consult": ("transfer", "consult_s", "consult"),
+    "transfer_answer": "transfer answered",
+    "call_answer": "call answered",
+    "call_abandon": "call abandoned",
+    "hold": "hold in a transfer",
+    "consult": "consult",
 }
+#: Those of transfers, by the outcome's field.
+_OF_TRANSFERS = {"transfer_answer": "answer_s", "hold": "hold_s", "consult": "consult_s"}
+#: A call that is answered in this time is answered soon enough (seconds), unless the reader says otherwise.
+WITHIN_S = 20.0
 #: Bounds of the ranges of durations, in seconds; the last one has no end.
 _BOUNDS_S = (0, 5, 10, 15, 20, 30, 60)
 #: A session's seconds: the key in JSON, which is also the field without its unit, and words.
@@ -96,7 +100,7 @@ class OutcomeReport:
     transfers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     #: By what became of the parked call.
     parks: Counter[str] = field(default_factory=Counter)
-    #: By our number (in full): `calls`, `transfers`, and `failed` of these.
+    #: By our number (in full): `transfers`, and `failed` of these.
     numbers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     #: By address (in full).
     agents: defaultdict[str, _AgentTotals] = field(default_factory=lambda: defaultdict(_AgentTotals))
@@ -104,13 +108,17 @@ class OutcomeReport:
     rung: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     #: The longest time that each destination rang, in seconds.
     longest_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    #: By key of `DURATIONS`, in seconds.
-    durations: dict[str, "array[float]"] = field(default_factory=lambda: {key: array("d") for key in DURATIONS})
+    #: Of transfers, by key of `DURATIONS`, in seconds.
+    durations: dict[str, "array[float]"] = field(default_factory=lambda: {key: array("d") for key in _OF_TRANSFERS})
     landed_on: Counter[str] = field(default_factory=Counter)
     failure_reasons: Counter[str] = field(default_factory=Counter)
     end_reasons: Counter[str] = field(default_factory=Counter)
     #: By key of `MINUTES`.
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    #: By what their sessions share.
+    summaries: defaultdict[tuple[str, str], CallSummary] = field(
+        default_factory=lambda: defaultdict(CallSummary), repr=False
+    )
     #: By table and what its row counts (in full), each session once.
     calls: defaultdict[tuple[str, str], dict[str, ReportedCall]] = field(
         default_factory=lambda: defaultdict(dict), repr=False
@@ -142,20 +150,14 @@ class OutcomeReport:
         self.kinds[kind] += 1
         is_park = kind == "transfer" and outcome.mode in PARK_MODES
         if is_park:
-            self._count_park(outcome)
+            self.parks[_park_result(outcome)] += 1
         elif kind == "transfer":
             self._count_transfer(outcome)
         elif kind == "session":
             self.end_reasons[outcome.reason or "unknown"] += 1
             for key in MINUTES:
                 self.seconds[key] += getattr(outcome, f"{key}_s") or 0
-            if outcome.number:
-                self.numbers[outcome.number]["calls"] += 1
-        for key, (of_kind, name, _) in DURATIONS.items():
-            # After a failed transfer, the fallback answered, not the target.
-            is_of_fallback = key == "transfer_answer" and bool(outcome.landed_on)
-            if kind == of_kind and not (is_park or is_of_fallback) and (value_s := getattr(outcome, name)) is not None:
-                self.durations[key].append(value_s)
+            self.summaries[call_key(outcome)].add(outcome)
         for agent in outcome.agents:
             shown = self.agents[agent["address"] or "unknown"]
             shown.calls += 1
@@ -168,9 +170,6 @@ class OutcomeReport:
                 to = attempt["to"] or "unknown"
                 self.rung[to][attempt["result"] or "unknown"] += 1
                 self.longest_s[to] = max(self.longest_s[to], attempt["rang_s"] or 0.0)
-
-    def _count_park(self, outcome: OutcomeRecord) -> None:
-        self.parks[_park_result(outcome)] += 1
 
     def row_keys(self, table: "Table", *, full: bool) -> list[str]:
         """Return for each row of a table what finds its calls; empty without.
@@ -196,14 +195,35 @@ class OutcomeReport:
             self.failure_reasons[outcome.reason or "unknown"] += 1
         if outcome.number:
             self.numbers[outcome.number] += Counter(transfers=1, failed=int(result in FAILED))
+        for key, name in _OF_TRANSFERS.items():
+            # After a failed transfer, the fallback answered, not the target.
+            is_of_fallback = key == "transfer_answer" and bool(outcome.landed_on)
+            if not is_of_fallback and (value_s := getattr(outcome, name)) is not None:
+                self.durations[key].append(value_s)
 
     def missed(self, address: str) -> int:
         """Return how many rings an address did not answer."""
         return sum(self.rung[address][result] for result in NOT_ANSWERED) if address in self.rung else 0
 
+    def _rings(self, address: str) -> dict[str, int]:
+        """Return what became of an address's rings."""
+        counts = self.rung.get(address, Counter())
+        return {"rung": counts.total(), "answered": counts["answered"], "missed": self.missed(address),
+                "busy": counts["busy"], "declined": counts["rejected"]}  # fmt: skip
+
+    def _durations(self, key: str) -> Iterable[float]:
+        calls = self.summaries.values()
+        match key:
+            case "call_answer":
+                return (one.wait_s for one in calls if one.is_answered)
+            case "call_abandon":
+                return (one.wait_s for one in calls if one.is_abandoned)
+            case _:
+                return self.durations[key]
+
     def _all_agents(self) -> dict[str, _AgentTotals]:
-        """Return those who talked, and browsers that only missed rings."""
-        silent = (address for address in self.rung if address.startswith("client:") and self.missed(address))
+        """Return those who talked, and browsers that were only rung."""
+        silent = (address for address in self.rung if address.startswith("client:"))
         return {address: _AgentTotals() for address in silent} | self.agents
 
     def _ranked(self, table: str) -> list[str]:
@@ -214,34 +234,49 @@ class OutcomeReport:
             case "agents":
                 agents = self._all_agents()
                 return sorted(agents, key=lambda address: (-agents[address].talk_s, address))
-            case "numbers":
-                return sorted(self.numbers, key=lambda number: (-self.numbers[number]["calls"], number))
+            case "numbers" | "answering":
+                calls = Counter(one.number for one in self.summaries.values())
+                inbound = {one.number for one in self.summaries.values() if one.is_inbound}
+                numbers = sorted({*calls, *self.numbers} - {""}, key=lambda number: (-calls[number], number))
+                return [one for one in numbers if table == "numbers" or one in inbound]
             case _:
                 return []
 
-    def data(self, *, full: bool, zone: tzinfo | None = None, name_of: Callable[[str], str] = str) -> dict[str, Any]:
+    def data(
+        self,
+        *,
+        full: bool,
+        zone: tzinfo | None = None,
+        name_of: Callable[[str], str] = str,
+        within_s: float = WITHIN_S,
+    ) -> dict[str, Any]:
         """Return the report for JSON, with phone numbers masked unless `full`.
 
         Its times are in the given zone, by default the machine's. Those who were rung, and agents, are named by
-        `name_of`, by default by their address.
+        `name_of`, by default by their address. Calls answered in `within_s` are counted.
         """
         results: Counter[str] = sum(self.transfers.values(), Counter())
-        agents = self._all_agents()
+        agents, summaries = self._all_agents(), self.summaries.values()
+        by_number = defaultdict[str, list[CallSummary]](list)
+        for one in summaries:
+            by_number[one.number].append(one)
         return {
             "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
-            "calls": self.kinds["session"], "voicemails": self.kinds["voicemail"],
+            "calls": len(summaries), "voicemails": self.kinds["voicemail"],
             "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
             "parks": dict(self.parks.most_common()),
+            "within_s": within_s, "total": _answering(summaries, within_s),
             "numbers": [
-                {"number": display_address(number, full=full),
-                 **{name: counts[name] for name in ("calls", "transfers", "failed")}}
-                for number, counts in ((one, self.numbers[one]) for one in self._ranked("numbers"))
+                {"number": display_address(number, full=full), "calls": len(of_number),
+                 **_answering(of_number, within_s),
+                 **{name: self.numbers[number][name] for name in ("transfers", "failed")}}
+                for number, of_number in ((one, by_number[one]) for one in self._ranked("numbers"))
             ],
             "agents": [
-                {"address": display_address(name_of(address), full=full), "calls": one.calls,
-                 "talk_s": round(one.talk_s, 3), "holds": one.holds, "missed": self.missed(address)}
+                {"address": display_address(name_of(address), full=full), **self._rings(address), "calls": one.calls,
+                 "talk_s": round(one.talk_s, 3), "holds": one.holds}
                 for address, one in ((address, agents[address]) for address in self._ranked("agents"))
             ],
             "rung": [
@@ -250,7 +285,7 @@ class OutcomeReport:
                  "results": dict(counts.most_common())}
                 for to, counts in ((to, self.rung[to]) for to in self._ranked("rung"))
             ],
-            "durations": {key: _distribution(values) for key, values in self.durations.items()},
+            "durations": {key: _distribution(self._durations(key)) for key in DURATIONS},
             "landed_on": worded(self.landed_on, partial(places_text, names={}, full=full)),
             "failure_reasons": dict(self.failure_reasons.most_common()),
             "end_reasons": dict(self.end_reasons.most_common()),
@@ -263,6 +298,8 @@ def _rows_of(outcome: OutcomeRecord) -> Iterator[tuple[str, str]]:
     if outcome.number:
         yield "numbers", outcome.number
     if outcome.kind == "session":
+        if outcome.number:
+            yield "answering", outcome.number
         yield "ends", outcome.reason or "unknown"
     elif outcome.kind == "transfer" and outcome.mode in PARK_MODES:
         yield "parks", _park_result(outcome)
@@ -277,7 +314,6 @@ def _rows_of(outcome: OutcomeRecord) -> Iterator[tuple[str, str]]:
     for attempt in outcome.attempts:
         if attempt["result"] not in NOT_DIALED:
             yield "rung", attempt["to"] or "unknown"
-        if attempt["result"] in NOT_ANSWERED:
             yield "agents", attempt["to"] or "unknown"
 
 
@@ -295,18 +331,37 @@ def _row_of(table: str, counted: str, *, full: bool) -> str:
     return words.get(table, str)(counted)
 
 
-def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
-    """Return percentiles, and how many durations are in each range.
+def _answering(calls: Iterable[CallSummary], within_s: float) -> dict[str, Any]:
+    """Return what became of inbound calls, in counts and waiting times."""
+    calls = [one for one in calls if one.is_inbound]
+    offered = [one for one in calls if one.is_offered]
+    answered = [one for one in offered if one.is_answered]
+    abandoned = [one for one in offered if one.is_abandoned]
+    waits = _percentiles(one.wait_s for one in (*answered, *abandoned))
+    return {
+        "inbound": len(calls), "offered": len(offered), "answered": len(answered),
+        "answered_within": sum(one.wait_s <= within_s for one in answered), "abandoned": len(abandoned),
+        "voicemail": sum(one.is_in_voicemail for one in calls), "returned": sum(one.is_returned for one in calls),
+        "outside_hours": sum(one.is_closed for one in calls),
+        **{f"wait_{name}": value for name, value in waits.items()},
+    }  # fmt: skip
 
-    A percentile is a duration that occurred (nearest rank).
-    """
+
+def _percentiles(durations_s: Iterable[float]) -> dict[str, float | None]:
+    """Return percentiles: durations that occurred (nearest rank)."""
     values = sorted(durations_s)
     ranks = {"median_s": 50, "p95_s": 95, "longest_s": 100}
+    return {name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()}
+
+
+def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
+    """Return percentiles, and how many durations are in each range."""
+    values = [*durations_s]
     counts = Counter(bisect_right(_BOUNDS_S, value) for value in values)
     ranges = [*(f"{low}-{high}" for low, high in pairwise(_BOUNDS_S)), f"{_BOUNDS_S[-1]}+"]
     return {
         "count": len(values),
-        **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},
+        **_percentiles(values),
         "ranges_s": {name: counts[number] for number, name in enumerate(ranges, 1)},
     }
 

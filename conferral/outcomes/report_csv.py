@@ -5,13 +5,12 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from io import StringIO
-from itertools import islice
 from typing import Any, Literal
 
+from conferral.outcomes.calls import CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.outcomes.report import NOT_ANSWERED
 from conferral.runtime.redaction import display_address
-from conferral.statemachine.ids import call_of_visit
 
 #: A spreadsheet takes such a cell for a formula. Source: OWASP, CSV Injection.
 _FORMULA = re.compile(r"[=+\-@]")
@@ -44,8 +43,7 @@ class ReportCsv:
         if self._kind == "transfers" and outcome.kind == "transfer":
             self._rows[outcome.id] = [outcome]
         elif self._kind == "calls" and outcome.kind == "session":
-            call = call_of_visit(outcome.session) or outcome.session, outcome.number
-            self._rows.setdefault(call, []).append(outcome)
+            self._rows.setdefault(call_key(outcome), []).append(outcome)
 
     def file(self) -> bytes:
         """Return the file, with a byte order mark: Excel needs it for UTF-8."""
@@ -70,16 +68,19 @@ class ReportCsv:
     def _call(self, sessions: list[OutcomeRecord]) -> dict[str, Any]:
         sessions = sorted(sessions, key=_started_s)
         first, last = sessions[0], sessions[-1]
-        answers = (_started_s(one) - _started_s(first) + one.answer_s for one in sessions if one.answer_s is not None)
+        call = CallSummary.of(sessions)
         agents = [agent for one in sessions for agent in one.agents]
         return {
             **self._shared(first, last),
             "sessions": len(sessions),
+            "offered": _flag(is_true=call.is_offered),
+            "abandoned": _flag(is_true=call.is_abandoned),
+            "outside_hours": _flag(is_true=call.is_closed),
             "reason": last.reason,
             "landed_on": self._address(last.landed_on),
             "agents": self._addresses(agent["address"] or "unknown" for agent in agents),
             **self._rung(sessions),
-            "answer_s": _sum(islice(answers, 1)),
+            "answer_s": call.wait_s if call.is_answered else None,
             "talk_s": _sum(agent["talk_s"] for agent in agents),
             **{name: _sum(getattr(one, name) for one in sessions) for name in _CALL_S},
         }
@@ -114,6 +115,10 @@ class ReportCsv:
 
 def _started_s(outcome: OutcomeRecord) -> float:
     return outcome.started_at.timestamp() if outcome.started_at else 0.0
+
+
+def _flag(*, is_true: bool) -> str:
+    return "true" if is_true else ""
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

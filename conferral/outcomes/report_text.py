@@ -9,6 +9,8 @@ from conferral.operations import catalog
 from conferral.outcomes.report import DURATIONS, MINUTES, NOT_ANSWERED, PLACES, Table, places_text, worded
 from conferral.runtime.text import join_words
 
+#: Counts of a number's calls, in the order of their columns.
+_ANSWERING = ("offered", "answered", "answered_within", "abandoned", "voicemail", "returned", "outside_hours")
 #: Rows of a table for people (count); JSON has all.
 ROWS_MAX = 20
 
@@ -30,6 +32,10 @@ def totals(data: Mapping[str, Any]) -> list[str]:
     found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
     counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
     sentences = [f"{counted}: {found}." if found else f"{counted}."]
+    if (total := data["total"])["offered"]:
+        answered, soon, abandoned = (_share(total, name) for name in ("answered", "answered_within", "abandoned"))
+        counted = f"{answered} answered, {soon} within {data['within_s']:g} s; {abandoned} abandoned"
+        sentences.append(f"{_counted(total['offered'], 'call')} offered to agents: {counted}.")
     if data["parks"]:
         parked = join_words([f"{count:,} {name}" for name, count in data["parks"].items()], "and")
         sentences.append(f"Parked calls: {parked}.")
@@ -70,7 +76,7 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
         for one in data["rung"]
     ]  # fmt: skip
     durations = [
-        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[name]) for name in ("median_s", "p95_s", "longest_s")))
+        (DURATIONS[key], f"{one['count']:,}", *(_seconds(one[name]) for name in ("median_s", "p95_s", "longest_s")))
         for key, one in data["durations"].items()
         if one["count"]
     ]
@@ -81,17 +87,28 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
     places = partial(places_text, names=PLACES, full=True)
     of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
     agents = [
-        (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / (one["calls"] or 1)),
-         f"{one['holds']:,}", f"{one['missed']:,}")
+        (one["address"], *(f"{one[name]:,}" for name in ("rung", "answered", "missed", "busy", "declined", "calls")),
+         _minutes(one["talk_s"]), _minutes(one["talk_s"] / (one["calls"] or 1)), f"{one['holds']:,}")
         for one in data["agents"]
     ]  # fmt: skip
     numbers = [
         (one["number"], *(f"{one[name]:,}" for name in ("calls", "transfers", "failed"))) for one in data["numbers"]
     ]
-    of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds", ">missed rings")
+    answering = [
+        (one["number"], *(f"{one[name]:,}" for name in _ANSWERING), _waited(one["wait_median_s"]),
+         _waited(one["wait_longest_s"]))
+        for one in data["numbers"]
+        if one["inbound"]
+    ]  # fmt: skip
+    within = f">within {data['within_s']:g} s"
+    of_answering = ("number", ">offered", ">answered", within, ">abandoned", ">voicemail", ">returned",
+                    ">outside hours", ">median wait", ">longest wait")  # fmt: skip
+    of_agents = ("agent", ">rung", ">answered", ">missed", ">busy", ">declined", ">calls", ">talk time", ">per call",
+                 ">holds")  # fmt: skip
     of_numbers = ("number", ">calls", ">transfers", ">failed transfers")
     of_durations = ("time", ">count", ">median", ">95%", ">longest")
     found = [
+        Table("answering", "How calls were answered", of_answering, answering),
         Table("rung", "Who was rung, and who did not answer", of_rung, rung),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         _counts("parks", "Parked calls", "result", data["parks"]),
@@ -115,6 +132,14 @@ def _counts(name: str, title: str, column: str, counts: Mapping[str, int]) -> Ta
 def _cut(rows: Sequence[Sequence[str]], rows_max: int) -> Sequence[Sequence[str]]:
     more = len(rows) - rows_max
     return rows if more <= 1 else [*rows[:rows_max], (f"and {more:,} more", *[""] * (len(rows[0]) - 1))]
+
+
+def _share(total: Mapping[str, Any], name: str) -> str:
+    return f"{total[name]:,} ({round(100 * total[name] / total['offered'])}%)"
+
+
+def _waited(value_s: float | None) -> str:
+    return "" if value_s is None else _seconds(value_s)
 
 
 def _seconds(value_s: float | None) -> str:

@@ -67,11 +67,12 @@ def day():
 def test_the_first_sentences_answer_what_happened_and_who_let_it_ring(day):
     assert totals(day.data(full=False)) == [
         "1 call ended, and 3 transfers: 1 completed, 1 failed, and 1 recalled.",
+        "1 call offered to agents: 1 (100%) answered, 1 (100%) within 20 s; 0 (0%) abandoned.",
         "1 message recorded.",
         "2 of 5 rings not answered: client:bob (1), +…23 (1).",
         "Half of the transfers were answered within 3.2 s, 95% within 3.2 s.",
     ]
-    assert "+14155550123 (1)" in totals(day.data(full=True))[2]
+    assert "+14155550123 (1)" in totals(day.data(full=True))[3]
     assert period_line(day.data(full=False)) == "2027-01-15 08:00+00:00 to 2027-01-16 08:00+00:00"
     empty = report_of().data(full=False)
     assert (totals(empty), tables(empty)) == (["Nothing ended in this period. Choose another."], [])
@@ -81,7 +82,10 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
     found = {table.name: [tuple(row) for row in table.rows] for table in tables(day.data(full=False))}
 
     assert found == {
-        "agents": [(BOB, "0", "0.0 min", "0.0 min", "0", "1")],
+        "agents": [
+            ("client:alice", "1", "1", "0", "0", "0", "0", "0.0 min", "0.0 min", "0"),
+            (BOB, "3", "1", "1", "1", "0", "0", "0.0 min", "0.0 min", "0"),
+        ],
         "rung": [
             (BOB, "1", "1", "3", "30.0 s", "was busy: 1"),
             ("+…23", "1", "0", "1", "12.0 s", ""),
@@ -140,19 +144,28 @@ def test_agents_and_our_numbers_have_tables():
         transfer(AT_MS, number="+14155550101"),
     )
     data = report.data(full=True)
-    assert data["agents"] == [
-        {"address": "client:alice", "calls": 2, "talk_s": 120, "holds": 2, "missed": 0},
-        {"address": "+14155550145", "calls": 1, "talk_s": 30.5, "holds": 0, "missed": 0},
-    ]
-    assert data["numbers"] == [
-        {"number": "+14155550101", "calls": 2, "transfers": 2, "failed": 1},
-        {"number": "+14155550100", "calls": 1, "transfers": 0, "failed": 0},
-    ]
+    talked = [[one[name] for name in ("address", "calls", "talk_s", "holds")] for one in data["agents"]]
+    assert talked == [["client:alice", 2, 120, 2], ["+14155550145", 1, 30.5, 0]]
+    of_numbers = [[one[name] for name in ("number", "calls", "transfers", "failed")] for one in data["numbers"]]
+    assert of_numbers == [["+14155550101", 2, 2, 1], ["+14155550100", 1, 0, 0]]
     found = {table.name: [tuple(row) for row in table.rows] for table in tables(report.data(full=False))}
     assert found["agents"] == [
-        ("client:alice", "2", "2.0 min", "1.0 min", "2", "0"), ("+…45", "1", "0.5 min", "0.5 min", "0", "0"),
-    ]  # fmt: skip
+        ("client:alice", "0", "0", "0", "0", "0", "2", "2.0 min", "1.0 min", "2"),
+        ("+…45", "0", "0", "0", "0", "0", "1", "0.5 min", "0.5 min", "0"),
+    ]
     assert found["numbers"] == [("+…01", "2", "2", "1"), ("+…00", "1", "0", "0")]
+
+
+def test_agents_rings_are_counted_by_what_became_of_them():
+    results = ("answered", "no-answer", "busy", "rejected", "rejected", "taken", "away")
+    report = report_of(
+        *(session(AT_MS, attempt("client:alice", one)) for one in results),
+        transfer(AT_MS, "completed", attempt("client:alice")),
+        transfer(AT_MS, "failed", attempt("client:alice", "busy")),
+    )
+    (alice,) = report.data(full=True)["agents"]
+    counts = {name: alice[name] for name in ("rung", "answered", "missed", "busy", "declined")}
+    assert counts == {"rung": 8, "answered": 2, "missed": 1, "busy": 2, "declined": 2}
 
 
 def test_each_row_leads_to_the_calls_that_it_counts(day):
@@ -161,9 +174,8 @@ def test_each_row_leads_to_the_calls_that_it_counts(day):
         for row, key in zip(table.rows, day.row_keys(table, full=False), strict=True):
             found[table.name, row[0]] = calls = day.calls_of(key, full=False)
             assert bool(calls) != (table.name in ("durations", "minutes")), (table.name, row)
-    (missed,) = found["agents", BOB]
-    assert missed.at_ms == AT_MS
-    assert missed in found["rung", BOB]
+    assert {one.at_ms for one in found["agents", BOB]} == {AT_MS}
+    assert found["agents", BOB] == found["rung", BOB]
     assert day.calls_of(CUSTOMER, full=True) == []
 
 

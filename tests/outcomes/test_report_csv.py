@@ -76,6 +76,18 @@ def test_the_visits_of_a_call_to_a_number_are_one_row_whose_times_count_from_the
     assert (call["reason"], call["agents"], call["rung"], call["not_answered"]) == ("agent-left", BOB, BOB, BOB)
 
 
+def test_a_call_says_whether_it_was_offered_abandoned_and_outside_hours():
+    rows = rows_of(
+        "calls",
+        session(AT_MS, attempt(BOB), answer_s="4"),
+        session(AT_MS, attempt(BOB, "cancelled")),
+        session(AT_MS, closed="true", reason="closed"),
+    )
+    assert [(one["offered"], one["abandoned"], one["outside_hours"], one["answer_s"]) for one in rows] == [
+        ("true", "", "", "4.0"), ("true", "true", "", ""), ("", "", "true", ""),
+    ]  # fmt: skip
+
+
 def test_no_cell_is_a_formula_and_numbers_stay_as_they_are():
     formula, lines = "=HYPERLINK(1)", "a\r\n=1\x1b[31m"
     (row,) = rows_of("transfers", transfer(AT_MS, ref=formula, by=lines, customer=CUSTOMER, to="+1@sip"), full=True)

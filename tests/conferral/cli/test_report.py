@@ -34,9 +34,10 @@ def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
     ran = run("report", "--since", "yesterday", "--until", "today")
 
     assert (ran.code, ran.err) == (0, "")
-    period, ended, missed, _, heading, columns, worst, *_ = ran.out.splitlines()
+    period, ended, offered, missed, _, heading, columns, worst, *_ = ran.out.splitlines()
     assert re.fullmatch(r"\S+ 00:00[+-]\d\d:\d\d to \S+ 00:00[+-]\d\d:\d\d", period)
     assert ended == "1 call ended, and 1 transfer: 1 failed."
+    assert offered == "1 call offered to agents: 1 (100%) answered, 1 (100%) within 20 s; 0 (0%) abandoned."
     assert missed == "1 of 2 rings not answered: +…23 (1)."
     assert heading == "Who was rung, and who did not answer"
     assert columns.split("  ")[0] == "destination"
@@ -44,6 +45,14 @@ def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
     assert "a message, then hang-up" in ran.out
     assert CUSTOMER not in ran.out
     assert CUSTOMER in run("report", "--since", "2d", "--full").out
+
+
+def test_a_lead_may_choose_the_time_in_which_calls_are_to_be_answered(run, yesterday):
+    ran = run("report", "--since", "2d", "--within", "4.5")
+
+    assert "1 (100%) answered, 0 (0%) within 4.5 s" in ran.out
+    total = run("report", "--since", "2d", "--within", "5", "--json").json["total"]
+    assert (total["offered"], total["answered_within"], total["wait_longest_s"]) == (1, 1, 5.0)
 
 
 def test_the_default_period_is_today(run, yesterday):

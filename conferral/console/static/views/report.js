@@ -15,12 +15,13 @@ const READ_EVERY_MS = 30_000;
 const PARTS = {
   "not answered": "bad",
   answered: "good",
+  abandoned: "bad",
   completed: "good",
   failed: "bad",
   recalled: "warn",
   cancelled: "plain",
 };
-const WITH_BARS = new Set(["rung", "transfers"]);
+const WITH_BARS = new Set(["answering", "rung", "transfers"]);
 
 /** The report as received, with its query; and why there is none. */
 const report = signal(null);

@@ -1,0 +1,93 @@
+"""Calls, as a team's lead counts them: across the visits of a caller.
+
+All sessions of one inbound call to one number are one call: a caller who comes back in the same call is no further
+one, and waits since the first session.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Self
+
+from conferral.outcomes.outcome import OutcomeRecord
+from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.states import Place
+
+#: Who leaves sooner has not waited: a wrong number, or a change of mind (seconds).
+SHORT_S = 5.0
+#: Results of attempts that were not dialed.
+NOT_DIALED = frozenset({"dial-limit", "away"})
+_OUTBOUND = "outbound"
+
+
+def call_key(outcome: OutcomeRecord) -> tuple[str, str]:
+    """Return what all sessions of one call to one number share."""
+    return call_of_visit(outcome.session) or outcome.session, outcome.number
+
+
+@dataclass(slots=True)
+class CallSummary:
+    """One call, as its sessions' outcomes tell of it; times are Unix seconds."""
+
+    number: str = ""
+    is_inbound: bool = True
+    started_s: float = inf
+    ended_s: float = 0.0
+    #: When the first person answered; infinite before.
+    answered_s: float = inf
+    #: A person was rung within the number's hours.
+    is_offered: bool = False
+    #: It came outside of them.
+    is_closed: bool = False
+    #: Of the last session.
+    reason: str = ""
+    landed_on: str = ""
+
+    @classmethod
+    def of(cls, sessions: Iterable[OutcomeRecord]) -> Self:
+        """Return the call of these sessions."""
+        call = cls()
+        for one in sessions:
+            call.add(one)
+        return call
+
+    def add(self, session: OutcomeRecord) -> None:
+        """Add a session, in any order."""
+        started_s, ended_s = (at.timestamp() if at else 0.0 for at in (session.started_at, session.ended_at))
+        self.number, self.is_inbound = session.number, session.direction != _OUTBOUND
+        self.started_s = min(self.started_s, started_s)
+        if session.answer_s is not None:
+            self.answered_s = min(self.answered_s, started_s + session.answer_s)
+        if session.closed:
+            self.is_closed = True
+        elif any(attempt["result"] not in NOT_DIALED for attempt in session.attempts):
+            self.is_offered = self.is_inbound
+        if ended_s >= self.ended_s:
+            self.ended_s, self.reason, self.landed_on = ended_s, session.reason, session.landed_on
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a person took it."""
+        return self.answered_s < inf
+
+    @property
+    def wait_s(self) -> float:
+        """How long the caller waited: until the answer, or the end."""
+        return round(min(self.answered_s, self.ended_s) - self.started_s, 3)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller had waited, and left before an answer."""
+        has_left = self.reason == EndReason.CUSTOMER_LEFT and self.landed_on != Place.VOICEMAIL
+        return self.is_offered and not self.is_answered and has_left and self.wait_s > SHORT_S
+
+    @property
+    def is_in_voicemail(self) -> bool:
+        """Whether no person took it, and the voicemail did."""
+        return not self.is_answered and Place.VOICEMAIL in (self.reason, self.landed_on)
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether no person took it, and the caller went on in your app."""
+        return not self.is_answered and self.reason == EndReason.RETURNED
