@@ -18,6 +18,7 @@ from offhook.model.behavior import Behavior
 from offhook.model.formats import check_url, is_address, is_number
 from offhook.model.messages import NOT_MODELED, InboundCall, Input, Params, PhoneRings, TimePassed
 from offhook.model.numbers import SIP_DOMAINS, Number
+from offhook.model.pruning import prune_finished
 from offhook.model.state import BotScript, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
@@ -155,7 +156,7 @@ class SandboxRuntime:
         added = Number(number, voice_url, **others)
         if not (is_number(number) or added.is_sip_domain or added.application_sid):
             raise ValueError(f"{number!r} is neither a number, such as {NUMBER}, nor a SIP domain, NAME{SIP_DOMAINS}")
-        for name in ("voice_url", "voice_fallback_url", "status_callback"):
+        for name in ("voice_url", "voice_fallback_url", "sms_url", "sms_fallback_url", "status_callback"):
             check_url(name, getattr(added, name))
         self.model.add_number(added)
         return added
@@ -307,8 +308,8 @@ class SandboxRuntime:
         self.request_log.trim(retention.log_entries_max)
         state, most = self.model.state, retention.finished_calls_max
         finished = len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids)
-        if max(finished) > most * 1.1 + 1:  # not at every call, because it scans everything
-            removed = self.model.prune_finished(most, self._scripts.timers.keys())
+        if max(*finished, len(state.messages)) > most * 1.1 + 1:  # not at every call, because it scans everything
+            removed = prune_finished(self.model, most, self._scripts.timers.keys())
             for phone in self.phones.values():
                 phone.forget(removed)
 

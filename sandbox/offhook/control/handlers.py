@@ -14,6 +14,7 @@ from offhook.control.error import ControlError
 from offhook.control.openapi import describe_routes
 from offhook.faults import RATES, Seconds, Text
 from offhook.fields import Fields, FieldsError, NoJsonError, at_least, at_most, check, fields_of, read_object
+from offhook.model.messages import IncomingText
 from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime
 from offhook.views import pick
@@ -41,6 +42,7 @@ _CALL = Fields(
     {"from": Text, "to": Text, "custom": dict[str, str], "headers": dict[str, str], "url": str},
     frozenset({"from", "to"}),
 )
+_TEXT = Fields({"from": Text, "to": Text, "body": str}, frozenset({"from", "to", "body"}))
 _FAULTS = Fields(
     {
         "once": list[dict[str, Any]],
@@ -138,6 +140,12 @@ class ControlHandlers:
         """Call from a browser through the application `app`."""
         call = await _call(self._sandbox.call_from_browser, await _read_body(request))
         return web.json_response(describe(call), status=201)
+
+    async def text_in(self, request: web.Request) -> web.Response:
+        """Send a text message to a number of the account."""
+        body = await _read_body(request, _TEXT)
+        self._sandbox.apply(IncomingText(body["from"], body["to"], body["body"]))
+        return web.json_response({}, status=201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""
@@ -237,6 +245,7 @@ class ControlHandlers:
             "script_phone": _PHONE,
             "script_bot": fields_of(sandbox.script_bot),
             "call_in": _CALL,
+            "text_in": _TEXT,
             "browser_calls": fields_of(sandbox.call_from_browser),
             "faults": _FAULTS,
             "webhook_rule": _RULE,

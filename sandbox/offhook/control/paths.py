@@ -7,6 +7,7 @@ ROUTES = (
     ("POST", "/sandbox/calls", "call_in"),
     ("POST", "/sandbox/browser-calls", "browser_calls"),
     ("GET", "/sandbox/calls", "calls"),
+    ("POST", "/sandbox/messages", "text_in"),
     ("POST", "/sandbox/calls/{sid}/{act}", "call_action"),
     ("GET", "/sandbox/requests", "request_log"),
     ("GET", "/sandbox/debugger", "debugger"),

@@ -39,7 +39,7 @@ def voice_request(call: Call, account_sid: str, parent: Call | None, *, override
         "AccountSid": account_sid,
     }
     if call.direction != "outbound-dial":  # Twilio sends no places for the legs of a `<Dial>`
-        values |= _place_fields(("Caller", "From"), call.from_) | _place_fields(("Called", "To"), call.to)
+        values |= places(("Caller", "From"), call.from_) | places(("Called", "To"), call.to)
     if parent is not None:
         values["ParentCallSid"] = parent.sid
         if is_number(parent.to):  # the number through which the caller reached the `<Dial>`
@@ -59,7 +59,7 @@ def voice_request(call: Call, account_sid: str, parent: Call | None, *, override
     return tuple((name, values[name]) for name in _ORDER if name in values) + custom
 
 
-def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
+def places(prefixes: tuple[str, ...], address: str) -> dict[str, str]:
     """Return a number's place, such as `FromCity`; often, parts are unknown."""
     if not is_number(address):
         return {}

@@ -95,11 +95,20 @@ class TimePassed:
     """Time has passed; everything due happens."""
 
 
-PhoneEvent = PhoneRings | PhoneAnswers | PhoneRefuses | PhoneHangsUp | PhonePresses | PhoneSpeaks | PhoneFallsSilent
-Input = InboundCall | PhoneEvent | RestRequest | TwimlFetched | TimePassed
+@dataclass(frozen=True, slots=True)
+class IncomingText:
+    """Someone sends a text message to a number of the account."""
 
-CallbackKind = Literal["call", "conference", "recording"]
-FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce"]
+    from_: str
+    to: str
+    body: str
+
+
+PhoneEvent = PhoneRings | PhoneAnswers | PhoneRefuses | PhoneHangsUp | PhonePresses | PhoneSpeaks | PhoneFallsSilent
+Input = InboundCall | IncomingText | PhoneEvent | RestRequest | TwimlFetched | TimePassed
+
+CallbackKind = Literal["call", "conference", "recording", "message"]
+FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce", "message"]
 
 
 @dataclass(frozen=True, slots=True)

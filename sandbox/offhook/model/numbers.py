@@ -16,13 +16,17 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number, SIP domain, or application, with its voice URLs."""
+    """A number, SIP domain, or application, with its URLs."""
 
     number: str
     voice_url: str = ""
     voice_method: str = "POST"
     voice_fallback_url: str = ""
     voice_fallback_method: str = "POST"
+    sms_url: str = ""
+    sms_method: str = "POST"
+    sms_fallback_url: str = ""
+    sms_fallback_method: str = "POST"
     status_callback: str = ""
     status_callback_method: str = "POST"
     application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.

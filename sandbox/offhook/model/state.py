@@ -398,11 +398,36 @@ class Recording:
 
 
 @dataclass(slots=True)
+class TextMessage:
+    """A text message."""
+
+    sid: str
+    from_: str
+    to: str
+    body: str
+    direction: str  #: `inbound`, `outbound-api`, `outbound-call`, or `outbound-reply`.
+    status: str
+    created_at_s: float
+    updated_at_s: float
+    sent_at_s: float | None
+    media_urls: tuple[str, ...] = ()
+    service_sid: str = ""
+    subscription: Subscription | None = None
+    number: int = 0  #: Creation number.
+
+    @property
+    def segment_count(self) -> int:
+        """How many short messages carriers make of it."""
+        one, several = (160, 153) if self.body.isascii() else (70, 67)
+        return 1 if len(self.body) <= one else -(-len(self.body) // several)
+
+
+@dataclass(slots=True)
 class Fetch:
     """A requested document that hasn't arrived."""
 
     fetch_id: int
-    call_sid: str
+    call_sid: str  #: Or that of a text message.
     purpose: FetchPurpose
     generation: int
     url: str
@@ -428,6 +453,7 @@ class State:
     queues: dict[str, Queue] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     unfinished_recordings: dict[str, None] = field(default_factory=dict)  #: SIDs of those that haven't ended.
+    messages: dict[str, TextMessage] = field(default_factory=dict)
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.

@@ -1,7 +1,6 @@
 """The Twilio model: the same inputs give the same outputs, even SIDs."""
 
-import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never, cast
 
@@ -16,6 +15,7 @@ from offhook.model import (
     payments,
     recorder,
     recordings,
+    text_messages,
     twiml_interpreter,
 )
 from offhook.model.audibility import Audibility
@@ -29,7 +29,6 @@ from offhook.model.transaction import Task, Transaction
 
 BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.
 BUSY = calls.SIP_CODES["busy"]
-_SID = re.compile(r"C[AF][0-9a-f]{32}")
 
 
 class UnknownNumberError(LookupError):
@@ -62,30 +61,6 @@ class TwilioModel:
         """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
 
-    def prune_finished(self, limit: int, referenced: Set[str] = frozenset()) -> set[str]:
-        """Remove the oldest of what has ended; return the calls' SIDs.
-
-        Keeps `limit` finished calls and conferences each, `referenced` calls, and what live state mentions.
-        """
-        state = self.state
-        live = [state.calls[sid] for sid in state.live_calls]
-        live_conferences = [state.conferences[sid] for sid in state.conference_sids.values()]
-        kept = [it for it in state.recordings.values() if it.status not in {"completed", "absent"}]
-        mentioned = repr((live, live_conferences, kept, state.timers, state.fetches))
-        needed = {*_SID.findall(mentioned), *referenced}
-        ended = [sid for sid, call in state.calls.items() if call.is_final and sid not in needed]
-        calls = set(ended[: max(0, len(state.calls) - len(live) - limit)])
-        over = [sid for sid, it in state.conferences.items() if it.status == "completed" and sid not in needed]
-        removed = {*calls, *over[: max(0, len(state.conferences) - len(live_conferences) - limit)]}
-        for sid in removed:
-            state.calls.pop(sid, None)
-            state.conferences.pop(sid, None)
-            self.audibility.history.pop(sid, None)
-        for sid, it in list(state.recordings.items()):
-            if removed & {it.call_sid, it.leg_sid, it.conference_sid}:
-                del state.recordings[sid]
-        return calls
-
     @contextmanager
     def changing(self, now_s: float) -> Iterator[Transaction]:
         """Yield a transaction for direct changes; its outputs are the caller's."""
@@ -103,8 +78,10 @@ class TwilioModel:
 
         Raise UnknownNumberError for a call to an unknown number.
         """
-        if isinstance(input_, messages.InboundCall) and self.state.called(input_.to) is None:
-            raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
+        if isinstance(input_, messages.InboundCall | messages.IncomingText):
+            is_text = isinstance(input_, messages.IncomingText)
+            if not (self.state.is_own_number(input_.to) if is_text else self.state.called(input_.to)):
+                raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
         transaction = Transaction(self.state, self.behavior, self.now_s, self.strict)
@@ -137,8 +114,14 @@ class TwilioModel:
                 return router.respond(transaction, input_), ""
             case messages.InboundCall():
                 return None, self._on_inbound_call(transaction, input_)
+            case messages.IncomingText():
+                text_messages.receive(transaction, input_.from_, input_.to, input_.body)
             case messages.TwimlFetched():
-                twiml_interpreter.on_twiml_fetched(transaction, input_)
+                fetch = self.state.fetches.pop(input_.fetch_id, None)
+                if fetch is not None and fetch.purpose == "message":
+                    text_messages.on_document(transaction, fetch, input_)
+                elif fetch is not None:
+                    twiml_interpreter.on_twiml_fetched(transaction, fetch, input_)
             case messages.TimePassed():
                 pass
             case _:
@@ -297,14 +280,17 @@ class TwilioModel:
             calls.send_call_event(transaction, call, "completed")
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
-        """Do what a timer, of a call or a recording (`processed`), was set for."""
+        """Do what a timer of a call, a message, or a recording was set for."""
         if name in conferences.AUDIO_FIELDS:
             participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
-            return
-        if name == "processed":
+        elif name in text_messages.STATUSES_AFTER_S:
+            text_messages.set_status(transaction, sid, name)
+        elif name == "processed":
             recordings.finish_processing(transaction, sid)
-            return
-        call = transaction.call(sid)
+        else:
+            self._on_call_timer(transaction, transaction.call(sid), name)
+
+    def _on_call_timer(self, transaction: Transaction, call: Call, name: str) -> None:
         match name:
             case "start":
                 calls.initiate(transaction, call)

@@ -116,9 +116,9 @@ def _noun(method_code: int = SCHEMA_WARNING) -> dict[str, Attribute]:
 GRAMMAR: dict[str, Element] = {
     "Response": Element(
         {"version": Attribute(TEXT, support=Support.NO_EFFECT)},
-        _all(Support.MODELED, "Connect Dial Enqueue Gather Hangup Leave Pause Pay Play Record Redirect Reject Say")
+        _all(Support.MODELED, "Connect Dial Enqueue Gather Hangup Leave Pause Pay Play Record Redirect Reject Say Sms")
         | _all(Support.LOGGED, "Start Stop")
-        | _all(Support.MISSING, "Echo Prompt Queue Refer Sms"),
+        | _all(Support.MISSING, "Echo Prompt Queue Refer"),
     ),
     "Dial": Element(
         {
@@ -326,6 +326,17 @@ GRAMMAR: dict[str, Element] = {
         | {"applicationReconnect": _missing(FLAG, only="false")},
         _all(Support.NO_EFFECT, "Language Parameter"),
         note="with a [scripted bot](../README.md#bots)",
+    ),
+    "Sms": Element(
+        {
+            "to": Attribute(TEXT, 14101),
+            "from": Attribute(TEXT, 14102),
+            "action": Attribute(URL),
+            "method": Attribute(METHOD, 14104),
+            "statusCallback": Attribute(URL, 14105),
+        },
+        takes_text=True,
+        note="[text messages](#text-messages) have no carrier",
     ),
     "Start": Element({}, _all(Support.LOGGED, "Recording Siprec Stream Transcription"), 14300),
     "Stop": Element({}, _all(Support.LOGGED, "Siprec Stream Transcription")),

@@ -1,5 +1,7 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
+from collections.abc import Callable, Mapping
+
 from offhook.model import (
     bots,
     calls,
@@ -9,6 +11,7 @@ from offhook.model import (
     participant_updates,
     payments,
     recorder,
+    text_messages,
     twiml_grammar,
     twiml_parser,
 )  # fmt: skip
@@ -20,11 +23,8 @@ from offhook.model.transaction import Task, Transaction
 from offhook.model.twiml_parser import Document, TwimlError, Verb
 
 
-def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
+def on_twiml_fetched(transaction: Transaction, fetch: Fetch, input_: TwimlFetched) -> None:
     """Continue with a document, or without: TwiML, or participants' audio."""
-    fetch = transaction.state.fetches.pop(input_.fetch_id, None)
-    if fetch is None:
-        return
     if not input_.status:
         _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
         return
@@ -185,6 +185,15 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
     calls.hang_up(transaction, call)
 
 
+_STARTS: Mapping[str, Callable[[Transaction, Call, Verb, str], None]] = {
+    "Connect": bots.start,
+    "Dial": dialing.start,
+    "Pay": payments.start,
+    "Record": recorder.start,
+    "Sms": text_messages.send_from_call,
+}
+
+
 def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
     """Start one verb of a call's document."""
     if verb.name in {"Say", "Play", "Pause"}:
@@ -192,16 +201,10 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
     elif verb.name == "Dial" and program.whisper:
         error = "Dial: Cannot Dial out from a Dial Call Segment"
         on_failure(transaction, call, 13201, error, program.base_url, whisper=True)
-    elif verb.name == "Dial":
-        dialing.start(transaction, call, verb, program.base_url)
+    elif verb.name in _STARTS:
+        _STARTS[verb.name](transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
         _start_gather(transaction, call, Gather(verb, program.base_url))
-    elif verb.name == "Pay":
-        payments.start(transaction, call, verb, program.base_url)
-    elif verb.name == "Record":
-        recorder.start(transaction, call, verb, program.base_url)
-    elif verb.name == "Connect":
-        bots.start(transaction, call, verb, program.base_url)
     elif verb.name == "Enqueue":
         enqueue(transaction, call, verb, program)
     elif verb.name == "Leave" and call.queue_stay is not None:

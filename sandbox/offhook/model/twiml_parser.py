@@ -70,6 +70,17 @@ def parse_twiml(
 
     With `strict`, an element that Twilio doesn't have, or not there, makes it invalid.
     """
+    parser = _Parser(strict, [])
+    # A <Connect> whose noun was ignored has no one to connect to.
+    children = parser.parse(parse_root(content_type, body)).children
+    verbs = tuple(verb for verb in children if verb.children or verb.name != "Connect")
+    if other := next((verb.name for verb in verbs if verb.name not in allowed), ""):
+        raise TwimlError(SCHEMA_WARNING, f"Schema validation warning: Twilio does not allow <{other}> here")
+    return Document(verbs, tuple(parser.remarks))
+
+
+def parse_root(content_type: str, body: bytes) -> ElementTree.Element:
+    """Return a document's `<Response>`; raise TwimlError without one."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", "text/plain", ""} and not media_type.endswith(
         "+xml"
@@ -85,12 +96,7 @@ def parse_twiml(
         raise TwimlError(12100, f"Document parse failure: {error}") from error
     if root.tag != "Response":
         raise TwimlError(12100, f"Document parse failure: the root is <{root.tag}>, not <Response>")
-    parser = _Parser(strict, [])
-    # A <Connect> whose noun was ignored has no one to connect to.
-    verbs = tuple(verb for verb in parser.parse(root).children if verb.children or verb.name != "Connect")
-    if other := next((verb.name for verb in verbs if verb.name not in allowed), ""):
-        raise TwimlError(SCHEMA_WARNING, f"Schema validation warning: Twilio does not allow <{other}> here")
-    return Document(verbs, tuple(parser.remarks))
+    return root
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import { debug, deliveries, hello, requests } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
-const KINDS = { "": "All kinds", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
+const KINDS = { "": "All kinds", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings", message: "text messages" };
 const SIDS = /\b[A-Z]{2}[0-9a-f]{32}\b/g;
 /** Parameters that summarize a REST request. */
 const TELLING = new Set(["To", "Hold", "Muted", "Status", "EndConferenceOnExit", "Coaching", "AnnounceUrl"]);

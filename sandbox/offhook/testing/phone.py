@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from offhook.call_handle import CallHandle
+from offhook.model.messages import IncomingText
 from offhook.phones import PhoneScript
 from offhook.testing.served import ServedSandbox
 
@@ -31,6 +32,10 @@ class Phone:
         """Set a script for each of its next calls; the last one stays."""
         self._sandbox.run(lambda: self._sandbox.phone(self.address).script_in_turn(*scripts))
         return self
+
+    def text(self, to: str, body: str) -> None:
+        """Send a text message; raise `offhook.UnknownNumberError` without `to`."""
+        self._sandbox.run(lambda: self._sandbox.apply(IncomingText(self.address, to, body)))
 
     def call(
         self,

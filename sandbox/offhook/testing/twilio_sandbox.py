@@ -9,7 +9,7 @@ from offhook.call_handle import CallHandle, ConferenceHandle
 from offhook.faults import Faults
 from offhook.model.messages import DebuggerEntry
 from offhook.model.numbers import Number
-from offhook.model.state import Recording
+from offhook.model.state import Recording, TextMessage
 from offhook.request_log import RequestLog
 from offhook.service import Sandbox
 from offhook.testing.phone import Phone
@@ -82,6 +82,11 @@ class TwilioSandbox:
     def recordings(self) -> list[Recording]:
         """All recordings, oldest first; `text` is what a `<Record>` heard."""
         return self.run(lambda sandbox: sandbox.recordings())
+
+    @property
+    def messages(self) -> list[TextMessage]:
+        """All text messages, oldest first."""
+        return self.run(lambda sandbox: list(sandbox.model.state.messages.values()))
 
     @property
     def faults(self) -> Faults:

@@ -78,6 +78,16 @@ def test_fault_is_one_line(twilio_sandbox: TwilioSandbox, dialed: Callable[[str,
     assert [entry.status for entry in twilio_sandbox.requests.rest] == [503]
 
 
+async def test_text_message_is_answered(app: WebhookApp, twilio_sandbox: TwilioSandbox) -> None:
+    app.on("/sms", "<Response><Message>On its way.</Message></Response>")
+    twilio_sandbox.add_number(BUSINESS, sms_url=f"{app.url}/sms")
+    twilio_sandbox.phones[CUSTOMER].text(BUSINESS, "Where is it?")
+    await twilio_sandbox.wait_until(lambda: len(twilio_sandbox.messages) == 2)
+    assert [(it.to, it.body) for it in twilio_sandbox.messages][1] == (CUSTOMER, "On its way.")
+    with pytest.raises(UnknownNumberError):
+        twilio_sandbox.phones[CUSTOMER].text("+12025550199", "Hi")
+
+
 def test_phone_calls_what_exists(twilio_sandbox: TwilioSandbox) -> None:
     with pytest.raises(UnknownNumberError):
         twilio_sandbox.phones[CUSTOMER].call(BUSINESS)

@@ -6,7 +6,8 @@ import pytest
 
 from model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
 from offhook import Retention, Sandbox
-from offhook.model.messages import TwimlFetched
+from offhook.model.messages import IncomingText, TwimlFetched
+from offhook.model.pruning import prune_finished
 from offhook.page import PageState
 from offhook.request_log import NumberedLog
 from webhook_app import WebhookApp
@@ -52,7 +53,7 @@ def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Call
 
     def forget(happened, now_s):
         result = handle(happened, now_s)
-        forgetting.model.prune_finished(0)
+        prune_finished(forgetting.model, 0)
         return result
 
     forgetting.model.handle = forget  # type: ignore[method-assign]
@@ -75,9 +76,9 @@ def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_st
     first, second, third = (story.call_in(HANG_UP) for _ in range(3))
     live = story.call_in(STAYS)
 
-    assert story.model.prune_finished(2) == {first}
+    assert prune_finished(story.model, 2) == {first}
     assert list(story.model.state.calls) == [second, third, live]
-    assert story.model.prune_finished(0, {second}) == {third}
+    assert prune_finished(story.model, 0, {second}) == {third}
     assert story.rest("GET", f"/Calls/{third}.json")[0] == 404
     assert [call["sid"] for call in story.rest("GET", "/Calls.json")[1]["calls"]] == [live, second]
 
@@ -116,3 +117,10 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
         assert log.deliveries.total == 1 + 2 * 30
         (phone,) = (one for address, one in sandbox.phones.items() if address == CUSTOMER)
         assert len(phone.call_sids) <= 1 + KEEPS.finished_calls_max + 1
+
+
+async def test_oldest_text_messages_are_removed(sandbox: Sandbox) -> None:
+    sandbox.retention = Retention(finished_calls_max=10)
+    for number in range(15):
+        sandbox.apply(IncomingText(CUSTOMER, BUSINESS, str(number)))
+    assert [it.body for it in sandbox.model.state.messages.values()] == [str(number) for number in range(3, 15)]

@@ -240,3 +240,18 @@ async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
 
     assert await first_sid(None) != await first_sid(None)
     assert await first_sid("a") == await first_sid("a")
+
+
+async def test_text_message_from_a_phone_reaches_the_application(
+    app: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    await control.post("/numbers", number="+12025550100", sms_url=f"{app.url}/sms")
+    text = {"from": CUSTOMER, "to": "+12025550100", "body": "Hi"}
+    assert (await control.post("/messages", **text))[0] == 201
+    await sandbox.wait_until(lambda: app.at("/sms"))
+    assert app.at("/sms")[0].params["Body"] == "Hi"
+    assert app.at("/sms")[0].is_signed
+    assert [(await control.post("/messages", **given))[0] for given in (text | {"to": "+1"}, {"from": "+1"})] == [
+        404,
+        422,
+    ]

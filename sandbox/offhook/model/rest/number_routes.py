@@ -24,11 +24,15 @@ _AREA_CODE = re.compile(r"[2-9][0-9]{2}")
 _URLS = {
     "VoiceUrl": "voice_url",
     "VoiceFallbackUrl": "voice_fallback_url",
+    "SmsUrl": "sms_url",
+    "SmsFallbackUrl": "sms_fallback_url",
     "StatusCallback": "status_callback",
 }
 _METHODS = {
     "VoiceMethod": "voice_method",
     "VoiceFallbackMethod": "voice_fallback_method",
+    "SmsMethod": "sms_method",
+    "SmsFallbackMethod": "sms_fallback_method",
     "StatusCallbackMethod": "status_callback_method",
 }
 _UNUSED_OF_NUMBERS = (
@@ -139,7 +143,7 @@ def number_resource(state: State, it: Number) -> dict[str, Any]:
         **_common(state, it, f"{NUMBERS}/{number_sid(it)}"),
         "address_requirements": "none",
         "beta": False,
-        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "capabilities": {"voice": True, "sms": True, "mms": True, "fax": False},
         "origin": "twilio",
         "phone_number": it.number,
         "sid": number_sid(it),
@@ -161,6 +165,10 @@ def _common(state: State, it: Number, path: str) -> dict[str, Any]:
         "date_created": rfc2822(0.0),  # like the account's
         "date_updated": rfc2822(0.0),
         "friendly_name": _name(it),
+        "sms_fallback_method": it.sms_fallback_method,
+        "sms_fallback_url": it.sms_fallback_url,
+        "sms_method": it.sms_method,
+        "sms_url": it.sms_url,
         "status_callback": it.status_callback,
         "status_callback_method": it.status_callback_method,
         "uri": f"{resources.account_uri(state)}/{path}.json",

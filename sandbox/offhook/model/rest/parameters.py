@@ -20,7 +20,10 @@ _SID = re.compile(r"/[A-Z]{2}[0-9a-f]{32}(?=/|\.json$)")
 _PAGING = " PageSize Page PageToken"
 _STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
 _CREATED = " DateCreated DateCreated< DateCreated>"
-_NUMBER = "FriendlyName VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod StatusCallback StatusCallbackMethod"
+_NUMBER = (
+    "FriendlyName VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod StatusCallback StatusCallbackMethod "
+    "SmsUrl SmsMethod SmsFallbackUrl SmsFallbackMethod"
+)
 _RECORDING_CALLBACK = " RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent"
 
 MODELED = {
@@ -76,6 +79,11 @@ MODELED = {
     "GET /Applications/{}.json": "",
     "POST /Applications/{}.json": _NUMBER,
     "DELETE /Applications/{}.json": "",
+    "GET /Messages.json": "To From DateSent DateSent< DateSent>" + _PAGING,
+    "POST /Messages.json": "To From MessagingServiceSid Body MediaUrl StatusCallback",
+    "GET /Messages/{}.json": "",
+    "POST /Messages/{}.json": "Body",
+    "DELETE /Messages/{}.json": "",
     "GET /OutgoingCallerIds.json": "PhoneNumber" + _PAGING,
     "GET /SIP/Domains/{}.json": "",
     "GET /v1/Webhooks/Rules": "pageSize",

@@ -9,6 +9,7 @@ from offhook.model.rest import (
     account_routes,
     call_routes,
     conference_routes,
+    message_routes,
     number_routes,
     parameters,
     queue_routes,
@@ -58,6 +59,8 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
         return recording_routes.respond(transaction, request, of_account["key"] or "")
     if of_queue := queue_routes.PATH.match(request.path):
         return queue_routes.respond(transaction, request, of_queue["sid"] or "", of_queue["part"], of_queue["key"])
+    if of_message := message_routes.PATH.match(request.path):
+        return message_routes.respond(transaction, request, of_message["sid"] or "")
     if recording_routes.MEDIA_PATH.match(request.path):
         return recording_routes.respond_media(transaction.state, request)
     match = _PATH.match(request.path)
