@@ -1,4 +1,4 @@
-"""Fill the tables of refusals and reasons, and describe commands as tools."""
+"""Fill the tables of commands and reasons, and describe commands as tools."""
 
 import json
 import re
@@ -53,6 +53,11 @@ def _tool_field(described: CommandField) -> dict[str, Any]:
     return {**schema, "description": text}
 
 
+def reasons() -> str:
+    """Return the page of reasons."""
+    return reasons_page.reasons_page(_refusals_table())
+
+
 def _refusals_table() -> str:
     lines = ["| `reason` | Commands |", "| --- | --- |"]
     actions = [row.actions for row in ROWS if not isinstance(row.actions, tuple)]
@@ -82,8 +87,5 @@ def _commands_table() -> str:
 
 _TABLES = {
     "commands": _commands_table,
-    "refusals": _refusals_table,
-    "reasons": reasons_page.reasons_table,
-    "end-reasons": reasons_page.end_reasons_table,
     "url-reasons": reasons_page.url_reasons_table,
 }

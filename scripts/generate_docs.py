@@ -52,6 +52,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/testing.md": testing_page.testing_page,
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
+    "docs/reference/reasons.md": commands_page.reasons,
     "docs/reference/tools.json": commands_page.tools,
     llms_page.PAGE: llms_page.llms_page,
     fidelity_page.PAGE: fidelity_page.fidelity_page,

@@ -125,7 +125,7 @@ def _fields() -> str:
         "transfer.status": f"{words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
         "answers.",
         "transfer.reason": "Why it failed or was canceled: a reason of "
-        "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
+        "[a failed command](reasons.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer`.",
         "transfer.code": "Twilio's error code, if Twilio refused what the transfer needed; else empty.",
         "recording.*": f"The newest recording, absent before the first: `sid`, `url`, `duration_s`, and `status`: "

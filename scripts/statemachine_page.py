@@ -71,7 +71,7 @@ _UNSETTLED = """\
 _ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
 decide, and `else` if nothing does. Without a target, the state stays. Names are those of
-the code; [commands](../commands.md#why-a-command-is-rejected) has what `refuse` says.
+the code; [reasons](reasons.md#why-a-command-is-rejected) has what `refuse` says.
 
 """
 

@@ -169,7 +169,8 @@ def test_every_command_has_its_row():
 
 
 def test_every_word_of_why_a_session_ended_is_explained():
-    rows = names_in_rows(COMMANDS_PAGE.partition("## `end_reason`")[2])
+    page = (ROOT / "docs" / "reference" / "reasons.md").read_text("utf-8")
+    rows = names_in_rows(page.partition("## `end_reason`")[2])
 
     assert sorted(rows) == sorted(reason.value for reason in EndReason)
 
@@ -181,9 +182,9 @@ def test_every_field_of_every_command_is_explained():
         assert f"`{field}`" in rows
 
 
-# ---- docs/client.md ----------------------------------------------------------------------------------------------
+# ---- the Python client -------------------------------------------------------------------------------------------
 
-CLIENT_PAGE = ROOT / "docs" / "client.md"
+CLIENT_PAGE = ROOT / "docs" / "api.md"
 
 
 def test_every_method_of_the_client_is_named():
