@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: Legs of each flow's calls, each billed as a minute, and minutes of participants in conferences.
 _COSTS = {"bridge": (12, 0), "convert": (4, 2), "hold": (4, 2), "consult": (6, 3), "blind": (6, 2), "cleanup": (20, 8)}
 _FLOWS = ",".join(_COSTS)
-#: US list prices in dollars, November 2026: half of the legs come in, half go out. Source: twilio.com/voice/pricing/us.
-_LEG_PRICE, _PARTICIPANT_PRICE = (0.0085 + 0.0140) / 2, 0.0018
+#: US list prices in dollars: half of the legs come in, half go out. Source: docs/prices.toml, which a test compares.
+LEG_PRICE, PARTICIPANT_PRICE = (0.0085 + 0.0140) / 2, 0.0018
 
 
 def canary(
@@ -83,7 +83,7 @@ def canary(
 
 def _cost_of(flows: list[str]) -> str:
     legs, minutes = (sum(_COSTS[flow][place] for flow in flows) for place in (0, 1))
-    dollars = legs * _LEG_PRICE + minutes * _PARTICIPANT_PRICE
+    dollars = legs * LEG_PRICE + minutes * PARTICIPANT_PRICE
     return (
         f"The canary makes about {legs} call legs between numbers of your account, of a minute each as Twilio bills "
         f"them, and uses about {minutes} participant minutes in conferences: about ${dollars:.2f} at Twilio's US list "
