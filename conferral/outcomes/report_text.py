@@ -110,9 +110,9 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
     found = [
         Table("answering", "How calls were answered", of_answering, answering),
         Table("rung", "Who was rung, and who did not answer", of_rung, rung),
+        Table("agents", "Agents", of_agents, agents),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         _counts("parks", "Parked calls", "result", data["parks"]),
-        Table("agents", "Agents", of_agents, agents),
         Table("numbers", "Calls by number", of_numbers, numbers),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
         _counts(

@@ -10,6 +10,7 @@ from playwright.async_api import Page, Route, expect
 from tests.browser import axe, browser_actions
 from tests.conferral.cli_helpers import KEYS
 from tests.support.outcome_entries import attempt, session, transfer
+from tests.support.people import NUMBER, SALES
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
@@ -39,12 +40,13 @@ def put_day(redis) -> None:
             one = attempt(to, failure, 0 if failure == "busy" else 30)
             fields = {"reason": failure, "landed_on": {"recalled": "recall", "failed": "voicemail"}.get(result, "")}
         redis.xadd(KEYS.outcomes, transfer(now_ms, result, one, mode=mode, **seconds, **fields))
-        agent = attempt(f"client:{('alice', 'bob')[number % 2]}", rang_s=2 + number % 9)
+        is_abandoned, wait_s = number % 24 == 0, 2 + number * 11 % 23
+        agent = f"client:{('alice', 'bob')[number % 2]}"
+        ring = attempt(agent, "cancelled", 60) if is_abandoned else attempt(agent, rang_s=2 + number % 9)
         minutes = {"bridged_s": "95", "conference_s": f"{number * 3}", "participant_s": f"{number * 7}"}
-        end = ("customer-left", "agent-left")[number % 2]
-        redis.xadd(
-            KEYS.outcomes, session(now_ms, agent, answer_s=f"{2 + number % 9}", reason=end, alone_s="1", **minutes)
-        )
+        call = {"answer_s": "" if is_abandoned else f"{wait_s}", "number": (NUMBER, SALES)[number % 5 == 0]}
+        call["reason"] = ("customer-left", "agent-left")[number % 2]
+        redis.xadd(KEYS.outcomes, session(now_ms, ring, direction="inbound", alone_s="1", **call, **minutes))
 
 
 async def opened(windows, console) -> Page:
