@@ -44,6 +44,7 @@ def api_page() -> str:
         *(_section(route, rows[route.template], shared) for route in openapi.ALL_ROUTES),
         "## Commands and their fields\n", prose(_COMMANDS),
         table(("Commands", "Required fields", "Optional fields"), _commands()),
+        table(("Field", "Of", "Meaning", "Takes"), _command_fields()),
     )  # fmt: skip
 
 
@@ -58,10 +59,10 @@ _INTRO = (
     f"{_statuses(_OF_TOKENS)}; those with a body also {_statuses(_OF_BODIES)}. Parameters of several routes:"
 )
 _COMMANDS = (
-    "The fields are the same on the stream, on the command line, and here; [commands](../commands.md#fields) explains "
-    "them, [tools.json](tools.json) for language models. `session` is part of the path; POST `call` to `/sessions`, "
-    "without `type`. All take `id`, so that a retry runs once, and `deadline`, after which they do nothing; "
-    f"the token's name precedes `by`. *Dial options*: {words(_DIAL_OPTIONS)}."
+    "The fields are the same on the stream, on the command line, and here; [commands](../commands.md#fields) says more "
+    "of some, and [tools.json](tools.json) has them for language models. `session` is part of the path; POST `call` to "
+    "`/sessions`, without `type`. All take `id`, so that a retry runs once, and `deadline`, after which they do "
+    f"nothing. The token's name precedes `by`. *Dial options*: {words(_DIAL_OPTIONS)}."
 )
 
 
@@ -117,6 +118,24 @@ def _commands() -> list[tuple[str, str, str]]:
             cell = ", ".join(filter(None, (cell, "dial options")))
         found.setdefault((words(one.name for one in fields if one.is_required), cell), []).append(command.name)
     return [(words(names), *cells) for cells, names in found.items()]
+
+
+def _command_fields() -> list[tuple[str, str, str, str]]:
+    """Return what each field says and takes, once for all commands with the same."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for command in COMMANDS:
+        for one in fields_of(command):
+            key = (one.name, one.description, one.value.rule.removeprefix("must be "))
+            found.setdefault(key, []).append(command.name)
+    dialing = next(names for (name, *_), names in found.items() if name == "brief")
+    return [(f"`{name}`", _of(names, dialing), *cells) for (name, *cells), names in found.items()]
+
+
+def _of(names: list[str], dialing: list[str]) -> str:
+    if names == dialing:
+        return "commands that dial"
+    left = [command.name for command in COMMANDS if command.name not in names]
+    return words(names) if len(left) > 1 else " except ".join(filter(None, ("all", words(left))))
 
 
 def errors_page() -> str:

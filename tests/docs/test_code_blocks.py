@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 
 import offhook as sandbox
 from conferral import Client
-from conferral.commands.parser import own_fields, parse
+from conferral.commands.parser import parse
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import COMMANDS
@@ -173,13 +173,6 @@ def test_every_word_of_why_a_session_ended_is_explained():
     rows = names_in_rows(page.partition("## `end_reason`")[2])
 
     assert sorted(rows) == sorted(reason.value for reason in EndReason)
-
-
-def test_every_field_of_every_command_is_explained():
-    rows = COMMANDS_PAGE.partition("## Fields\n")[2].partition("\n## ")[0]
-
-    for field in {one.name for command in COMMANDS for one in own_fields(command)}:
-        assert f"`{field}`" in rows
 
 
 # ---- the Python client -------------------------------------------------------------------------------------------
