@@ -16,6 +16,10 @@ from conferral.statemachine.states import Place
 
 #: Who leaves sooner has not waited: a wrong number, or a change of mind (seconds).
 SHORT_S = 5.0
+#: What inbound calls are counted as, in the order in which people read it.
+COUNTED = (
+    "inbound", "offered", "answered", "answered_within", "abandoned", "voicemail", "returned", "outside_hours",
+)  # fmt: skip
 #: Results of attempts that were not dialed.
 NOT_DIALED = frozenset({"dial-limit", "away"})
 _OUTBOUND = "outbound"
@@ -82,12 +86,20 @@ class CallSummary:
         has_left = self.reason == EndReason.CUSTOMER_LEFT and self.landed_on != Place.VOICEMAIL
         return self.is_offered and not self.is_answered and has_left and self.wait_s > SHORT_S
 
-    @property
-    def is_in_voicemail(self) -> bool:
-        """Whether no person took it, and the voicemail did."""
-        return not self.is_answered and Place.VOICEMAIL in (self.reason, self.landed_on)
-
-    @property
-    def is_returned(self) -> bool:
-        """Whether no person took it, and the caller went on in your app."""
-        return not self.is_answered and self.reason == EndReason.RETURNED
+    def counted_as(self, within_s: float) -> tuple[str, ...]:
+        """Return what it counts as; outbound calls count as nothing."""
+        found = ["inbound"] if self.is_inbound else []
+        if self.is_closed:
+            found.append("outside_hours")
+        if self.is_offered:
+            found.append("offered")
+        if self.is_answered:
+            if self.is_offered:
+                found += ["answered", "answered_within"] if self.wait_s <= within_s else ["answered"]
+        elif self.is_abandoned:
+            found.append("abandoned")
+        elif Place.VOICEMAIL in (self.reason, self.landed_on):
+            found.append("voicemail")
+        elif self.reason == EndReason.RETURNED:
+            found.append("returned")
+        return tuple(found)

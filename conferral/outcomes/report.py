@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from conferral.operations import catalog
-from conferral.outcomes.calls import NOT_DIALED, CallSummary, call_key
+from conferral.outcomes.calls import COUNTED, NOT_DIALED, CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.reasons import EndReason
@@ -61,6 +61,21 @@ class _AgentTotals:
     calls: int = 0
     talk_s: float = 0.0
     holds: int = 0
+
+
+@dataclass(slots=True)
+class _Answering:
+    """What became of calls."""
+
+    #: By what each is counted as.
+    calls: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    #: Of answered and abandoned calls, in seconds.
+    waits_s: list[float] = field(default_factory=list)
+
+    def data(self) -> dict[str, Any]:
+        """Return the counts of inbound calls, and their waiting times."""
+        counts = {name: sum(count for names, count in self.calls.items() if name in names) for name in COUNTED}
+        return counts | {f"wait_{name}": value for name, value in _percentiles(self.waits_s).items()}
 
 
 class ReportedCall(NamedTuple):
@@ -211,6 +226,17 @@ class OutcomeReport:
         return {"rung": counts.total(), "answered": counts["answered"], "missed": self.missed(address),
                 "busy": counts["busy"], "declined": counts["rejected"]}  # fmt: skip
 
+    def _answering(self, within_s: float) -> tuple[_Answering, defaultdict[str, _Answering]]:
+        """Return what became of all calls, and of those to each number."""
+        total, by_number = _Answering(), defaultdict[str, _Answering](_Answering)
+        for call in self.summaries.values():
+            names = call.counted_as(within_s)
+            for one in (total, by_number[call.number]):
+                one.calls[names] += 1
+                if "answered" in names or "abandoned" in names:
+                    one.waits_s.append(call.wait_s)
+        return total, by_number
+
     def _durations(self, key: str) -> Iterable[float]:
         calls = self.summaries.values()
         match key:
@@ -256,21 +282,18 @@ class OutcomeReport:
         `name_of`, by default by their address. Calls answered in `within_s` are counted.
         """
         results: Counter[str] = sum(self.transfers.values(), Counter())
-        agents, summaries = self._all_agents(), self.summaries.values()
-        by_number = defaultdict[str, list[CallSummary]](list)
-        for one in summaries:
-            by_number[one.number].append(one)
+        agents = self._all_agents()
+        total, by_number = self._answering(within_s)
         return {
             "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
-            "calls": len(summaries), "voicemails": self.kinds["voicemail"],
+            "calls": len(self.summaries), "voicemails": self.kinds["voicemail"],
             "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
             "parks": dict(self.parks.most_common()),
-            "within_s": within_s, "total": _answering(summaries, within_s),
+            "within_s": within_s, "total": total.data(),
             "numbers": [
-                {"number": display_address(number, full=full), "calls": len(of_number),
-                 **_answering(of_number, within_s),
+                {"number": display_address(number, full=full), "calls": of_number.calls.total(), **of_number.data(),
                  **{name: self.numbers[number][name] for name in ("transfers", "failed")}}
                 for number, of_number in ((one, by_number[one]) for one in self._ranked("numbers"))
             ],
@@ -329,22 +352,6 @@ def _row_of(table: str, counted: str, *, full: bool) -> str:
         "failures": catalog.transfer_failure, "ends": catalog.reason_text, "fallbacks": places,
     }  # fmt: skip
     return words.get(table, str)(counted)
-
-
-def _answering(calls: Iterable[CallSummary], within_s: float) -> dict[str, Any]:
-    """Return what became of inbound calls, in counts and waiting times."""
-    calls = [one for one in calls if one.is_inbound]
-    offered = [one for one in calls if one.is_offered]
-    answered = [one for one in offered if one.is_answered]
-    abandoned = [one for one in offered if one.is_abandoned]
-    waits = _percentiles(one.wait_s for one in (*answered, *abandoned))
-    return {
-        "inbound": len(calls), "offered": len(offered), "answered": len(answered),
-        "answered_within": sum(one.wait_s <= within_s for one in answered), "abandoned": len(abandoned),
-        "voicemail": sum(one.is_in_voicemail for one in calls), "returned": sum(one.is_returned for one in calls),
-        "outside_hours": sum(one.is_closed for one in calls),
-        **{f"wait_{name}": value for name, value in waits.items()},
-    }  # fmt: skip
 
 
 def _percentiles(durations_s: Iterable[float]) -> dict[str, float | None]:

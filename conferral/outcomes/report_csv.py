@@ -81,6 +81,7 @@ class ReportCsv:
             "agents": self._addresses(agent["address"] or "unknown" for agent in agents),
             **self._rung(sessions),
             "answer_s": call.wait_s if call.is_answered else None,
+            "wait_s": call.wait_s if call.is_offered else None,
             "talk_s": _sum(agent["talk_s"] for agent in agents),
             **{name: _sum(getattr(one, name) for one in sessions) for name in _CALL_S},
         }

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 from conferral.operations import catalog
+from conferral.outcomes.calls import COUNTED
 from conferral.outcomes.report import DURATIONS, MINUTES, NOT_ANSWERED, PLACES, Table, places_text, worded
 from conferral.runtime.text import join_words
 
-#: Counts of a number's calls, in the order of their columns.
-_ANSWERING = ("offered", "answered", "answered_within", "abandoned", "voicemail", "returned", "outside_hours")
 #: Rows of a table for people (count); JSON has all.
 ROWS_MAX = 20
 
@@ -95,7 +94,7 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
         (one["number"], *(f"{one[name]:,}" for name in ("calls", "transfers", "failed"))) for one in data["numbers"]
     ]
     answering = [
-        (one["number"], *(f"{one[name]:,}" for name in _ANSWERING), _waited(one["wait_median_s"]),
+        (one["number"], *(f"{one[name]:,}" for name in COUNTED[1:]), _waited(one["wait_median_s"]),
          _waited(one["wait_longest_s"]))
         for one in data["numbers"]
         if one["inbound"]

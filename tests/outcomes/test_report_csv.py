@@ -83,8 +83,9 @@ def test_a_call_says_whether_it_was_offered_abandoned_and_outside_hours():
         session(AT_MS, attempt(BOB, "cancelled")),
         session(AT_MS, closed="true", reason="closed"),
     )
-    assert [(one["offered"], one["abandoned"], one["outside_hours"], one["answer_s"]) for one in rows] == [
-        ("true", "", "", "4.0"), ("true", "true", "", ""), ("", "", "true", ""),
+    names = ("offered", "abandoned", "outside_hours", "answer_s", "wait_s")
+    assert [tuple(one[name] for name in names) for one in rows] == [
+        ("true", "", "", "4.0", "4.0"), ("true", "true", "", "", "60.0"), ("", "", "true", "", ""),
     ]  # fmt: skip
 
 
