@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import binascii
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import hdrs, web
 
+from offhook.clock import monotonic_s
 from offhook.faults import RestPlan
 from offhook.model.media import Media
 from offhook.model.messages import DebuggerEntry, RestAnswer, RestRequest
@@ -53,11 +53,11 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         params = tuple(parse_qsl(text, keep_blank_values=True))
         entry = RestEntry(sandbox.now_s, request.method, path, params)
         sandbox.request_log.rest.append(entry)
-        started_s = time.monotonic()
+        started_s = monotonic_s()
         try:
             return await _respond_with_faults(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
-            entry.duration_ms = (time.monotonic() - started_s) * 1000
+            entry.duration_ms = (monotonic_s() - started_s) * 1000
             if request.method == "GET":
                 sandbox.notify_of_read()
             else:

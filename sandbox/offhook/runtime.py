@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from offhook.browser_phones import BrowserPhones
 from offhook.call_handle import CallHandle
+from offhook.clock import monotonic_s
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
@@ -73,7 +74,7 @@ class SandboxRuntime:
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
     records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
-    clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
+    clock: Callable[[], float] = monotonic_s  #: Real seconds, from any moment on.
     maps: Mapping[str, str] = field(default_factory=dict)  #: Public base URLs, and where your application plays them.
     allow_internet: bool = False  #: Whether URLs outside of this machine and its network are requested.
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
@@ -264,11 +265,11 @@ class SandboxRuntime:
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
-        deadline = time.monotonic() + timeout_s
+        deadline = monotonic_s() + timeout_s
         while not predicate():
             changed = self.changed
             try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                async with asyncio.timeout(max(deadline - monotonic_s(), 0)):
                     await changed.wait()
             except TimeoutError:
                 if not predicate():

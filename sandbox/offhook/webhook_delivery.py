@@ -8,8 +8,9 @@ import base64
 import hmac
 import socket
 import ssl
-import time
 from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urldefrag, urlencode
@@ -18,6 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 import aiohttp
 from yarl import URL
 
+from offhook.clock import monotonic_s
 from offhook.faults import CallbackPlan
 from offhook.internet import is_on_internet, local_copy
 from offhook.model.formats import resolve
@@ -143,6 +145,15 @@ def signature_of(key: str, url: str, form: Params, algorithm: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+ORDER_WAIT_S = 5.0  #: Real seconds for which a callback waits until the one before it is on its way.
+_SENT: ContextVar[asyncio.Event | None] = ContextVar("sent", default=None)  #: Of the callback that this task sends.
+
+
+async def _on_request_sent(*_given: object) -> None:
+    if (sent := _SENT.get()) is not None:
+        sent.set()
+
+
 HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
 
 
@@ -153,6 +164,7 @@ class WebhookSender:
         self._sandbox = sandbox
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
+        self._newest: dict[str, asyncio.Event] = {}  #: Whether the newest one of a call or conference is on its way.
         self._session: aiohttp.ClientSession | None = None
         self._sent_count = 0
 
@@ -163,8 +175,11 @@ class WebhookSender:
 
     def open(self) -> None:
         """Open the HTTP client."""
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        connector, tracing = aiohttp.TCPConnector(limit=0), aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_on_request_sent)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
+        )
 
     def clear(self) -> None:
         """Drop the requests held back or in progress."""
@@ -213,8 +228,27 @@ class WebhookSender:
             self.deliver(request, entry, CallbackPlan())
 
     def deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
-        """Send a callback's copies in the background, one after another."""
-        self._spawn(self._send_copies(request, entry, plan))
+        """Send a callback's copies in the background, one after another.
+
+        Those of one call or conference arrive in order, except for delayed ones.
+        """
+        send = self._send_copies if plan.delay_s else self._send_in_order
+        self._spawn(send(request, entry, plan))
+
+    async def _send_in_order(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        """Send once the one before it is on its way."""
+        before, sent = self._newest.get(request.owner_sid), asyncio.Event()
+        self._newest[request.owner_sid] = sent
+        try:
+            if before is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(before.wait(), ORDER_WAIT_S)
+            _SENT.set(sent)
+            await self._send_copies(request, entry, plan)
+        finally:
+            sent.set()
+            if self._newest.get(request.owner_sid) is sent:
+                del self._newest[request.owner_sid]
 
     async def _send_copies(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
         if plan.delay_s:
@@ -259,14 +293,14 @@ class WebhookSender:
 
     async def attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
         """Send once, and record it; without an answer, return its failure."""
-        began, at_s = time.monotonic(), self._sandbox.now_s
+        began, at_s = monotonic_s(), self._sandbox.now_s
         try:
             async with asyncio.timeout(left_s):
                 answer = await self._request(target, entry)
         except (aiohttp.ClientError, OSError) as error:
             code, failure = failure_of(error)
             answer = WebhookResponse(0, error_code=code, failure=failure)
-        entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
+        entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (monotonic_s() - began) * 1000))
         entry.answer_type = answer.content_type
         entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
         return answer
@@ -333,10 +367,11 @@ class WebhookSender:
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
         return headers
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._on_task_done)
+        return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

@@ -137,13 +137,16 @@ def emit_callback(
     transaction: Transaction, subscription: Subscription, kind: CallbackKind, event: str, form: Params
 ) -> None:
     """Emit a callback; an invalid URL is only reported in the debugger."""
-    call_sid = dict(form).get("CallSid", "")
+    given = dict(form)
+    call_sid = given.get("CallSid", "")
+    owner_sid = given.get("ConferenceSid") or call_sid or given.get("MessageSid", "")
     if not is_url(subscription.url):
         transaction.add_debugger_entry(11100, "Invalid URL format: status callback", call_sid, subscription.url)
         return
     is_get = subscription.method == "GET"
     url = with_query(subscription.url, form) if is_get else subscription.url
-    transaction.outputs.append(CallbackRequest(kind, event, url, subscription.method, () if is_get else form, call_sid))
+    sent = () if is_get else form
+    transaction.outputs.append(CallbackRequest(kind, event, url, subscription.method, sent, call_sid, owner_sid))
 
 
 def _set_status(transaction: Transaction, call: Call, status: str) -> None:

@@ -133,6 +133,7 @@ class CallbackRequest:
     method: str
     params: Params
     call_sid: str
+    owner_sid: str = ""  #: Of the conference, call, or message, whose callbacks arrive in order.
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from math import isfinite
 from types import NoneType
 from typing import Any, TypeVar
 
+from offhook.clock import monotonic_s
 from offhook.faults import Faults
 from offhook.model import messages
 from offhook.model.behavior import Behavior
@@ -113,11 +114,18 @@ class AlreadyDone(Awaitable[None]):
         return iter(())
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that goes on while a test freezes time."""
+
+    def time(self) -> float:
+        return monotonic_s()
+
+
 class LoopThread:
     """A thread with an event loop, for other threads."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 

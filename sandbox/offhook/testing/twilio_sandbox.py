@@ -1,11 +1,11 @@
 """The sandbox of a test: what the fixture `twilio_sandbox` is."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from offhook.call_handle import CallHandle, ConferenceHandle
+from offhook.clock import monotonic_s
 from offhook.faults import Faults
 from offhook.model.messages import DebuggerEntry
 from offhook.model.numbers import Number
@@ -138,8 +138,8 @@ class TwilioSandbox:
         except RuntimeError:
             pass
         else:
-            return self._wait_in_loop(condition, time.monotonic() + timeout_s, timeout_s)
-        until_s = time.monotonic() + timeout_s
+            return self._wait_in_loop(condition, monotonic_s() + timeout_s, timeout_s)
+        until_s = monotonic_s() + timeout_s
         while not self._check_condition(condition, until_s, timeout_s):
             self._sandbox.wait_for_change(self._known_changes, RECHECK_S)
         return AlreadyDone()
@@ -159,7 +159,7 @@ class TwilioSandbox:
         self._known_changes = self._sandbox.changes
         if condition():
             return True
-        if time.monotonic() < until_s:
+        if monotonic_s() < until_s:
             return False
         raise ConditionTimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
 
@@ -172,8 +172,8 @@ class TwilioSandbox:
 
         Wait a moment for webhook requests under way first.
         """
-        until_s = time.monotonic() + SETTLE_S
-        while not self._sandbox.webhook_sender.is_idle and (left_s := until_s - time.monotonic()) > 0:
+        until_s = monotonic_s() + SETTLE_S
+        while not self._sandbox.webhook_sender.is_idle and (left_s := until_s - monotonic_s()) > 0:
             self._sandbox.wait_for_change(self._sandbox.changes, min(left_s, RECHECK_S / 10))
         return "\n".join(alert_lines(self.alerts, self._expected_alerts))
 

@@ -1,6 +1,7 @@
 """The fixtures of the pytest plug-in, as a stranger's tests use them."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,19 @@ async def test_text_message_is_answered(app: WebhookApp, twilio_sandbox: TwilioS
     assert [(it.to, it.body) for it in twilio_sandbox.messages][1] == (CUSTOMER, "On its way.")
     with pytest.raises(UnknownNumberError):
         twilio_sandbox.phones[CUSTOMER].text("+12025550199", "Hi")
+
+
+def test_time_that_a_test_freezes_does_not_stop_it(
+    twilio_sandbox: TwilioSandbox, dialed: Callable[[str, str], Phone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = time.time()
+    for name in ("time", "monotonic", "perf_counter"):  # as freezegun does
+        monkeypatch.setattr(time, name, lambda: now_s)
+    twilio_sandbox.phones[ALICE].script(answer_after_s=1)
+    alice = dialed(ALICE, ON_AND_ON)
+    twilio_sandbox.wait_until(lambda: alice.last_call.hears("music"))
+    with pytest.raises(TimeoutError):
+        twilio_sandbox.wait_until(lambda: False, 0.1)
 
 
 def test_phone_calls_what_exists(twilio_sandbox: TwilioSandbox) -> None:

@@ -1,5 +1,6 @@
 """Requests to webhooks over HTTP: signature, headers, retries, time-outs, fallback."""
 
+import asyncio
 import socket
 from dataclasses import replace
 from urllib.parse import parse_qsl
@@ -7,9 +8,12 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
+from twilio.rest import Client
 
 from model_scenario import BUSINESS, CUSTOMER
 from offhook import AUTH_TOKEN, Behavior, Sandbox
+from offhook.request_log import DeliveryEntry
+from offhook.webhook_delivery import Target, WebhookResponse
 from webhook_app import WebhookApp
 
 HANG_UP = "<Response><Hangup/></Response>"
@@ -180,3 +184,31 @@ async def test_browser_may_use_twilios_names_and_both_values_arrive_signed(app: 
 
     signature = asked.headers["X-Twilio-Signature"]
     assert RequestValidator(AUTH_TOKEN).validate(asked.raw_url, Fields(asked.params), signature)
+
+
+@pytest.mark.parametrize("is_delayed", [False, True])
+async def test_callbacks_of_a_call_arrive_in_order_unless_a_fault_delays_one(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, monkeypatch: pytest.MonkeyPatch, is_delayed: bool
+) -> None:
+    send = sandbox.webhook_sender.send
+
+    async def send_slowly(target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        for _ in range(500 if entry.event == "initiated" else 0):  # others could overtake it
+            await asyncio.sleep(0)
+        return await send(target, entry)
+
+    monkeypatch.setattr(sandbox.webhook_sender, "send", send_slowly)
+    if is_delayed:
+        sandbox.faults.delay_callbacks("initiated", by_s=0.2)
+    sandbox.phone("client:alice").script(answer_after_s=0)
+    events = ["initiated", "ringing", "answered", "completed"]
+    await twilio.calls.create_async(
+        to="client:alice",
+        from_=BUSINESS,
+        twiml="<Response/>",
+        status_callback=f"{app.url}/call",
+        status_callback_event=events,
+    )
+    await sandbox.wait_until(lambda: len(app.at("/call")) == 4)
+    numbers = [asked.params["SequenceNumber"] for asked in app.at("/call")]
+    assert numbers == (["1", "2", "3", "0"] if is_delayed else ["0", "1", "2", "3"])
