@@ -154,7 +154,7 @@ def end_reasons_table() -> str:
 
 def url_reasons_table() -> str:
     """Return the reasons that an app's URL gets."""
-    return _table("`reason`", (reason for reason in (*Reason, EndReason.CLOSED) if reason.words.is_in_urls))
+    return _table("`reason`", (reason for reason in (*Reason, *EndReason) if reason.words.is_in_urls))
 
 
 def desk_script() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from conferral.statemachine import table
-from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, FACTS, TIMERS, Automatic, Event
+from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, FACTS, TIMERS, Automatic, Event, Offer
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import GROUPS, LIMITS, TABLE, UNSETTLED, Transition, unsettled
@@ -101,7 +101,7 @@ def state_page(state: State, meaning: str) -> str:
         ("Facts from Twilio", FACTS),
         ("Effect results and reads", EFFECT_RESULTS),
         ("Timers", TIMERS),
-        ("Commands", COMMANDS),
+        ("Commands", (*COMMANDS, Offer)),
     )
     for title, events in groups:
         if found := _rows(state, events, TABLE):

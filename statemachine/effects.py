@@ -82,6 +82,8 @@ class Dial(Effect, frozen=True, kw_only=True):
     is_signed_address: bool = False
     #: Twilio refused it, sent in another way: it was counted within the limits of dials.
     is_redial: bool = False
+    #: It offers a caller in a queue: not counted within the limit of the session's dials.
+    is_offer: bool = False
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):

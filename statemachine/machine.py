@@ -28,7 +28,7 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.relevance import irrelevance
 from conferral.statemachine.session import AGENT, SUPERVISOR, Session
-from conferral.statemachine.states import Phase, State
+from conferral.statemachine.states import KEPT_WAITING, State
 from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
 from conferral.statemachine.table import TABLE
 from conferral.statemachine.table.row import Guard
@@ -300,7 +300,7 @@ def _set_derived_timers(draft: Draft) -> None:
     _time_lone_party(draft)
     if draft.state is not State.CONVERTING:
         draft.cancel_timers(events.ConvertOverdue)
-    if draft.session.phase is not Phase.PARKED:
+    if draft.session.phase not in KEPT_WAITING:
         draft.cancel_timers(events.ParkOverdue)
     elif draft.now_ms < draft.session.parked_until_ms:  # one that fires early is set again
         _set_to_first(draft, events.ParkOverdue, [draft.session.parked_until_ms])

@@ -56,6 +56,19 @@ class DialOptions(BaseRecord, frozen=True):
 DEFAULT_OPTIONS = DialOptions()
 
 
+class QueueOptions(BaseRecord, frozen=True):
+    """How a caller waits in a queue; of the called number."""
+
+    #: For how long in all, seconds.
+    limit_s: int = 0
+    #: How often the caller is asked to stay on the line, seconds; 0 for never.
+    say_every_s: int = 0
+
+
+#: Of a caller who waits in none.
+NO_QUEUE = QueueOptions()
+
+
 class Attempt(BaseRecord, frozen=True):
     """One attempt to reach a party. Times are 0 if not reached yet."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 IDLE = "idle"
 #: Since when an agent who is in a call has had none: after all others.
 IN_A_CALL_MS = 1 << 62
+#: Begins the address of an agent who may have a desk.
+_CLIENT = "client:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,10 @@ class Presence:
     away: frozenset[str] = field(default=frozenset(), repr=False)
     #: Whose desk is ready, and since when it has had no call, Unix milliseconds.
     idle_since_ms: Mapping[str, int] = field(default_factory=dict, repr=False)
+    #: Whether presence is kept, so that a desk which is not known is not there.
+    is_kept: bool = False
+    #: Our numbers whose callers wait in a queue; empty for `TWILIO_NUMBER`.
+    queued_numbers: frozenset[str] = field(default=frozenset(), repr=False)
 
     def judge(self, agents: Sequence[str], order: str) -> tuple[tuple[str, ...], int]:
         """Return agents in the order in which they are rung now.
@@ -28,6 +34,11 @@ class Presence:
             agents = (*desks, *(one for one in agents if one not in self.idle_since_ms))
         present = (number for number, one in enumerate(agents) if one not in self.away)
         return tuple(agents), next(present, len(agents))
+
+    def has_desk(self, agents: Sequence[str]) -> bool:
+        """Whether a desk of these agents is ready or in a call, as far as known."""
+        desks = (one for one in agents if one.startswith(_CLIENT) and one not in self.away)
+        return any(one in self.idle_since_ms or not self.is_kept for one in desks)
 
 
 #: Nothing is known: no one is skipped.

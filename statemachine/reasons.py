@@ -214,6 +214,12 @@ class EndReason(_Worded):
         about="no one retrieved the parked call in time, and the fallback was `end`",
         is_bad=True,
     )
+    QUEUE_LIMIT = _entry(
+        "queue-limit",
+        "no agent was free in time",
+        about="the caller waited [in a queue](waiting-callers.md) for `queue_limit`, and no place followed",
+        is_in_urls=True,
+    )
     VOICEMAIL = _entry(
         "voicemail",
         "the customer left a message, or hung up after the tone",

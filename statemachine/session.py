@@ -10,11 +10,13 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
+    NO_QUEUE,
     Attempt,
     ConferenceAttributes,
     DialOptions,
     LostDial,
     PendingCommand,
+    QueueOptions,
     Recording,
     SeenEvents,
     TransferState,
@@ -272,8 +274,17 @@ class Session(BaseRecord, frozen=True):
     parked_by: Hidden[str] = ""
     #: Address of the browser, app, or SIP phone that called in, as Twilio signed it; empty for others.
     signed_address: Hidden[str] = ""
-    #: When a parked call goes back to that agent; 0 if not parked, and once it is sent back.
+    #: When a parked call goes back to that agent, or a caller in a queue on to the next place; 0 for all others.
     parked_until_ms: int = 0
+    #: The caller begins in the queue: no agent is rung before.
+    begins_in_queue: bool = False
+    queue: QueueOptions = NO_QUEUE
+    #: Since when the caller waits in a queue; 0 for others. Earlier waits of the call count, so it may be earlier.
+    queued_since_ms: int = 0
+    #: How long the caller has waited in a queue before, seconds.
+    queued_before_s: int = 0
+    #: An agent took the call from the queue.
+    left_queue: bool = False
 
     #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
@@ -363,6 +374,10 @@ class Session(BaseRecord, frozen=True):
         """Return the party of that name; None if absent or gone."""
         party = self.parties.get(name)
         return party if party is not None and not party.is_gone else None
+
+    def is_in(self, state_or_phase: str | None) -> bool:
+        """Whether the session is in a state or phase; None is any."""
+        return state_or_phase in (None, self.state, self.phase)
 
     @property
     def is_ended(self) -> bool:

@@ -37,7 +37,9 @@ class Phase(StrEnum):
     PARK = "park"
     #: The customer hears music until someone retrieves the call. A phase of `conferenced`.
     PARKED = "parked"
-    #: Conferral is dialing the party that retrieves a parked call.
+    #: The caller hears music in a queue until an agent takes the call; agents are rung meanwhile. Of `conferenced`.
+    QUEUED = "queued"
+    #: Conferral is dialing the party that retrieves a parked call, or takes a caller out of a queue.
     RETRIEVE = "retrieve"
     #: No one took the call, and the agent has left; Conferral is dialing a destination of the fallback.
     FALLBACK = "fallback"
@@ -46,8 +48,12 @@ class Phase(StrEnum):
     NONE = ""
 
 
+#: What a list of sessions may be limited to.
+STATES_AND_PHASES = (*State, *(phase for phase in Phase if phase))
 #: The customer is being dialed for, or will be, and the agent has left or is leaving.
 WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE, Phase.FALLBACK})
+#: The customer waits in `conferenced`, without an agent.
+KEPT_WAITING = frozenset({Phase.PARKED, Phase.QUEUED})
 
 
 class PartyStatus(StrEnum):
@@ -210,6 +216,8 @@ class Place(StrEnum):
 
     #: The agent who handed over, rung up to `Policy.recalls_max` times.
     RECALL = "recall"
+    #: The caller waits until a desk of the number is free.
+    QUEUE = "queue"
     #: The customer leaves a message.
     VOICEMAIL = "voicemail"
     #: A message, then hang-up: also what follows the last place.

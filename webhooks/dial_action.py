@@ -11,7 +11,7 @@ from conferral.statemachine.guards.transfer import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.presence import IDLE
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from conferral.statemachine.states import CallStatus, Phase, WaitAudio
+from conferral.statemachine.states import KEPT_WAITING, CallStatus, Phase, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
@@ -265,6 +265,6 @@ def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer) ->
     if chosen not in _WAITS_WITH_AUDIO:
         # If the other side is not there, no list need show a conference with one party: its wait request does.
         return WaitAudio.SILENCE if chosen in _JOINS else WaitAudio.NONE
-    # A caller whom no agent took, whose agent was lost, or who is parked.
-    hears_music = view is not None and view.phase in (Phase.PARKED, Phase.RINGING, Phase.CONNECTED)
+    # A caller whom no agent took, whose agent was lost, or who is parked, or in a queue.
+    hears_music = view is not None and view.phase in (*KEPT_WAITING, Phase.RINGING, Phase.CONNECTED)
     return party.wait_audio or (WaitAudio.MUSIC if hears_music else WaitAudio.RINGBACK)

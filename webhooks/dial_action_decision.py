@@ -16,10 +16,10 @@ from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
+    KEPT_WAITING,
     UNREACHED_DIAL_STATUSES,
     CallStatus,
     Opening,
-    Phase,
     State,
 )
 from conferral.telephony.callback_urls import DialKind
@@ -257,9 +257,9 @@ def _decide_after_conference(result: DialResult, view: Session, name: str) -> Di
 
 
 def is_waiting(view: Session, name: str) -> bool:
-    """Whether the party is a customer who waits for a target, or is parked."""
-    is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
-    return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
+    """Whether a customer waits for a target, is parked, or is in a queue."""
+    is_kept = view.state == State.CONFERENCED and view.phase in KEPT_WAITING
+    return name == CUSTOMER and (view.state == State.TRANSFERRING or is_kept)
 
 
 def first_waiting_party(view: Session) -> str:

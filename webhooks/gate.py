@@ -15,7 +15,7 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
-from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, Phase, State, WaitAudio
 from conferral.storage.webhook_store.store import GateClaim
 from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
@@ -66,7 +66,7 @@ def route_of(view: Session | None, dial_id: str) -> GateRoute:
 def _joins_conference(view: Session, name: str) -> bool:
     """Whether a dialed party joins without a transfer; a target is too late."""
     if name in (CUSTOMER, AGENT):
-        return view.opening != Opening.OVER
+        return view.opening != Opening.OVER or (name == AGENT and view.phase is Phase.QUEUED)
     return name != TARGET and not name.startswith(f"{TARGET}-")
 
 

@@ -32,8 +32,8 @@ from conferral.telephony.addresses import (
     restore_plus,
 )
 from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
-from conferral.telephony.directory import handoff_allow_list
-from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.directory import InboundRoute, handoff_allow_list
+from conferral.telephony.fallbacks import NOT_FOR_INBOUND, AddressRules
 from conferral.telephony.twiml import END_OF_DOCUMENT, HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.handoff_values import fit_params, json_text, speech_of, with_options
@@ -47,8 +47,6 @@ _DATA_MAX = 65_536
 _DATA = "HandoffData"
 #: In a fallback, the URL in `back`.
 _BACK = "back"
-#: There is no one to call back.
-_NOT_POSSIBLE = frozenset({Place.RECALL})
 _STRICT: Mapping[str, field_values.Value] = {
     "mode": field_values.CALL_MODE, "confirm": field_values.FLAG, "amd": field_values.FLAG,
     "timeout": field_values.RING_TIME, "confirm_for": field_values.CONFIRM_TIME,
@@ -149,7 +147,7 @@ class HandoffParser:
         if name == "to":
             return self._resolve(value, is_data=is_data)
         if name == _BACK:
-            return AddressRules({}, self._allowed, self._return_urls).parse(_one_place(value))
+            return AddressRules({}, self._allowed, self._return_urls).parse(_one_place(value), without=frozenset())
         if name == "fallback":
             return self._parse_fallback(value, back, is_data=is_data)
         if is_data and ((name == "amd" and value) or (name == "timeout" and value > self._ring_timeout_s)):
@@ -187,7 +185,7 @@ class HandoffParser:
             if is_data and not (is_name(place) or is_url(place)):
                 self._allowed_in_data.check(parse_address(place))
         rules = AddressRules(self._names(), self._allowed, self._return_urls)
-        return rules.check(places, without=_NOT_POSSIBLE)
+        return rules.check(places, without=NOT_FOR_INBOUND)
 
 
 class HandoffRoutes(Routes):
@@ -211,15 +209,15 @@ class HandoffRoutes(Routes):
         options, number = split_request_number(query)
         requested = self._parser.parse(call_sid, options, data)
         # A destination of its own has no hours.
-        inbound = self._routing.inbound(form)
+        inbound = self._routing.inbound(form) if requested.to else self._route_of_new_call(form)
+        inbound = replace(inbound, fallback=_fallback(requested, inbound))
         if not requested.to:
-            inbound = await self._voice.judged(form, self._route_of_new_call(form))
+            inbound = await self._voice.judged(form, inbound)
         asked, of_number = requested.options, inbound.options
         inbound = replace(
             inbound,
             agents=(requested.to,) if requested.to else inbound.agents,
             mode=requested.mode,
-            fallback=requested.fallback or inbound.fallback,
             options=replace(
                 asked,
                 confirm=asked.confirm or of_number.confirm,
@@ -256,6 +254,13 @@ class HandoffRoutes(Routes):
         log.warning("handoff_data_ignored", call_sid=call_sid, reason=reason)
         self._metrics.handoff_options_ignored.labels("HandoffData").inc()
         return {}
+
+
+def _fallback(requested: Handoff, inbound: InboundRoute) -> tuple[str, ...]:
+    """Return where a caller goes whom no one takes; `to` has no queue."""
+    places = requested.fallback or inbound.fallback
+    kept = tuple(place for place in places if place != Place.QUEUE)
+    return (kept or (Place.END,)) if requested.to else places
 
 
 def _with_plus(option: tuple[str, str]) -> tuple[str, str]:

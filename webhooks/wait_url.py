@@ -17,7 +17,7 @@ from conferral.runtime.setting_values import SILENCE
 from conferral.statemachine.events import Event, Press
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import Opening, SessionMode, WaitAudio
+from conferral.statemachine.states import Opening, Phase, SessionMode, WaitAudio
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
     call_received,
@@ -119,10 +119,22 @@ class WaitRoutes(Routes):
             return twiml_response(self._documents.greeting(params, text or self._greeting))
         party = view.parties.get(params.party) if view else None
         playing = replace(params, wait_audio=(party.wait_audio if party else WaitAudio.NONE) or params.wait_audio)
+        asked = self._asked(view, playing)
+        asks, playing = asked > playing.asked, replace(playing, asked=asked)
         own_music = view.attributes.wait_url if view and playing.wait_audio is WaitAudio.MUSIC else ""
         return twiml_response(
-            self._documents.hold_music(playing, audio_url=own_music or self._audio[playing.wait_audio])
+            self._documents.hold_music(playing, audio_url=own_music or self._audio[playing.wait_audio], asks=asks)
         )
+
+    def _asked(self, view: Session | None, playing: Wait) -> int:
+        """Return how often a caller is due to have been asked to wait (count).
+
+        The music is not cut off, so the sentence may come later than its time, and then counts for all before.
+        """
+        if view is None or view.phase is not Phase.QUEUED or not view.queue.say_every_s:
+            return playing.asked
+        waited_ms = max(0, self._clock.wall_ms() - view.state_since_ms)
+        return waited_ms // (1000 * view.queue.say_every_s)
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> Session | None:
         """Return the session; None without Redis, or once its recovery started."""

@@ -110,6 +110,7 @@ class Worker:
                 "credentials": lambda: parts.credentials.run(stop),
                 "own_numbers": lambda: parts.read_own_numbers(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
+                "queue": lambda: parts.offerer.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
             if parts.outcomes is not None:

@@ -21,7 +21,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.connection import client as redis_client
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.connection.url import Topology
-from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP, TASKS, WORKER_LIFETIME_MS
+from conferral.storage.coordinator import OUTCOMES, QUEUE, ROUTER, SWEEP, TASKS, WORKER_LIFETIME_MS
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -48,6 +48,7 @@ from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.held_partitions import LIFETIME_MAX_S, HeldPartitions
 from conferral.worker.ownership import Ownership
 from conferral.worker.partition.partition import Partition
+from conferral.worker.queue.offerer import Offerer
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
 from conferral.worker.routing.router import CommandRouter
@@ -110,7 +111,7 @@ class WorkerParts:
             ),
             policy=policy,
             lifetime_s=environment.lifetime_ms / 1000,
-            tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
+            tasks=TASKS if receiver is not None else (ROUTER, SWEEP, QUEUE),
             twilio_now_ms=self._http.twilio_clock.now_ms,
             people=lambda: directory.current.agents.keys(),
             checkpoint=environment.checkpoint,
@@ -135,6 +136,7 @@ class WorkerParts:
         self.sweeper = self._make_sweeper(lists, names)
         admission = CommandAdmission(core, self._make_addresses(rest), names, limits)
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
+        self.offerer = Offerer(core, limits, partial(self.ownership.owns, QUEUE))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
             self.outcomes = self._outcome_sender(reads, receiver, environment.rng)

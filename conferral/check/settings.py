@@ -152,6 +152,7 @@ _LINES = {
 _FIX = "correct it, or allow the destination in CONFERRAL_ALLOWED_DESTINATIONS; docs/directory.md has an example"
 _PLACES: dict[str, str] = {
     Place.RECALL: "calls the agent back",
+    Place.QUEUE: "lets the caller wait for a desk",
     Place.VOICEMAIL: "records a message",
     Place.END: "plays a sentence to the caller and hangs up",
 }

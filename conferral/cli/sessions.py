@@ -5,14 +5,16 @@ from typing import Annotated
 import typer
 
 from conferral.cli.options import AsJson, AsStored, Full, SessionName, choices
-from conferral.statemachine.states import State
+from conferral.statemachine.states import STATES_AND_PHASES
 
 
 def sessions(
     state: Annotated[
         str | None,
         typer.Option(
-            metavar="STATE", help=f"Only sessions in this state: {', '.join(State)}.", autocompletion=choices(*State)
+            metavar="STATE",
+            help=f"Only sessions in this state or phase: {', '.join(STATES_AND_PHASES)}.",
+            autocompletion=choices(*STATES_AND_PHASES),
         ),
     ] = None,
     party: Annotated[
@@ -33,6 +35,7 @@ def sessions(
     Examples:
       conferral sessions
       conferral sessions --state conferenced
+      conferral sessions --state queued
       conferral sessions --party client:alice
       conferral sessions --all --json | jq -r '.[].end_reason'
       conferral sessions --follow --json | jq -r 'select(.to == "ended") | .session'
@@ -43,8 +46,8 @@ def sessions(
     A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed,
     the caller is not talking to anyone yet, and no fallback is under way. The others follow, newest first.
     """
-    if state is not None and state not in tuple(State):
-        raise typer.BadParameter(f"must be one of {', '.join(State)}", param_hint="--state")
+    if state is not None and state not in STATES_AND_PHASES:
+        raise typer.BadParameter(f"must be one of {', '.join(STATES_AND_PHASES)}", param_hint="--state")
     address = _address_of(party) if party else ""
     if follow:
         if everything or state == "ended":

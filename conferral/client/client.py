@@ -19,7 +19,7 @@ from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import commands as events
-from conferral.statemachine.states import State
+from conferral.statemachine.states import STATES_AND_PHASES
 from conferral.storage import config
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
@@ -281,12 +281,12 @@ class Client:
         """Return the live sessions, oldest first.
 
         Args:
-            state: Only sessions in this state, such as `conferenced` or `ended`; an unknown state raises ValueError.
+            state: Only sessions in this state or phase, such as `ended` or `queued`; an unknown one raises ValueError.
             party: Only live sessions in which this address or call SID takes part now.
             with_ended: Whether to include ended sessions that Redis still holds.
         """
-        if state is not None and state not in tuple(State):
-            raise ValueError(f"state must be one of {', '.join(State)}")
+        if state is not None and state not in STATES_AND_PHASES:
+            raise ValueError(f"state must be one of {', '.join(STATES_AND_PHASES)}")
         return await self._run(all_sessions(self._reader, state, with_ended=with_ended, party=party))
 
     async def session(self, named: str) -> StoredSession:

@@ -102,7 +102,7 @@ def _describe(session: Session) -> str:
 async def all_sessions(
     reader: SessionReader, state: str | None, *, with_ended: bool, party: str = ""
 ) -> list[StoredSession]:
-    """Return the sessions in one state, or with one party, oldest first.
+    """Return the sessions in a state or phase, or with a party, oldest first.
 
     By default, all. With `party`, an address or a call SID, only live sessions in which it takes part now.
     """
@@ -113,7 +113,7 @@ async def all_sessions(
     found = (await reader.read_sessions(dict.fromkeys(names))).values()
     # A session may end after its id was read.
     matches = party_matcher(party) if party else lambda _session: True
-    chosen = [one for one in found if state in (None, one.state) and (with_ended or not one.is_ended) and matches(one)]
+    chosen = [one for one in found if one.is_in(state) and (with_ended or not one.is_ended) and matches(one)]
     return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
 

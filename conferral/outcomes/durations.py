@@ -16,7 +16,7 @@ from conferral.statemachine.step import Conclusion
 from conferral.storage.codecs.log_codec import LogEntry
 
 #: Names of a transfer's and a session's durations. In the outcomes stream, `_s` follows each.
-DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
+DURATIONS = ("hold", "consult", "answer", "queued", "bridged", "conference", "participant", "held", "alone")
 _AGENT, _CUSTOMER = f"party.{AGENT}", f"party.{CUSTOMER}"
 _RINGS = frozenset({PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING})
 #: The logged fields that count.
@@ -33,14 +33,15 @@ class _Fact(NamedTuple):
 
     `participant`: it is in the conference. `person`: it is, and is no supervisor. `held`: it is on hold there. `hold`:
     it is the customer, and held. `speaker`: it is an agent or a target there, and not held. `dialed`: it may still
-    join. `over`: its call is. `talk`: this agent and the customer hear each other. `parked`: the call is.
+    join. `over`: its call is. `talk`: this agent and the customer hear each other. `parked`: the call is. `queued`: the
+    caller waits in a queue.
     """
 
     word: str
     label: str = ""
 
 
-_PARKED = _Fact("parked")
+_PARKED, _QUEUED = _Fact("parked"), _Fact("queued")
 
 
 class _Change(NamedTuple):
@@ -89,7 +90,8 @@ class Timeline:
         """Yield how fast each total grows while so many facts hold."""
         yield "participant", counts["participant"]
         yield "held", counts["held"]
-        yield "alone", counts["person"] == 1 and not (counts["dialed"] or counts["parked"])
+        yield "alone", counts["person"] == 1 and not (counts["dialed"] or counts["parked"] or counts["queued"])
+        yield "queued", counts["queued"]
         yield "hold", counts["hold"] > 0
         yield "consult", counts["hold"] > 0 and counts["speaker"] > 1
         for label in self.holds:
@@ -107,7 +109,11 @@ def durations_of(record: Conclusion, timeline: Timeline | None) -> dict[str, int
     if timeline is None or record.kind == "voicemail":
         return found
     totals = timeline.totals(record.started_at_ms, record.ended_at_ms)
-    names = ("hold", "consult") if record.kind == "transfer" else ("participant", "held", "alone", *timeline.holds)
+    names = (
+        ("hold", "consult")
+        if record.kind == "transfer"
+        else ("queued", "participant", "held", "alone", *timeline.holds)
+    )
     found |= {name: totals[name] for name in names if totals[name]}
     if record.kind == "session":
         # The session may have learned later that its last call was over.
@@ -174,6 +180,8 @@ def _facts(records: Mapping[str, _Fields], entry: LogEntry) -> set[_Fact]:
     facts = {_Fact("talk", agent.get("label", ""))} if talks else set()
     if session.get("phase") == Phase.PARKED:
         facts.add(_PARKED)
+    if session.get("phase") == Phase.QUEUED:
+        facts.add(_QUEUED)
     for party in records.values():
         if label := party.get("label"):
             facts.update(_Fact(word, label) for word in _words(party, split_label(label)[0]))

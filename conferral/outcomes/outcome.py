@@ -94,6 +94,7 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
     answer_s: Annotated[
         float | None, about("transfer, session: until the first attempt with the result `answered` was answered")
     ] = None
+    queued_s: Annotated[float | None, about("session: time in a queue, with its rings")] = None
     bridged_s: Annotated[
         float | None, about("session: from the answer to the first join (0 if that came first), or to the end")
     ] = None
@@ -103,7 +104,8 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
     ] = None
     held_s: Annotated[float | None, about("session: time on hold in the conference, summed over all legs")] = None
     alone_s: Annotated[
-        float | None, about("session: one party in the conference, supervisors aside, no one dialed, not parked")
+        float | None,
+        about("session: one party in the conference, supervisors aside, no one dialed, not parked or queued"),
     ] = None
     attempts: Annotated[
         Hidden[tuple[OutcomeAttempt, ...]],

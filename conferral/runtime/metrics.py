@@ -1,12 +1,25 @@
 """Metrics, in one table. Labels are bounded: no ids, no addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 _FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class QueueMetrics:
+    """What the worker that offers callers shows of queues."""
+
+    def __init__(self, gauge: Callable[..., Gauge], counter: Callable[..., Counter]) -> None:
+        self.callers = gauge("conferral_queue_callers", "Callers who wait in queues, in the worker that offers them")
+        self.longest_wait = gauge("conferral_queue_longest_wait_seconds", "How long the first of them has waited")
+        self.offers = counter(
+            "conferral_offers_total",
+            "Offers of waiting callers to desks (sent; away: of these, the agent did not answer)",
+            ["result"],
+        )
 
 
 class Metrics:
@@ -42,6 +55,7 @@ class Metrics:
             "Invalid options of hand-offs, by option; `unknown`: names that no option has",
             ["option"],
         )
+        self.queue = QueueMetrics(self._gauge, self._counter)
         self.calls_outside_hours = self._counter("conferral_calls_outside_hours_total", "Calls outside business hours")
         self.agents_skipped = self._counter("conferral_agents_skipped_total", "Agents who were away, and not rung")
         self.busy_rings = self._counter("conferral_busy_rings_total", "Rings that desks rejected by themselves as busy")

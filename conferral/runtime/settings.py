@@ -326,7 +326,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, DeskSettings):
     )
     inbound_fallback: str = setting(
         "CONFERRAL_INBOUND_FALLBACK",
-        "the same for an inbound caller whose call no agent takes, without `recall`",
+        "the same for an inbound caller whose call no agent takes, without `recall`; with `queue`, callers may wait",
         "end",
     )
     handoff_destinations: str = setting(

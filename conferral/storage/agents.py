@@ -16,6 +16,7 @@ import msgspec
 from conferral.statemachine.presence import IN_A_CALL_MS, UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden, replace
+from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.foreign import log_removed
@@ -56,6 +57,8 @@ class Agent(BaseRecord, frozen=True):
     #: 1 while the agent has a call, and when it last had one; 0 for never.
     in_call: int = 0
     called_ms: int = 0
+    #: Why the agent is away until the next click on *Go ready*: `no-answer` after an offer; empty for no such reason.
+    reason: str = ""
     identity: Hidden[str] = ""
 
 
@@ -83,15 +86,17 @@ class Agents:
         is_busy: bool,
         takes_over: bool = False,
         sign_in: str = "",
+        is_click: bool = False,
     ) -> Agent:
         """Renew the presence of one desk's agent.
 
         `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call;
-        `takes_over`, whether this desk takes that call over; `sign_in`, the digest of the desk's sign-in, if any.
+        `takes_over`, whether this desk takes that call over; `sign_in`, the digest of the desk's sign-in, if any;
+        `is_click`, whether the agent has just said that they are ready.
         """
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
-        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS, int(takes_over)]
+        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS, int(takes_over), int(is_click)]
         keys = [self._keys.agents, self._keys.presence]
         return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
 
@@ -104,16 +109,16 @@ class Agents:
         """Return all agents, by identity; remove those that are gone."""
         removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [PRESENCE_MS])
         log_removed(self._keys.agents, int(removed))
-        return _readable(zip(found[::2], found[1::2], strict=True))
+        return read_agents(zip(found[::2], found[1::2], strict=True))
 
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
         (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
         # A time in the future was left when the clock was set back.
-        return [one for one in _readable(found.items()) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
+        return [one for one in read_agents(found.items()) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
 
 
-def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
+def read_agents(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
     """Return agents by identity; skip what another program has written."""
     agents = []
     for identity, stored in sorted(found):
@@ -135,18 +140,30 @@ def identity_of(address: str) -> str:
     return identity if kind == "client" else ""
 
 
+def identities_of(session: Session) -> frozenset[str]:
+    """Return whose browsers take part in a session now, or are being rung."""
+    if session.is_ended:
+        return frozenset()
+    return frozenset(filter(None, (identity_of(party.address) for party in session.present.values())))
+
+
 async def read_presence(
     run: Callable[..., Awaitable[Sequence[Any]]], keys: Keys, agents: Sequence[str], listed: Collection[str]
 ) -> Presence:
-    """Return the presence of agents; the identities in `listed` work at desks.
+    """Return the presence of agents, and for which numbers callers wait.
 
+    The identities in `listed` work at desks.
     `run` runs commands together. An absence shows nothing unless presence was being kept.
     """
     identities = [*filter(None, map(identity_of, agents))]
     if not identities:
         return UNKNOWN_PRESENCE
-    time, kept_since, left_ms, stored = await run(
-        ("TIME",), ("GET", keys.presence), ("PTTL", keys.presence), ("HMGET", keys.agents, *identities)
+    time, kept_since, left_ms, stored, queued = await run(
+        ("TIME",),
+        ("GET", keys.presence),
+        ("PTTL", keys.presence),
+        ("HMGET", keys.agents, *identities),
+        ("HGETALL", keys.queued),
     )
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
@@ -154,7 +171,7 @@ async def read_presence(
     is_kept = is_kept and left_ms <= PAUSE_MS
     away, idle_since_ms = set(), {}
     for address, record in zip(filter(identity_of, agents), stored, strict=True):
-        agent = next(iter(_readable([(identity_of(address).encode(), record)])), None) if record else None
+        agent = next(iter(read_agents([(identity_of(address).encode(), record)])), None) if record else None
         if agent is None or abs(now_ms - agent.renewed_ms) >= PRESENCE_MS:
             if is_kept and identity_of(address) in listed:
                 away.add(address)
@@ -162,4 +179,5 @@ async def read_presence(
             away.add(address)
         else:
             idle_since_ms[address] = IN_A_CALL_MS if agent.in_call else max(agent.since_ms, agent.called_ms)
-    return Presence(frozenset(away), idle_since_ms)
+    numbers = frozenset(number.decode(errors="replace") for number in queued.values())
+    return Presence(frozenset(away), idle_since_ms, is_kept=is_kept, queued_numbers=numbers)

@@ -23,8 +23,8 @@ SHOWN_DEAD_AFTER_MS = 3_500
 #: How long a dead worker stays listed, milliseconds.
 DEAD_LISTED_MS = 30_000
 #: What one worker at a time does, next to the partitions.
-ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
-TASKS = (ROUTER, SWEEP, OUTCOMES)
+ROUTER, SWEEP, OUTCOMES, QUEUE = "commands", "sweep", "outcomes", "queue"
+TASKS = (ROUTER, SWEEP, OUTCOMES, QUEUE)
 
 
 class Wants(Enum):

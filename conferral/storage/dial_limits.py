@@ -32,17 +32,18 @@ class DialLimits:
     per_session: int = 0
     per_minute: int = 0
 
-    def of(self, session_id: str) -> list[DialLimit]:
-        """Return the limits of a session's dials, in the order of `MarkResult`."""
-        call_dials = self.keys.call_dials(call_of_visit(session_id) or session_id)
-        return [
-            DialLimit("minute", self.keys.dials, self.per_minute, 60_000),
-            DialLimit("session", call_dials, self.per_session, 86_400_000),
-        ]
+    def of(self, session_id: str, *, is_offer: bool = False) -> list[DialLimit]:
+        """Return the limits of a session's dials, in the order of `MarkResult`.
 
-    async def exceeded(self, client: Client, session_id: str, count: int) -> str:
+        The offers of a caller in a queue count in the first only.
+        """
+        call_dials = self.keys.call_dials(call_of_visit(session_id) or session_id)
+        minute = DialLimit("minute", self.keys.dials, self.per_minute, 60_000)
+        return [minute, *([] if is_offer else [DialLimit("session", call_dials, self.per_session, 86_400_000)])]
+
+    async def exceeded(self, client: Client, session_id: str, count: int, *, is_offer: bool = False) -> str:
         """Return a limit that so many dials more exceed; may raise StoreError."""
-        if not (limits := [one for one in self.of(session_id) if one.most]):
+        if not (limits := [one for one in self.of(session_id, is_offer=is_offer) if one.most]):
             return ""
         now_ms = await server_time_ms(client, self.keys.dials)  # by which the marks count
         counts = await run_each(

@@ -108,6 +108,14 @@ class Keys:
     agent_calls = AgentKey(
         "calls", "List: an agent's own calls, newest first, as JSON. Expires a day after the last of them."
     )
+    agent_sessions = AgentKey(
+        "sessions", "Set: the live sessions in which an agent's browser takes part or is rung. Expires after a day."
+    )
+    offer = NamedKey(
+        "offer",
+        "String: the session and the number of the offer that an agent gets, from its claim to its end. Expires soon.",
+    )
+    queued = PrefixKey("queued", "Hash: our number that was called, of each session in a queue, by id.")
     sign_ins = PrefixKey(
         "sign-ins", "Hash: sign-ins at desks and unused codes, as JSON, by digest. Expires with the last of them."
     )

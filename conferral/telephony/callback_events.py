@@ -28,7 +28,7 @@ from conferral.statemachine.events import (
     RecordingChanged,
 )
 from conferral.statemachine.ids import RESERVED_PATTERN
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, NO_QUEUE, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, INBOUND, LABEL, OUTBOUND
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
@@ -197,6 +197,8 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         attributes=route.attributes,
         fallback=() if route.fallback == (Place.END,) else route.fallback,
         closed=route.is_closed,
+        begins_in_queue=route.begins_in_queue,
+        queue=route.queue if route.has_queue else NO_QUEUE,
         direction=OUTBOUND if placed_by_app else INBOUND,
         handed_off=placed_by_app,
     )

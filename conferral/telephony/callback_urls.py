@@ -227,6 +227,8 @@ class Wait(UrlFields):
     with_greeting: bool = field(default=False, metadata=_query("greeting", "1", bool))
     #: Whether it is the caller waiting for the first agent, who reopens the session if it is unknown.
     opens_session: bool = field(default=False, metadata=_query("opens", "1", bool))
+    #: How often a caller in a queue would have been asked to stay on the line by then, if that is more than never.
+    asked: int = field(default=0, metadata=_query("asked", "[0-9]{1,5}", int))
 
     def after_greeting(self) -> "Wait":
         """Return the URL's fields once the greeting was said."""

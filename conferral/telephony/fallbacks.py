@@ -14,6 +14,11 @@ from conferral.statemachine.places import is_url
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, is_name, resolve_address
 
+#: What makes no sense: after a transfer, the agents of no number are waited for; there is no one to call back whom no
+#: agent took; and outside the hours, no one is waited for.
+NOT_FOR_TRANSFERS = frozenset({Place.QUEUE})
+NOT_FOR_INBOUND = frozenset({Place.RECALL})
+NOT_FOR_CLOSED = NOT_FOR_INBOUND | NOT_FOR_TRANSFERS
 #: Most places of one fallback (count).
 PLACES_MAX = 3
 #: A dot segment, a backslash, or a control character. A server may end a segment at anything that isn't unreserved.
@@ -32,11 +37,11 @@ class AddressRules:
     #: Prefixes of URLs (`CONFERRAL_RETURN_URLS`).
     return_urls: Sequence[str] = ()
 
-    def parse(self, text: str, *, without: frozenset[Place] = frozenset()) -> tuple[str, ...]:
+    def parse(self, text: str, *, without: frozenset[Place]) -> tuple[str, ...]:
         """Return the places of a text with commas; raise AddressError."""
         return self.check(split_list(text), without=without)
 
-    def check(self, places: Sequence[str], *, without: frozenset[Place] = frozenset()) -> tuple[str, ...]:
+    def check(self, places: Sequence[str], *, without: frozenset[Place]) -> tuple[str, ...]:
         """Return a fallback with addresses for its names; raise AddressError.
 
         One that is not allowed makes the whole fallback invalid. `without` are places that make no sense here.

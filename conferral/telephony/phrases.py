@@ -39,7 +39,7 @@ class Phrase(StrEnum):
     RECALL_FAILED = "recall-failed"
     RECALL_PARKED = "recall-park-timeout"
     RECALL_LOST = "recall-lost"
-    #: To a caller whose last session is still live.
+    #: To a caller whose last session is still live, or who waits in a queue.
     PLEASE_WAIT = "please-wait"
     #: To a customer in the voicemail, before the tone.
     LEAVE_MESSAGE = "leave-message"

@@ -125,13 +125,17 @@ class TwimlBuilder:
         response.redirect(self._urls.voice(FALLBACK_PATH, 1, HANDED_OFF), method="POST")
         return str(response)
 
-    def hold_music(self, wait: Wait, *, audio_url: str | None) -> str:
+    def hold_music(self, wait: Wait, *, audio_url: str | None, asks: bool = False) -> str:
         """Play hold music or ringing (`audio_url`) once; None for silence.
+
+        `asks`: a caller in a queue is first asked to stay on the line.
 
         A `<Redirect>` requests the document again: Twilio does not loop audio on hold, and the audio may have changed.
         Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
         """
         response = VoiceResponse()
+        if asks:
+            self._say(response, sentence_in(Phrase.PLEASE_WAIT, self._language))
         if audio_url is None:
             response.pause(length=_SILENCE_S)
         else:

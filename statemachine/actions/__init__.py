@@ -10,6 +10,7 @@ from conferral.statemachine.actions.dials import *
 from conferral.statemachine.actions.loss import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
+from conferral.statemachine.actions.queue import *
 from conferral.statemachine.actions.recording import *
 from conferral.statemachine.actions.reports import *
 from conferral.statemachine.actions.session_end import *

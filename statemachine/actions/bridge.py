@@ -32,7 +32,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent, or waits for them."""
     draft.change(options=event.options, direction=event.direction, was_handed_off=event.handed_off, ref=event.ref)
     agents = (event.agent_address, *event.other_agents)
-    number = min(event.away, len(agents) - 1)
+    number = len(agents) - 1 if event.begins_in_queue else min(event.away, len(agents) - 1)
     _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=agents[number])
     draft.change(
         former_calls=event.former_calls,
@@ -45,11 +45,15 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         agent_order=event.agent_order,
         fallback=event.fallback,
         closed=event.closed,
+        begins_in_queue=event.begins_in_queue,
+        queue=event.queue,
         attributes=event.attributes,
     )
     parties.note_away(draft, 0, event.away)
     if event.away == len(agents):
         draft.change_party(draft.session.agent, status=PartyStatus.LEFT, left_reason=Reason.AWAY)
+    elif event.begins_in_queue:
+        draft.change_party(draft.session.agent, status=PartyStatus.LEFT, left_reason=Reason.BUSY)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     else:
@@ -384,7 +388,8 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
     """Dial the expected party: the waiting party has joined."""
     draft.change(first_to_leave="")
     party = draft.session.child
-    if party.left_reason == Reason.AWAY or (party.dial_id and not party.is_leaving):
+    is_skipped = party.left_reason == Reason.AWAY or draft.session.begins_in_queue
+    if is_skipped or (party.dial_id and not party.is_leaving):
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
         if not party.dial_id:

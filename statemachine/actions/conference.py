@@ -222,10 +222,17 @@ def settle_conference(draft: Draft, _event: Event) -> None:
         open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
         repair_attempted=False,
         parked_by="",
-        parked_until_ms=0,
     )
+    stop_waiting(draft)
     note_conference_recording(draft)
     set_end_on_exit(draft)
+
+
+def stop_waiting(draft: Draft) -> None:
+    """End the wait of a parked call, or in a queue, whose time counts on."""
+    since_ms = draft.session.queued_since_ms
+    waited_s = (draft.now_ms - since_ms) // 1000 if since_ms else draft.session.queued_before_s
+    draft.change(parked_until_ms=0, queued_since_ms=0, queued_before_s=waited_s)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:

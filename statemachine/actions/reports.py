@@ -123,7 +123,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
 #: The customer heard a message, and was hung up: no one took the call.
 _NO_ONE_TOOK_IT = NO_AGENT | {
     EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT,
-    EndReason.CLOSED,
+    EndReason.QUEUE_LIMIT, EndReason.CLOSED,
 }  # fmt: skip
 #: What failed first, failed in the transfer.
 _AFTER_TRANSFER = frozenset({EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED})
@@ -143,9 +143,12 @@ def _place_without_transfer(draft: Draft, reason: str) -> str:
         return ""
     if session.voicemail is not None:
         return Place.VOICEMAIL
-    if session.transfer is None or session.transfer.is_running:
-        return _last_place(draft, reason)
-    return "" if session.transfer.place == Place.RECALL else session.transfer.place  # the agent is back
+    transfer = session.transfer
+    if transfer is None or transfer.is_running:
+        place = _last_place(draft, reason)
+    else:  # the agent is back, or the caller waits in the queue
+        place = "" if transfer.place in (Place.RECALL, Place.QUEUE) else transfer.place
+    return place or (Place.QUEUE if session.left_queue else "")
 
 
 def code_of_end(session: Session, reason: str) -> str:

@@ -197,9 +197,19 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     place = draft.transfer.place
     reason = EndReason.RECALL_FAILED if place == Place.RECALL else EndReason.FALLBACK_FAILED
     if not place:
-        timed_out = draft.transfer.reason == EndReason.PARK_TIMEOUT
-        reason = EndReason.PARK_TIMEOUT if timed_out else EndReason.TRANSFER_FAILED
+        reason = _reason_without_place(draft)
     end_with_sentence(draft, draft.session.customer, reason)
+
+
+def _reason_without_place(draft: Draft) -> EndReason:
+    """Return why a customer is hung up for whom there was no place to try."""
+    agent, transfer = draft.session.agent, draft.transfer
+    if transfer.mode is not TransferMode.INBOUND:
+        timed_out = transfer.reason == EndReason.PARK_TIMEOUT
+        return EndReason.PARK_TIMEOUT if timed_out else EndReason.TRANSFER_FAILED
+    if transfer.unreached == EndReason.QUEUE_LIMIT:
+        return EndReason.QUEUE_LIMIT
+    return EndReason.AGENT_AWAY if transfer.unreached == Reason.AWAY else end_reason_of(agent, agent.left_reason)
 
 
 def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:

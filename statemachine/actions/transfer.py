@@ -5,6 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
 from conferral.statemachine.actions.bridge import fail_waiting_commands
+from conferral.statemachine.actions.conference import stop_waiting
 from conferral.statemachine.actions.dials import agent_options, dial, hang_up_party
 from conferral.statemachine.actions.loss import ring_lost_agent
 from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
@@ -279,25 +280,28 @@ def note_parked(draft: Draft, _event: Event) -> None:
 
 
 def retrieve(draft: Draft, event: events.Retrieve) -> None:
-    """Dial the party that retrieves the call."""
+    """Dial the party that retrieves the call; end an offer."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
-    parties.number_former_party(draft, AGENT)
+    if not draft.session.agent.is_gone:
+        hang_up_party(draft, draft.session.agent)
+    parties.rename_parties(draft, {AGENT: parties.next_name(draft.session, AGENT)})
     dial(draft, AGENT, event.to, options=event.options, gated=True)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:
-    """Return to `parked` for the remaining time: no one took the call."""
+    """Return to park or queue for the remaining time: no one took the call."""
     reports.fail_transfer(draft, unreached_reason(draft), unreached_code(draft))
     reports.conclude_transfer(draft, "failed")
     want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
-    draft.change(phase=Phase.PARKED, first_to_leave="")
+    draft.change(phase=Phase.QUEUED if draft.session.queued_since_ms else Phase.PARKED, first_to_leave="")
 
 
 def begin_park_fallback(draft: Draft, _event: Event) -> None:
     """Begin the fallback: no one retrieved the parked call in time."""
     before = draft.session.transfer
-    draft.change(phase=Phase.FALLBACK, parked_until_ms=0)
+    stop_waiting(draft)
+    draft.change(phase=Phase.FALLBACK)
     draft.begin_transfer(
         TransferMode.PARK,
         to=(draft.session.parked_by,) if draft.session.parked_by else (),
@@ -328,6 +332,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
         code=session.agent.left_code,
         unreached=reported_reason(session.agent.left_reason),
         fallback=session.fallback,
+        places_tried=session.fallback.index(Place.QUEUE) if session.begins_in_queue else 0,
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     overtake_reads(draft, session.customer)

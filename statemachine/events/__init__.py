@@ -14,11 +14,11 @@ FACTS: tuple[type[Event], ...] = (
     AnnouncementEnded, RecordingChanged, GateReached, GateDecided,
 )  # fmt: skip
 EFFECT_RESULTS: tuple[type[Event], ...] = (
-    EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound,
+    EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound, DesksLeft,
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     CallsOverdue, ConvertOverdue, LoneOverdue, DialOverdue, ReadOverdue, StageOverdue, PendingCommandOverdue,
     ParkOverdue, HoldOverdue, AgeOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
-EVENTS: tuple[type[Event], ...] = (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS)
+EVENTS: tuple[type[Event], ...] = (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS, Offer)

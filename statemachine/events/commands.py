@@ -376,7 +376,23 @@ class End(Command, frozen=True):
     question: ClassVar[str] = "{whom} will be disconnected. End the call?"
 
 
-#: All commands, in the order of the docs.
+class Offer(Command, frozen=True, kw_only=True):
+    """Offer a caller who waits in a queue to a desk: ring it.
+
+    No one sends it but the task `queue` of a worker.
+    """
+
+    done_when: ClassVar[str] = "the desk is about to ring"
+    done: ClassVar[Done] = "offered"
+
+    logged: ClassVar[tuple[str, ...]] = ("number",)
+
+    to: Annotated[Hidden[str], _TO]
+    #: How often this agent has been rung for the call, with this offer: an offer that is repeated changes nothing.
+    number: int
+
+
+#: All commands that users send, in the order of the docs.
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
     Supervise, Announce, Press, Record, End,

@@ -160,6 +160,10 @@ class AccountSwept(Event, frozen=True, kw_only=True):
     conference_sid: str = ""
 
 
+class DesksLeft(Event, frozen=True, kw_only=True):
+    """No desk of the number was there for a while: no one takes who waits."""
+
+
 class ParticipantFound(ParticipantSeen, frozen=True):
     """A participant of a recovered conference."""
 

@@ -4,7 +4,13 @@ from enum import StrEnum
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes, DialOptions
+from conferral.statemachine.parts import (
+    DEFAULT_ATTRIBUTES,
+    NO_QUEUE,
+    ConferenceAttributes,
+    DialOptions,
+    QueueOptions,
+)
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.states import FINAL_CALL_STATUSES, UNREACHED_DIAL_STATUSES, CallStatus
 
@@ -56,6 +62,9 @@ class CallReceived(Event, frozen=True, kw_only=True):
     fallback: Hidden[tuple[str, ...]] = ()
     #: The call came outside the number's hours: no agent is rung.
     closed: bool = False
+    #: Others wait for the number, so the caller begins in the queue, which is one of the places: no agent is rung.
+    begins_in_queue: bool = False
+    queue: QueueOptions = NO_QUEUE
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.loss import agent_is_awaited
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
+    KEPT_WAITING,
     WITHOUT_AGENT,
     CallStatus,
     Opening,
@@ -21,7 +22,7 @@ from conferral.statemachine.states import (
 from conferral.statemachine.step import Draft
 
 #: Phases in which the customer waits; while parked, for someone to retrieve the call.
-_WAITING = WITHOUT_AGENT | {Phase.PARKED}
+_WAITING = WITHOUT_AGENT | KEPT_WAITING
 #: Stages in which a customer without an agent waits for an answer.
 _WAITS_FOR_ANSWER = (TransferStage.DIALING, TransferStage.WAITING_TO_RECALL)
 #: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
@@ -114,6 +115,8 @@ def party_on_hold(draft: Draft) -> Party | None:
     session, party = draft.session, None
     if session.phase in WITHOUT_AGENT:
         party = session.customer if draft.transfer.stage in _WAITS_FOR_ANSWER else None
+    elif session.phase is Phase.QUEUED:
+        party = session.customer
     elif session.phase is Phase.PARKED:
         party = _held_for_park(session)
     elif session.phase is Phase.WARM:  # the agent was lost before the target answered
@@ -216,8 +219,9 @@ def presence_is_uncertain(draft: Draft) -> bool:
 
 
 def park_is_over(draft: Draft) -> bool:
-    """Whether a parked call has waited for the park timeout."""
-    return draft.session.phase is Phase.PARKED and 0 < draft.session.parked_until_ms <= draft.now_ms
+    """Whether a parked call, or a caller in a queue, has waited long enough."""
+    is_over = draft.session.phase in KEPT_WAITING and 0 < draft.session.parked_until_ms <= draft.now_ms
+    return is_over and not someone_is_being_dialed(draft.session)  # in a queue, an offer is finished first
 
 
 def no_one_retrieves(draft: Draft, _event: Event) -> bool:
@@ -239,7 +243,10 @@ def customer_stays_alone(draft: Draft, event: Event) -> bool:
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
-    """Whether an agent is with a parked customer: Redis lost the retrieval."""
+    """Whether an agent is with a customer who waited.
+
+    In a queue, the agent was offered the call; of a parked call, Redis lost the retrieval.
+    """
     session = draft.session
     return session.agent.takes_part and not session.agent.is_leaving and session.customer.in_conference
 

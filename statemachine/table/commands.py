@@ -39,6 +39,8 @@ COMMANDS: tuple[Row, ...] = (
         refuse("no one has answered yet")),
     Row(C,        PARKED,     NEEDS_AGENT,                         None,                            STAY,
         refuse("the call is parked")),
+    Row(C,        QUEUED,     NEEDS_AGENT,                         None,                            STAY,
+        refuse("the caller waits in a queue")),
     Row(T,        VOICEMAIL,  NOT_IN_VOICEMAIL,                    None,                            STAY,
         refuse("the customer is in the voicemail")),
     # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
@@ -82,8 +84,12 @@ COMMANDS: tuple[Row, ...] = (
         (do.accept_transfer, do.begin_pending_transfer)),
 
     # retrieve
-    Row(C,     PARKED, on.Retrieve, None, S.DIALING, do.retrieve),
-    Row(B|V|C, ANY,    on.Retrieve, None, STAY,      refuse("the call is not parked")),
+    Row(C,     PARKED|QUEUED, on.Retrieve, None, S.DIALING, do.retrieve),
+    Row(B|V|C, ANY,           on.Retrieve, None, STAY,      refuse("the call is not parked")),
+
+    # offer, which only the task `queue` sends
+    Row(C,      QUEUED, on.Offer, when.can_be_offered, STAY, do.offer),
+    Row(LIVE|E, ANY,    on.Offer, None,                STAY, refuse("the caller waits for no such offer")),
 
     # complete, cancel, swap, merge, which have only refusals above;
     # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`

@@ -119,6 +119,9 @@ READS: tuple[Row, ...] = (
     Row(E,    ANY, on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
     Row(E,    ANY, on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 
+    # DesksLeft: the task `queue` found that no one takes a waiting caller
+    Row(C,    QUEUED, on.DesksLeft,    when.no_offer_rings,                    S.FALLING_BACK,    do.leave_queue_without_desk),
+
     # ConferenceFound: the sweep found a conference whose session Redis has lost
     Row(B,    ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
     Row(B,    ANY, on.ConferenceFound, None,                                   STAY,              do.suspect),

@@ -29,7 +29,7 @@ Stages = tuple[Stage, ...]
 Source = frozenset[State] | Stage | Stages
 Phases = frozenset[Phase]
 #: In the order of `Phase`; they combine like states.
-RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, VOICEMAIL = (
+RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, QUEUED, RETRIEVE, FALLBACK, VOICEMAIL = (
     frozenset({phase}) for phase in Phase if phase
 )
 #: The agent takes part.

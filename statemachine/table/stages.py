@@ -110,6 +110,8 @@ TRANSFER_STAGES: tuple[Row | Limit, ...] = (
     auto( S.FALLING_BACK,      ANY,    when.recall_is_next,      S.DIALING,            do.begin_recall),
     auto( S.FALLING_BACK,      ANY,    when.destination_is_next, S.DIALING,            do.dial_fallback),
     auto( S.FALLING_BACK,      ANY,    when.others_stay,         S.RETURNING_CUSTOMER, do.unhold_all),
+    auto( S.FALLING_BACK,      ANY,    when.queue_has_no_desk,   S.FALLING_BACK,       do.skip_queue),
+    auto( S.FALLING_BACK,      ANY,    when.queue_is_next,       C,                    do.begin_queue),
     auto( S.FALLING_BACK,      ANY,    when.voicemail_is_next,   S.LEAVING_MESSAGE,    do.move_to_voicemail),
     auto( S.FALLING_BACK,      ANY,    when.url_is_next,         E,                    do.return_to_url),
     auto( S.FALLING_BACK,      ANY,    None,                     E,                    do.end_transfer_failed),

@@ -21,13 +21,13 @@ def settings(tmp_path, mode, agents=(AGENT, BOB, CAROL), **more):
     path = tmp_path / "directory.toml"
     named = ", ".join(f'"{agent}"' for agent in agents)
     lines = [f'[inbound."{NUMBER}"]', f"agents = [{named}]", f'mode = "{mode}"']
-    path.write_text("\n".join([*lines, *(f'{name} = "{value}"' for name, value in more.items())]) + LISTED)
+    path.write_text("\n".join([*lines, *(f"{name} = {json.dumps(value)}" for name, value in more.items())]) + LISTED)
     return {"CONFERRAL_DIRECTORY": path, "CONFERRAL_RING_TIMEOUT": 5}
 
 
-async def is_at_desk(system, address, *, ready=True, busy=False):
-    identity = address.removeprefix("client:")
-    await Agents(system.client, system.keys).renew(identity, identity, "desk-1", is_ready=ready, is_busy=busy)
+async def is_at_desk(system, address, *, ready=True, busy=False, click=False):
+    identity, agents = address.removeprefix("client:"), Agents(system.client, system.keys)
+    await agents.renew(identity, identity, "desk-1", is_ready=ready, is_busy=busy, is_click=click)
 
 
 async def was_ready_first(system, identity):

@@ -155,7 +155,9 @@ class ModelInputs:
             status_callback=f"{url}/voice/status",
             application_sid="AP" + "0" * 32 if flow.begins == "client" else "",
         )
-        self.way = ServicePath(settings, flow.agents, flow.desks, comes_back=flow.comes_back)
+        self.way = ServicePath(
+            settings, flow.agents, flow.desks, comes_back=flow.comes_back, others_wait=flow.others_wait
+        )
         self.exchanges = TwilioStates(ACCOUNT_SID, (number,), flow.behavior)
         self.sessions = SessionStates(flow.policy)
         self.idle = IdleReduction(self.sessions)

@@ -19,7 +19,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine import record
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, CallsRead, Event, ParticipantChanged
-from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
+from conferral.statemachine.presence import Presence
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs import event_codec
@@ -80,6 +80,8 @@ class _WebhookStore:
         self.comes_back = False
         #: The agents with a desk.
         self.desks: tuple[str, ...] = ()
+        #: Whether others wait in the queue.
+        self.others_wait = False
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
@@ -94,7 +96,7 @@ class _WebhookStore:
         return self.facts
 
     async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
-        return UNKNOWN_PRESENCE
+        return Presence(queued_numbers=frozenset({""} if self.others_wait else ()))
 
     async def take_digits(self, command_id: str) -> str:
         """Each command's once, as the key does."""
@@ -196,6 +198,7 @@ class ServicePath:
         desks: tuple[str, ...] = (),
         *,
         comes_back: bool = False,
+        others_wait: bool = False,
     ) -> None:
         self._loop = InstantLoop()
         clock, metrics = SystemClock(), Metrics()
@@ -205,6 +208,7 @@ class ServicePath:
         self.calls = make_twilio_api(settings, http, allowed)
         self._webhook_store = _WebhookStore()
         self._webhook_store.comes_back, self._webhook_store.desks = comes_back, desks
+        self._webhook_store.others_wait = others_wait
         self._lookup = _TwilioQueries(self)
         self._doors = Doors(settings, self._webhook_store, self._lookup, metrics, _directory_of(settings, agents))
         self._callbacks: dict[CallbackRequest, Event] = {}

@@ -16,6 +16,7 @@ from conferral.statemachine.events import (
     Hold,
     Merge,
     Mute,
+    Offer,
     Park,
     Press,
     Record,
@@ -67,6 +68,8 @@ class Flow:
     begins: str = "inbound"
     #: Whether the caller's call has opened a session before.
     comes_back: bool = False
+    #: Whether others wait in the queue, so that a caller begins there.
+    others_wait: bool = False
     #: The first command of an outbound call.
     call: Making | None = None
     #: What has happened before the exploration begins, in order and without any fault: acts of people at phones as
@@ -122,6 +125,13 @@ _WARM, _CONSULT, _BLIND = _transfer("warm", "warm"), _transfer("consult", "consu
 _STEPS = {"complete": command(Complete), "cancel": command(Cancel)}
 _CONSULTING = {**_CONSULT, **_STEPS, "swap": command(Swap), "merge": command(Merge)}
 _PARK = {"park": command(Park), "retrieve": command(Retrieve, to=CAROL)}
+_WITH_QUEUE = {"CONFERRAL_AGENT": BROWSER, "CONFERRAL_INBOUND_FALLBACK": "queue,voicemail"}
+#: Offers as the task `queue` sends them: it may repeat one.
+_QUEUE = {
+    "offer": command(Offer, to=BROWSER, number=1), "again": command(Offer, to=BROWSER, number=1),
+    "next": command(Offer, to=BROWSER, number=2), "retrieve": command(Retrieve, to=CAROL), **_END,
+}  # fmt: skip
+_QUEUE_AFTER_RING = {"offer": command(Offer, to=BROWSER, number=2), **_END}
 _TARGET_MAY = {TARGET: _ANSWERS}
 _AGENT_MAY = {AGENT: _ANSWERS}
 _REMOVE = {"remove agent": command(Remove, party=AGENT_PARTY)}
@@ -218,6 +228,14 @@ ALL: tuple[Flow, ...] = (
           phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
     _flow("retrieve", "a parked call is taken up again", "bridged", "retrieve", _PARK, then=("park",),
           phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
+    Flow("queue", "a caller waits in a queue for a desk, which is offered the call", begins="conference",
+         others_wait=True, first="offer", commands=_QUEUE, phones={BROWSER: _ANSWERS}, settings=_WITH_QUEUE,
+         behavior=MUSIC_ENDS),
+    Flow("queue-bridged", "a caller whom no one takes over a bridge waits in a queue", commands=_QUEUE_AFTER_RING,
+         phones={BROWSER: _ANSWERS}, settings=_WITH_QUEUE, behavior=MUSIC_ENDS),
+    Flow("queue-retrieved", "someone takes a caller out of a queue while a desk rings", begins="conference",
+         others_wait=True, before=("offer",), first="retrieve", commands=_QUEUE,
+         phones={BROWSER: _ANSWERS, CAROL: _ANSWERS}, settings=_WITH_QUEUE),
     _flow("add", "someone is added", "room", "add", _ADD, phones={LAWYER: _ANSWERS}),
     _flow("add-muted", "someone is added who is heard only later", "room", "add muted", _ADD_MUTED,
           phones={LAWYER: _ANSWERS}),

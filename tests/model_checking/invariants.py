@@ -60,7 +60,7 @@ def _is_lonely(system: ModelInputs, place: Place, leg: Leg) -> bool:
 
 def _waits_for_a_reason(session: Session, legs: tuple[Leg, ...], leg: Leg) -> bool:
     """Whether someone who hears ringing or music does so for a reason."""
-    if session.state is State.TRANSFERRING or session.phase in (Phase.PARKED, Phase.RINGING):
+    if session.state is State.TRANSFERRING or session.phase in (Phase.PARKED, Phase.QUEUED, Phase.RINGING):
         return True
     if session.version and session.opening is not Opening.OVER:
         return True

@@ -57,7 +57,9 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "to": f"{CUSTOMER},client:bob",
         "landed_on": "recall",
         "answer_s": "4.6",
-        **dict.fromkeys(("hold_s", "consult_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s"), ""),
+        **dict.fromkeys(
+            ("hold_s", "consult_s", "queued_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s"), ""
+        ),
         "closed": "",
         "recordings": "",
         "agents": "",

@@ -37,6 +37,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.presence import UNKNOWN_PRESENCE
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
@@ -77,7 +78,7 @@ class Scenario:
     decides_twice = True
 
     def __init__(self, policy: Policy | None = None, *, session_id: str = CUSTOMER_CALL) -> None:
-        self.policy = policy or UNREAD
+        self.policy, self.presence = policy or UNREAD, UNKNOWN_PRESENCE
         self.session = Session(session_id)
         self.now_ms = 1_000_000
         self.legs = Legs()
@@ -95,14 +96,14 @@ class Scenario:
 
     def take(self, event: Event) -> "Scenario":
         before = self.session
-        self.last = step(before, event, self.now_ms, self.policy)
+        self.last = step(before, event, self.now_ms, self.policy, self.presence)
         self.session = self.last.session
         self.steps.append((event, before, self.last, self.now_ms))
         self._check_hang_ups(before)
         assert (ReadOverdue.timer in self.session.timers) == bool(self.session.unsettled_since_ms)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.
-            assert step(before, event, self.now_ms, self.policy) == self.last
+            assert step(before, event, self.now_ms, self.policy, self.presence) == self.last
         self.effects += self.last.effects
         self.conclusions += self.last.conclusions
         for report in self.last.reports:

@@ -12,7 +12,17 @@ import pytest
 import conferral.statemachine as statemachine
 from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
-from conferral.statemachine.events import COMMANDS, EFFECT_RESULTS, EVENTS, FACTS, TIMERS, AgeOverdue, Automatic, Event
+from conferral.statemachine.events import (
+    COMMANDS,
+    EFFECT_RESULTS,
+    EVENTS,
+    FACTS,
+    TIMERS,
+    AgeOverdue,
+    Automatic,
+    Event,
+    Offer,
+)
 from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.relevance import CHECKS
 from conferral.statemachine.states import Opening, State, TransferStage, UnsettledName
@@ -129,7 +139,7 @@ def test_nothing_leads_out_of_ended():
 
 
 def test_every_event_is_in_one_group_and_its_name_is_its_own():
-    assert (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS) == EVENTS
+    assert (*FACTS, *EFFECT_RESULTS, *TIMERS, *COMMANDS, Offer) == EVENTS
     assert len({event.name for event in EVENTS}) == len(EVENTS)
 
 

@@ -26,6 +26,7 @@ from conferral.statemachine.parts import (
     DialOptions,
     LostDial,
     PendingCommand,
+    QueueOptions,
     Recording,
     SeenEvents,
     TransferState,
@@ -102,6 +103,7 @@ def built(kind, **given):
 for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, LostDial):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
+BY_TYPE[QueueOptions] = built(QueueOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)
 BY_TYPE[tuple[PendingCommand, ...]] = st.lists(built(PendingCommand), max_size=3).map(tuple)
 BY_TYPE[Recording | None] = st.none() | built(Recording)

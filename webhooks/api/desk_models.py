@@ -134,10 +134,13 @@ class DeskStatus(StrEnum):
 class PresenceRequest(_Request, frozen=True):
     """An agent's presence."""
 
-    rule = f"presence takes the fields status, ready or away, and optionally desk, {DESK_ID_RULE}"
+    rule = f"presence takes the fields status, ready or away, and optionally desk, {DESK_ID_RULE}, and click, a boolean"
 
     status: Annotated[DeskStatus, about("whether the agent wants to take calls")]
     desk: Annotated[str, Meta(description=DESK_ABOUT, pattern=f"^{DESK_ID}$")] = DESK_DEFAULT
+    click: Annotated[
+        bool, about("whether the agent has just clicked: who did not answer an offer is away until then")
+    ] = False
 
     def __post_init__(self) -> None:
         """Check the id."""
@@ -212,6 +215,9 @@ class Agent(msgspec.Struct):
     status: Annotated[AgentStatus, about("`busy` while the agent takes part in a live session, or is being rung")]
     since: Annotated[str | None, about("since when the agent is ready or away; null if no desk has said it")]
     session: Annotated[str | None, about("the id of the live session")]
+    reason: Annotated[
+        str | None, about("`no-answer` if the agent is away as an offer was not answered, until a click; else null")
+    ]
 
 
 class AgentList(msgspec.Struct):

@@ -147,7 +147,7 @@ class Handlers:
                 request.http,
                 request.token,
                 request.must_end,
-                lambda session: state in (None, session.state) and is_wanted(session),
+                lambda session: session.is_in(state) and is_wanted(session),
             )
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))

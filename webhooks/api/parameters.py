@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from conferral.commands.field_values import DESTINATION_MAX
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, REFERENCE_PATTERN, id_error
-from conferral.statemachine.states import OutcomeKind, State
+from conferral.statemachine.states import STATES_AND_PHASES, OutcomeKind
 from conferral.storage.queries.session_reader import LIMIT_MAX, LOG_CURSOR
 
 
@@ -94,9 +94,9 @@ def _check_number(text: str) -> str:
 
 STATE = Parameter(
     "state",
-    "only sessions in this state; by default all, live ones first",
-    f"must be one of {', '.join(State)}",
-    TypeAdapter(State),
+    "only sessions in this state, or in this phase; by default all, live ones first",
+    f"must be one of {', '.join(STATES_AND_PHASES)}",
+    TypeAdapter(Annotated[str, Field(pattern=f"^({'|'.join(STATES_AND_PHASES)})$")]),
     None,
 )
 PARTY = Parameter(

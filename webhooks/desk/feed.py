@@ -22,14 +22,14 @@ from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.statemachine.step import CommandStatus, DecisionKind
-from conferral.storage.agents import Agent, Agents, AgentStatus
+from conferral.storage.agents import Agent, Agents, AgentStatus, identities_of
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.command_stream import read_result
 from conferral.webhooks.api import desk_models
 from conferral.webhooks.api.streams import READY, EventStreams, Followed, OpenStreams, encode_event
 from conferral.webhooks.desk.readers import DeskReader, DeskReaders
-from conferral.webhooks.desk.session_view import SessionView, identities_of, keeps_desk
+from conferral.webhooks.desk.session_view import SessionView, keeps_desk
 from conferral.webhooks.desk.sign_ins import KnownSignIns
 from conferral.webhooks.desk.team import Team
 from conferral.webhooks.desk.tokens import DeskToken
@@ -181,7 +181,9 @@ class DeskFeed:
             session = self.session_of(agent.identity)
             status = AgentStatus.BUSY if session else agent.status
             since = to_iso(agent.since_ms)
-            found.append(desk_models.Agent(agent.identity, agent.name, status, since, session or None))
+            found.append(
+                desk_models.Agent(agent.identity, agent.name, status, since, session or None, agent.reason or None)
+            )
         return found
 
     def own_presence(self, token: DeskToken) -> desk_models.OwnPresence:
@@ -194,11 +196,12 @@ class DeskFeed:
             status=AgentStatus.BUSY if session else status,
             since=to_iso(agent.since_ms) if agent is not None else None,
             session=session or None,
+            reason=(agent.reason or None) if agent is not None else None,
             registered=(agent.registered or None) if agent is not None else None,
         )
 
     async def renew(
-        self, token: DeskToken, desk: str, *, is_ready: bool, takes_over: bool = False
+        self, token: DeskToken, desk: str, *, is_ready: bool, takes_over: bool = False, is_click: bool = False
     ) -> desk_models.OwnPresence:
         """Renew an agent's presence, and return it; may raise StoreError.
 
@@ -208,7 +211,7 @@ class DeskFeed:
         identity = token.identity
         is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
         renew = partial(self._agents.renew, identity, token.agent_name, desk, sign_in=token.sign_in)
-        renewed = renew(is_ready=is_ready, is_busy=is_busy, takes_over=takes_over)
+        renewed = renew(is_ready=is_ready, is_busy=is_busy, takes_over=takes_over, is_click=is_click)
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in self._readers.of(identity):
             self._push_presence(reader)

@@ -18,7 +18,7 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import SessionMode
 from conferral.storage.agent_calls import read_calls
-from conferral.storage.agents import Agents
+from conferral.storage.agents import Agents, identities_of
 from conferral.webhooks.api import desk_models, desk_routes, models
 from conferral.webhooks.api.app import Api
 from conferral.webhooks.api.desk_routes import DESK_COMMANDS
@@ -32,7 +32,6 @@ from conferral.webhooks.api.handlers import (
 )
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
 from conferral.webhooks.desk.feed import DeskFeed
-from conferral.webhooks.desk.session_view import identities_of
 from conferral.webhooks.desk.team import is_parked_by
 from conferral.webhooks.desk.tokens import DeskToken, DeskTokens
 
@@ -167,7 +166,9 @@ class DeskHandlers:
         """Renew the agent's presence."""
         wanted = desk_models.PresenceRequest.of(request.body)
         is_ready = wanted.status is desk_models.DeskStatus.READY
-        return response(200, await self._feed.renew(_token_of(request), wanted.desk, is_ready=is_ready))
+        return response(
+            200, await self._feed.renew(_token_of(request), wanted.desk, is_ready=is_ready, is_click=wanted.click)
+        )
 
     async def note_busy_ring(self, request: ApiRequest) -> web.Response:
         """Note that the agent's desk is about to reject a ring."""

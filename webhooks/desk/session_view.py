@@ -16,14 +16,6 @@ from conferral.webhooks.api.streams import Followed, encode_event
 _CLIENT = "client:"
 
 
-def identities_of(session: Session) -> frozenset[str]:
-    """Return whose browsers take part in a session now, or are being rung."""
-    if session.is_ended:
-        return frozenset()
-    addresses = (party.address for party in session.present.values())
-    return frozenset(one.removeprefix(_CLIENT) for one in addresses if one.startswith(_CLIENT))
-
-
 def keeps_desk(session: Session, identity: str) -> bool:
     """Whether an agent's desk stays registered during this call.
 

@@ -1,10 +1,11 @@
-"""Presence of the agents whom sessions may ring next from a conference."""
+"""Presence of the agents whom sessions may ring, or wait for, next."""
 
 import asyncio
 from collections.abc import Iterable
 from functools import partial
 
 from conferral.runtime.errors import StoreError
+from conferral.statemachine.guards.queue import may_enter_queue
 from conferral.statemachine.guards.waiting_party import may_ring_next_agent
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
@@ -16,10 +17,16 @@ from conferral.worker.core import WorkerCore
 PRESENCE_DEADLINE_S = 0.5
 
 
+def _agents_to_judge(session: Session) -> tuple[str, ...]:
+    """Return the agents whose presence may decide what follows."""
+    if may_enter_queue(session):
+        return session.agents
+    return session.agents[session.agent_number + 1 :] if may_ring_next_agent(session) else ()
+
+
 async def presence_of_next_agents(core: WorkerCore, sessions: Iterable[Session]) -> Presence:
     """Return the presence of these agents; if that takes long, all are there."""
-    waiting = (session for session in sessions if may_ring_next_agent(session))
-    agents = list(dict.fromkeys(agent for session in waiting for agent in session.agents[session.agent_number + 1 :]))
+    agents = list(dict.fromkeys(agent for session in sessions for agent in _agents_to_judge(session)))
     if not agents:
         return UNKNOWN_PRESENCE
     try:

@@ -15,7 +15,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.statemachine.events import Transfer
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.fallbacks import NOT_FOR_TRANSFERS, AddressRules
 from conferral.telephony.own_numbers import OthersThanCanary, OwnNumbers, find_number
 from conferral.telephony.request_context import label_requests
 
@@ -40,7 +40,7 @@ def resolve_destinations(parsed: ParsedCommand, rules: AddressRules) -> ParsedCo
     found: dict[str, Sequence[str]] = {}
     if parsed.fallback:
         try:
-            found["fallback"] = rules.check(parsed.fallback)
+            found["fallback"] = rules.check(parsed.fallback, without=NOT_FOR_TRANSFERS)
         except AddressError as error:
             raise BadCommandError(f"fallback: {error.reason}") from None
     for field, texts in parsed.destinations.items():

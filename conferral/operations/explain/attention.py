@@ -19,7 +19,9 @@ OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
 OVERDUE_AFTER_MS = 2_000
 #: How long a failed transfer is reported, in milliseconds.
 RECENT_FAILURE_MS = 300_000
-_EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall", "fallback", "voicemail"})
+_EXPECTED_LONE_PHASES = frozenset(
+    {"ringing", "blind", "park", "parked", "queued", "retrieve", "recall", "fallback", "voicemail"}
+)
 
 
 #: Of a failure in `Attention`: a list shows the mark of a failure next to it.

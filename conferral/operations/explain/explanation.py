@@ -286,6 +286,8 @@ def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
     end = ("end", "ends the call for everyone", "")
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
+    if session.phase == Phase.QUEUED:
+        return [("retrieve", "connects someone to the caller", "--to ADDRESS"), end]
     if session.state == State.TRANSFERRING:
         return [*_commands_in_transfer(session.transfer_stage), end]
     if is_lone(session):

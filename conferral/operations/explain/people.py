@@ -21,6 +21,7 @@ _JOINING = "is joining the conference"
 _WAITING = {
     "ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting",
     "fallback": "waiting", "blind": "waiting",
+    "queued": "waiting",
 }  # fmt: skip
 
 

@@ -471,6 +471,8 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     "account_swept": lambda details: catalog.SWEEP_FINDINGS.get(
         details["finding"], with_notes("sweep: Twilio's lists differ from the session", details["finding"])
     ),
+    "offer": lambda details: with_notes("offered to a desk", details["number"] and f"try {details['number']}"),
+    "desks_left": lambda _details: "no desk of the number was there for a while: the caller waits no longer",
     "conference_found": lambda details: (
         f"found a Conferral conference without a session, with {details['participants']} "
         f"participant{'s' if details['participants'] != '1' else ''}"

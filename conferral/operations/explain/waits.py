@@ -84,6 +84,8 @@ def _waits_for_people(session: Session) -> list[Wait]:
     since_ms = session.state_since_ms
     if session.phase == Phase.PARKED:
         return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
+    if session.phase == Phase.QUEUED:
+        return [Wait("a desk of the number to be free", session.queued_since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:
         if session.transfer_stage == TransferStage.LEAVING_MESSAGE:
             return [Wait("the customer to leave a message or hang up", since_ms, 0, "person")]
@@ -136,6 +138,8 @@ def timer_effect(timer: str, session: Session) -> str:
         return "Conferral asks Twilio whether the message is over"
     if timer == "stage" and session.internal_transfer is not None:
         return "Conferral checks on the fallback"
+    if timer == "park" and session.phase == Phase.QUEUED:
+        return "the caller goes on to the next place"
     if timer == "park" and session.transfer is not None and session.transfer.fallback[:1] != ("recall",):
         return "the parked call goes on to its fallback"
     return catalog.TIMERS.get(timer, f"the timer {timer}")

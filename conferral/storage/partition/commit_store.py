@@ -1,6 +1,6 @@
 """The commit of a batch of decisions, and what they start from."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -14,6 +14,7 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import agent_calls, scripts
 from conferral.storage.agent_calls import EndedCall
+from conferral.storage.agents import identities_of
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
@@ -210,6 +211,7 @@ class CommitStore:
                 for one in commit.agent_calls
             ],
             "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S),
+            **_encode_changed(commit, self._keys, number),
             "over": [
                 (number(self._keys.call(call_sid)), name)
                 for name, call_sids in commit.calls_over.items()
@@ -218,6 +220,25 @@ class CommitStore:
             "unplayed": unplayed,
         }
         return encoded, numbers
+
+
+def _encode_changed(commit: Commit, keys: Keys, number: Callable[[str], int]) -> dict[str, Any]:
+    """Return who enters or leaves a queue, and whose browsers are in calls."""
+    queued, unqueued, entered, left = [], [], [], []
+    for before, after in ((change.before, change.after) for change in commit.sessions):
+        if (waits := _waits(after)) and not _waits(before):
+            queued.append((number(keys.queued), after.id, after.called_number))
+        elif _waits(before) and not waits:
+            unqueued.append((number(keys.queued), after.id))
+        was, now = (identities_of(session) if session.version else frozenset() for session in (before, after))
+        entered += [(number(keys.agent_sessions(one)), after.id) for one in sorted(now - was)]
+        left += [(number(keys.agent_sessions(one)), after.id) for one in sorted(was - now)]
+    found = {"queued": queued, "unqueued": unqueued, "entered": entered, "left": left}
+    return {name: values for name, values in found.items() if values}
+
+
+def _waits(session: Session) -> bool:
+    return bool(session.queued_since_ms) and not session.is_ended
 
 
 def _named(names: Sequence[str], numbers: Iterable[bytes | int]) -> list[str]:

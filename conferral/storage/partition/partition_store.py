@@ -22,7 +22,7 @@ from conferral.storage.connection.client import (
     run_or_raise,
 )
 from conferral.storage.coordinator import Lease
-from conferral.storage.dial_limits import DialLimits
+from conferral.storage.dial_limits import DialLimit, DialLimits
 from conferral.storage.entries import Entry
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
@@ -120,8 +120,9 @@ class PartitionStore:
 
     async def mark_sent(self, partition: int, lease: Lease, effect: Effect, sent_at_ms: int) -> MarkResult:
         """Mark an effect with Twilio's time right before it is sent; count dials."""
-        is_counted = isinstance(effect, Dial) and not effect.is_redial
-        limits = self._dial_limits.of(effect.session_id) if is_counted else []
+        limits: list[DialLimit] = []
+        if isinstance(effect, Dial) and not effect.is_redial:
+            limits = self._dial_limits.of(effect.session_id, is_offer=effect.is_offer)
         keys = [self._keys.lease(partition), self._keys.outbox(partition), *(one.key for one in limits)]
         arguments: list[scripts.Argument] = [lease.holder, effect.effect_id, sent_at_ms]
         arguments += [number for one in limits for number in (one.most, one.window_ms)]

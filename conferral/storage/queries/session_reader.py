@@ -181,7 +181,7 @@ class SessionReader:
     async def list_sessions(
         self,
         *,
-        state: State | None = None,
+        state: str | None = None,
         where: Where = None,
         live_only: bool = False,
         limit: int,
@@ -189,18 +189,18 @@ class SessionReader:
     ) -> Page[StoredSession]:
         """Return a page of sessions: live ones, then ended ones, newest first.
 
-        With `where`, only those that it accepts.
+        With `state`, only those in this state or phase; with `where`, only those that it accepts.
 
         All pages show every session that exists throughout; one that ends meanwhile may appear twice. A page may hold
         fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for another list's cursor.
         """
         _check_limit(limit)
-        start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state is State.ENDED else FIRST_LIVE
+        start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state == State.ENDED else FIRST_LIVE
         with_ended = not live_only and state in (None, State.ENDED)
 
         def is_wanted(position: SessionCursor, session: StoredSession) -> bool:
             is_in_list = position.ended_ms is None or session.is_ended
-            return is_in_list and state in (None, session.state) and (where is None or where(session))
+            return is_in_list and session.is_in(state) and (where is None or where(session))
 
         found: list[tuple[SessionCursor, StoredSession]] = []
         scanned = 0

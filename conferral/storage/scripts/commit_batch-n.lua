@@ -36,6 +36,8 @@
     outcomes               entries for the stream of outcomes, each field, value, ...
     agent_calls            for each: key of an agent's calls; entry; the entry that it corrects, or empty
     agent_calls_kept       calls kept of an agent, count; their lifetime, seconds
+    queued, unqueued       for each session that enters a queue, or leaves it: the key, its id, our number
+    entered, left          for each agent whose browser begins or ends to be in a session: key of the sessions; its id
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
     unplayed               keys of the digits of commands that were refused or failed
 
@@ -151,6 +153,13 @@ for _, own in ipairs(batch.agent_calls or {}) do
   attempt(at, 'LTRIM', KEYS[at], 0, own_max - 1)
   attempt(at, 'EXPIRE', KEYS[at], own_ttl_s)
 end
+for _, one in ipairs(batch.queued or {}) do attempt(one[1], 'HSET', KEYS[one[1]], one[2], one[3]) end
+for _, one in ipairs(batch.unqueued or {}) do attempt(one[1], 'HDEL', KEYS[one[1]], one[2]) end
+for _, one in ipairs(batch.entered or {}) do
+  attempt(one[1], 'SADD', KEYS[one[1]], one[2])
+  attempt(one[1], 'EXPIRE', KEYS[one[1]], 86400)
+end
+for _, one in ipairs(batch.left or {}) do attempt(one[1], 'SREM', KEYS[one[1]], one[2]) end
 for _, call_over in ipairs(batch.over) do
   local at, session = unpack(call_over)
   if attempt(at, 'GET', KEYS[at]) == session then attempt(at, 'EXPIRE', KEYS[at], calls_ttl_s) end

@@ -3,8 +3,9 @@
 
   KEYS[1]  agents hash, all values JSON: `name`, `status` (`ready` or `away`), `since_ms`, `renewed_ms`; the `desks` that
            are ready, by id, each with its own two times and `sign_in`; `registered`, the id of the one that may be
-           registered; its `sign_in`, or else that of the last one that renewed; and `in_call` and `called_ms`, whether
-           the agent has a call (1 or 0), and when it last had one
+           registered; its `sign_in`, or else that of the last one that renewed; `in_call` and `called_ms`, whether
+           the agent has a call (1 or 0), and when it last had one; and why the agent is away until the next click
+           (`reason`; empty for no such reason)
   KEYS[2]  since when presence is renewed without a pause, ms
 
   ARGV[1]  identity                            text
@@ -18,6 +19,7 @@
   ARGV[9]  for how long this process has run   ms: presence is not known from before
   ARGV[10]  after how long without a renewal that is a pause   ms
   ARGV[11]  whether the desk takes the agent's call over   1 or 0: then it is the newest, and registered
+  ARGV[12]  whether the agent has clicked that they are ready   1 or 0
 
   Returns  the agent, JSON
   Why one script: two desks that become ready at the same moment must not both be registered.
@@ -60,11 +62,12 @@ if not registered then
 end
 local in_call = tonumber(ARGV[5])
 local called_ms = in_call == 1 and now_ms or tonumber(old.called_ms) or 0
-local status = registered and 'ready' or 'away'
+local reason = ARGV[12] == '1' and '' or type(old.reason) == 'string' and old.reason or ''
+local status = registered and reason == '' and 'ready' or 'away'
 local agent = cjson.encode({
   name = ARGV[2], status = status, since_ms = old.status == status and old.since_ms or now_ms, renewed_ms = now_ms,
   desks = desks, registered = registered or '', sign_in = registered and desks[registered].sign_in or ARGV[8],
-  in_call = in_call, called_ms = called_ms,
+  in_call = in_call, called_ms = called_ms, reason = reason,
 })
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', agents, '')

@@ -23,12 +23,12 @@ from conferral.statemachine.parts import (
     DEFAULT_OPTIONS,
     ConferenceAttributes,
     DialOptions,
+    QueueOptions,
 )
 from conferral.statemachine.presence import Presence
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, resolve_address
 from conferral.telephony.directory.file import (
-    NOT_FOR_INBOUND,
     DeskAgent,
     DirectoryContent,
     DirectoryEntry,
@@ -36,13 +36,17 @@ from conferral.telephony.directory.file import (
     read_file,
 )
 from conferral.telephony.directory.hours import Hours
-from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.fallbacks import NOT_FOR_INBOUND, NOT_FOR_TRANSFERS, AddressRules
 from conferral.telephony.own_numbers import OwnNumbers
 
 log = structlog.get_logger()
 
 #: Keys of an entry that are the conference's attributes, under the same name.
 _CONFERENCE_KEYS = DirectoryEntry.model_fields.keys() & set(ConferenceAttributes.__struct_fields__) - {"record"}
+
+
+#: How callers wait in a queue, if an entry says nothing else.
+DEFAULT_QUEUE = QueueOptions(limit_s=600, say_every_s=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,27 @@ class InboundRoute:
     order: str = ""
     #: How many agents, from the first on, are away, and skipped.
     away: int = 0
+    #: How callers wait in the queue, if that is one of the places.
+    queue: QueueOptions = DEFAULT_QUEUE
+    #: Whether the caller begins in the queue, as others wait there: no agent is rung.
+    begins_in_queue: bool = False
 
     @property
     def first_agent(self) -> str:
         """The agent who is rung first; empty if there is none."""
-        return self.agents[self.away] if self.away < len(self.agents) else ""
+        is_no_one_rung = self.begins_in_queue or self.away >= len(self.agents)
+        return "" if is_no_one_rung else self.agents[self.away]
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether a caller may wait in a queue."""
+        return Place.QUEUE in self.fallback
 
     def judged(self, presence: Presence) -> Self:
-        """Return the route by who is there now."""
+        """Return the route by who is there now, and who waits."""
         agents, away = presence.judge(self.agents, self.order)
-        return replace(self, agents=agents, away=away)
+        waits = self.has_queue and self.called_number in presence.queued_numbers and presence.has_desk(agents)
+        return replace(self, agents=agents, away=away, begins_in_queue=waits)
 
     def at(self, now_ms: int) -> Self:
         """Return the route of a call that comes now, Unix milliseconds."""
@@ -208,7 +223,8 @@ def load_directory(
 
     agents = parsed("CONFERRAL_AGENT", settings.agent, resolve) if settings.agent is not None else ()
     rules = AddressRules(names, allowed, settings.return_urls)
-    transfer_fallback = parsed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, rules.parse)
+    for_transfers = partial(rules.parse, without=NOT_FOR_TRANSFERS)
+    transfer_fallback = parsed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, for_transfers)
     for_inbound = partial(rules.parse, without=NOT_FOR_INBOUND)
     inbound_fallback = parsed("CONFERRAL_INBOUND_FALLBACK", settings.inbound_fallback, for_inbound)
     if problems:
@@ -244,4 +260,8 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute, file: Direct
         hours=Hours(entry.hours, zone, frozenset(holidays)) if entry.hours and zone else None,
         closed=entry.closed or (Place.END,),
         order=entry.order,
+        queue=QueueOptions(
+            limit_s=entry.queue_limit or DEFAULT_QUEUE.limit_s,
+            say_every_s=DEFAULT_QUEUE.say_every_s if entry.queue_say_every is None else entry.queue_say_every,
+        ),
     )

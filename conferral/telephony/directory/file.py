@@ -20,16 +20,16 @@ from conferral.runtime.zones import find_zone
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address
 from conferral.telephony.directory.hours import OpenSpan, parse_hours
-from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.fallbacks import NOT_FOR_CLOSED, NOT_FOR_INBOUND, AddressRules
 from conferral.telephony.identities import identity_problem
 from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
 #: Words that a fallback may contain besides destinations.
 _FALLBACK_WORDS = frozenset({*Place, "back"})
-#: There is no one to call back.
-NOT_FOR_INBOUND = frozenset({Place.RECALL})
 #: Most agents per number (count).
 AGENTS_MAX = 10
+#: The longest wait in a queue, seconds: a call lasts at most a day.
+QUEUE_LIMIT_MAX_S = 86_400
 #: Source: Twilio docs, TwiML `<Conference>`, `region`; twilio-python 9.6.3, which added `us2`.
 REGIONS = ("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
@@ -102,7 +102,7 @@ def _inbound_fallback(text: object, info: ValidationInfo) -> tuple[str, ...]:
     context = _context(info)
     rules = AddressRules(context.names, context.allowed, context.return_urls)
     try:
-        return rules.parse(text, without=NOT_FOR_INBOUND)
+        return rules.parse(text, without=NOT_FOR_CLOSED if info.field_name == "closed" else NOT_FOR_INBOUND)
     except AddressError as error:
         raise ValueError(error.reason) from None
 
@@ -186,6 +186,9 @@ class DirectoryEntry(Table):
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
     fallback: Annotated[tuple[str, ...], BeforeValidator(_inbound_fallback)] = Field((), repr=False)
+    #: Seconds, in all; how often a caller is asked to stay on the line, 0 for never.
+    queue_limit: int = Field(0, ge=1, le=QUEUE_LIMIT_MAX_S)
+    queue_say_every: int | None = Field(None, ge=0, le=QUEUE_LIMIT_MAX_S)
     confirm: bool = False
     #: Seconds.
     confirm_for: int = Field(0, ge=CONFIRM_TIME_MIN_S, le=CONFIRM_TIME_MAX_S)

@@ -113,7 +113,7 @@ CLOSED = [
     ("conferral transfer S1 --mode", "co", ["consult"]),
     ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
     ("conferral record S1 --action", "st", ["start", "stop"]),
-    ("conferral sessions --state", "con", ["converting", "conferenced"]),
+    ("conferral sessions --state", "con", ["converting", "conferenced", "connected", "consult"]),
     ("conferral demo --story", "s", ["several", "supervise"]),
 ]
 

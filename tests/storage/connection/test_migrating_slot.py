@@ -62,6 +62,7 @@ CODE = f'{{"identity":"alice","token":"api","until_ms":{LATER_MS},"for_ms":5}}'
 SIGNED_IN = '{"renewed_ms":5,"registered":"d1","sign_in":"d1","desks":{"d1":{"sign_in":"d1"}}}'
 LISTED: Command = ("ZADD", KEYS.workers, 5, "one")
 COMMAND = KEYS.command("c1")
+OFFER = KEYS.offer("alice")
 SENDING = [KEYS.sending, KEYS.sending_due]
 BATCH = {
     "entries": ["5-1"], "outbox_set": ["e2", "{}"], "outbox_remove": ["e1"],
@@ -114,6 +115,8 @@ CASES = [
     Case("queue_outcomes", [*SENDING, KEYS.sending_state], ["5-1", 5, SESSION, "6-1"],
          [("HSET", KEYS.sending, "s0", "0 4-1"), ("ZADD", KEYS.sending_due, 5, "s0"),
           ("HSET", KEYS.sending_state, "position", "5-1")]),
+    Case("end_offer", [OFFER, KEYS.agents], ["1 s0", "alice", "no-answer"],
+         [("SET", OFFER, "1 s0"), ("HSET", KEYS.agents, "alice", AGENT)]),
     Case("note_call", [KEYS.agents], ["alice", 1], [("HSET", KEYS.agents, "alice", AGENT)]),
     Case("renew_agent", [KEYS.agents, KEYS.presence], ["alice", "Alice", "away", "d1", 0, 1_000, 8, "", 1_000, 1_000],
          [("HSET", KEYS.agents, "alice", AGENT)]),

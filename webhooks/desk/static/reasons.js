@@ -43,6 +43,7 @@ export const REASONS = {
   "recall-failed": "the agent could not be called back, after a transfer or a lost leg",
   "fallback-failed": "no place of the fallback took the call",
   "park-timeout": "no one retrieved the parked call in time",
+  "queue-limit": "no agent was free in time",
   voicemail: "the caller left a message, or hung up after the tone",
   returned: "no one took the call, and the caller continues with your app",
   closed: "the call came outside the number's hours",

@@ -1,0 +1,39 @@
+"""Guards on a caller who waits in a queue, and on offers."""
+
+from conferral.statemachine import events
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.transfer import next_place
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import Phase, Place
+from conferral.statemachine.step import Draft
+
+
+def may_enter_queue(session: Session) -> bool:
+    """Whether the session may soon enter a queue: then presence counts."""
+    transfer = session.running_transfer
+    if transfer is not None:
+        return Place.QUEUE in transfer.places_left
+    return session.phase is Phase.RINGING and Place.QUEUE in session.fallback
+
+
+def queue_is_next(draft: Draft, _event: Event) -> bool:
+    """Whether the caller waits in a queue next."""
+    return next_place(draft) == Place.QUEUE
+
+
+def queue_has_no_desk(draft: Draft, event: Event) -> bool:
+    """Whether a queue is next, and there is no one to wait for."""
+    return queue_is_next(draft, event) and not draft.presence.has_desk(draft.session.agents)
+
+
+def no_offer_rings(draft: Draft, _event: Event) -> bool:
+    """Whether no agent is being rung for a caller in a queue."""
+    return draft.session.agent.is_gone
+
+
+def can_be_offered(draft: Draft, event: events.Offer) -> bool:
+    """Whether the caller waits, no one rings, and the offer is the next one."""
+    session = draft.session
+    waits = session.customer.in_conference and draft.now_ms < session.parked_until_ms
+    is_next = event.number == 1 + sum(one.to == event.to for one in session.attempts)
+    return waits and is_next and no_offer_rings(draft, event)

@@ -1,0 +1,166 @@
+"""A queue: callers wait with music, and desks that become free are rung, in order."""
+
+import json
+
+import pytest
+
+from conferral.worker.queue import offerer
+from tests.flows.test_fallbacks import leaves_message
+from tests.flows.test_presence import is_at_desk, presence_is_kept, settings, tried
+from tests.support.local_system import AGENT, LocalSystem
+from tests.support.people import BOB, CAROL
+from tests.support.phones import answers, busy, refuses, rings
+
+pytestmark = pytest.mark.redis
+MODES = pytest.mark.parametrize("mode", ["bridge", "conference"])
+
+
+def queue(tmp_path, mode="conference", agents=(AGENT,), fallback="queue", **more):
+    return settings(tmp_path, mode, agents, fallback=fallback, **more)
+
+
+async def waits(system, customer):
+    session = await system.until(customer.sid, state="conferenced", phase="queued")
+    await system.until_hears(customer, "music")
+    return session
+
+
+async def session_outcome(system, customer):
+    async def found():
+        return [one for one in await system.outcomes() if one["kind"] == "session" and one["session"] == customer.sid]
+
+    await system.eventually(lambda: found(), "the session has an outcome", timeout_s=20)
+    ((ended,), others) = (await found()), [one for one in await system.outcomes() if one["kind"] == "transfer"]
+    return ended, others
+
+
+@MODES
+async def test_a_caller_whom_no_one_takes_waits_and_is_offered_to_who_becomes_free(redis_server, tmp_path, mode):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, mode, (AGENT, BOB))) as system:
+        await is_at_desk(system, AGENT, ready=False)
+        await is_at_desk(system, BOB)
+        system.sandbox.phone(BOB).script_in_turn(busy(), answers())
+        system.answered_by(AGENT)
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        await is_at_desk(system, AGENT)
+        alice = await system.dialed(AGENT)
+        await system.until_talk(customer, alice)
+        session = await system.until(customer.sid, state="conferenced", phase="connected")
+        assert session["party.agent.address"] == AGENT
+        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+        ended, transfers = await session_outcome(system, customer)
+        assert [(one["to"], one["result"]) for one in json.loads(ended["attempts"])][-1] == (AGENT, "answered")
+        assert ended["landed_on"] == "queue"
+        assert float(ended["queued_s"]) > 0
+        assert not transfers
+        assert not await system.client.exists(system.keys.queued)
+
+
+async def test_who_waits_longest_is_offered_first_and_newcomers_ring_no_one(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path)) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), answers())
+        first = await system.customer_calls()
+        await waits(system, first)
+        others = [await system.customer_calls() for _ in range(2)]
+        for customer in others:
+            assert (await waits(system, customer))["party.agent.status"] == "left"
+        for number, customer in enumerate([first, *others], start=2):
+            leg = await system.dialed(AGENT, number)
+            await system.until_talk(customer, leg)
+            customer.hang_up()
+            await system.until(customer.sid, state="ended")
+        assert tried(system) == [AGENT] * 4
+
+
+async def test_an_offer_without_answer_makes_the_agent_away_until_a_click(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, agents=(AGENT, BOB))) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), rings(), answers())
+        system.sandbox.phone(BOB).script_in_turn(busy())
+        customer = await system.customer_calls()
+        session = await waits(system, customer)
+        await system.dialed(AGENT, 2)
+
+        async def alice():
+            return json.loads(await system.client.hget(system.keys.agents, "alice"))
+
+        async def is_away():
+            found = await alice()
+            return (found["status"], found["reason"])
+
+        await system.eventually(is_away, "the agent is away", equals=("away", "no-answer"))
+        await is_at_desk(system, AGENT)
+        assert await is_away() == ("away", "no-answer"), "a renewal is no click"
+        assert (await waits(system, customer))["parked_until"] == session["parked_until"], "and for no longer"
+        await is_at_desk(system, AGENT, click=True)
+        await system.until_talk(customer, await system.dialed(AGENT, 3))
+
+
+async def test_who_rejects_an_offer_is_not_rung_again_for_this_caller(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, queue_limit=20)) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), refuses(), answers())
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        await system.everyone_is_gone(customer.sid, "queue-limit")
+        assert tried(system) == [AGENT, AGENT]
+        ended, _ = await session_outcome(system, customer)
+        assert (ended["reason"], ended["landed_on"]) == ("queue-limit", "end")
+
+
+@MODES
+async def test_after_its_limit_the_next_place_follows(redis_server, tmp_path, mode):
+    places = queue(tmp_path, mode, fallback="queue,voicemail", queue_limit=8)
+    async with LocalSystem(redis_server.url, speed=20, **places) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), refuses())
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        await leaves_message(system, customer, customer.sid)
+
+
+async def test_without_a_desk_the_queue_is_left_out(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, fallback="queue,voicemail")) as system:
+        await presence_is_kept(system)
+        await is_at_desk(system, AGENT, ready=False)
+        customer = await system.customer_calls()
+        await leaves_message(system, customer, customer.sid)
+
+
+async def test_without_a_desk_for_a_while_who_waits_goes_on(redis_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(offerer, "ABSENT_S", 1.0)
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, fallback="queue,voicemail")) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy())
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        await is_at_desk(system, AGENT, ready=False)
+        await leaves_message(system, customer, customer.sid)
+
+
+async def test_a_colleague_takes_a_caller_out_of_the_queue_while_a_desk_rings(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path)) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), rings())
+        system.answered_by(CAROL)
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        ringing = await system.dialed(AGENT, 2)
+        await system.done("retrieve", customer.sid, to=CAROL)
+        await system.until_talk(customer, await system.dialed(CAROL))
+        await system.eventually(lambda: ringing.status, "the desk rings no more", equals="canceled")
+
+
+async def test_who_hangs_up_while_a_desk_rings_has_left(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path)) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(busy(), rings())
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        await system.dialed(AGENT, 2)
+        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+        ended, transfers = await session_outcome(system, customer)
+        assert (ended["landed_on"], transfers) == ("", [])
+        assert not await system.client.exists(system.keys.queued)

@@ -1,0 +1,110 @@
+"""Claims of agents who are offered a caller, and what desks say of them."""
+
+import json
+
+import pytest
+
+from conferral.statemachine.session import Session
+from conferral.storage.agents import Agents
+from conferral.storage.offers import CLAIM_MS, Claim, Offers
+from tests.support.people import AGENT_PHONE, ALICE, BOB
+
+pytestmark = pytest.mark.redis
+OFFER = Claim("s1", 1)
+
+
+class Sessions:
+    """Those that are stored."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    async def load(self, names):
+        self.loaded += names
+        return {name: Session(name, version=7) for name in names}
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions()
+
+
+@pytest.fixture
+def offers(client, keys, sessions) -> Offers:
+    return Offers(client, keys, sessions)
+
+
+async def is_ready(client, keys, identity="alice", *, is_ready=True, is_busy=False, is_click=False):
+    agents = Agents(client, keys)
+    return await agents.renew(identity, identity, "d1", is_ready=is_ready, is_busy=is_busy, is_click=is_click)
+
+
+async def desk(offers, address=ALICE):
+    return (await offers.desks([ALICE, BOB, AGENT_PHONE])).by_address[address]
+
+
+async def test_a_desk_is_free_if_it_is_ready_and_in_no_call(offers, client, keys):
+    assert not (await desk(offers)).is_there
+    agent = await is_ready(client, keys)
+    assert (await desk(offers)).free_since_ms == agent.since_ms
+    await client.sadd(keys.agent_sessions("alice"), "s7")
+    assert ((await desk(offers)).free_since_ms, (await desk(offers)).is_there) == (0, True)
+    await client.delete(keys.agent_sessions("alice"))
+    await is_ready(client, keys, is_busy=True)
+    assert ((await desk(offers)).free_since_ms, (await desk(offers)).is_there) == (0, True)
+    await is_ready(client, keys, is_ready=False)
+    assert not (await desk(offers)).is_there
+    found = await offers.desks([ALICE, AGENT_PHONE])
+    assert ([*found.by_address], found.is_kept) == ([ALICE], True)
+
+
+async def test_an_agent_has_one_offer_at_a_time(offers, client, keys):
+    await is_ready(client, keys)
+    assert await offers.claim(ALICE, OFFER)
+    assert not await offers.claim(ALICE, Claim("s2", 1))
+    found = await desk(offers)
+    assert (found.claim.session_id, found.claim.number, found.free_since_ms) == ("s1", 1, 0)
+    await client.pexpire(keys.offer("alice"), CLAIM_MS - 3_000)
+    assert 3_000 <= (await desk(offers)).claim.age_ms < 5_000
+    await offers.keep(ALICE)
+    assert (await desk(offers)).claim.age_ms < 2_000
+    assert await offers.end(ALICE, OFFER)
+    assert not await offers.end(ALICE, OFFER), "it is over"
+    assert await offers.claim(ALICE, Claim("s2", 1))
+
+
+async def test_who_did_not_answer_is_away_until_a_click(offers, client, keys):
+    await is_ready(client, keys)
+    await offers.claim(ALICE, OFFER)
+    assert await offers.end(ALICE, OFFER, "no-answer")
+    assert not (await desk(offers)).is_there
+    agent = await is_ready(client, keys)
+    assert (agent.status, agent.reason, agent.registered) == ("away", "no-answer", "d1"), "others may still ring it"
+    agent = await is_ready(client, keys, is_click=True)
+    assert (agent.status, agent.reason) == ("ready", "")
+    assert not await offers.end(ALICE, OFFER, "no-answer"), "an offer that is over makes no one away"
+    assert (await desk(offers)).free_since_ms == agent.since_ms
+
+
+@pytest.mark.parametrize("stored", ["x", "1", "a s1", ""])
+async def test_what_another_program_wrote_is_no_claim(offers, client, keys, stored):
+    await client.set(keys.offer("alice"), stored)
+    assert (await desk(offers)).claim is None
+
+
+async def test_an_agent_whose_record_is_damaged_is_not_there(offers, client, keys):
+    await client.hset(keys.agents, "alice", json.dumps({"name": 7}))
+    assert not (await desk(offers)).is_there
+    await client.set(keys.offer("alice"), OFFER.text)
+    assert await offers.end(ALICE, OFFER, "no-answer")
+
+
+async def test_a_session_is_loaded_again_once_it_has_changed(offers, client, keys, sessions):
+    await client.hset(keys.queued, "s1", "")
+    await client.hset(keys.session("s1"), "version", 7)
+    assert [*await offers.waiting(["s2"])] == ["s1", "s2"]
+    assert [*await offers.waiting()] == ["s1"]
+    assert sessions.loaded == ["s1", "s2"]
+    await client.hset(keys.session("s1"), "version", 8)
+    await offers.waiting()
+    assert sessions.loaded == ["s1", "s2", "s1"]

@@ -1,0 +1,1 @@
+"""The task `queue`: offers callers who wait to desks that are free."""

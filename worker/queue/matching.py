@@ -1,0 +1,87 @@
+"""Who is offered to whom, and what becomes of an offer. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+
+from conferral.statemachine.parts import Attempt
+from conferral.statemachine.reasons import Reason
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import Phase
+from conferral.storage.offers import Claim, Desk
+
+#: After a rejection, how long the caller is not offered to the same agent; after any other attempt, milliseconds.
+REJECTED_MS, PAUSE_MS = 60_000, 5_000
+#: How long an offer may take to be decided; when it is sent again in case it was lost; and after how long without a
+#: trace the agent gets another one, milliseconds.
+DEADLINE_MS, REPEAT_MS, LOST_MS = 8_000, 2_000, 10_000
+#: Results of an offer after which the agent is away: no one answered the phone, or none was registered.
+_NO_ONE_THERE = frozenset({Reason.NO_ANSWER, Reason.FAILED})
+
+
+class Verdict(Enum):
+    """What to do about an offer."""
+
+    #: The desk rings.
+    KEEP = "keep"
+    #: Nothing is known of it yet.
+    WAIT = "wait"
+    #: It may be lost, so it is sent once more.
+    REPEAT = "repeat"
+    END = "end"
+    END_AND_AWAY = "end-and-away"
+
+
+def waits(session: Session, now_ms: int) -> bool:
+    """Whether a caller can be offered to a desk now."""
+    is_queued = session.is_live and session.phase is Phase.QUEUED and session.agent.is_gone
+    return is_queued and session.customer.in_conference and now_ms < session.parked_until_ms
+
+
+def next_offers(
+    sessions: Iterable[Session], desks: Mapping[str, Desk], now_ms: int
+) -> Iterator[tuple[Session, str, int]]:
+    """Yield a session, an agent's address, and the offer's number, in order.
+
+    Who has waited longest comes first; the desk that has been free longest is rung. While that caller may not be
+    offered to a free desk yet, the desk is kept for them.
+    """
+    free = {address: desk for address, desk in desks.items() if desk.free_since_ms}
+    for session in sorted(sessions, key=lambda one: (one.queued_since_ms, one.id)):
+        if not waits(session, now_ms):
+            continue
+        own = [free[one] for one in dict.fromkeys(session.agents) if one in free]
+        due_ms = {desk.address: offered_again_ms(session, desk.address) for desk in own}
+        own = [desk for desk in own if due_ms[desk.address] <= now_ms + PAUSE_MS]
+        due = [desk for desk in own if due_ms[desk.address] <= now_ms]
+        if due:
+            address = min(due, key=lambda desk: desk.free_since_ms).address
+            yield session, address, 1 + len(attempts_of(session, address))
+            del free[address]
+        elif own:
+            del free[min(own, key=lambda desk: due_ms[desk.address]).address]
+
+
+def attempts_of(session: Session, address: str) -> list[Attempt]:
+    """Return how an agent was rung for a call, oldest first."""
+    return [one for one in session.attempts if one.to == address]
+
+
+def offered_again_ms(session: Session, address: str) -> int:
+    """Return from when on an agent may get the call, Unix ms."""
+    attempts = [one for one in attempts_of(session, address) if one.ended_at_ms and one.result != Reason.AWAY]
+    pauses_ms = (REJECTED_MS if one.result == Reason.REJECTED else PAUSE_MS for one in attempts)
+    return max((one.ended_at_ms + pause_ms for one, pause_ms in zip(attempts, pauses_ms, strict=True)), default=0)
+
+
+def judge(session: Session | None, address: str, claim: Claim) -> Verdict:
+    """Return what to do about an offer that an agent has."""
+    attempts = [] if session is None else attempts_of(session, address)
+    if len(attempts) < claim.number:
+        can_be_decided = session is not None and session.is_live
+        if not can_be_decided or claim.age_ms >= LOST_MS:
+            return Verdict.END
+        return Verdict.REPEAT if claim.age_ms >= REPEAT_MS else Verdict.WAIT
+    result = attempts[claim.number - 1].result
+    if not result and session is not None and session.is_live:
+        return Verdict.KEEP
+    return Verdict.END_AND_AWAY if result in _NO_ONE_THERE else Verdict.END
