@@ -86,7 +86,7 @@ class Call(DialCommand, frozen=True, kw_only=True):
     conference. The dial options apply to the agent.
     """
 
-    done_when: ClassVar[str] = "the two are talking"
+    done_when: ClassVar[str] = "agent and customer are talking"
     done: ClassVar[Done] = "connected"
     examples: ClassVar[Examples] = (
         {"agent": "client:alice", "customer": "+14155550123"},
