@@ -9,7 +9,7 @@ PACKAGES := conferral sandbox statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs pictures bench bench-quick bench-simulation release-check lock clean
+.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs site pictures bench bench-quick bench-simulation release-check lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -105,6 +105,17 @@ format: $(VENV)/dev.done   ## format the code
 
 docs: $(VENV)/dev.done   ## generate docs/reference/ and tables of other pages from the code
 	@$(BIN)/python scripts/generate_docs.py
+
+$(VENV)/site.done: requirements-site.lock $(VENV)/python.done
+	@echo "installing the generator of the site (up to a minute) ..." >&2
+	@rm -rf $(VENV)/site
+	@$(PYTHON) -m venv $(VENV)/site
+	@$(VENV)/site/bin/python $(LOCKED) requirements-site.lock || exit 2
+	@touch $@
+
+site: $(VENV)/site.done   ## build the documentation as a site in build/site, with search and checked links (needs npm)
+	@$(VENV)/site/bin/python scripts/site/build.py
+	@echo "built: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
 pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)
 	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 -m "not soak" tests/browser
