@@ -100,6 +100,7 @@ def join_settings(noun: Verb, base_url: str) -> JoinSettings:
         jitter_buffer=noun.get("jitterBufferSize", "large"),
         record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
         trim=noun.get("trim", "trim-silence"),
+        recording_configuration=noun.get("recordingConfigurationId"),
         recording_subscription=subscription(noun, base_url, "recordingStatusCallback", "completed"),
         subscription=subscription(noun, base_url, "statusCallback", ""),
         region=noun.get("region"),

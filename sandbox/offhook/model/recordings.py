@@ -18,7 +18,14 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
     Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
     """
     channels = transaction.behavior.conference_recording_channels
-    asked = RecordSettings("Conference", channels, "both", settings.recording_subscription, settings.trim)
+    asked = RecordSettings(
+        "Conference",
+        channels,
+        "both",
+        settings.recording_subscription,
+        settings.trim,
+        settings.recording_configuration,
+    )
     return _start(transaction, asked, call_sid="", leg_sid="", conference_sid=conference.sid)
 
 

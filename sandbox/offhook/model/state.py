@@ -152,6 +152,7 @@ class JoinSettings:
     jitter_buffer: str = "large"
     record: bool = False
     trim: str = "trim-silence"
+    recording_configuration: str = ""
     recording_subscription: Subscription | None = None
     subscription: Subscription | None = None
     region: str = ""  #: Empty: Twilio chooses.
@@ -166,6 +167,7 @@ class RecordSettings:
     track: str = "both"
     subscription: Subscription | None = None
     trim: str = "do-not-trim"
+    configuration: str = ""  #: The `RecordingConfigurationId`, which is only kept.
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,7 @@ def _record_settings(transaction: Transaction, form: Form, source: str, trim: st
         form.one_of("RecordingTrack", ("both", "inbound", "outbound")),
         form.subscription(transaction, "RecordingStatusCallback", RECORDING_EVENTS, ("completed",), lenient=True),
         form.one_of("Trim", tuple(dict.fromkeys((trim, "do-not-trim", "trim-silence")))),
+        form.get("RecordingConfigurationId"),
     )
 
 

@@ -133,6 +133,7 @@ def _join_settings(transaction: Transaction, name_or_sid: str, form: Form) -> Jo
         record=form.one_of("ConferenceRecord", ("false", "true", "record-from-start", "do-not-record"))
         in {"true", "record-from-start"},
         trim=form.one_of("ConferenceTrim", ("trim-silence", "do-not-trim")),
+        recording_configuration=form.get("RecordingConfigurationId"),
         recording_subscription=form.subscription(
             transaction, "ConferenceRecordingStatusCallback", CONFERENCE_RECORDING_EVENTS, ("completed",), lenient=True
         ),

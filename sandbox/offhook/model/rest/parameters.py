@@ -32,7 +32,8 @@ MODELED = {
     + _PAGING,
     "POST /Calls.json": "To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod Timeout TimeLimit "
     "SendDigits CallToken MachineDetection MachineDetectionTimeout MachineDetectionSilenceTimeout AsyncAmd "
-    "AsyncAmdStatusCallback AsyncAmdStatusCallbackMethod Record RecordingChannels RecordingTrack Trim"
+    "AsyncAmdStatusCallback AsyncAmdStatusCallbackMethod Record RecordingChannels RecordingTrack "
+    "RecordingConfigurationId Trim"
     + _STATUS_CALLBACK
     + _RECORDING_CALLBACK,
     "GET /Calls/{}.json": "",
@@ -40,7 +41,8 @@ MODELED = {
     "StatusCallbackMethod",
     "DELETE /Calls/{}.json": "",
     "GET /Calls/{}/Recordings.json": _CREATED + _PAGING,
-    "POST /Calls/{}/Recordings.json": "RecordingChannels RecordingTrack Trim" + _RECORDING_CALLBACK,
+    "POST /Calls/{}/Recordings.json": "RecordingChannels RecordingTrack RecordingConfigurationId Trim"
+    + _RECORDING_CALLBACK,
     "GET /Calls/{}/Recordings/{}.json": "",
     "POST /Calls/{}/Recordings/{}.json": "Status PauseBehavior",
     "DELETE /Calls/{}/Recordings/{}.json": "",
@@ -55,7 +57,7 @@ MODELED = {
     "Beep StartConferenceOnEnter EndConferenceOnExit WaitUrl WaitMethod MaxParticipants EarlyMedia JitterBufferSize "
     "Region ConferenceRecord ConferenceTrim ConferenceStatusCallback ConferenceStatusCallbackMethod "
     "ConferenceStatusCallbackEvent ConferenceRecordingStatusCallback ConferenceRecordingStatusCallbackMethod "
-    "ConferenceRecordingStatusCallbackEvent Record=false" + _STATUS_CALLBACK,
+    "ConferenceRecordingStatusCallbackEvent RecordingConfigurationId Record=false" + _STATUS_CALLBACK,
     "GET /Conferences/{}/Participants/{}.json": "",
     "POST /Conferences/{}/Participants/{}.json": "Muted Hold HoldUrl HoldMethod Coaching CallSidToCoach AnnounceUrl "
     "AnnounceMethod WaitUrl WaitMethod EndConferenceOnExit BeepOnExit",
@@ -97,11 +99,16 @@ NO_EFFECT = frozenset({
 })  # fmt: skip
 """Parameters of any operation that concern only carriers and sound."""
 
+_RECORDS = ("POST /Calls.json", "POST /Calls/{}/Recordings.json", "POST /Conferences/{}/Participants.json")
+"""Operations with a parameter that the description lacks. Source: twilio-python 9.13.0."""
+
 
 @cache
 def description() -> dict[str, Any]:
     """Return Twilio's operations with patterns of parameters, and the source."""
     found: dict[str, Any] = json.loads(DESCRIPTION.read_text("utf-8"))
+    for operation in _RECORDS:
+        found["operations"][operation]["RecordingConfigurationId"] = ""
     return found
 
 
