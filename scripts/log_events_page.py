@@ -113,6 +113,7 @@ MEANINGS = {
     "handoff_received": "An app hands a live call over.",
     "own_numbers_unread": "Twilio did not list the numbers of the account; those read before still count.",
     "message_recorded": "A caller left a message in the voicemail.",
+    "recording_finished": "Twilio has finished a recording: `outcome` says whether there is media, `code` why not.",
     "tracing_unavailable": "No traces are sent; `reason` says why. Calls are not affected.",
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",
     "twilio_lookup_failed": "Twilio did not answer a webhook's query (`method`) in time; the answer goes without.",

@@ -37,7 +37,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True, tag_field="kind", tag=snake_
     @property
     def target(self) -> str:
         """What it acts on, a part of its id: a call, dial, conference, or party."""
-        names = ("parent_call_sid", "call_sid", "dial_id", "conference_sid", "party")
+        names = ("parent_call_sid", "call_sid", "dial_id", "conference_sid", "recording_sid", "party")
         return next((value for name in names if (value := str(getattr(self, name, "")))), "")
 
     @property
@@ -172,6 +172,18 @@ class PlayAnnouncement(Effect, frozen=True, kw_only=True):
 class StartRecording(CallEffect, frozen=True, kw_only=True):
     """Record a call in two channels. Verified before a retry."""
 
+    #: Id of the recording configuration that decides instead; empty for none.
+    configuration: str = ""
+
+
+class FindRecording(Effect, frozen=True, kw_only=True):
+    """Search Twilio for a recording that ends, by the one SID that is known."""
+
+    recording_sid: str = ""
+    #: Of the call or the conference that was recorded.
+    call_sid: str = ""
+    conference_sid: str = ""
+
 
 class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
@@ -220,6 +232,6 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
 
 EFFECTS: tuple[type[Effect], ...] = (
     RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement,
-    StartRecording, ChangeRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl, HangUpCall,
-    EndConference, ReadCalls,
+    StartRecording, ChangeRecording, FindRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl,
+    HangUpCall, EndConference, ReadCalls,
 )  # fmt: skip

@@ -232,6 +232,8 @@ class ConferenceAttributes(BaseRecord, frozen=True):
     region: str = ""
     #: Conference recordings only: `trim-silence` or `do-not-trim`.
     trim: str = ""
+    #: Id of a recording configuration at Twilio, which decides instead how recordings are made.
+    recording_configuration: str = ""
     #: URL of the wait audio, instead of `CONFERRAL_MUSIC`.
     wait_url: str = ""
     #: What a caller who waits in a conference hears first, instead of `CONFERRAL_GREETING`.

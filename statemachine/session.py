@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from conferral.statemachine.effects import Effect
+from conferral.statemachine.effects import Effect, FindRecording
 from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
@@ -253,6 +253,8 @@ class Session(BaseRecord, frozen=True):
     earlier_transfer: TransferState | None = None
     #: The newest recording; None before the first.
     recording: Recording | None = None
+    #: Its recordings: whether each was reported, by its SID; or by its call's or conference's, until its own is known.
+    recordings: Mapping[str, bool] = field(default_factory=dict)
     #: While the customer is in the voicemail, and afterward; None before.
     voicemail: Voicemail | None = None
     #: A hand-off began it: the customer's leg is the parent, even if your app placed that call.
@@ -476,6 +478,8 @@ class Session(BaseRecord, frozen=True):
     def awaits(self, effect: Effect) -> bool:
         """Whether the session waits for this redirect or update: none replaced it."""
         effect_id = effect.effect_id
+        if isinstance(effect, FindRecording):
+            return not self.recordings.get(effect.target)
         if effect_id in self.open_redirects:
             party = self.find_party(call_sid=effect.target)
             # A party that has joined was moved, whatever Twilio's lists show.

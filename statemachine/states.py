@@ -137,6 +137,10 @@ class RecordingStatus(StrEnum):
     FAILED = "failed"
 
 
+#: Twilio has finished it: there is a file, or none.
+FINAL_RECORDING_STATUSES = frozenset({RecordingStatus.COMPLETED, RecordingStatus.ABSENT, RecordingStatus.FAILED})
+
+
 class SessionMode(StrEnum):
     """How a session first connects its calls, as in the `call` command."""
 
@@ -257,6 +261,7 @@ class OutcomeKind(StrEnum):
     TRANSFER = "transfer"
     SESSION = "session"
     VOICEMAIL = "voicemail"
+    RECORDING = "recording"
 
 
 class WaitAudio(StrEnum):

@@ -60,7 +60,8 @@ class Conclusion(BaseRecord, frozen=True):
     #: An `OutcomeKind`.
     kind: str
     session_id: str
-    #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session; `recorded` for a message.
+    #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session; `recorded` for a message; of a
+    #: recording, its last `RecordingStatus`.
     result: str
     reason: str = ""
     #: Twilio's error code, if it explains the reason; empty without one.
@@ -76,9 +77,15 @@ class Conclusion(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
     by: str = ""
-    #: Messages only.
+    #: Messages and recordings only.
     recording_sid: str = ""
     duration_s: int = 0
+    #: Recordings only: of a `call` or a `conference`; channels (count); Twilio's address of the media.
+    source: str = ""
+    channels: int = 0
+    url: str = ""
+    #: Sessions only: the SIDs of their recordings, as far as they are known.
+    recordings: tuple[str, ...] = ()
     #: Your reference, as the session had it then.
     ref: str = ""
     #: The customer's address, and our number that was called or that the customer sees.

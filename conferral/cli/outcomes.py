@@ -99,7 +99,8 @@ def _entry(outcome: "OutcomeRecord", names: Mapping[str, str], *, full: bool) ->
     who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
     why = catalog.command_reason(outcome.kind, outcome.reason, str(outcome.code or ""))
     transfer = " ".join(filter(None, (outcome.mode, f"to {to}" if to else "")))
-    about = ": ".join(filter(None, (transfer, why)))
+    recording = f"{outcome.recording_sid} ({outcome.duration_s:g} s)" if outcome.recording_sid else ""
+    about = ": ".join(filter(None, (transfer or recording, why)))
     ended_at = outcome.ended_at.isoformat(" ", "seconds")[:19] if outcome.ended_at else ""
     kind = f"{outcome.kind} {outcome.result}"
     return output.Entry(f"{ended_at} UTC", kind, outcome.session, tuple(filter(None, (who, about))))

@@ -127,6 +127,7 @@ EFFECTS = {
     "say_and_hang_up": "play a message to {party} and hang up",
     "redirect_to_voicemail": "move {party} to the voicemail",
     "find_message": "find the message that {party} left",
+    "find_recording": "find the recording",
     "redirect_to_url": "redirect {party} to your app's URL",
     "hang_up_call": "hang up {party}'s call",
     "end_conference": "end the conference",

@@ -326,7 +326,7 @@ def _sids_of(fields: Mapping[str, str]) -> set[str]:
 
 
 def _recordings_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
-    texts = [fields.get(name, "") for name in ("recording.sid", "voicemail")]
+    texts = [fields.get(name, "") for name in ("recording.sid", "recordings", "voicemail")]
     texts += [outcome.get(name, "") for outcome in outcomes for name in ("recording_sid", "recordings")]
     return {sid for text in texts for sid in _RECORDING_SID.findall(text)}
 

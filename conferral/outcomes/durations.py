@@ -21,10 +21,10 @@ _AGENT, _CUSTOMER = f"party.{AGENT}", f"party.{CUSTOMER}"
 _RINGS = frozenset({PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING})
 #: The logged fields that count.
 _COUNTING = frozenset({
-    "phase", "dial_call_status", "sid", "label", "status", "left_reason", "in_conference", "held", "waits_for_start",
+    "phase", "dial_call_status", "label", "status", "left_reason", "in_conference", "held", "waits_for_start",
     "muted", "is_muted_guest", "is_leaving",
 })  # fmt: skip
-#: The logged fields of the session, its recording, or a party.
+#: The logged fields of the session, or a party.
 _Fields = dict[str, str]
 
 
@@ -59,8 +59,6 @@ class Timeline:
     holds: dict[str, int] = field(default_factory=dict)
     #: The labels of agents' legs that were rung again, each with the next leg's.
     rung_again: dict[str, str] = field(default_factory=dict)
-    #: SIDs of recordings, in order; the values are None.
-    recordings: dict[str, None] = field(default_factory=dict)
 
     @property
     def joined_ms(self) -> int:
@@ -106,7 +104,7 @@ def durations_of(record: Conclusion, timeline: Timeline | None) -> dict[str, int
     answers = [one.answered_at_ms for one in record.attempts if one.result == "answered" and one.answered_at_ms]
     answered_ms = max(record.started_at_ms, min(answers, default=0))
     found = {"answer": answered_ms - record.started_at_ms} if answers else {}
-    if timeline is None or record.kind == "voicemail":
+    if timeline is None or record.kind not in ("transfer", "session"):
         return found
     totals = timeline.totals(record.started_at_ms, record.ended_at_ms)
     names = (
@@ -147,8 +145,6 @@ def timeline_of(log: Sequence[LogEntry]) -> Timeline | None:
             latest_ms[fact] = max(at_ms, latest_ms.get(fact, 0))
             timeline.changes.append(_Change(latest_ms[fact], fact, is_over=fact in before))
         _note_agent(timeline.holds, records, facts, is_new_hold=any(fact.word == "hold" for fact in facts - before))
-        if sid := records.get("recording", {}).get("sid"):
-            timeline.recordings[sid] = None
         if entry.is_end:
             break
     return timeline

@@ -17,6 +17,7 @@ from conferral.outcomes.durations import DURATIONS, Timeline, durations_of
 from conferral.runtime.text import split_list
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
+from conferral.statemachine.states import OutcomeKind
 from conferral.statemachine.step import Conclusion
 from conferral.storage.codecs.text_codec import from_iso, to_iso
 
@@ -26,7 +27,7 @@ AGENTS_MAX = 30
 _HEADER_VALUE = re.compile(r"[!-~]{1,256}")
 #: Fields that are as the state machine decided them.
 _AS_DECIDED = ("id", "kind", "by", "ref", "customer", "direction", "result", "reason", "code", "mode", "to",
-               "landed_on")  # fmt: skip
+               "landed_on", "source", "url")  # fmt: skip
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -53,7 +54,7 @@ class OutcomeAgent(TypedDict, total=False):
 
 
 class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
-    """A finished transfer, an ended session, or a recorded message.
+    """A finished transfer, an ended session, a message, or a recording.
 
     Words are text, because a newer worker may write words that this version doesn't know.
     """
@@ -61,7 +62,7 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
     #: In the stream; a client's `outcomes` continues after it.
     position: str = ""
     id: Annotated[str, about("the same in every repetition, and used by no other entry")] = ""
-    kind: Annotated[str, about("`transfer`, `session`, or `voicemail`")] = ""
+    kind: Annotated[str, about("`transfer`, `session`, `voicemail`, or `recording`")] = ""
     session: Annotated[str, about("the session's id")] = ""
     by: Annotated[str, about("transfer: who sent the command; session: who started it, if a command did")] = ""
     ref: Annotated[str, about("the session's reference then: that of its newest `call` or `transfer` with one")] = ""
@@ -72,7 +73,7 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
         str,
         about(
             "transfer: `completed`, `failed`, `recalled` (failed, and the agent has the customer back), or `cancelled`;"
-            " session: `ended`; voicemail: `recorded`"
+            " session: `ended`; voicemail: `recorded`; recording: `completed`, or `absent` or `failed` (no media)"
         ),
     ] = ""
     reason: Annotated[str, about("transfer: why it failed or was canceled; session: its `end_reason`")] = ""
@@ -117,11 +118,14 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
     recording_sid: Annotated[
         str,
         about(
-            "voicemail: the recording. The entry is written when Twilio has it, maybe after the session's; there is "
-            "none if Twilio kept nothing"
+            "voicemail, recording: Twilio's SID. The entry is written when Twilio has it, maybe after the session's; "
+            "there is no voicemail's if Twilio kept nothing"
         ),
     ] = ""
-    duration_s: Annotated[float, about("voicemail: the recording's length")] = 0
+    duration_s: Annotated[float, about("voicemail, recording: the length, without what was paused")] = 0
+    source: Annotated[str, about("recording: `call` or `conference`")] = ""
+    channels: Annotated[int | None, about("recording: how many")] = None
+    url: Annotated[str, about("recording: Twilio's address of the media; empty if there is none")] = ""
     started_at: Annotated[datetime | None, about("ISO 8601, UTC")] = None
     ended_at: Annotated[datetime | None, about("ISO 8601, UTC")] = None
     #: Names of the fields that can't be read, and are empty here.
@@ -161,14 +165,18 @@ def encode_outcome(
         "ended_at": conclusion.ended_at_ms,
         **{f"{name}_s": durations[name] / 1000 for name in DURATIONS if name in durations},
     }
-    if conclusion.kind == "voicemail":
+    if conclusion.kind in (OutcomeKind.VOICEMAIL, OutcomeKind.RECORDING):
         known |= {"recording_sid": conclusion.recording_sid, "duration_s": conclusion.duration_s}
+        if conclusion.channels:
+            known["channels"] = conclusion.channels
     else:
         known["attempts"] = [_attempt_of(one, conclusion.ended_at_ms) for one in conclusion.attempts]
     if conclusion.closed:
         known["closed"] = True
-    if conclusion.kind == "session" and timeline is not None:
-        known |= {"recordings": [*timeline.recordings], "agents": _agents_of(timeline, durations, addresses)}
+    if conclusion.kind == OutcomeKind.SESSION:
+        known["recordings"] = conclusion.recordings
+        if timeline is not None:
+            known["agents"] = _agents_of(timeline, durations, addresses)
     return {name: field.encode(known[name]) if name in known else "" for name, field in _FIELDS.items()}
 
 

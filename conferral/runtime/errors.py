@@ -68,6 +68,10 @@ class ResultUnknownError(ProviderError):
     """5xx, timeout, or broken connection: verify the effect before a retry."""
 
 
+class UnfinishedRecordingError(ResultUnknownError):
+    """Twilio has not finished a recording: read it again later."""
+
+
 class RequestTimeoutError(ResultUnknownError):
     """No answer in time: the request may still act, even if it has not yet."""
 

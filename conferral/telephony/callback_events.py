@@ -81,7 +81,7 @@ _OF_PARTICIPANT = frozenset(
 #: Whether an announcement failed, by event. Source: as above.
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
 #: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
-_CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
+CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 MESSAGE_SOURCE = "RecordVerb"
 _MACHINES = frozenset({"machine_start", "fax"})
 #: URL of a recording; stored, never fetched.
@@ -94,14 +94,15 @@ FIELDS_READ = frozenset(
         "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialBridged", "DialCallDuration", "DialCallStatus",
         "Digits", "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted",
         "ParticipantCallStatus", "ParticipantLabel", "ParticipantLabelEndingConference", "ReasonAnnouncementFailed",
-        "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource",
-        "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid",
-        "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+        "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingChannels", "RecordingDuration", "RecordingSid",
+        "RecordingSource", "RecordingStartTime", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
+        "SipDomain", "SipDomainSid", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp",
+        "To",
     }
 )  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
-    "FriendlyName", "ParentCallSid", "Reason", "RecordingChannels", "RecordingStartTime", "RecordingTrack",
+    "FriendlyName", "ParentCallSid", "Reason", "RecordingTrack",
 }  # fmt: skip
 
 
@@ -252,7 +253,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_numbers: Sequenc
         status=status,
         ended_s=occurred_at_ms // 1000 if status in FINAL_CALL_STATUSES else 0,
         sip_response_code=number(fields, "SipResponseCode") or 0,
-        duration_s=_seconds(fields, "CallDuration"),
+        duration_s=_count(fields, "CallDuration"),
         address=callee if is_outbound else caller,
         customer_address=_customer_address(callback.party, caller, callee, is_outbound, own_numbers),
         dial=callback.dial,
@@ -276,7 +277,6 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     """Parse a `<Dial>`'s action request (Twilio docs, TwiML `<Dial>`)."""
     # Requests that follow a `<Redirect>` carry the same token: they report the same end.
     call_sid, call_status = call_sid_of(fields), word(fields, "CallStatus")
-    code = fields.get("ErrorCode", "")
     agent = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
@@ -287,8 +287,8 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         dial_call_status=_dial_call_status(fields, action),
         call_status=call_status,
         agent_number=action.agent_number,
-        code=int(code) if is_number(code) else 0,
-        duration_s=_seconds(fields, "DialCallDuration"),
+        code=_count(fields, "ErrorCode"),
+        duration_s=_count(fields, "DialCallDuration"),
     )
 
 
@@ -441,12 +441,15 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
         token=f"{RecordingChanged.name}:{recording_sid}:{status}",  # Twilio reports each status once
         recording_sid=recording_sid,
         status=status,
-        of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
+        of_conference=source in CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
         of_voicemail=source == MESSAGE_SOURCE,
         call_sid=call_sid,
         conference_sid=conference_sid,
-        url=url if _URL.fullmatch(url) else "",
-        duration_s=_seconds(fields, "RecordingDuration"),
+        url=recording_url(url),
+        duration_s=_count(fields, "RecordingDuration"),
+        channels=_count(fields, "RecordingChannels"),
+        started_at_ms=timestamp_ms(fields.get("RecordingStartTime", "")),
+        code=_count(fields, "ErrorCode"),
         other=summarize_unknown(fields, _KNOWN_FIELDS),
     )
 
@@ -460,7 +463,12 @@ def message_recorded(fields: Fields, session_id: str) -> RecordingChanged:
     return recording_changed({**fields, **processing}, session_id)
 
 
-def _seconds(fields: Fields, name: str) -> int:
-    """Return a duration; 0 if absent or -1, as of a recording that runs."""
+def recording_url(text: str) -> str:
+    """Return Twilio's address of a recording; empty if it can't be one."""
+    return text if _URL.fullmatch(text) else ""
+
+
+def _count(fields: Fields, name: str) -> int:
+    """Return a number; 0 if absent or -1, as of a recording that runs."""
     value = fields.get(name, "")
     return int(value) if is_number(value) else 0

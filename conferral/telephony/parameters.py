@@ -8,24 +8,27 @@ Recordings subresource.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
 
-from conferral.runtime.errors import ProviderRefusedError, ResultUnknownError
+from conferral.runtime.errors import ProviderRefusedError, UnfinishedRecordingError
 from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
     Dial,
+    FindRecording,
     PlayAnnouncement,
     StartRecording,
     UpdateParticipant,
 )
 from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.session import LABEL
-from conferral.statemachine.states import ParticipantUpdate, RecordingStatus
+from conferral.statemachine.states import FINAL_RECORDING_STATUSES, ParticipantUpdate, RecordingStatus
 from conferral.telephony.addresses import AddressError, AllowList, address_with_params, parse_address
-from conferral.telephony.callback_events import MESSAGE_SOURCE
+from conferral.telephony.callback_events import CONFERENCE_SOURCES, MESSAGE_SOURCE, recording_url
+from conferral.telephony.callback_fields import is_number
 from conferral.telephony.callback_urls import (
     Announcement,
     CallbackUrls,
@@ -222,20 +225,32 @@ RECORDINGS_MAX = 50
 #: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
 _RUNNING = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
+#: Of what someone has deleted. Source: Twilio's OpenAPI description, `recording_enum_status`.
+_DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingFound:
-    """A recording that has started, or a message; both are empty for none."""
+    """A recording or a message, as in `EffectSucceeded`; empty for none."""
 
     recording_sid: str
+    status: str = ""
     duration_s: int = 0
+    of_conference: bool = False
+    url: str = ""
+    channels: int = 0
+    started_at_ms: int = 0
+    code: int = 0
 
 
 def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
-    """Return the parameters to record a call in two channels."""
+    """Return the parameters to record a call in two channels.
+
+    A configuration has its own channels.
+    """
+    has_own = bool(effect.configuration)
     return {
-        "recording_channels": "dual",
+        **({"recording_configuration_id": effect.configuration} if has_own else {"recording_channels": "dual"}),
         "recording_status_callback": urls.recording(effect.session_id),
         "recording_status_callback_method": "POST",
         "recording_status_callback_event": list(RECORDING_EVENTS),
@@ -245,16 +260,41 @@ def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str
 def find_message(recordings: Iterable[Any]) -> RecordingFound:
     """Return the newest message of a call's `<Record>` that Twilio keeps.
 
-    Raise ResultUnknownError while Twilio has not decided whether it keeps one.
+    Raise UnfinishedRecordingError while Twilio has not decided whether it keeps one.
     """
+    dropped = (RecordingStatus.ABSENT, RecordingStatus.FAILED)
+    return _first_finished(it for it in recordings if it.source == MESSAGE_SOURCE and it.status not in dropped)
+
+
+def find_recording(effect: FindRecording, recordings: Iterable[Any]) -> RecordingFound:
+    """Return the newest recording; of a call, one that was started by REST.
+
+    Raise UnfinishedRecordingError while Twilio has not finished it.
+    """
+    return _first_finished(it for it in recordings if not effect.call_sid or it.source == _STARTED_BY_API)
+
+
+def _first_finished(recordings: Iterable[Any]) -> RecordingFound:
     for seen in recordings:
-        is_kept = seen.status not in (RecordingStatus.ABSENT, RecordingStatus.FAILED)
-        if seen.source == MESSAGE_SOURCE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
-            if seen.status != RecordingStatus.COMPLETED:
-                raise ResultUnknownError
-            length = text_of(seen.duration)
-            return RecordingFound(seen.sid, int(length) if length.isdecimal() else 0)
+        if isinstance(seen.sid, str) and is_id(seen.sid) and seen.status != _DELETED:
+            if seen.status not in FINAL_RECORDING_STATUSES:
+                raise UnfinishedRecordingError
+            return RecordingFound(
+                seen.sid,
+                status=seen.status,
+                duration_s=_count_of(seen.duration),
+                of_conference=seen.source in CONFERENCE_SOURCES,
+                url=recording_url(text_of(getattr(seen, "media_url", None))),
+                channels=_count_of(seen.channels),
+                started_at_ms=round(seen.start_time.timestamp() * 1000) if isinstance(seen.start_time, datetime) else 0,
+                code=_count_of(seen.error_code),
+            )
     return RecordingFound("")
+
+
+def _count_of(value: object) -> int:
+    text = str(value) if isinstance(value, int) else text_of(value)
+    return int(text) if is_number(text) else 0
 
 
 def find_running_recording(recordings: Iterable[Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from twilio.rest import Client
@@ -16,6 +17,7 @@ from conferral.statemachine.effects import (
     EndConference,
     FindCall,
     FindMessage,
+    FindRecording,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
@@ -35,7 +37,7 @@ from conferral.telephony.parameters import CallSetup, PlacedCall, RecordingFound
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.request_context import ignore_not_found, label_requests
 from conferral.telephony.twilio_queries import TwilioQueries, participants_in
-from conferral.telephony.twilio_requests import complete_call, send
+from conferral.telephony.twilio_requests import complete_call, if_found, list_page, send
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
@@ -143,6 +145,16 @@ class TwilioApi(TwilioQueries):
         """Return the message that a call left; its recording may take a while."""
         return parameters.find_message(await self.recordings_of(effect.call_sid))
 
+    async def _find_recording(self, effect: FindRecording) -> RecordingFound:
+        """Return a recording that is over; Twilio may take a while to finish it."""
+        found = self._client.recordings
+        if effect.recording_sid:
+            seen = await if_found(send(found(effect.recording_sid).fetch_async()))
+            return parameters.find_recording(effect, [seen] if seen is not None else [])
+        owner = {"call_sid": effect.call_sid} if effect.call_sid else {"conference_sid": effect.conference_sid}
+        page = partial(found.page_async, **owner, page_size=parameters.RECORDINGS_MAX)
+        return parameters.find_recording(effect, await if_found(list_page(page)) or [])
+
     async def _start_recording(self, effect: StartRecording) -> RecordingFound:
         inside = self._client.calls(effect.call_sid).recordings
         try:
@@ -153,7 +165,7 @@ class TwilioApi(TwilioQueries):
             # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over: it may be live.
             status, wait_s = error.http_status, error.retry_after_s
             raise ProviderRefusedError(http_status=status, code=error.code, retry_after_s=wait_s) from None
-        return RecordingFound(_sid_of(created.sid))
+        return RecordingFound(_sid_of(created.sid), status=RecordingStatus.IN_PROGRESS.value)
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
         """Pause, resume, or stop a call's or conference's recording."""
@@ -182,6 +194,7 @@ class TwilioApi(TwilioQueries):
         StartRecording: _start_recording,
         RedirectToVoicemail: _redirect_to_voicemail,
         FindMessage: _find_message,
+        FindRecording: _find_recording,
         UpdateParticipant: _update_participant,
         RedirectCall: _redirect,
         PlayAnnouncement: _play_announcement,

@@ -417,4 +417,6 @@ def conference_attributes(attributes: ConferenceAttributes, recording_url: str, 
             f"{prefix}recording_status_callback_method": "POST",
             f"{prefix}trim": attributes.trim,
         }
+        if attributes.recording_configuration:  # it says how, so only it: Twilio warns of mixing both
+            named |= {f"{prefix}trim": "", "recording_configuration_id": attributes.recording_configuration}
     return {name: value for name, value in named.items() if value}

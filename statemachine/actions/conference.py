@@ -6,7 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.legs import apply, overtake_reads
@@ -132,6 +132,8 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         former_conferences=(*former, left) if left else former,
         verified_sequence=0,  # each conference numbers its own events
     )
+    if conference_sid and draft.session.attributes.record == "true":
+        expect_recording(draft, conference_sid)
     if left and guards.recording_of(draft.session).of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
     for party in draft.session.parties.values():

@@ -4,15 +4,18 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import accept_command, finish_command
-from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.statemachine.actions.reports import add_conclusion, times_of_recording
+from conferral.statemachine.effects import ChangeRecording, FindRecording, StartRecording
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import RecordAction, RecordingStatus
+from conferral.statemachine.states import FINAL_RECORDING_STATUSES, OutcomeKind, RecordAction, RecordingStatus
 from conferral.statemachine.step import CommandStatus, DecisionKind, Draft, not_none
 
 _STATUSES = frozenset(RecordingStatus)
+#: What a SID is of, by its beginning. Source: Twilio docs, "What is a String Identifier (SID)?"
+_SID_FIELDS = {"RE": "recording_sid", "CF": "conference_sid", "": "call_sid"}
 
 
 def _change_recording(draft: Draft, **changes: Any) -> None:
@@ -35,8 +38,10 @@ def begin_recording_change(draft: Draft, event: events.Record) -> None:
 
 def start_recording(draft: Draft, _event: Event) -> None:
     """Record the customer's call."""
-    before = guards.recording_of(draft.session)
-    effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
+    before, call_sid = guards.recording_of(draft.session), draft.session.customer.call_sid
+    configuration = draft.session.attributes.recording_configuration
+    effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=call_sid, configuration=configuration)
+    expect_recording(draft, call_sid)
     draft.change(
         recording=Recording(
             pending_update="start",
@@ -45,6 +50,52 @@ def start_recording(draft: Draft, _event: Event) -> None:
             failures=0 if before.status else before.failures,
         )
     )
+
+
+def expect_recording(draft: Draft, owner_sid: str) -> None:
+    """Note that Twilio may record this call or conference."""
+    draft.change(recordings={**draft.session.recordings, owner_sid: False})
+
+
+def _note_recording(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded, owner_sid: str) -> bool:
+    """Note a recording by its SID, and report it once it is over.
+
+    Return whether that was news.
+    """
+    sid, known = event.recording_sid, draft.session.recordings
+    is_over = event.status in FINAL_RECORDING_STATUSES
+    if known.get(sid) or (sid in known and not is_over):
+        return False
+    draft.change(recordings={**{one: done for one, done in known.items() if one != owner_sid}, sid: is_over})
+    if is_over:
+        add_conclusion(
+            draft,
+            f"recording-{sid}",
+            kind=OutcomeKind.RECORDING,
+            result=event.status,
+            code=str(event.code or ""),
+            recording_sid=sid,
+            duration_s=event.duration_s,
+            source="conference" if event.of_conference else "call",
+            channels=event.channels,
+            url=event.url if event.status == RecordingStatus.COMPLETED else "",
+            **times_of_recording(draft, event),
+        )
+    return True
+
+
+def find_recordings(draft: Draft) -> None:
+    """Search for what no callback has reported by the end: it may be lost."""
+    for sid, is_reported in draft.session.recordings.items():
+        field = next(field for prefix, field in _SID_FIELDS.items() if sid.startswith(prefix))
+        if not is_reported:
+            draft.emit(FindRecording, **{field: sid})
+
+
+def note_recording_found(draft: Draft, event: events.EffectSucceeded) -> None:
+    """Report a recording whose callbacks are lost; there may be none."""
+    if event.recording_sid:
+        _note_recording(draft, event, "")
 
 
 def note_conference_recording(draft: Draft) -> None:
@@ -85,6 +136,8 @@ def _request_change(draft: Draft, action: RecordAction) -> None:
 def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record that Twilio made the change."""
     recording, commands = guards.recording_of(draft.session), _commands_of(draft, event)
+    if event.recording_sid:
+        _note_recording(draft, event, draft.session.customer.call_sid)
     if recording.update_effect_id == event.effect_id:
         status = guards.STATUS_AFTER[RecordAction(recording.pending_update)].value
         _change_recording(
@@ -107,6 +160,9 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
         _change_recording(draft, pending_update="", update_effect_id="", failures=failures, update_code=event.code_text)
+        if update == RecordAction.START and isinstance(event, events.EffectFailed):
+            known, call_sid = draft.session.recordings, draft.session.customer.call_sid
+            draft.change(recordings={sid: done for sid, done in known.items() if sid != call_sid})
         if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
         elif not commands and update == RecordAction.PAUSE and recording.wanted == RecordingStatus.IN_PROGRESS:
@@ -123,8 +179,10 @@ def _commands_of(draft: Draft, event: events.EffectResult) -> list[PendingComman
 
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
+    is_news = _note_recording(draft, event, event.conference_sid if event.of_conference else event.call_sid)
     if not guards.is_of_our_recording(draft, event):
-        draft.ignore(DecisionKind.STALE, "not the session's recording")
+        if not is_news:
+            draft.ignore(DecisionKind.STALE, "not the session's recording")
         return
     running = RecordingStatus.IN_PROGRESS
     recording = draft.session.recording or Recording(of_conference=True)

@@ -2,12 +2,24 @@
 
 from typing import Any
 
-from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
+from conferral.statemachine.events import (
+    Cancel,
+    Command,
+    Complete,
+    Convert,
+    EffectSucceeded,
+    RecordingChanged,
+    Remove,
+    StageOverdue,
+)
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import NO_AGENT, EndReason, Reason, reported_reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Conclusion, Draft
+
+#: How the SIDs of recordings begin. Source: Twilio docs, "What is a String Identifier (SID)?"
+_RECORDING = "RE"
 
 
 def report_done(draft: Draft, event: Convert | Complete) -> None:
@@ -178,7 +190,15 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
         attempts=draft.session.attempts,
         started_at_ms=session.created_at_ms,
         closed=session.closed,
+        recordings=tuple(sid for sid in session.recordings if sid.startswith(_RECORDING)),
     )
+
+
+def times_of_recording(draft: Draft, event: RecordingChanged | EffectSucceeded) -> dict[str, int]:
+    """Return when a recording began and ended; pauses are left out."""
+    length_ms = 1000 * event.duration_s
+    began_ms = event.started_at_ms or max(0, draft.now_ms - length_ms)
+    return {"started_at_ms": began_ms, "ended_at_ms": began_ms + length_ms}
 
 
 def add_conclusion(draft: Draft, subject: str, **fields: Any) -> None:
@@ -195,7 +215,6 @@ def add_conclusion(draft: Draft, subject: str, **fields: Any) -> None:
         customer=session.customer.address,
         our_number=session.number,
         direction=session.direction,
-        ended_at_ms=draft.now_ms,
-        **fields,
+        **{"ended_at_ms": draft.now_ms, **fields},
     )
     draft.conclusions.append(conclusion)

@@ -7,8 +7,9 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
+from conferral.statemachine.actions.recording import find_recordings
 from conferral.statemachine.actions.reports import code_of_end, conclude_session
-from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
+from conferral.statemachine.effects import EndConference, FindRecording, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.other_apps import is_of_another_app, may_be_moved_by_us
@@ -259,7 +260,8 @@ def _end_without_conference(draft: Draft) -> None:
 def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
     """End the session by a command, done when Twilio confirms each hangup."""
     end_session(draft, EndReason.COMMAND)
-    command = parties.accept_command(draft, event, effects=tuple(effect.effect_id for effect in draft.effects))
+    awaited = tuple(effect.effect_id for effect in draft.effects if not isinstance(effect, FindRecording))
+    command = parties.accept_command(draft, event, effects=awaited)
     if not command.effects:
         parties.finish_command(draft, command, CommandStatus.DONE)
 
@@ -305,6 +307,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     overtake_reads(draft, *draft.session.parties.values())
     parties.fail_commands(draft, end_reason, code_of_end(draft.session, end_reason))
     conclude_session(draft, end_reason)
+    find_recordings(draft)
     draft.change(
         opening=Opening.OVER,
         parked_by="",

@@ -394,7 +394,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
             result="recorded",
             recording_sid=event.recording_sid,
             duration_s=event.duration_s,
-            started_at_ms=max(0, draft.now_ms - 1000 * event.duration_s),
+            **reports.times_of_recording(draft, event),
         )
         sid = event.recording_sid
         draft.change(voicemail=replace(before, is_recording=True, is_over=True, recording_sid=sid))

@@ -39,8 +39,15 @@ class EffectSucceeded(EffectResult, frozen=True, kw_only=True):
     #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
     recording_sid: str = ""
-    #: Messages: its length.
+    #: Messages and recordings: the length.
     duration_s: int = 0
+    #: Recordings that were looked for: as in `RecordingChanged`.
+    status: str = ""
+    of_conference: bool = False
+    url: str = ""
+    channels: int = 0
+    started_at_ms: int = 0
+    code: int = 0
     #: Holds, mutes, and their opposites: the response shows the participant as requested.
     is_confirmed: bool = False
     #: Hangups: Twilio refused it because the call was over (21220, 20404).

@@ -337,5 +337,10 @@ class RecordingChanged(Event, frozen=True, kw_only=True):
     url: str = ""
     #: 0 before the end.
     duration_s: int = 0
+    channels: int = 0
+    #: By Twilio's clock; 0 if unknown.
+    started_at_ms: int = 0
+    #: Twilio's error code that says why there is no file; 0 if there is one.
+    code: int = 0
     #: JSON of the parameters that this version does not know, for the log.
     other: str = ""

@@ -33,7 +33,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # A read shows who is where, or who hung up before the move (21220).
     Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall), STAY, (do.note_redirect_ended, do.suspect)),
 
-    # RedirectToVoicemail. FindMessage, after the end: callbacks may be lost
+    # RedirectToVoicemail. FindMessage and FindRecording, after the end: callbacks may be lost
     Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                 STAY,
         do.note_moved_to_voicemail),
     Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    (when.is_result_of(effects.RedirectToVoicemail), when.is_gone), STAY,
@@ -44,6 +44,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
         do.verify_voicemail),
     Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                         STAY,
         do.note_message),
+    Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindRecording),                       STAY,
+        do.note_recording_found),
 
     # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
     # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.

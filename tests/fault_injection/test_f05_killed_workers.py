@@ -12,6 +12,7 @@ from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_fallback_faults import message_is_reported
+from tests.flows.test_recordings import reported
 from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, busy, presses
 from tests.support.tcp_relay import Relay
@@ -166,3 +167,20 @@ async def test_fault_07_worker_killed_while_a_caller_moves_to_the_voicemail(syst
             await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")
             await message_is_reported(system, customer, hangs_up=True)
             assert system.redirects_of(customer) == 1
+
+
+@pytest.mark.parametrize("die_at", ["after_request", pytest.param("before_request", marks=pytest.mark.soak)])
+@pytest.mark.system(**TWO_WORKERS, CONFERRAL_RECORD="customer")
+async def test_fault_07_worker_killed_while_it_searches_for_a_recording(system, tmp_path, die_at):
+    """No callback says that Twilio has it: the next worker asks again, and reports it."""
+    system.sandbox.faults.lose_callbacks("recording-completed", count=100)
+    with system.worker_process(tmp_path, "first", die_at=die_at, kind="find_recording") as first:
+        await system.everything_is_held()
+        with system.worker_process(tmp_path, "second") as second:
+            customer, agent = await system.talking()
+            await system.until(customer.sid, **{"recording.status": "in-progress"})
+            first.arm()
+            agent.hang_up()
+            logs = f"{first.text()}\n----\n{second.text()}"
+            await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")
+            await reported(system)

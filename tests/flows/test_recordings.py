@@ -1,5 +1,7 @@
 """Recordings: the customer's call from its answer, the conference from its start, and what is on none of them."""
 
+from datetime import datetime
+
 import pytest
 
 from offhook import CallHandle
@@ -7,7 +9,7 @@ from offhook.model.behavior import Behavior
 from offhook.model.state import Recording
 from tests.flows.flow_helpers import STARTS, TARGET, talking
 from tests.flows.three_party_call import joined_by_target, three, two
-from tests.support.local_system import LocalSystem
+from tests.support.local_system import NUMBER, LocalSystem
 
 pytestmark = pytest.mark.redis
 
@@ -248,3 +250,108 @@ async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_th
     assert (session["recording.sid"], session["recording.status"]) == (second.sid, "in-progress")
     assert (session["recording.url"], session["recording.duration_s"]) == ("", "0")
     await system.ended_by_command(talk.session)
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------
+
+
+async def reported(system: LocalSystem, count: int = 1) -> list[dict[str, str]]:
+    """The outcomes of the recordings, once there are so many; each stands there once."""
+
+    async def of_recordings() -> list[str]:
+        return sorted(one["recording_sid"] for one in await system.outcomes() if one["kind"] == "recording")
+
+    await system.eventually(
+        of_recordings, "all are reported", equals=sorted(it.sid for it in system.sandbox.recordings())
+    )
+    found = [one for one in await system.outcomes() if one["kind"] == "recording"]
+    assert len(found) == count
+    return found
+
+
+@pytest.mark.parametrize("record, source", [("customer", "call"), ("true", "conference")])
+async def test_recording_is_reported_when_twilio_has_it(redis_server, record, source):
+    behavior = Behavior(recording_processing_s=0.5)
+    async with LocalSystem(redis_server.url, behavior=behavior, CONFERRAL_RECORD=record) as system:
+        talk = await talking(system, conferenced=True)
+        found = await recording(system, talk.session)
+        await system.ended_by_hang_up(talk.agent, talk.session, "agent-left")
+        (outcome,) = await reported(system)
+        session = next(one for one in await system.outcomes() if one["kind"] == "session")
+        assert session["recordings"] == f'["{found.sid}"]'
+        assert (outcome["session"], outcome["result"], outcome["code"]) == (talk.session, "completed", "")
+        assert (outcome["source"], outcome["channels"], outcome["customer"]) == (source, "2", session["customer"])
+        assert outcome["url"].endswith(f"/Recordings/{found.sid}")
+        assert int(outcome["duration_s"]) == int(found.length_s(found.ended_at_s))
+        began, ended = (datetime.fromisoformat(outcome[name]) for name in ("started_at", "ended_at"))
+        assert began.timestamp() == int(found.started_at_s), "Twilio's own time"
+        assert (ended - began).total_seconds() == int(outcome["duration_s"])
+
+
+async def test_each_recording_of_a_session_is_reported(system):
+    talk = await talking(system)
+    for action in ("start", "stop", "start"):
+        await system.done("record", talk.session, action=action)
+    await system.ended_by_command(talk.session)
+    await reported(system, 2)
+
+
+@pytest.mark.system(CONFERRAL_RECORD="customer", behavior=Behavior(recording_min_s=1_000.0))
+async def test_recording_that_twilio_does_not_keep_is_reported_as_absent(system):
+    talk = await talking(system)
+    await recording(system, talk.session)
+    await system.ended_by_command(talk.session)
+    (outcome,) = await reported(system)
+    assert (outcome["result"], outcome["code"], outcome["url"]) == ("absent", "16101", "")
+
+
+@pytest.mark.parametrize("lost", ["recording-in-progress", "recording-completed", "recording-*"])
+@pytest.mark.parametrize("record", ["customer", "true", "command"])
+async def test_recording_is_found_although_its_callbacks_are_lost(redis_server, record, lost):
+    settings = {} if record == "command" else {"CONFERRAL_RECORD": record}
+    async with LocalSystem(redis_server.url, behavior=Behavior(recording_processing_s=3.0), **settings) as system:
+        for event in ("recording-in-progress", "recording-completed"):
+            if lost in (event, "recording-*"):
+                system.sandbox.faults.lose_callbacks(event, count=100)
+        talk = await talking(system, conferenced=True)
+        if record == "command":
+            await system.done("record", talk.session, action="start")
+        await system.eventually(system.sandbox.recordings, "Twilio records")
+        await system.ended_by_command(talk.session)
+        (outcome,) = await reported(system)
+        assert (outcome["result"], outcome["source"]) == ("completed", "conference" if record == "true" else "call")
+        assert outcome["url"].endswith(f"/Recordings/{outcome['recording_sid']}")
+
+
+async def test_recording_whose_start_was_never_answered_is_found(system):
+    system.sandbox.faults.lose_callbacks("recording-in-progress", count=100)
+    system.sandbox.faults.lose_callbacks("recording-completed", count=100)
+    system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", cut="after")
+    system.sandbox.faults.next_rest("GET", "/Calls/*/Recordings", status=503, count=20)
+    talk = await talking(system)
+    await system.begins("record", talk.session, action="start")
+    await system.eventually(system.sandbox.recordings, "Twilio records")
+    await system.ended_by_command(talk.session)
+    (outcome,) = await reported(system)
+    assert outcome["result"] == "completed"
+
+
+@OF_CUSTOMER
+async def test_recording_that_a_callback_has_reported_is_not_asked_for(system):
+    talk = await talking(system)
+    await recording(system, talk.session)
+    await system.ended_by_command(talk.session)
+    await reported(system)
+    assert not system.sandbox.request_log.requests("GET", "/Recordings")
+
+
+@pytest.mark.parametrize("record", ["customer", "true"])
+async def test_configuration_of_the_number_decides_how_recordings_are_made(redis_server, tmp_path, record):
+    path = tmp_path / "directory.toml"
+    path.write_text(f'[inbound."{NUMBER}"]\nrecord = "{record}"\nrecording_configuration = "with-transcript"\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=str(path)) as system:
+        talk = await talking(system, conferenced=True)
+        found = await recording(system, talk.session)
+        assert found.settings.configuration == "with-transcript"
+        await system.ended_by_command(talk.session)
+        await reported(system)

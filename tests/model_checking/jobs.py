@@ -1,5 +1,6 @@
 """Orders on their way to Twilio, as plain values, and their outcomes: what `worker.executor` does, step by step."""
 
+from dataclasses import asdict
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from conferral.statemachine.effects import (
     Effect,
     FindCall,
     FindMessage,
+    FindRecording,
     HangUpCall,
     ReadCalls,
     RedirectCall,
@@ -70,7 +72,9 @@ class Job(NamedTuple):
     @property
     def stands_in_line(self) -> bool:
         """Whether it is carried out in order, else next to everything else."""
-        return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall | FindMessage)
+        return not self.effect.is_ending and not isinstance(
+            self.effect, ReadCalls | FindCall | FindMessage | FindRecording
+        )
 
     @property
     def is_never_repeated(self) -> bool:
@@ -98,6 +102,8 @@ def _may_be_replaced(order: Job) -> bool:
 
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobResult | None:
     """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
+    if isinstance(order.effect, FindRecording) and not session.awaits(order.effect):
+        return succeeded(order.effect)
     if _may_be_replaced(order) and not session.awaits(order.effect):
         is_unclear = order.maybe_done or isinstance(order.effect, RedirectCall)
         return unknown(order.effect) if is_unclear else failed(order.effect, None)
@@ -122,7 +128,7 @@ def result_of(
         case PlacedCall():
             return succeeded(effect, result.call_sid, result.queue_ms)
         case RecordingFound():
-            return succeeded(effect, recording_sid=result.recording_sid, duration_s=result.duration_s)
+            return succeeded(effect, **asdict(result))
         case HangUpResult():
             return succeeded(effect, was_over=result.was_over)
         case ProviderRefusedError():

@@ -59,7 +59,7 @@ def answering(text: bytes) -> Serve:
 
 
 async def test_receiver_of_the_docs_takes_what_is_signed_with_its_secret(monkeypatch: pytest.MonkeyPatch):
-    (text,) = blocks(ROOT / "docs" / "outcomes.md", "python")
+    text, _ = blocks(ROOT / "docs" / "outcomes.md", "python")
     assert len([line for line in text.splitlines() if line]) == 10, "promised: ten lines"
     example: dict[str, Any] = {}
     exec(compile(text, "outcomes.md", "exec"), example)  # our own

@@ -116,7 +116,7 @@ def test_what_needs_entries_that_a_log_lacks_is_empty(harm: Any):
     story = ordering(conferenced).later(10_000).end()
     entry = encode_outcome(story.conclusions[-1], timeline_of(harm(log_of(story))))
     assert entry["answer_s"] == "0.0", "the session itself has it"
-    lacking = ("bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "agents", "recordings")
+    lacking = ("bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "agents")
     assert {entry[name] for name in lacking} == {""}
 
 

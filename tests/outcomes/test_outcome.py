@@ -34,8 +34,21 @@ TRANSFER = Conclusion(
     our_number="+14155550100",
     direction="inbound",
 )
-SESSION = Conclusion("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
+SESSION = Conclusion(
+    "CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2, recordings=("RE1",)
+)
 MESSAGE = Conclusion("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
+RECORDING = Conclusion(
+    "CA1:recording-RE1",
+    "recording",
+    "CA1",
+    "completed",
+    recording_sid="RE1",
+    duration_s=42,
+    source="call",
+    channels=2,
+    url="https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1",
+)
 
 
 def test_transfer_is_reported_with_every_party_it_tried_to_reach():
@@ -65,6 +78,9 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "agents": "",
         "recording_sid": "",
         "duration_s": "",
+        "source": "",
+        "channels": "",
+        "url": "",
         "started_at": "2026-11-20T09:03:00.000Z",
         "ended_at": "2026-11-20T09:03:40.000Z",
     }
@@ -79,12 +95,28 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
 
 
 def test_every_kind_has_the_same_fields():
-    timeline = Timeline(recordings={"RE1": None}, holds={"agent-1": 2, "agent-3": 1})
+    timeline = Timeline(holds={"agent-1": 2, "agent-3": 1})
+    recording = encode_outcome(RECORDING)
     session, message = encode_outcome(SESSION, timeline, {"agent-1": ALICE, "agent-3": ALICE}), encode_outcome(MESSAGE)
-    assert [*session] == [*message] == [*encode_outcome(TRANSFER)]
+    assert [*session] == [*message] == [*recording] == [*encode_outcome(TRANSFER)]
     assert (session["mode"], session["to"], session["attempts"], session["recordings"]) == ("", "", "[]", '["RE1"]')
     assert session["agents"] == f'[{{"address":"{ALICE}","talk_s":0.0,"holds":3}}]'
-    assert (message["attempts"], message["recordings"], message["duration_s"]) == ("", "", "7")
+    assert (message["attempts"], message["recordings"], message["duration_s"], message["channels"]) == ("", "", "7", "")
+
+
+def test_recording_is_reported_with_the_address_of_its_media():
+    data = outcome_data(encode_outcome(RECORDING))
+    assert {name: value for name, value in data.items() if value is not None} == {
+        "id": "CA1:recording-RE1",
+        "kind": "recording",
+        "session": "CA1",
+        "result": "completed",
+        "recording_sid": "RE1",
+        "duration_s": 42,
+        "source": "call",
+        "channels": 2,
+        "url": "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1",
+    }
 
 
 def test_what_was_written_can_be_read():

@@ -79,6 +79,7 @@ BY_TYPE = {
     int | None: st.none() | st.integers(0, 10**9),
     bool | None: st.none() | st.booleans(),
     tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
+    Mapping[str, bool]: st.dictionaries(st.sampled_from(["RE1", "CF1", "CA1"]), st.booleans(), max_size=3),
     Mapping[str, int]: st.dictionaries(st.sampled_from(["calls", "age", "lone"]), MS, max_size=3),
     **{kind: st.sampled_from(kind) for kind in WORDS},
 }

@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping
 
 _CALLBACK = "StatusCallback StatusCallbackMethod"
-_RECORDING = "RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent RecordingChannels Trim"
+_RECORDING = (
+    "RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent RecordingChannels Trim "
+    "RecordingConfigurationId"  # newer: twilio-python 9.13.0
+)
 
 #: Names of fields by path under the account, as a pattern.
 FIELDS: Mapping[str, frozenset[str]] = {

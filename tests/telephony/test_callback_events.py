@@ -421,7 +421,7 @@ def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(expec
 def test_customer_call_recording_is_identified_by_its_call():
     assert recording(fields("customers_call_was_recorded")) == RecordingChanged(
         session_id=CALLER, token=f"recording_changed:{RECORDING}:completed", recording_sid=RECORDING,
-        status="completed", call_sid=CALLER, duration_s=42,
+        status="completed", call_sid=CALLER, duration_s=42, channels=2, started_at_ms=1_795_161_660_000,
         url=f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Recordings/{RECORDING}",
     )  # fmt: skip
 

@@ -103,6 +103,17 @@ async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
     }  # fmt: skip
 
 
+async def test_configuration_decides_how_a_dialed_conference_is_recorded() -> None:
+    attributes = ConferenceAttributes(record="true", trim="do-not-trim", recording_configuration="with-transcript")
+
+    sent = await sent_for(replace(PARTICIPANT, attributes=attributes))
+    assert (sent["ConferenceRecord"], sent["RecordingConfigurationId"]) == ("true", "with-transcript")
+    assert "ConferenceTrim" not in sent
+    for record in ("false", "customer"):
+        sent = await sent_for(replace(PARTICIPANT, attributes=replace(attributes, record=record)))
+        assert "RecordingConfigurationId" not in sent
+
+
 async def test_party_is_dialed_to_the_gate() -> None:
     calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
 

@@ -35,6 +35,7 @@ beep = "onEnter"
 jitter_buffer_size = "small"
 region = "us2"
 trim = "do-not-trim"
+recording_configuration = "with_transcript-1"
 wait_url = "https://cdn.example.com/tune.mp3?key=a%20b#rc=2"
 max_participants = 10
 greeting = "Grüß Gott."
@@ -90,6 +91,7 @@ def test_everything_that_a_file_may_say(path, settings):
         jitter_buffer_size="small",
         region="us2",
         trim="do-not-trim",
+        recording_configuration="with_transcript-1",
         wait_url="https://cdn.example.com/tune.mp3?key=a%20b#rc=2",
         greeting="Grüß Gott.",
         max_participants=10,
@@ -280,6 +282,8 @@ fallback = "recall"
     ("region", '"eu"'),
     ("region", '"us3"'),
     ("trim", "true"),
+    ("recording_configuration", '""'),
+    ("recording_configuration", '"a b"'),
     ("wait_url", '"tune.mp3"'),
     ("wait_url", '"https://example.com/a b"'),
     ("wait_url", '""'),

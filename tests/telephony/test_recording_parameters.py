@@ -12,7 +12,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     ResultUnknownError,
 )
-from conferral.statemachine.effects import ChangeRecording, FindMessage, StartRecording
+from conferral.statemachine.effects import ChangeRecording, FindMessage, FindRecording, StartRecording
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters import RecordingFound
@@ -24,6 +24,11 @@ GONE, OVER = from_status(404, 20404), from_status(400, 21220)
 
 START = StartRecording(effect_id="e1", session_id="S1", party="customer", call_sid="CA1")
 TO_CALL = "POST Calls/CA1/Recordings"
+CALLBACK = {
+    "RecordingStatusCallback": URLS.recording("S1"),
+    "RecordingStatusCallbackMethod": "POST",
+    "RecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
+}
 OF_CALL = ChangeRecording(effect_id="e2", session_id="S1", call_sid="CA1", status="stopped")
 OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid="CF1", status="stopped")
 
@@ -31,15 +36,17 @@ OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid=
 async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
     calls, http = calls_with({TO_CALL: {"sid": "RE1"}})
 
-    assert await calls.execute(START) == RecordingFound("RE1")
+    assert await calls.execute(START) == RecordingFound("RE1", status="in-progress")
 
-    assert http.requests == [
-        (TO_CALL, {
-            "RecordingChannels": "dual", "RecordingStatusCallback": URLS.recording("S1"),
-            "RecordingStatusCallbackMethod": "POST",
-            "RecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
-        }),
-    ]  # fmt: skip
+    assert http.requests == [(TO_CALL, {"RecordingChannels": "dual", **CALLBACK})]
+
+
+async def test_a_configuration_decides_how_a_call_is_recorded() -> None:
+    calls, http = calls_with({TO_CALL: {"sid": "RE1"}})
+
+    await calls.execute(replace(START, configuration="with-transcript"))
+
+    assert http.requests == [(TO_CALL, {"RecordingConfigurationId": "with-transcript", **CALLBACK})]
 
 
 SEARCH = FindMessage(effect_id="e4", session_id="S1", party="customer", call_sid="CA1")
@@ -47,8 +54,8 @@ KEPT = {"sid": "RE" + "1" * 32, "source": "RecordVerb", "status": "completed", "
 
 
 @pytest.mark.parametrize("recordings, found", [
-    ([KEPT], RecordingFound(KEPT["sid"], 7)),
-    ([KEPT | {"duration": None}], RecordingFound(KEPT["sid"], 0)),
+    ([KEPT], RecordingFound(KEPT["sid"], "completed", 7)),
+    ([KEPT | {"duration": None}], RecordingFound(KEPT["sid"], "completed", 0)),
     ([KEPT | {"source": "StartCallRecordingAPI"}], RecordingFound("")),
     ([KEPT | {"status": "absent"}], RecordingFound("")),
     ([], RecordingFound("")),
@@ -67,6 +74,67 @@ async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
 
     with pytest.raises(ResultUnknownError):
         await calls.execute(SEARCH)
+
+
+FIND = FindRecording(effect_id="e5", session_id="S1", recording_sid="RE1")
+MEDIA = "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1"
+FINISHED = {
+    "sid": "RE1", "source": "StartCallRecordingAPI", "status": "completed", "duration": "7", "channels": 2,
+    "media_url": MEDIA, "start_time": "Fri, 20 Nov 2026 09:03:00 +0000",
+}  # fmt: skip
+FOUND = RecordingFound("RE1", "completed", 7, url=MEDIA, channels=2, started_at_ms=1_795_165_380_000)
+
+
+@pytest.mark.parametrize("found_by, request_, fields", [
+    ({"recording_sid": "RE1"}, "GET Recordings/RE1", {}),
+    ({"call_sid": "CA1"}, "GET Recordings", {"CallSid": "CA1", "PageSize": 50}),
+    ({"conference_sid": "CF1"}, "GET Recordings", {"ConferenceSid": "CF1", "PageSize": 50}),
+])  # fmt: skip
+async def test_a_recording_is_found_by_its_sid_its_call_or_its_conference(
+    found_by: dict[str, str], request_: str, fields: dict[str, Any]
+) -> None:
+    answer: Any = FINISHED if "recording_sid" in found_by else page("recordings", FINISHED)
+    calls, http = calls_with({request_: answer})
+
+    assert await calls.execute(replace(FIND, **{"recording_sid": "", **found_by})) == FOUND
+
+    assert http.requests == [(request_, fields)]
+
+
+@pytest.mark.parametrize("changes, found", [
+    ({"status": "absent", "error_code": 16101, "media_url": None}, replace(FOUND, status="absent", code=16101, url="")),
+    ({"status": "failed"}, replace(FOUND, status="failed")),
+    ({"source": "Conference"}, replace(FOUND, of_conference=True)),
+    ({"start_time": None, "duration": None}, replace(FOUND, started_at_ms=0, duration_s=0)),
+    ({"status": "deleted"}, RecordingFound("")),
+])  # fmt: skip
+async def test_a_recording_that_is_over_is_described_as_twilio_has_it(
+    changes: dict[str, Any], found: RecordingFound
+) -> None:
+    calls, _ = calls_with({"GET Recordings/RE1": FINISHED | changes})
+
+    assert await calls.execute(FIND) == found
+
+
+async def test_a_recording_that_twilio_does_not_know_is_not_searched_for_again() -> None:
+    calls, _ = calls_with({"GET Recordings/RE1": GONE})
+
+    assert await calls.execute(FIND) == RecordingFound("")
+
+
+@pytest.mark.parametrize("status", ["in-progress", "paused", "stopped", "processing", "some-new-word"])
+async def test_a_recording_that_is_not_over_is_not_known_yet(status: str) -> None:
+    calls, _ = calls_with({"GET Recordings/RE1": FINISHED | {"status": status}})
+
+    with pytest.raises(ResultUnknownError):
+        await calls.execute(FIND)
+
+
+async def test_a_recording_of_the_call_that_another_app_made_is_not_ours() -> None:
+    others = page("recordings", FINISHED | {"source": "DialVerb"}, FINISHED | {"source": "RecordVerb"})
+    calls, _ = calls_with({"GET Recordings": others})
+
+    assert await calls.execute(replace(FIND, recording_sid="", call_sid="CA1")) == RecordingFound("")
 
 
 @pytest.mark.parametrize("sid", [None, "", "{x}", 7])

@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -159,6 +160,15 @@ def test_conference_is_set_up_as_the_directory_says():
     }  # fmt: skip
     assert parse_session_id(query_of(conference.get("recordingStatusCallback"))) == SESSION
     assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("3600", "true")
+
+
+def test_configuration_decides_how_a_conference_is_recorded():
+    _, conference = join(attributes=replace(SET_UP, recording_configuration="with-transcript"))
+    assert (conference.get("record"), conference.get("recordingConfigurationId")) == (
+        "record-from-start",
+        "with-transcript",
+    )
+    assert conference.get("trim") is None
 
 
 @pytest.mark.parametrize("party", ["agent", "target", "supervisor", "target-2"])

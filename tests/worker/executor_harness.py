@@ -27,6 +27,7 @@ from conferral.statemachine.effects import (
     Effect,
     FindCall,
     FindMessage,
+    FindRecording,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
@@ -101,6 +102,7 @@ voicemail = maker(RedirectToVoicemail, **CUSTOMER)
 message = maker(FindMessage, **CUSTOMER)
 announcement = maker(PlayAnnouncement, conference_sid="CF1", command_id="c1")
 recording = maker(StartRecording, **CUSTOMER)
+find_recording = maker(FindRecording, recording_sid="RE1")
 change = maker(ChangeRecording, **CUSTOMER, recording_sid="RE1", status="paused")
 
 

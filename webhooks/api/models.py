@@ -128,7 +128,8 @@ else:
         outcome.OutcomeRecord,
         outcome.json_types() | {"kind": OutcomeKind | None, "direction": Direction | None, "mode": TransferMode | None},
         "Outcome",
-        "A finished transfer, an ended session, or a recorded message. What is empty, or not of this kind, is null.",
+        "A finished transfer, an ended session, a recorded message, or a recording. What is empty, or not of this "
+        "kind, is null.",
     )
 
 

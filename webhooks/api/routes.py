@@ -186,8 +186,9 @@ ROUTES = (
         "/outcomes",
         "list_outcomes",
         "List outcomes",
-        "Finished transfers, ended sessions, and recorded messages. Poll with the `cursor` as `after`. With `kind` or "
-        "`session`, an answer may be empty before the last one; an unchanged `cursor` means that nothing is newer.",
+        "Finished transfers, ended sessions, recorded messages, and recordings. Poll with the `cursor` as `after`. "
+        "With `kind` or `session`, an answer may be empty before the last one; an unchanged `cursor` means that "
+        "nothing is newer.",
         {200: ResponseSpec(models.OutcomePage, "Some of the outcomes")},
         query=(AFTER, LIMIT, KIND, SESSION),
     ),

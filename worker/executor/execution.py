@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     RequestTimeoutError,
     ResultUnknownError,
+    UnfinishedRecordingError,
 )
 from conferral.statemachine.effects import (
     CallEffect,
@@ -24,6 +25,7 @@ from conferral.statemachine.effects import (
     Dial,
     Effect,
     FindCall,
+    FindRecording,
     RedirectCall,
     StartRecording,
     UpdateParticipant,
@@ -179,6 +181,8 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
+        if self._policy.delay_s:
+            await context.sleep(self._policy.delay_s)
         if job.maybe_sent_until_s is not None and not self._is_at_most_once:
             self._mark_unknown(job.maybe_sent_until_s)
         result = await self._run()
@@ -273,10 +277,11 @@ class Execution:
                     return succeeded(effect, was_over=True)  # for this session, it is
             case ChangeRecording(status=RecordingStatus.STOPPED):
                 pass  # final: a session may forget a recording that it stops
-            case RedirectCall():
-                # A leg that has left the conference on purpose would be pulled back.
+            case RedirectCall() | FindRecording():
+                # A leg that has left the conference on purpose would be pulled back; a callback may report a recording.
                 if not await outbox.session_awaits(effect):
-                    return unknown(effect)  # a failure would undo a later conversion
+                    # A failure would undo a later conversion.
+                    return succeeded(effect) if isinstance(effect, FindRecording) else unknown(effect)
             case UpdateParticipant(unholds=False) | ChangeRecording() if not self._may_have_happened:
                 pass  # an update that is replaced before it is sent does no harm
             case UpdateParticipant() | StartRecording() | ChangeRecording():
@@ -376,16 +381,7 @@ class Execution:
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
         if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._give_up()
-        log.warning(
-            "effect_retried",
-            **log_fields(self.job.effect),
-            party=self.job.effect.party,
-            attempt=self.attempts,
-            wait_s=round(wait_s, 3),
-            error_type=type(error).__name__,
-            status=error.http_status,
-            code=error.code,
-        )
+        _log_retry(self, error, wait_s)
         if wait_s:
             await context.sleep(wait_s)
         return None
@@ -430,11 +426,28 @@ def _unholds(effect: Effect) -> bool:
     return isinstance(effect, UpdateParticipant) and effect.unholds
 
 
+def _log_retry(execution: Execution, error: ProviderError, wait_s: float) -> None:
+    """Log that an effect is repeated, unless nothing is wrong."""
+    effect = execution.job.effect
+    if isinstance(error, UnfinishedRecordingError):
+        return
+    log.warning(
+        "effect_retried",
+        **log_fields(effect),
+        party=effect.party,
+        attempt=execution.attempts,
+        wait_s=round(wait_s, 3),
+        error_type=type(error).__name__,
+        status=error.http_status,
+        code=error.code,
+    )
+
+
 def _result_of(effect: Effect, result: object) -> JobResult:
     """Return the result for what a request returned or a verification found."""
     match result:
         case RecordingFound():
-            return succeeded(effect, recording_sid=result.recording_sid, duration_s=result.duration_s)
+            return succeeded(effect, **asdict(result))
         case HangUpResult():
             return succeeded(effect, was_over=result.was_over)
         case CallsRead():

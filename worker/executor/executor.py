@@ -12,7 +12,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
-from conferral.statemachine.effects import Dial, Effect, FindCall, FindMessage, ReadCalls
+from conferral.statemachine.effects import Dial, Effect, FindCall, FindMessage, FindRecording, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext
@@ -58,7 +58,7 @@ class Executor:
         effect = job.effect
         if self._stopped:
             return
-        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage)
+        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage | FindRecording)
         turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
         self._start(Execution(job, self.context), turn or nullcontext())
 

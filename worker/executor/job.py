@@ -29,6 +29,8 @@ class RetryPolicy:
     deadline_s: float
     #: Timeout of one request, after which its result is unknown; two and a verification may have to fit the deadline.
     request_timeout_s: float
+    #: Before the first request.
+    delay_s: float = 0
     #: Minimum timeout, even of the last request: a shorter one would make its result unknown for no reason.
     last_request_s: float = 1.0
     #: Upper bound of the backoff: someone waits for most effects.
@@ -60,6 +62,8 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
     # Twilio finishes a recording some seconds after the call, a long one in minutes. No one waits.
     effects.FindMessage: RetryPolicy(deadline_s=3600, request_timeout_s=5, first_wait_s=1, wait_max_s=30),
+    # As above; most callbacks arrive before the first request, which is then not sent.
+    effects.FindRecording: RetryPolicy(deadline_s=3600, request_timeout_s=5, delay_s=2, first_wait_s=1, wait_max_s=30),
 }
 #: A call costs money until it is hung up, and Twilio may be away for minutes.
 HANG_UP_RETRY = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
@@ -88,11 +92,12 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement, RedirectToVoicemail)
 
-#: All other kinds change something. A message is looked for after the end of its session.
+#: All other kinds change something. Messages and recordings are looked for after the end of their session.
 _READS: Mapping[type[effects.Effect], Priority] = {
     effects.ReadCalls: Priority.READ,
     effects.FindCall: Priority.READ,
     effects.FindMessage: Priority.BACKGROUND_READ,
+    effects.FindRecording: Priority.BACKGROUND_READ,
 }
 
 JobResult = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead

@@ -80,7 +80,8 @@ def decide(
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
         if decision.step.session.version <= LOG_ENTRIES_MAX:
-            timed_session_ids |= {one.session_id for one in decision.step.conclusions if one.kind != "voicemail"}
+            concluded = decision.step.conclusions
+            timed_session_ids |= {one.session_id for one in concluded if one.kind in ("transfer", "session")}
     return decisions, timed_session_ids
 
 

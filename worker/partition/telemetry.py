@@ -13,7 +13,7 @@ from conferral.statemachine.events import Command
 from conferral.statemachine.places import is_url
 from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.session import AGENT, LOST
-from conferral.statemachine.states import Phase, Place, State, TransferMode
+from conferral.statemachine.states import OutcomeKind, Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, DecisionKind
 from conferral.storage.entries import parse_entry_id
 from conferral.worker.partition.batch import UNTRACED, Decision
@@ -67,6 +67,15 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
                 "message_recorded",
                 session_id=conclusion.session_id,
                 partition=partition,
+                duration_ms=1000 * conclusion.duration_s,
+            )
+        elif conclusion.kind == OutcomeKind.RECORDING:
+            log.info(
+                "recording_finished",
+                session_id=conclusion.session_id,
+                partition=partition,
+                outcome=conclusion.result,
+                code=conclusion.code,
                 duration_ms=1000 * conclusion.duration_s,
             )
         else:

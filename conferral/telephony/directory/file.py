@@ -114,6 +114,12 @@ def _valid_url(text: str) -> str:
     return text
 
 
+def _valid_configuration(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", text):
+        raise ValueError("must be the id of a recording configuration at Twilio")
+    return text
+
+
 def _zone(name: str) -> str:
     if find_zone(name) is None:
         raise ValueError("no such time zone; write a name such as Europe/Berlin or America/New_York")
@@ -178,6 +184,7 @@ class DirectoryEntry(Table):
     jitter_buffer_size: Annotated[str, _one_of("off", "small", "medium", "large")] = ""
     region: Annotated[str, _one_of(*REGIONS)] = ""
     trim: Annotated[str, _one_of("trim-silence", "do-not-trim")] = ""
+    recording_configuration: Annotated[str, AfterValidator(_valid_configuration)] = ""
     wait_url: Annotated[str, AfterValidator(_valid_url)] = ""
     max_participants: int = Field(0, ge=2, le=250)
     greeting: Annotated[str, AfterValidator(spoken_greeting)] = Field("", repr=False)

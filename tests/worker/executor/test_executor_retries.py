@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import (
     ProviderError,
@@ -12,11 +13,13 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
     RateLimitedError,
     ResultUnknownError,
+    UnfinishedRecordingError,
 )
 from conferral.statemachine.effects import (
     Effect,
     EndConference,
     FindMessage,
+    FindRecording,
     HangUpCall,
     ReadCalls,
     RedirectCall,
@@ -42,6 +45,7 @@ from tests.worker.executor_harness import (
     away,
     change,
     find,
+    find_recording,
     gated,
     hang_up,
     message,
@@ -135,6 +139,7 @@ def test_refusal_is_repeated_only_where_it_may_pass(
         (away("e"), 3600, 10),
         (RedirectToVoicemail(effect_id="e", session_id="S", call_sid="CA1"), 5, 5),
         (FindMessage(effect_id="e", session_id="S", call_sid="CA1"), 3600, 5),
+        (find_recording("e"), 3600, 5),
     ],
 )
 def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: float) -> None:
@@ -143,7 +148,7 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     policy = HANG_UP_RETRY if effect.is_ending else RETRIES[type(effect)]
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
-    waits_s = (1, 30) if isinstance(effect, FindMessage) else (0.25, 30 if effect.is_ending else 2)
+    waits_s = (1, 30) if isinstance(effect, FindMessage | FindRecording) else (0.25, 30 if effect.is_ending else 2)
     assert (policy.first_wait_s, policy.wait_max_s) == waits_s
     assert policy.retries_passing_refusals is effect.is_ending
 
@@ -178,11 +183,21 @@ async def test_definite_no_until_the_deadline_is_a_failure(
     assert len(system.calls.asked) > 3
 
 
-async def test_message_is_found_however_long_twilio_processes_it(system: ExecutorHarness) -> None:
+@pytest.mark.parametrize("make", [message, find_recording])
+async def test_recording_is_found_however_long_twilio_processes_it(system: ExecutorHarness, make: Any) -> None:
     """The callback that says so may be lost; until then, the list shows the recording as `processing`."""
-    system.calls.script["a"].extend([UNKNOWN] * 60 + [None])
-    assert isinstance(await system.run(message("a")), EffectSucceeded)
+    system.calls.script["a"].extend([UnfinishedRecordingError()] * 60 + [None])
+    with capture_logs() as lines:
+        assert isinstance(await system.run(make("a")), EffectSucceeded)
     assert system.time.s > 600
+    assert {line["log_level"] for line in lines} == {"info"}, "nothing is wrong"
+
+
+async def test_recording_that_a_callback_reports_is_not_searched_for(system: ExecutorHarness) -> None:
+    """Most callbacks arrive within the seconds before the first request."""
+    system.records.replaced.add("a")
+    assert isinstance(await system.run(find_recording("a")), EffectSucceeded)
+    assert (system.time.sleeps, system.calls.asked) == ([2], [])
 
 
 @pytest.mark.parametrize("maybe_sent_until_s", [None, 0.0])

@@ -33,9 +33,7 @@ MODELED = {
     "POST /Calls.json": "To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod Timeout TimeLimit "
     "SendDigits CallToken MachineDetection MachineDetectionTimeout MachineDetectionSilenceTimeout AsyncAmd "
     "AsyncAmdStatusCallback AsyncAmdStatusCallbackMethod Record RecordingChannels RecordingTrack "
-    "RecordingConfigurationId Trim"
-    + _STATUS_CALLBACK
-    + _RECORDING_CALLBACK,
+    "RecordingConfigurationId Trim" + _STATUS_CALLBACK + _RECORDING_CALLBACK,
     "GET /Calls/{}.json": "",
     "POST /Calls/{}.json": "Status Url Twiml Method FallbackUrl FallbackMethod TimeLimit StatusCallback "
     "StatusCallbackMethod",
