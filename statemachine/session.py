@@ -396,11 +396,6 @@ class Session(BaseRecord, frozen=True):
         """The parties that haven't left, by name."""
         return {name: party for name, party in self.parties.items() if not party.is_gone}
 
-    @property
-    def connected(self) -> dict[str, Party]:
-        """The parties whose calls are connected, by name."""
-        return {name: party for name, party in self.parties.items() if party.is_connected}
-
     def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if none."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")

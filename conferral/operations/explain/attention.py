@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from conferral.operations import catalog
+from conferral.operations.explain import people
 from conferral.operations.explain.waits import timer_effect
 from conferral.statemachine.events import HoldOverdue
 from conferral.statemachine.session import Session
@@ -93,7 +94,8 @@ def _has_recovered(session: Session) -> bool:
 
 
 def _participants(session: Session) -> list[str]:
-    return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
+    parties = people.connected(session)
+    return [name for name, party in parties.items() if not party.supervises and not party.is_leaving]
 
 
 def _describe_overdue(session: Session, now_ms: int) -> str:

@@ -37,6 +37,11 @@ class Activity(NamedTuple):
     wait: str = ""
 
 
+def connected(session: Session) -> dict[str, Party]:
+    """Return the parties whose calls are connected, by name."""
+    return {name: party for name, party in session.parties.items() if party.is_connected}
+
+
 def activities(session: Session) -> list[Activity]:
     """Return what each present party does; all surfaces derive from it."""
     present = session.present

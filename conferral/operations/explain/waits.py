@@ -94,14 +94,14 @@ def _waits_for_people(session: Session) -> list[Wait]:
         is_consulting = session.transfer_status == TransferStatus.CONSULTING
         steps = "complete, cancel, swap, or merge" if is_consulting else "complete or cancel"
         return [Wait(f"the agent to {steps}", since_ms, 0, "person")]
-    if session.state not in (State.BRIDGED, State.CONFERENCED) or len(session.connected) < 2:
+    if session.state not in (State.BRIDGED, State.CONFERENCED) or len(people.connected(session)) < 2:
         return []
     found = []
     if held := held_parties(session):
         names = catalog.join_names([party.name for party in held])
         held_ms = min(party.since_ms for party in held)
         found.append(Wait(f"someone to take {names} off hold (unhold)", held_ms, 0, "person"))
-    others = [one for one in session.connected.values() if one not in held and not (held and one.supervises)]
+    others = [one for one in people.connected(session).values() if one not in held and not (held and one.supervises)]
     if len(others) > 1:
         found.append(Wait("a party to hang up", since_ms, 0, "person"))
     return found
@@ -111,7 +111,7 @@ def held_parties(session: Session) -> list[Party]:
     """Return the parties on confirmed hold, outside of a transfer."""
     if session.state != State.CONFERENCED or session.phase != Phase.CONNECTED:
         return []
-    return [party for party in session.connected.values() if party.held]
+    return [party for party in people.connected(session).values() if party.held]
 
 
 def upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
