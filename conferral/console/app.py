@@ -41,6 +41,7 @@ STYLES = (
     "shared/colors.css",
     "shared/tokens.css",
     "shared/icons.css",
+    "shared/destinations.css",
     "console.css",
     "list.css",
     "session.css",

@@ -1,18 +1,14 @@
 """Session feed: what all pages show of sessions, kept while any is open."""
 
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
 
 from conferral.operations.explain.attention import Attention, attention_of
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import FollowedSession, SessionFollower
 from conferral.runtime.clock import Clock, StoreClock
-from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import PartyStatus, State
+from conferral.statemachine.states import State
 from conferral.storage.agents import Agent, AgentStatus
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
@@ -25,25 +21,16 @@ CLOCK_EVERY_S = 5.0
 #: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
 ENDED_EVERY_S = 30.0
-#: Sessions from which destinations are collected, live ones first.
-DESTINATION_SESSIONS_MAX = 500
-#: Destinations suggested in forms: no one reads a longer list.
-SUGGESTED_MAX = 20
-#: Of someone on a call. Who may be free is offered first.
-ON_A_CALL = "on a call"
-_ORDER = (AgentStatus.READY, "", ON_A_CALL, AgentStatus.BUSY, AgentStatus.AWAY)
-#: Addresses that can be typed as a destination, without a comma, which separates several.
-_TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A suggestion of a form."""
+    """Whom a form offers."""
 
     #: What is filled in.
     to: str
     name: str
-    #: `ready`, `away`, `on a call`, or empty if it is not known.
+    #: `ready`, `away`, `busy`, or empty if it is not known.
     status: str
 
 
@@ -88,24 +75,23 @@ class SessionFeed(SessionFollower[CachedSession]):
         """Return the directory's addresses by name."""
         return self._directory()
 
-    def known_destinations(self, besides: Collection[str], desks: Iterable[Agent], *, full: bool) -> list[Destination]:
-        """Return what forms suggest: directory names, and addresses that answered.
+    def known_destinations(self, besides: Collection[str], desks: Iterable[Agent]) -> list[Destination]:
+        """Return whom forms offer: directory names, and other agents with a desk.
 
-        Both without those of the addresses `besides`; those who may be free come first.
+        Both without those of the addresses `besides`.
         """
-        some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
-        named = self._directory()
-        others = _suggested_addresses((one.session for one in some), {*named.values(), *besides}, full=full)
         statuses = {f"client:{desk.identity}": str(desk.status) for desk in desks}
         for cached in self.live.values():
             on_call = (party.address for name, party in cached.session.present.items() if name != CUSTOMER)
-            statuses |= dict.fromkeys(on_call, ON_A_CALL)
-        addresses = {name: address for name, address in named.items() if address not in besides}
-        addresses |= {address: address for address in others}
-        found = [
-            Destination(to, to.removeprefix("client:"), statuses.get(address, "")) for to, address in addresses.items()
+            statuses |= dict.fromkeys(on_call, AgentStatus.BUSY)
+        named = self._directory()
+        others = {f"client:{desk.identity}" for desk in desks} - {*named.values()}
+        addresses = dict(named) | {address: address for address in sorted(others)}
+        return [
+            Destination(to, to.removeprefix("client:"), statuses.get(address, ""))
+            for to, address in addresses.items()
+            if address not in besides
         ]
-        return sorted(found, key=lambda one: _ORDER.index(one.status))
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -167,26 +153,3 @@ class SessionFeed(SessionFollower[CachedSession]):
     def keep(self, session: StoredSession) -> CachedSession:
         """Return the session with its attention as of now."""
         return CachedSession(session, attention_of(session, self.now_ms(), to_iso))
-
-
-def _suggested_addresses(sessions: Iterable[StoredSession], named: Collection[str], *, full: bool) -> list[str]:
-    """Return the addresses that answered, by frequency; numbers if `full`.
-
-    Those of `named` are left out. A mistyped address has never answered.
-    """
-    found: Counter[str] = Counter()
-    for session in sessions:
-        # A party that appears twice in a session counts once.
-        found.update({*_answered(session)} - {*named})
-    # Order ties the same way every time, because a page receives every change.
-    ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
-    shown = (one for one in ordered if display_address(one, full=full) == one)
-    return list(islice(shown, SUGGESTED_MAX))
-
-
-def _answered(session: StoredSession) -> Iterator[str]:
-    """Yield the addresses, except the customer's, that took part."""
-    yield from (attempt.to for attempt in session.attempts if attempt.result == "answered")
-    for name, party in session.parties.items():
-        if name != CUSTOMER and (party.answered or party.status == PartyStatus.CONNECTED):
-            yield party.address

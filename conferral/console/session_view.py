@@ -160,9 +160,7 @@ class SessionDetailView(View):
             trouble=attention_mark(attention),
             # The addresses of present parties aren't useful transfer targets.
             destinations=[
-                one
-                for one in self._feed.known_destinations(present, self._desks, full=self._full)
-                if self._token.may_name(one.to)
+                one for one in self._feed.known_destinations(present, self._desks) if self._token.may_name(one.to)
             ],
         )
 

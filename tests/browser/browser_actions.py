@@ -90,7 +90,7 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
         page: The console's, with the session opened.
         label: The button's.
         to: The destination.
-        choices: Modes, parties: what is picked in the form.
+        choices: What is picked in the form, such as a party; of a transfer, the button that sends it.
     """
     button = await action(page, label)
     await expect(button).not_to_have_attribute("aria-disabled", "true")
@@ -98,10 +98,13 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
     if not to and not choices:
         return
     dialog = page.get_by_role("dialog")
-    for choice in choices:
-        await dialog.get_by_role("radio", name=choice, exact=True).check()
     if to:
-        await dialog.get_by_label("To", exact=True).fill(to)
+        await dialog.get_by_role("combobox", name="To").fill(to)
+    if label == "Transfer":
+        (label,) = choices
+    else:
+        for choice in choices:
+            await dialog.get_by_role("radio", name=choice, exact=True).check()
     await dialog.get_by_role("button", name=label, exact=True).click()
     await expect(dialog).to_have_count(0)
 

@@ -1,5 +1,6 @@
 """Everything with agents' desks: webhooks with API and desk, the sandbox, and pages in which agents click."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp import web
 from playwright.async_api import Locator, Page, expect
 
 from conferral.storage.connection.client import make_client
+from conferral.storage.sign_ins import SignIn, SignIns
 from conferral.telephony.twilio_requests import complete_call, rest_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.desk.app import add_desk
@@ -68,6 +70,15 @@ class DeskStage(BrowserEnvironment):
         await go_ready(page)
         return page
 
+    async def without_webhooks(self, for_s: float) -> None:
+        """No one reaches the webhooks for so long, and who was connected isn't any more."""
+        port = int(self.public_url.rpartition(":")[2])
+        for site in [*self._runner.sites]:
+            await site.stop()
+        await self._runner.server.shutdown(0.1)
+        await asyncio.sleep(for_s)  # a delay: so long is the outage
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+
     async def call_in(self) -> Any:
         """Let the customer call; return their leg."""
         return await self.sandbox.call_in(CUSTOMER, NUMBER)
@@ -77,6 +88,12 @@ async def go_ready(page: Page) -> None:
     """Click until the agent is ready."""
     await button(page, "Go ready").click()
     await says(page, "Ready")
+
+
+async def link(stage: DeskStage, identity: str) -> str:
+    """A link of `conferral desk-link`."""
+    code = await SignIns(stage.client, stage.keys).add_code(SignIn(identity, ISSUER, for_ms=3_600_000))
+    return f"{stage.public_url}/desk?as={identity}#{code}"
 
 
 def button(page: Page, name: str) -> Locator:

@@ -41,7 +41,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
     await browser_actions.call_alice(phones)
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await browser_actions.open_session(console, call.sid)
-    await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
+    await browser_actions.give(console, "Transfer", to=DAVE, choices=["Consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await expect(console.get_by_role("main")).to_contain_text("hears alice")
     put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)

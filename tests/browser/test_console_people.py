@@ -12,7 +12,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
 from conferral.storage import coordinator
-from tests.browser.browser_actions import action, call, open_session, row, sessions, signed_in, unfold
+from tests.browser.browser_actions import action, call, given, open_session, row, sessions, signed_in, unfold
 from tests.browser.many_sessions import put_all, session_id
 from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put, put_desk
@@ -119,7 +119,7 @@ async def test_the_timeline_folds_confirmations_and_shows_them_on_request(redis,
     await expect(confirmed).to_be_visible()
 
 
-async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
+async def test_the_form_says_who_is_ready_and_keeps_no_mistyped_address(redis, console, windows):
     other = conferenced(session_id(2))
     parties = {**other.parties, "agent": replace(other.parties["agent"], address="client:bob")}
     there = {"customer": other.parties["customer"], "target": Party("target", "target-2", address="client:bobb")}
@@ -127,17 +127,22 @@ async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
     ended = over(make_session(session_id(4)), now_ms(redis), lasted_ms=75_000)
     answered = replace(ended, attempts=(Attempt("agent", "client:carol", "d1", 1, result="answered"),))
     put_all(redis, [conferenced(session_id(1)), replace(other, parties=parties), mistyped, answered])
-    put_desk(redis, "carol", "Carol", "ready", renewed_ms=now_ms(redis))
+    for identity in ("carol", "bob"):
+        put_desk(redis, identity, identity.title(), "ready", renewed_ms=now_ms(redis))
     page = await signed_in(windows, console)
     await open_session(page, session_id(1))
     await (await action(page, "Transfer")).click()
     dialog = page.get_by_role("dialog")
-    suggestions = dialog.get_by_role("group", name="Suggestions").get_by_role("button")
-    await expect(suggestions).to_have_text(
-        [re.compile(r"^\s*carol\s+ready\s*$"), re.compile(r"^\s*bob\s+on a call\s*$")]
-    )
-    await suggestions.last.click()
-    await expect(dialog.get_by_label("To", exact=True)).to_have_value("client:bob")
+    offered = dialog.get_by_role("option")
+    await expect(offered).to_have_text([re.compile(r"^\s*carol\s+ready\s*$"), re.compile(r"^\s*bob\s+on a call\s*$")])
+    await expect(dialog.get_by_role("button", name="Consult")).to_have_attribute("aria-disabled", "true")
+    await dialog.get_by_role("combobox", name="To").press_sequentially("b")
+    await page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("combobox", name="To")).to_have_value("bob")
+    await page.keyboard.press("Enter")  # the first button has the focus
+    await expect(given(page, "transfer")).to_contain_text("sent")
+    (sent,) = [entry for _, entry in redis.xrange(KEYS.commands)]
+    assert (sent["to"], sent["mode"]) == ("client:bob", "consult")
 
 
 @pytest.mark.soak

@@ -65,7 +65,7 @@ async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironm
     console = await browser_actions.signed_in(windows, stage.console)
     await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).get_by_role("link").click()
-    await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
+    await browser_actions.give(console, "Transfer", to=DAVE, choices=["Consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     main = console.get_by_role("main")
     await browser_actions.unfold(console)

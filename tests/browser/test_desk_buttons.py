@@ -200,7 +200,7 @@ async def test_calls_of_today_say_what_became_of_them_and_are_called_back(desk, 
     calls = page.get_by_role("region", name="My calls today").get_by_role("listitem")
     await expect(calls.first).to_contain_text("missed")
     await expect(calls.nth(1)).to_contain_text("rang while you were busy")
-    await expect(calls.nth(2)).to_contain_text(f"{CUSTOMER} · talked 3 min 05 s")
+    await expect(calls.nth(2)).to_contain_text(f"{CUSTOMER} · talked 3:05")
     await calls.nth(1).get_by_role("button").click()
     await expect(calls.nth(1).get_by_role("button")).to_have_attribute("aria-disabled", "false")
     await desk.has_sent(("/calls", {"to": "+14155550142"}))

@@ -9,14 +9,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from conferral.storage.sign_ins import SignIn, SignIns
 from tests.browser.desk_stage import (
     DESK_SIZE,
-    ISSUER,
     DeskStage,
     button,
     click,
     go_ready,
+    link,
     reads,
     says,
     talking,
@@ -58,8 +57,7 @@ async def stage(redis_server, tmp_path):
 
 
 async def signed_in(stage, windows, identity, **options):
-    code = await SignIns(stage.client, stage.keys).add_code(SignIn(identity, ISSUER, for_ms=3_600_000))
-    return await windows.open(f"{stage.public_url}/desk?as={identity}#{code}", size=DESK_SIZE, **options)
+    return await windows.open(await link(stage, identity), size=DESK_SIZE, **options)
 
 
 @pytest.mark.soak
@@ -90,6 +88,15 @@ async def test_a_page_that_was_ready_is_ready_again_if_it_may_ring(desk, windows
     await expect(button(page, "Go ready")).to_be_visible()
     await says(page, "Away")
     assert await done(page) == []
+
+
+async def test_a_reload_is_the_same_desk_and_another_tab_is_not(desk, windows):
+    page = await ready(windows, desk)
+    await page.goto(f"{desk.url}?again#desk-token")
+    await desk.says_that_it_is("ready", "away")
+    assert len(set(desk.desks)) == 1
+    await ready(windows, desk, context=page.context)
+    assert len(set(desk.desks)) == 2
 
 
 async def test_a_page_that_may_not_ring_is_away_with_one_large_button(desk, windows):

@@ -6,8 +6,7 @@ from playwright.async_api import expect
 
 from conferral.operations.desk_sign_out import end_sign_ins
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.storage.sign_ins import SignIn, SignIns
-from tests.browser.desk_stage import DESK_SIZE, ISSUER, DeskStage, button, go_ready, reads, says, talking
+from tests.browser.desk_stage import DESK_SIZE, ISSUER, DeskStage, button, go_ready, link, reads, says, talking
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER
 from tests.support.ports import free_port
@@ -21,12 +20,6 @@ SECRET = "secret-between-proxy-and-desk"
 async def stage(redis_server, tmp_path):
     async with DeskStage(redis_server.url, tmp_path) as opened:
         yield opened
-
-
-async def link(stage, identity):
-    """A link of `conferral desk-link`."""
-    code = await SignIns(stage.client, stage.keys).add_code(SignIn(identity, ISSUER, for_ms=3_600_000))
-    return f"{stage.public_url}/desk?as={identity}#{code}"
 
 
 async def test_links_sign_two_agents_in_side_by_side_and_last_over_a_reload(stage, windows: Windows):

@@ -62,21 +62,15 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert reported["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
-async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(console, redis):
+async def test_forms_offer_agents_with_a_desk_and_no_address_that_was_only_dialed(console, redis):
     consult(redis)
-    dialing = Attempt("target", "client:grace", "d2", 1, result="no-answer")
-    returned = Attempt("target-1", "client:heidi", "d3", 1, answered_at_ms=2, result="answered")
-    odd = Attempt("target-2", "client:judy", "d4", 1, answered_at_ms=2, result="answered")
     commit(redis, Session("CA" + "7" * 32, parties={
         "customer": Party("customer", "customer-1", address="client:caller"),
-        "agent": Party("agent", "agent-1", address="client:carol", status=PartyStatus.CONNECTED),
+        "agent": Party("agent", "agent-1", address="client:judy", status=PartyStatus.CONNECTED),
         "mistyped": Party("mistyped", "mistyped-1", address="client:crol", status=PartyStatus.DIALING),
         "target": Party("target", "target-1", address="+14155550177", answered=True),
-        "odd": Party("odd", "odd-1", address="client:\u202eevil", answered=True),
-        "two": Party("two", "two-1", address="client:erin,client:frank", answered=True),
-    }, attempts=(dialing, returned, odd)))  # fmt: skip
-    # No process of ours stores `busy`.
-    for identity, status in (("heidi", "ready"), ("judy", "busy")):
+    }, attempts=(Attempt("target", "client:grace", "d2", 1, result="no-answer"),)))  # fmt: skip
+    for identity, status in (("heidi", "ready"), ("judy", "ready"), ("ivan", "away")):
         put_desk(redis, identity, identity.title(), status, renewed_ms=redis.time()[0] * 1000, keys=KEYS)
     page = await Page.open(console, SESSION)
 
@@ -84,12 +78,12 @@ async def test_form_suggests_who_answered_elsewhere_but_no_masked_numbers(consol
 
     assert shown["destinations"] == [
         {"to": "client:heidi", "name": "heidi", "status": "ready"},
-        {"to": "client:carol", "name": "carol", "status": "on a call"},
+        {"to": "client:ivan", "name": "ivan", "status": "away"},
         {"to": "client:judy", "name": "judy", "status": "busy"},
     ]
 
 
-async def test_form_suggests_directory_names_and_explains_each_mode(open_console, redis):
+async def test_forms_offer_directory_names_and_explains_each_mode(open_console, redis):
     consult(redis)
     there = next(one.address for one in stored_session(stored_fields(redis)).present.values())
     names = {"billing": "+14155550177", "colleague": "client:carol", "caller": there}

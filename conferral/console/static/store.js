@@ -1,6 +1,7 @@
 // Store: all of the page's state. After a reload, the server sends it again; only the user's choices persist here.
 
 import { batch, computed, effect, signal } from "@preact/signals";
+import * as browser from "./shared/kept.js";
 
 /** Maximum number of submitted commands kept (count). */
 const COMMANDS_KEPT = 20;
@@ -84,31 +85,13 @@ export const pausedSince = signal(null);
 export const newestFirst = signal(kept("newest-first") === "true");
 effect(() => keep("newest-first", String(newestFirst.value)));
 
-/**
- * Returns a value persisted in this browser; null for none.
- *
- * @param {string} name
- */
+/** A choice that this browser keeps; null for none. */
 export function kept(name) {
-  try {
-    return localStorage.getItem(`conferral-console.${name}`);
-  } catch {
-    return null; // no storage: the choice lasts as long as the page
-  }
+  return browser.kept(`conferral-console.${name}`);
 }
 
-/**
- * Persists a choice in this browser.
- *
- * @param {string} name
- * @param {string} value
- */
 export function keep(name, value) {
-  try {
-    localStorage.setItem(`conferral-console.${name}`, value);
-  } catch {
-    // As above.
-  }
+  browser.keep(`conferral-console.${name}`, value);
 }
 
 // ---- messages --------------------------------------------------------------------------------------------------------

@@ -4,23 +4,20 @@
 import { noteServerTime } from "./shared/server-time.js";
 import { nowMs, setClock } from "./shared/time.js";
 
-/** How long an answer may take, and how long a stream may be silent that has a comment every 15 s (ms). */
+/** How long an answer may take, and a stream may be silent, which has a comment every 15 s (ms). */
 const ANSWER_MS = 8_000;
 const SILENT_MS = 35_000;
-/** After how long the stream is opened again, at first and at most, and after a token was refused (ms). */
+/** When the stream is opened again, at first and at most, and after a token was refused (ms). */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
 const REFUSED_MS = 60_000;
-/** After how long a page that gave no token is asked again, at first and at most; and one whose old token works (ms). */
+/** When a page that gave no token is asked again, at first and at most (ms). */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MAX_MS = 30_000;
-/** A smaller difference between the clocks may be the network's (ms). */
 const CLOCK_MS = 1_000;
-/** Types of errors: newer pages of the agent have ended this one's stream; the page around the desk gave no token. */
+/** Types of errors: newer pages have ended this one's stream; the page around the desk gave no token. */
 export const REPLACED = "replaced";
 export const NO_TOKEN = "no-token";
-/** Why requests are answered by a redirect: the proxy sends browsers to its own page. */
-export const PROXY_ASKS = "The sign-in proxy asks you to sign in";
 
 /** A request that was refused, or that got no answer: then the status is 0. */
 export class ApiError extends Error {
@@ -29,6 +26,32 @@ export class ApiError extends Error {
     this.status = status;
     this.type = type;
   }
+}
+
+/** Send JSON; what is no success is an ApiError. */
+export async function request(url, { headers, body, ...options }) {
+  let answer;
+  try {
+    const sent = body === undefined ? {} : { "Content-Type": "application/json" };
+    answer = await fetch(url, {
+      cache: "no-store",
+      redirect: "manual",
+      referrerPolicy: "no-referrer",
+      headers: { Accept: "application/json", ...sent, ...headers },
+      body: JSON.stringify(body),
+      ...options,
+    });
+  } catch (error) {
+    throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");
+  }
+  if (answer.ok) {
+    return answer;
+  }
+  // A proxy sends browsers to its own page, and its answers are no JSON.
+  const status = answer.type === "opaqueredirect" ? 401 : answer.status;
+  const { error } = await answer.json().catch(() => ({}));
+  const other = status === 401 ? "The sign-in proxy asks you to sign in" : `Conferral answered ${status}`;
+  throw new ApiError(String(error?.reason || other), status, String(error?.type ?? ""));
 }
 
 /** What is wrong with the link to Conferral, so that only the phone works: a sentence without its end. */
@@ -53,12 +76,10 @@ export class Api {
   #asking = null;
   #isReplaced = false;
 
-  /** @param {string} base Where Conferral is, without a slash at the end. */
   constructor(base) {
     this.#base = base;
   }
 
-  /** Set the token: a string, or an async function that returns one. */
   set source(source) {
     this.#source = source;
     this.#token = "";
@@ -67,50 +88,25 @@ export class Api {
     }
   }
 
-  /** The agent's identity, as the token says; empty if it can't be read. */
-  get identity() {
-    return String(claims(this.#token).identity ?? "");
-  }
-
-  /**
-   * Send a request; a token that is refused is asked for again once.
-   *
-   * @param {"GET" | "POST" | "PUT"} method
-   * @param {string} path Below `/desk`.
-   * @param {object} [body]
-   * @returns {Promise<object>} The answer.
-   */
+  /** Send a request to a path below `/desk`, and return the answer's JSON. */
   async send(method, path, body) {
     const answer = await this.#answered(method, path, body, AbortSignal.timeout(ANSWER_MS));
     return answer.json().catch(() => ({}));
   }
 
-  async #answered(method, path, body, signal, headers = {}) {
-    let answer = await this.#request(method, path, body, signal, headers);
-    if ((answer.status === 401 || isRedirect(answer)) && typeof this.#source === "function") {
-      this.#token = "";
-      answer = await this.#request(method, path, body, signal, headers);
-    }
-    if (!answer.ok) {
-      throw await refusal(answer);
-    }
-    return answer;
-  }
-
-  async #request(method, path, body, signal, headers) {
-    const token = await this.token();
-    const options = { method, signal, cache: "no-store", credentials: "same-origin", redirect: "manual", referrerPolicy: "no-referrer" };
-    options.headers = { Authorization: `Bearer ${token}`, Accept: "application/json", ...headers };
-    if (body !== undefined) {
-      options.body = JSON.stringify(body);
-      options.headers["Content-Type"] = "application/json";
-    }
+  /** A token that is refused is asked for again once. */
+  async #answered(method, path, body, signal, headers, isAgain = false) {
+    const authorization = { Authorization: `Bearer ${await this.token()}`, ...headers };
     try {
-      const answer = await fetch(`${this.#base}/desk${path}`, options);
+      const answer = await request(`${this.#base}/desk${path}`, { method, body, signal, headers: authorization });
       noteTime(answer.headers.get("Date"));
       return answer;
     } catch (error) {
-      throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");
+      if (error.status !== 401 || isAgain || typeof this.#source !== "function") {
+        throw error;
+      }
+      this.#token = "";
+      return this.#answered(method, path, body, signal, headers, true);
     }
   }
 
@@ -134,13 +130,8 @@ export class Api {
   }
 
   /**
-   * Follow the event stream, and open it again whenever it ends.
-   *
-   * @param {string} path Below `/desk`.
-   * @param {(kind: string, data: object) => void} onEvent
-   * @param {(error: ApiError | null) => void} onLink With null once the stream is open.
-   * @param {AbortSignal} over Ends it.
-   * @param {() => void} onAlive Called whenever anything arrives, in hidden pages too, whose timers are late.
+   * Follow the event stream until `over`, and open it again whenever it ends. `onLink` gets an error, or null once it is
+   * open; `onAlive` is called whenever anything arrives, in hidden pages too, whose timers are late.
    */
   async follow(path, onEvent, onLink, over, onAlive) {
     for (let tries = 0; !over.aborted; tries += 1) {
@@ -175,7 +166,7 @@ export class Api {
     }
   }
 
-  /** Don't wait any longer until the next attempt. */
+  /** Open the stream now, which waits for its next attempt, or for a click. */
   tryAgain = () => {};
 
   #pause(ms, over) {
@@ -187,7 +178,7 @@ export class Api {
   }
 }
 
-/** How long to wait before the next attempt, with some chance: not all desks come back in the same moment. */
+/** By chance, so that not all desks come back in the same moment. */
 function pauseMs({ type, status }, tries) {
   if (type === NO_TOKEN) {
     return Math.min(ASK_AGAIN_MS * 2 ** tries, ASK_AGAIN_MAX_MS);
@@ -241,30 +232,17 @@ function noteTime(date) {
   }
 }
 
-const isRedirect = (answer) => answer.type === "opaqueredirect";
-
-async function refusal(answer) {
-  if (isRedirect(answer)) {
-    return new ApiError(PROXY_ASKS, 401);
-  }
-  const { error } = await answer.json().catch(() => ({})); // a proxy's answer is no JSON
-  return new ApiError(String(error?.reason || `Conferral answered ${answer.status}`), answer.status, String(error?.type ?? ""));
-}
-
-/** When a token expires, in milliseconds; Infinity if that can't be read. */
-const expiryOf = (token) => Number(claims(token).exp ?? Infinity) * 1000;
-
-/** What a token says; it is not checked here, and an unreadable one says nothing. */
-function claims(token) {
+/** When a token expires, as it says (ms); Infinity if it can't be read. */
+function expiryOf(token) {
   for (const part of token.split(".")) {
     try {
-      const found = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
-      if (found?.identity) {
-        return found;
+      const { identity, exp } = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
+      if (identity) {
+        return Number(exp ?? Infinity) * 1000;
       }
     } catch {
       // Another part, or another kind of token.
     }
   }
-  return {};
+  return Infinity;
 }

@@ -9,10 +9,7 @@ export class CallEvents {
   #detail;
   #emit;
 
-  /**
-   * @param {(call: object) => { session: string | null, ref: string | null, params: object }} detail
-   * @param {(name: string, detail: object) => void} emit
-   */
+  /** `detail(call)` returns what is known; `emit(name, detail)` sends an event. */
   constructor(detail, emit) {
     this.#detail = detail;
     this.#emit = emit;

@@ -2,7 +2,7 @@
 
 import { html } from "./shared/html.js";
 import { printable, Text } from "./shared/text.js";
-import { now, toMs } from "./shared/time.js";
+import { now, timer, toMs } from "./shared/time.js";
 import { DestinationSheet, DigitsSheet, Sheet } from "./forms.js";
 import { Key, Said } from "./keys.js";
 import { actions, sentBack, stateOf } from "./session.js";
@@ -16,18 +16,8 @@ const SIGNS = {
   recalled: "M6 2.5 2.5 6 6 9.5M2.5 6H10a3.5 3.5 0 0 1 0 7H6",
 };
 const UNKNOWN = "Conferral has not said more about this call yet";
+const since = (sinceMs) => (sinceMs ? timer(now.value - sinceMs) : "");
 
-const two = (value) => String(value).padStart(2, "0");
-
-/** A duration as on a phone: `1:32`, `1:02:05`; empty if its start is unknown. */
-function timer(sinceMs) {
-  const total = Math.max(0, Math.floor((now.value - sinceMs) / 1000));
-  const hours = Math.floor(total / 3600);
-  const minutes = Math.floor(total / 60) % 60;
-  return sinceMs ? `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}` : "";
-}
-
-/** The state of the call that the agent has, or of one that rings. */
 export function glance(desk, at) {
   const { session, own } = at;
   const { from, fromAgent } = desk.about(at);
@@ -43,17 +33,16 @@ export function glance(desk, at) {
 export function headline(desk) {
   const at = desk.current.value ?? desk.rings.incoming.value;
   const { sinceMs, word } = at ? glance(desk, at) : {};
-  return at ? printable(`${timer(sinceMs)} ${word}: ${desk.about(at).title}`.trim()) : "";
+  return at ? printable(`${since(sinceMs)} ${word}: ${desk.about(at).title}`.trim()) : "";
 }
 
-/** The state, and the time that it lasts; then who calls, and what happens. */
 export function Glance({ state, about, children }) {
   const { kind, word, sinceMs, text } = state;
   return html`
     <p class=${`state is-${kind}`}>
       <svg viewBox="0 0 16 16" aria-hidden="true"><path d=${SIGNS[kind]} /></svg>
       <strong>${word}</strong>
-      <span class="timer" role="timer">${timer(sinceMs)}</span>
+      <span class="timer" role="timer">${since(sinceMs)}</span>
     </p>
     <h2 title=${printable(about.title)}><${Text} value=${about.title} /></h2>
     <p class="caller muted">
@@ -89,7 +78,7 @@ export function CallCard({ desk, at }) {
   const state = glance(desk, at);
   const keys = keysOf(desk, at, state.kind);
   const panel = desk.panel.value;
-  const back = sentBack(session, own);
+  const back = own?.[1].is_lost ? "" : sentBack(session, own); // one that was lost is back now
   const draw = (one) => html`<${Key} key=${one.place} desk=${desk} ...${one} />`;
   const sheet = {
     transfer: () => html`<${DestinationSheet} desk=${desk} kind="transfer" session=${session} />`,
@@ -131,13 +120,13 @@ function keysOf(desk, { session, own }, kind) {
   });
   const isMuted = desk.phone.isMuted.value;
   const first = [
-    { ...command("transfer", undefined, "Transfer"), hint: "Hand the call over, or ask first", why: whyNot(all.refusedTransfer), opens: "transfer" },
+    { ...command("transfer", undefined, "Transfer"), why: whyNot(all.refusedTransfer), opens: "transfer" },
     command("hold", all.hold, "Hold"),
-    { place: "mute", label: isMuted ? "Unmute" : "Mute", hint: isMuted ? "They hear you again" : "No one hears you", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.mute() },
-    { place: "press", label: "Digits", hint: "Send tones", why: isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
+    { place: "mute", label: isMuted ? "Unmute" : "Mute", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.phone.mute(!isMuted) },
+    { place: "press", label: "Digits", why: isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
     command("record", all.record, "Record"),
     command("park", all.park, "Park"),
-    { place: "more", label: "More", hint: "What is needed less often", why: whyNot(""), opens: "more" },
+    { place: "more", label: "More", why: whyNot(""), opens: "more" },
     { place: "hang-up", label: "Hang up", isMain: main === "hang-up", isUrgent: true, class: "danger last", run: () => desk.hangUp() },
   ];
   const second =
@@ -148,7 +137,6 @@ function keysOf(desk, { session, own }, kind) {
   return { first, second, more };
 }
 
-/** The place of the button that is likely next. */
 function mainOf(kind, all, own) {
   if (own?.[1].status === "confirming") {
     return "take";

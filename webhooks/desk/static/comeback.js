@@ -2,13 +2,14 @@
 // a line that is open without it, since its browser is gone or another one has it.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { keep, kept } from "./shared/kept.js";
 import { ownLeg } from "./session.js";
 
-/** How long a line may be open without this page's phone until the desk says so: calls begin and end meanwhile (ms). */
+/** The desk says that a line is open elsewhere after this: calls begin and end meanwhile (ms). */
 const OPEN_MS = 2_000;
-/** How long after the load a lost line is taken back without a click: the ring of the agent's former line (ms). */
+/** How long after the load a lost line is taken back without a click (ms). */
 const RETURN_MS = 60_000;
-/** How long a desk that takes over stays ready, although another one is registered until Conferral hears of it (ms). */
+/** How long a desk that takes over stays ready, although another one is still registered (ms). */
 const TAKE_OVER_MS = 10_000;
 
 export class Comeback {
@@ -27,23 +28,17 @@ export class Comeback {
   #takesOverMs = 0;
   #timer = 0;
 
-  /**
-   * @param {import("./desk.js").Desk} desk
-   * @param {import("./ring.js").Ring} ring
-   * @param {(session: object) => Promise<void>} endLine Hangs up the agent's line, so that the agent is rung again.
-   */
+  /** `endLine` hangs up the agent's line in a session, so that the agent is rung again. */
   constructor(desk, ring, endLine) {
     this.#desk = desk;
     this.#ring = ring;
     this.#endLine = endLine;
   }
 
-  /** Whether this desk is about to take a line over. */
   get takesOver() {
     return Date.now() - this.#takesOverMs < TAKE_OVER_MS;
   }
 
-  /** This tab's memory, over a reload. */
   get #key() {
     return `conferral-desk ${this.#desk.identity.value}`;
   }
@@ -51,21 +46,12 @@ export class Comeback {
   /** Remember over a reload whether the agent is ready. */
   remember(isReady) {
     this.#wasReady = this.needsClick.value = false;
-    try {
-      sessionStorage.setItem(this.#key, isReady ? "ready" : "");
-    } catch {
-      // The browser keeps nothing for this page.
-    }
+    keep(this.#key, isReady ? "ready" : "", "sessionStorage");
   }
 
-  /** The page is loaded, and knows the agent's calls. */
   begin() {
     this.begin = () => {};
-    try {
-      this.#wasReady = sessionStorage.getItem(this.#key) === "ready";
-    } catch {
-      // As if it was away.
-    }
+    this.#wasReady = kept(this.#key, "sessionStorage") === "ready";
     void this.consider();
   }
 
@@ -98,7 +84,6 @@ export class Comeback {
     this.#isByItself = false;
   }
 
-  /** End the line that is open elsewhere, and take the call here. */
   async takeOver(session) {
     this.#takesOverMs = Date.now();
     if (this.#desk.state.value !== "ready") {

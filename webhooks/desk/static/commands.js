@@ -1,13 +1,11 @@
-// Commands that the agent has sent, until their result is known.
-//
-// Each has a deadline, after which it does nothing. So it has failed only if the server says so, or if no worker has
-// decided it some time after its deadline. Before that, or while the server can't be asked, its result is not known yet.
+// Commands that the agent has sent, until their result is known. Each has a deadline, after which it does nothing: it
+// has failed only if the server says so, or if no worker has decided it some time after that. Before, it is not known yet.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { earliestMs } from "./shared/server-time.js";
 import { reasonText } from "./session.js";
 
-/** How long the desk waits for a decision; how much earlier the deadline is, so that one just in time arrives (ms). */
+/** How long the desk waits for a decision; how much earlier the deadline is (ms). */
 const WAIT_MS = 10_000;
 const MARGIN_MS = 2_000;
 /** Without an event for so long, the server is asked what became of a command; then the agent hears of it (ms). */
@@ -19,7 +17,6 @@ const PENDING_MS = 30_000;
 /** Types of errors that come as 503 although nothing was accepted. */
 const REFUSALS = new Set(["full", "not-set-up"]);
 
-/** The id and the deadline of a command that is sent now. @returns {{ id: string, deadline: string }} */
 export function stamp() {
   const bytes = crypto.getRandomValues(new Uint8Array(10)); // not `randomUUID`, which needs a secure context
   const id = `d-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
@@ -27,40 +24,24 @@ export function stamp() {
 }
 
 export class Commands {
-  /** Ids of actions under way. */
   pending = signal(new Set());
 
-  /** Each command under way, by its own id. */
   #known = new Map();
   #ask;
   #on;
   #isStopped = false;
 
-  /**
-   * @param {(id: string) => Promise<{ status: string, reason: string, code: number | null, session: string }>} ask
-   * @param {{
-   *   onFailed: (action: object, why: string | Error) => void,
-   *   onUnknown: (action: object, id: string) => void,
-   *   onKnown: (id: string) => void,
-   * }} on
-   */
+  /** `ask(id)` asks the server for a result; `on` has `onFailed(action, why)`, `onUnknown(action, id)`, and `onKnown(id)`. */
   constructor(ask, on) {
     this.#ask = ask;
     this.#on = on;
   }
 
-  /** Ask no more. */
   stop() {
     this.#isStopped = true;
   }
 
-  /**
-   * Send a command; settle once it is accepted or refused.
-   *
-   * @param {{ id: string, label: string, onSession?: (session: string) => void }} action
-   * @param {(stamp: { id: string, deadline: string }) => Promise<object>} send
-   * @returns {Promise<boolean>} Whether it was accepted.
-   */
+  /** Send a command, given its stamp; the promise says whether it was accepted, once that is known. */
   request(action, send) {
     const stamped = stamp();
     this.#setPending(action.id, true);
@@ -126,7 +107,6 @@ export class Commands {
     }
   }
 
-  /** @param {{ command: string, status: string, reason: string | null, code: number | null }} data An event. */
   update({ command, status, reason, code }) {
     const known = this.#known.get(command);
     if (!known) {

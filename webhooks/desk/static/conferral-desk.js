@@ -7,7 +7,7 @@ import { headline } from "./call-view.js";
 import { Desk } from "./desk.js";
 import { View } from "./view.js";
 
-const STYLES = ["./shared/colors.css", "./shared/tokens.css", "./desk.css"];
+const STYLES = ["./shared/colors.css", "./shared/tokens.css", "./shared/destinations.css", "./desk.css"];
 
 // Sheets of the shadow tree: the page's own style neither reaches it nor is reached by it.
 const sheets = await Promise.all(

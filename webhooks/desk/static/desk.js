@@ -1,12 +1,14 @@
 // The desk's state and what changes it: the event stream, the phone, and what the agent does.
 
 import { batch, computed, effect, signal, untracked } from "./shared/vendor/preact-signals-core.mjs";
+import { inOrder } from "./shared/destinations.js";
+import { keep, kept } from "./shared/kept.js";
 import { Api, lostText } from "./api.js";
 import { CallEvents } from "./call-events.js";
 import { Comeback } from "./comeback.js";
 import { Commands, stamp } from "./commands.js";
 import { Guard } from "./keys.js";
-import { callerOf, GRACE_MS, paramsOf, Phone, sidOf } from "./phone.js";
+import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { Rings } from "./rings.js";
@@ -14,29 +16,22 @@ import { nameOf, noteNames, ownLeg } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
-/** Of statuses, in the order in which names are offered; the empty one is of who has no desk. */
-const RANKS = ["ready", "busy", "", "away"];
-/** When presence follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
-const LOST_MS = GRACE_MS + 50;
-/** After this long, a call is hung up even if Conferral has not accepted it (ms). */
+/** A call is hung up even if Conferral has not accepted it by then (ms). */
 const HANG_UP_MS = 1_000;
+const ID = "conferral-desk-id";
 const path = encodeURIComponent;
 
 export class Desk {
-  /** What the agent wants, and what the desk is: `away`, `starting`, `ready`, or `waiting` for another desk. */
-  state = signal("away");
-  /** Whether the event stream is open; what is wrong with it, or with the last renewal; null for nothing. */
+  /** Whether the event stream is open; what is wrong with it, or with the last renewal. */
   isOpen = signal(false);
   trouble = signal(null);
   /** Why only the phone works, as a sentence without its end; empty if everything does. */
   lost = computed(() => (this.isOpen.value && !this.trouble.value ? "" : lostText(this.trouble.value ?? undefined)));
-  presence = signal(null);
   sessions = signal(new Map());
   notices = signal([]);
-  /** The directory, by name: `{ name, status }`; and the team's parked calls, by id. */
+  /** The directory, by name; the team's parked calls, by id; the agent's calls of the last day, newest first. */
   names = signal(new Map());
   parked = signal(new Map());
-  /** The agent's calls of the last day, newest first. */
   calls = signal([]);
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
@@ -53,7 +48,6 @@ export class Desk {
   asked = signal("");
   guard = new Guard();
   shortcuts = new Shortcuts();
-  /** Between calls: where the last one has gone. */
   farewell = signal("");
   identity = signal("");
 
@@ -63,26 +57,24 @@ export class Desk {
 
   #api;
   #emit;
-  #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+  /** Kept over a reload, as Conferral would count the page before as another desk; a copy of the tab gets its own. */
+  #id = kept(ID, "sessionStorage") || (crypto.randomUUID?.() ?? String(Math.random()).slice(2));
   #ring = new Ring();
   comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${path(id)}/take-over`, { desk: this.#id }));
   #life = new AbortController();
-  #presence = new Presence(() => this.#status, (status) => this.#sendPresence(status), (error) => this.#troubled(error));
+  presence = new Presence(this, (status) => this.#api.send("PUT", "/presence", { status, desk: this.#id }), this.#id);
+  state = this.presence.state;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
   #noticeCount = 0;
   /** Sessions that the stream has sent since it was opened. */
   #seen = new Set();
-  /** The call that is announced. */
   #announced = null;
 
-  /**
-   * @param {string} base Where Conferral is.
-   * @param {string} identity The agent's; empty to take it from the token.
-   * @param {(name: string, detail: object) => void} emit
-   */
+  /** @param {string} base Where Conferral is. @param {string} identity Empty to take it from the token. @param {Function} emit */
   constructor(base, identity, emit) {
     this.#api = new Api(base);
     this.#emit = emit;
+    keep(ID, "", "sessionStorage");
     this.identity.value = identity;
     this.phone = new Phone(`${base}/desk/voice-sdk.js`, () => this.#api.send("POST", "/access-token"), {
       onConnected: (call) => this.#connected(call),
@@ -92,11 +84,15 @@ export class Desk {
     });
     this.rings = new Rings(this.phone, this.sessions, this.identity, {
       sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
-      onShown: (call) => this.#events.rang(call),
+      onShown: (call) => {
+        this.farewell.value = "";
+        this.dismissAll("command"); // what failed before is over, or rings again
+        this.#events.rang(call);
+      },
     });
   }
 
-  /** @param {string | (() => Promise<string>)} source The token. */
+  /** The token, or an async function that returns one. */
   set source(source) {
     this.#api.source = source;
     if (source && !this.hasToken.value) {
@@ -110,7 +106,7 @@ export class Desk {
     void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
     const tick = setInterval(() => this.#tend(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
-    addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
+    addEventListener("pagehide", () => (keep(ID, this.#id, "sessionStorage"), this.phone.leave()), { capture: true, signal: over });
     const effects = [
       this.rings.start(),
       effect(() => this.#announce()),
@@ -140,10 +136,10 @@ export class Desk {
     this.state.value = "starting";
     try {
       await this.phone.register();
-      if (this.state.value === "starting") {
-        this.state.value = "ready";
+      await this.presence.renew(); // colleagues see it before the agent does
+      if (this.state.value !== "away") {
+        this.state.value = this.state.value === "starting" ? "ready" : this.state.value;
         this.comeback.remember(true);
-        await this.#presence.renew();
       }
     } catch (error) {
       this.#failed(error, "phone");
@@ -156,7 +152,7 @@ export class Desk {
     this.comeback.remember(false);
     this.phone.unregister();
     try {
-      await (this.lost.value ? null : this.#presence.renew());
+      await (this.lost.value ? null : this.presence.renew());
     } catch (error) {
       this.#failed(error, "phone");
     }
@@ -167,10 +163,6 @@ export class Desk {
     if (!this.phone.call.value) {
       this.phone.answer(call);
     }
-  }
-
-  decline({ call }) {
-    this.phone.decline(call);
   }
 
   /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
@@ -190,16 +182,7 @@ export class Desk {
     this.phone.hangUp();
   }
 
-  /** Mute by the phone alone: it works without a server, and in a bridge. */
-  mute() {
-    this.phone.mute(!this.phone.isMuted.value);
-  }
-
-  /**
-   * Send digits: in a bridge, or without a server, the phone sends them; in a conference, Conferral does.
-   *
-   * @param {string} party Name; empty for the phone.
-   */
+  /** Send digits: in a bridge, or without a server, the phone sends them; in a conference, Conferral does, to a party. */
   press(digits, party) {
     const { session } = this.current.value ?? {};
     if (!party || !session || session.state === "bridged" || this.lost.value) {
@@ -209,7 +192,7 @@ export class Desk {
     return this.#send(session, { id: "press", type: "press", label: "Digits", fields: { party, digits } });
   }
 
-  /** Do what a button says. @returns {Promise<boolean>} Whether it was accepted. */
+  /** Do what a button says; return whether it was accepted. */
   async act(session, action) {
     const isAccepted = await this.#send(session, action);
     if (isAccepted) {
@@ -235,17 +218,16 @@ export class Desk {
 
   /** Open a sheet, empty; or none. Its names stay in their order, whatever becomes of the people meanwhile. */
   open(panel) {
-    const rank = ({ status }) => RANKS.indexOf(status ?? "");
     const { to, names, active, digits, party } = this.form;
     batch(() => {
       this.panel.value = panel;
       this.asked.value = to.value = digits.value = party.value = "";
       active.value = -1;
-      names.value = [...this.names.value.values()].toSorted((one, other) => rank(one) - rank(other)).map(({ name }) => name);
+      names.value = inOrder([...this.names.value.values()]).map(({ name }) => name);
     });
   }
 
-  /** @param {string} about What it belongs to: `phone`, `call`, `command`, `registration`, `token`, or a command's id. */
+  /** `about` is what it belongs to: `phone`, `call`, `command`, `registration`, `token`, or a command's id. */
   notify(kind, text, about) {
     this.notices.value = [...this.notices.value.filter((one) => one.text !== text), { id: ++this.#noticeCount, kind, text, about }];
   }
@@ -258,7 +240,6 @@ export class Desk {
     this.notices.value = this.notices.value.filter((one) => one.about !== about);
   }
 
-  /** Open the stream now, which waits for its next attempt, or for a click. */
   tryAgain = () => this.#api.tryAgain();
 
   // What the server says.
@@ -293,10 +274,7 @@ export class Desk {
       void this.#loadCalls();
     }
     this.sessions.value = sessions;
-    // The other desk's call may be lost, or this one's: then Conferral says who takes it back.
-    if (this.state.value === "waiting" || (this.state.value === "ready" && this.rings.lost.length)) {
-      this.#presence.renewNow();
-    }
+    this.presence.callsChanged();
   }
 
   async #loadCalls() {
@@ -326,58 +304,37 @@ export class Desk {
     this.comeback.begin();
   }
 
-  async #sendPresence(status) {
-    const { lost } = this.rings;
-    const agent = await this.#api.send("PUT", "/presence", { status, desk: this.#id });
-    // Of all desks, the one that is registered after the loss takes the call back.
-    if (status === "ready" && this.#isMine(agent)) {
-      lost.forEach((id) => this.rings.expect(id));
-    }
-    this.#present(agent);
-  }
-
-  /** Whether this desk may be registered, since no other one is. */
-  #isMine({ registered }) {
-    return registered === undefined || registered === null || registered === this.#id;
-  }
-
   #present(agent) {
-    this.presence.value = agent;
     const expected = this.identity.value;
     if (expected && agent.identity && agent.identity !== expected) {
       this.notify("bad", `The token is for ${agent.identity}, but this desk is for ${expected}.`, "token");
     }
     this.identity.value ||= agent.identity ?? "";
-    const isMine = this.#isMine(agent);
-    if (!isMine) {
-      this.rings.lost.forEach((id) => this.rings.forget(id));
-    }
-    // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
-    if (this.state.value === "ready" && !isMine && !this.phone.call.value && this.phone.isReachable && !this.comeback.takesOver) {
-      this.state.value = "waiting";
-      this.phone.unregister();
-    } else if (this.state.value === "waiting" && isMine) {
-      this.state.value = "ready";
-      void this.phone.register().catch((error) => this.#failed(error, "phone"));
-      this.#renewIn(LOST_MS);
+    this.presence.note(agent);
+  }
+
+  async register() {
+    try {
+      await this.phone.register();
+    } catch (error) {
+      this.#failed(error, "phone");
     }
   }
 
   #linked(error) {
     batch(() => {
       this.isOpen.value = error === null;
-      this.#troubled(error);
-      this.identity.value ||= this.#api.identity;
+      this.troubled(error);
     });
     if (error === null) {
       this.#seen = new Set();
       void this.#loadCalls();
-      this.#presence.renewNow();
+      this.presence.renewNow();
       this.#tend();
     }
   }
 
-  #troubled(error) {
+  troubled(error) {
     const isRefused = error?.status === 401 && this.trouble.value?.status !== 401;
     this.trouble.value = error;
     if (isRefused) {
@@ -385,32 +342,19 @@ export class Desk {
     }
   }
 
-  /** A desk that waits for another one would register at once. */
-  get #status() {
-    const isReady = this.state.value === "waiting" || (this.state.value === "ready" && this.phone.isReachable);
-    return this.isOpen.value ? (isReady ? "ready" : "away") : "";
-  }
-
-  #renewIn(ms) {
-    setTimeout(() => this.#presence.renewNow(), ms);
-  }
-
-  /** Presence follows the phone. */
   #registered(isRegistered) {
     untracked(() => {
       if (isRegistered) {
         this.dismissAll("registration");
       }
-      if (this.state.value === "ready") {
-        this.#renewIn(isRegistered ? 0 : LOST_MS);
-      }
+      this.presence.registered(isRegistered);
     });
   }
 
   /** A page that is hidden has late timers; so whatever the stream brings is an occasion, too. */
   #tend() {
     this.phone.tend();
-    this.#presence.renewIfDue();
+    this.presence.renewIfDue();
   }
 
   #send(session, action) {
@@ -423,7 +367,6 @@ export class Desk {
 
   // The phone.
 
-  /** What is known of a call: who calls, on which number, and why. */
   about({ call, session, own }) {
     const leg = own?.[1] ?? {};
     const from = nameOf(session?.parties.customer?.address ?? callerOf(call));
@@ -441,7 +384,6 @@ export class Desk {
     return { session: at.session?.id ?? null, ref: at.session?.ref || null, params: this.about(at).params };
   }
 
-  /** Ring while a call does. */
   #announce() {
     const at = this.rings.incoming.value;
     if (!at || this.phone.call.value) {
@@ -456,11 +398,9 @@ export class Desk {
 
   #connected(call) {
     this.dismissAll("phone");
-    this.farewell.value = "";
     this.#events.connected(call);
   }
 
-  /** @param {boolean} wasAnswered */
   #over(call, wasAnswered) {
     if (wasAnswered) {
       batch(() => {
@@ -468,7 +408,7 @@ export class Desk {
         this.dismissAll("call");
         this.dismissAll("command");
       });
-      this.#presence.renewNow();
+      this.presence.renewNow();
       void this.comeback.callOver();
     }
     this.#events.ended(call);

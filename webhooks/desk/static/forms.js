@@ -1,26 +1,23 @@
-// The desk's sheets, which lie over the buttons: whom to call, digits, and the choice of microphone and speaker.
+// The desk's sheets, which lie over the buttons: whom to call, digits, and the keys.
 
+import { CHOOSE, DestinationField, destinationOf, MODES } from "./shared/destinations.js";
 import { html } from "./shared/html.js";
-import { printable, Text } from "./shared/text.js";
+import { printable } from "./shared/text.js";
 import { Key } from "./keys.js";
 import { nameOf, present } from "./session.js";
 import { SHORTCUTS } from "./shortcuts.js";
 
-/** What can be done with a destination: the first is the likely one. */
+/** What can be done with a destination, and what it does: the first is the likely one. */
 const SENDS = {
   transfer: [
-    ["consult", "Consult", "You ask first; the caller hears music"],
-    ["warm", "Add to call", "All three talk"],
-    ["blind", "Transfer and leave", "You leave at once"],
+    ["consult", MODES.consult, "You ask first; the caller hears music"],
+    ["warm", MODES.warm, "All three talk"],
+    ["blind", MODES.blind, "You leave at once"],
   ],
-  add: [["add", "Add to call", "Calls one more party into this call"]],
+  add: [["add", MODES.warm, "Calls one more party into this call"]],
   call: [["call", "Call", "Your own phone rings first"]],
 };
 const TITLES = { transfer: "Transfer", add: "Add a party", call: "Call out" };
-const STATUS = { ready: "ready", busy: "on a call", away: "away" };
-const KEYS = [..."123456789*0#"];
-/** What may be called besides the directory's names. */
-const ADDRESS = /^(\+[\d ().-]{4,}|client:\w+|sip:\S+)$/;
 
 /** A constant function, so that it runs only when an element appears. */
 const focusFirst = (element) => element?.focus({ preventScroll: true });
@@ -49,98 +46,38 @@ export function Sheet({ desk, title, children }) {
   </form>`;
 }
 
-/** Who is called: a name of the directory, or a number. */
 export function DestinationSheet({ desk, kind, session }) {
   const { to, active } = desk.form;
-  const wanted = to.value.trim().toLowerCase();
   const known = desk.names.value;
-  const ordered = new Set([...desk.form.names.value, ...known.keys()]);
-  const names = [...ordered].filter((name) => known.has(name) && name.toLowerCase().includes(wanted));
-  const exact = names.find((name) => name.toLowerCase() === wanted);
-  const destination = exact ?? (ADDRESS.test(to.value.trim()) ? to.value.trim() : "");
-  const why = desk.lost.value || (destination ? "" : wanted ? "choose a name, or type a number with its plus" : "choose whom to call");
-  const choose = (name) => {
-    to.value = name;
-    active.value = -1;
-  };
+  const names = [...new Set([...desk.form.names.value, ...known.keys()])].filter((name) => known.has(name)).map((name) => known.get(name));
+  const destination = destinationOf(to.value, names);
+  const why = desk.lost.value || (destination ? "" : CHOOSE);
   const send = async (mode) => {
     if (await (kind === "call" ? desk.callOut(destination) : desk.act(session, command(mode, destination, session)))) {
       close(desk);
     }
   };
-  const onKeyDown = (event) => {
-    const { key, currentTarget } = event;
-    const step = { ArrowDown: 1, ArrowUp: -1 }[key];
-    if (step && names.length) {
-      event.preventDefault();
-      active.value = (active.value + step + (step < 0 && active.value < 0 ? 1 : 0) + names.length) % names.length;
-    } else if (key === "Enter" && !event.repeat) {
-      event.preventDefault();
-      const found = names[active.value] ?? (wanted && !destination ? names[0] : undefined);
-      if (found) {
-        choose(found);
-      } else if (destination && !why && SENDS[kind].length === 1) {
-        void send(SENDS[kind][0][0]);
-        return;
-      }
-      if (found || destination) {
-        currentTarget.closest(".sheet").querySelector(".sends button").focus();
-      }
+  const onEnter = (hasTaken) => {
+    if (!hasTaken && !why && SENDS[kind].length === 1) {
+      void send(SENDS[kind][0][0]);
+    } else {
+      desk.guard.root.querySelector(".sends button").focus();
     }
   };
+  const onChange = (text, place) => {
+    to.value = text;
+    active.value = place;
+  };
   return html`<${Sheet} desk=${desk} title=${TITLES[kind]}>
-    <label for="to" class="unseen">To</label>
-    <input
-      id="to"
-      ref=${focusFirst}
-      value=${to.value}
-      placeholder="Name or +number"
-      autocomplete="off"
-      spellcheck=${false}
-      role="combobox"
-      aria-expanded=${names.length > 0}
-      aria-controls="names"
-      aria-autocomplete="list"
-      aria-activedescendant=${names[active.value] ? `name-${active.value}` : undefined}
-      onInput=${(event) => choose(event.currentTarget.value)}
-      onKeyDown=${onKeyDown}
-    />
-    <ul id="names" class="names" role="listbox" aria-label="Directory" tabindex="-1">
-      ${names.map(
-        (name, place) => html`<li
-          key=${name}
-          id=${`name-${place}`}
-          role="option"
-          aria-selected=${place === active.value || name === exact}
-          ref=${place === active.value ? (element) => element?.scrollIntoView({ block: "nearest" }) : undefined}
-          onClick=${() => choose(name)}
-        >
-          <${Text} value=${name} />
-          <${Presence} status=${known.get(name).status} />
-        </li>`,
-      )}
-    </ul>
+    <${DestinationField} text=${to.value} active=${active.value} names=${names} onChange=${onChange} onEnter=${onEnter} focus=${focusFirst} />
     <div class="sends">
-      ${SENDS[kind].map(
-        ([mode, label, hint], place) => html`<${Key}
-          key=${mode}
-          desk=${desk}
-          place=${`send ${mode}`}
-          label=${label}
-          name=${label}
-          hint=${hint}
-          why=${why}
-          isPending=${desk.commands.pending.value.has(kind)}
-          isMain=${place === 0}
-          run=${() => void send(mode)}
-        ><span class="small" aria-hidden="true">${hint}</span></${Key}>`,
-      )}
+      ${SENDS[kind].map(([mode, label, hint], place) => {
+        const key = { place: `send ${mode}`, label, name: label, hint, why, isPending: desk.commands.pending.value.has(kind), isMain: place === 0 };
+        return html`<${Key} key=${mode} desk=${desk} ...${key} run=${() => void send(mode)}><span class="small" aria-hidden="true">${hint}</span></${Key}>`;
+      })}
     </div>
   </${Sheet}>`;
 }
-
-const Presence = ({ status }) =>
-  status ? html`<span class="small muted"><span class=${`dot is-${status}`} aria-hidden="true"></span> ${STATUS[status] ?? printable(status)}</span>` : null;
 
 function command(mode, destination, session) {
   if (mode !== "add") {
@@ -150,7 +87,7 @@ function command(mode, destination, session) {
   }
   const taken = new Set(Object.keys(session.parties));
   let number = 1;
-  while (taken.has(`guest-${number}`) || taken.has(`party-${number}`)) {
+  while (taken.has(`party-${number}`)) {
     number += 1;
   }
   return { id: "add", type: "add", label: `Add ${destination}`, fields: { to: destination, party: `party-${number}` } };
@@ -189,13 +126,9 @@ export function DigitsSheet({ desk, at: { session, own } }) {
       />
       <${Key} desk=${desk} place="send digits" label="Send" isPending=${isPending} isMain=${true} why=${digits.value ? "" : "type the digits first"} run=${() => void send()} />
     </div>
-    <div class="dial" role="group" aria-label="Keys">
-      ${KEYS.map((key) => html`<button key=${key} type="button" onClick=${() => (digits.value += key)}>${key}</button>`)}
-    </div>
   </${Sheet}>`;
 }
 
-/** The keys, and whether they are used. */
 export function ShortcutsSheet({ desk }) {
   const { shortcuts } = desk;
   return html`<${Sheet} desk=${desk} title="Keyboard shortcuts">
@@ -205,18 +138,4 @@ export function ShortcutsSheet({ desk }) {
       Use these keys
     </label>
   </${Sheet}>`;
-}
-
-/** The choice of microphone and speaker, as far as the browser offers one. */
-export function AudioSheet({ desk }) {
-  const field = (kind, label) => {
-    const { all, id: used } = desk.phone.devices.value[kind];
-    return all.length
-      ? html`<label for=${kind}>${label}</label>
-          <select id=${kind} onChange=${(event) => desk.phone.choose(kind, event.currentTarget.value)}>
-            ${all.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === used}>${printable(name)}</option>`)}
-          </select>`
-      : html`<p class="small muted">${label}: the browser offers no choice.</p>`;
-  };
-  return html`<${Sheet} desk=${desk} title="Audio">${field("microphone", "Microphone")} ${field("speaker", "Speaker")}</${Sheet}>`;
 }

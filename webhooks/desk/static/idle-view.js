@@ -2,16 +2,14 @@
 
 import { html } from "./shared/html.js";
 import { listed, printable, Text } from "./shared/text.js";
-import { now, span, Time } from "./shared/time.js";
+import { clock, now, Time, timer } from "./shared/time.js";
 import { DestinationSheet } from "./forms.js";
 import { Key, Said } from "./keys.js";
 import { nameOf } from "./session.js";
 
-/** What became of a call. */
 const RESULTS = { answered: "talked", missed: "missed", declined: "declined", busy: "rang while you were busy", taken: "someone else took it" };
 const AWAY = "While you are away, callers go to the next agent of the number, or to its fallback. Colleagues see that you are away.";
 
-/** @param {{ desk: import("./desk.js").Desk, isHome: boolean }} props */
 export function Idle({ desk, isHome }) {
   const isReady = desk.state.value === "ready";
   const why = desk.lost.value || (isReady ? "" : "go ready first, since your own phone rings first");
@@ -57,18 +55,17 @@ export function Idle({ desk, isHome }) {
 
 /** Calls, each with a name, what is known of it, and a button. */
 function List({ desk, title, label = title, none, keys, describe }) {
+  const draw = (key) => {
+    const { name, title: shown = name, about } = describe(key);
+    return html`<li key=${key.place}>
+      <span class="grow"><${Text} value=${shown} /><span class="small muted block">${about}</span></span>
+      <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
+    </li>`;
+  };
   return html`<section class="card" aria-label=${label}>
     <h3>${title}</h3>
     ${keys.length || desk.lost.value ? null : html`<p class="small muted">${none}</p>`}
-    <ul class="list">
-      ${keys.map((key) => {
-        const { name, title: shown = name, about } = describe(key);
-        return html`<li key=${key.place}>
-          <span class="grow"><${Text} value=${shown} /><span class="small muted block">${about}</span></span>
-          <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
-        </li>`;
-      })}
-    </ul>
+    ${keys.length ? html`<ul class="list">${keys.map(draw)}</ul>` : null}
   </section>`;
 }
 
@@ -84,13 +81,12 @@ function ofParked({ session: { parties, updated_at: updated, parked_by: by, ref 
 function ofPast({ one: { at, customer, ref, result, talk_s: talkS } }) {
   const name = nameOf(customer);
   const about = html`
-    <${Time} at=${at} as="clock" />${ref ? html` · <${Text} value=${name} />` : null} · <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
-    ${talkS ? ` ${span(talkS * 1000)}` : ""}
+    ${clock(at).slice(0, 5)}${ref ? html` · <${Text} value=${name} />` : null} · <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
+    ${talkS >= 1 ? ` ${timer(talkS * 1000)}` : ""}
   `;
   return { name, title: ref || name, about };
 }
 
-/** Who could take a call now. */
 function Colleagues({ names }) {
   const ready = names.filter(({ status }) => status === "ready").map(({ name }) => name);
   const busy = names.filter(({ status }) => status === "busy").length;

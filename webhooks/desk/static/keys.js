@@ -20,24 +20,20 @@ export class Guard {
   #heldUntilMs = new Map();
   #changes = signal(0);
 
-  /** @param {ShadowRoot} root @param {AbortSignal} signal Ends it. */
   watch(root, signal) {
     this.root = root;
     const pointed = ({ clientX, clientY, target }) => {
       this.#point = [clientX, clientY];
       this.#under = placeOf(target);
     };
-    const focused = ({ target }) => {
-      this.#element = target;
-      this.#focused = placeOf(target);
-    };
-    const blurred = ({ target }) => {
+    root.addEventListener("pointermove", pointed, { signal });
+    root.addEventListener("pointerdown", pointed, { signal });
+    root.addEventListener("focusin", ({ target }) => ((this.#element = target), (this.#focused = placeOf(target))), { signal });
+    root.addEventListener("focusout", ({ target }) => {
       this.#focused = "";
+      // One that is removed keeps its place in the desk, see `drawn`.
       queueMicrotask(() => target.isConnected && this.#element === target && (this.#element = null));
-    };
-    for (const [name, react] of Object.entries({ pointermove: pointed, pointerdown: pointed, focusin: focused, focusout: blurred })) {
-      root.addEventListener(name, react, { signal });
-    }
+    }, { signal });
   }
 
   /** Whether a place's button is held, of which this is said now. */
@@ -75,17 +71,14 @@ export class Guard {
 const placeOf = (element) => element?.closest?.("[data-key]")?.dataset.key ?? "";
 
 /**
- * A button.
- *
- * @param {{
- *   desk: import("./desk.js").Desk, place: string, label: string, name?: string, hint?: string, why?: string,
- *   isPending?: boolean, isMain?: boolean, isUrgent?: boolean, opens?: string, class?: string, run: () => void,
- * }} props `why` it is not possible; `name` for screen readers; `opens` a sheet; an urgent one is never held.
+ * A button. `place` is its id, `name` what screen readers say, `why` it is not possible, `opens` a sheet; an urgent one is
+ * never held.
  */
 export function Key({ desk, place, label, name, hint = "", why = "", isPending, isMain, isUrgent, opens, class: more = "", run, children }) {
   const isPossible = !why && !isPending;
   const isHeld = desk.guard.holds(place, isPossible ? label : "") && !isUrgent;
   const isOpen = opens && desk.panel.value === opens;
+  const said = why || hint || undefined;
   const onClick = () => {
     desk.asked.value = why ? place : "";
     if (isPossible && !isHeld) {
@@ -96,9 +89,9 @@ export function Key({ desk, place, label, name, hint = "", why = "", isPending, 
     type="button"
     class=${`${isMain && !why ? "main" : ""} ${more}`}
     data-key=${place}
-    title=${why || hint || undefined}
+    title=${said}
     aria-label=${name}
-    aria-description=${why || hint || undefined}
+    aria-description=${said}
     aria-disabled=${!isPossible || isHeld}
     aria-expanded=${opens ? Boolean(isOpen) : undefined}
     onKeyDown=${(event) => event.repeat && event.preventDefault()}
@@ -108,9 +101,7 @@ export function Key({ desk, place, label, name, hint = "", why = "", isPending, 
   </button>`;
 }
 
-/** Notices that belong to no button. */
-const OF_THE_DESK = new Set(["phone", "token", "call", "registration"]);
-export const isOfTheDesk = ({ about }) => OF_THE_DESK.has(about);
+export const isOfTheDesk = ({ about }) => ["phone", "token", "call", "registration"].includes(about);
 
 /** Under the buttons, in a line that is always there: why one is not possible, or what has become of the last one. */
 export function Said({ desk, keys }) {

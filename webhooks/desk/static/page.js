@@ -1,13 +1,12 @@
 // The page around the desk: it signs agents in and out, and its title says who calls.
 
-import { ApiError, PROXY_ASKS } from "./api.js";
+import { ApiError, request } from "./api.js";
 import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
 const notice = document.getElementById("notice");
 const [yes, no, again, signOut] = ["yes", "no", "again", "sign-out"].map((id) => document.getElementById(id));
 const TITLE = document.title;
-const HEADERS = { "Content-Type": "application/json", Accept: "application/json", "X-Conferral": "desk" };
 /** Whether a sign-in proxy may say who the agent is. */
 const HAS_PROXY = "signInProxy" in document.body.dataset;
 /** Whom this tab has signed in, over a reload. */
@@ -16,7 +15,6 @@ const RETRY_MAX_MS = 30_000;
 let isInCall = false;
 let isRefused = false;
 
-/** Say something above the desk, with the buttons that fit. */
 function say(text = "", ...buttons) {
   notice.hidden = !text;
   notice.querySelector("span").textContent = printable(text);
@@ -26,23 +24,7 @@ function say(text = "", ...buttons) {
 }
 
 /** Send a request of the sign-in, whose cookie no script sees. */
-async function ask(method, path, body) {
-  let answer;
-  try {
-    answer = await fetch(`./desk/session${path}`, { method, headers: HEADERS, body: JSON.stringify(body), cache: "no-store", redirect: "manual" });
-  } catch {
-    throw new ApiError("Conferral can't be reached");
-  }
-  if (answer.type === "opaqueredirect") {
-    throw new ApiError(PROXY_ASKS, 401);
-  }
-  const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const other = answer.status === 401 ? PROXY_ASKS : `Conferral answered ${answer.status}`;
-    throw new ApiError(found.error?.reason || other, answer.status, found.error?.type);
-  }
-  return found;
-}
+const ask = async (method, path, body) => (await request(`./desk/session${path}`, { method, headers: { "X-Conferral": "desk" }, body })).json().catch(() => ({}));
 
 /** Ask again while Conferral or its Redis is away. */
 async function patiently(method, path, body) {

@@ -1,13 +1,10 @@
 // What the SDK's errors mean for the agent. Source: Twilio docs, Voice SDK error codes.
 
-/** Errors that have a cause that the agent can remove. */
 const SENTENCES = {
   20104: "The access token for Twilio has expired.",
-  31005: "The connection to Twilio was lost.",
   31009: "Twilio can't be reached. Check the network.",
   31401: "The browser refuses the microphone.",
   31402: "The browser can't use the microphone.",
-  53000: "The connection to Twilio was lost.",
 };
 /** Errors about the access token: its form, its age, its signature, its account, its lifetime. */
 const REFUSALS = new Set([20101, 20104, 20151, 31202, 31203, 31207]);
@@ -27,7 +24,6 @@ export class PhoneError extends Error {
 export const isAboutToken = ({ code }) => REFUSALS.has(code);
 export const isAboutConnection = ({ code }) => CONNECTION_ERRORS.has(code);
 
-/** @param {{ code?: number, message?: string }} error The SDK's. */
 export function phoneError(error) {
   const code = Number(error?.code ?? 0);
   const known = SENTENCES[code] ?? (REFUSALS.has(code) ? "Twilio does not accept the access token." : null);

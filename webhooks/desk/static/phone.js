@@ -5,80 +5,53 @@ import { batch, signal } from "./shared/vendor/preact-signals-core.mjs";
 import { isAboutConnection, isAboutToken, PhoneError, phoneError } from "./phone-errors.js";
 import { loadSdk } from "./sdk-loader.js";
 
-/** The SDK keeps calls for this long without a network (ms). */
+/** How long the SDK keeps calls without a network, and how long the agent waits for a registration (ms). */
 const NETWORK_LOSS_MS = 20_000;
-/** How long a registration may take, while the agent waits for it (ms). */
 const REGISTER_MS = 15_000;
-/** The SDK registers again by itself. A device that has not been for this long is made new (ms). */
+/** The SDK registers again by itself. A device that has not done so for this long is made new (ms). */
 const RECOVER_MS = 40_000;
-/** Without a registration, the agent counts as reachable for this long: the SDK needs a moment to connect again (ms). */
+/** Meanwhile, the agent counts as reachable for this long: the SDK needs a moment (ms). */
 export const GRACE_MS = 4_000;
-/** An access token is valid for an hour; a device that is made new gets a younger one than this (ms). */
+/** An access token is valid for an hour; a new device gets a younger one than this. When to ask again (ms). */
 const TOKEN_FRESH_MS = 30 * 60_000;
-/** After a failure to get one, the next attempt (ms). */
 const TOKEN_RETRY_MS = 5_000;
-/** Warnings of the SDK about a call, and what they mean for the agent; the worst first. */
-const LOST = "Your network is bad: sound gets lost.";
-const WARNINGS = {
-  "ice-connectivity-lost": "Your network is bad: the connection is interrupted.",
-  "low-bytes-received": "Your network is bad: no sound arrives.",
-  "low-bytes-sent": "Your network is bad: no sound is sent.",
-  "high-packet-loss": LOST,
-  "high-packets-lost-fraction": LOST,
-  "high-rtt": "Your network is bad: the delay is high.",
-  "high-jitter": "Your network is bad: the delay varies.",
-  "low-mos": "Your network is bad: the sound quality is low.",
-  "constant-audio-input-level": "Your microphone sends no sound.",
-};
 const NO_ANSWER = "Twilio did not answer. Check the network, then go ready again.";
 const CONNECTION_LOST = "The connection to Twilio was lost: no call reaches you. It is being restored.";
 const MICROPHONE = {
   NotAllowedError: "The browser refuses the microphone. Allow it for this page in the address bar, then go ready again.",
   NotReadableError: "Another program uses the microphone. Close it, then go ready again.",
 };
-/** The agent is ready without one: it may be connected before a call comes. */
-const NO_MICROPHONE = "No microphone was found. Connect one before you answer.";
 
 export class Phone {
   /** The calls that ring, and the one that was answered; null for none. */
   waiting = signal([]);
   call = signal(null);
-  /** Whether Twilio rings this browser. */
   isRegistered = signal(false);
   isMuted = signal(false);
-  /** Names of the SDK's warnings that apply now; the call's connection is being restored. */
+  /** Names of the SDK's warnings that apply now; whether the call's connection is being restored. */
   warnings = signal(new Set());
   isReconnecting = signal(false);
-  /** Of `microphone` and `speaker`: `all`, as `{ id, name }`, and the used one's `id`; null if the browser offers none. */
-  devices = signal(null);
 
   /** The SDK's, while calls are taken, and until the last one is over. */
   #device = null;
   #takesCalls = false;
-  /** Since when Twilio has not rung this browser, and since when the device has tried; and the next attempt (ms). */
+  /** Since when Twilio has not rung this browser, when the device was made, and the next attempt (ms). */
   #lostMs = 0;
   #madeMs = 0;
   #retryMs = 0;
-  /** The newest access token, `{ token, edge, atMs }`; null for one that is old or was refused. */
+  /** The access token, `{ token, edge, atMs }`; null for one that is old or was refused. */
   #access = null;
   #isOpening = false;
-  /** Since the last registration: when a token was refused (ms), and what was reported. */
+  /** Since the last registration: when a token was refused, and what was reported. */
   #refusedMs = 0;
   #reported = "";
   #outcome = null;
   #hasMicrophone = false;
-  /** What the agent has chosen, by kind: ids. */
-  #chosen = { microphone: "", speaker: "" };
   #askAccess;
   #sdkUrl;
   #on;
 
-  /**
-   * @param {string} sdkUrl
-   * @param {() => Promise<{ token: string, edge: string | null }>} askAccess
-   * @param {{ onConnected: Function, onOver: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
-   *   `onOver` gets the call, and whether it had been answered.
-   */
+  /** `on` has `onConnected(call)`, `onOver(call, wasAnswered)`, `onError(error)`, and `onWarning(text)`. */
   constructor(sdkUrl, askAccess, on) {
     this.#sdkUrl = sdkUrl;
     this.#askAccess = askAccess;
@@ -113,19 +86,18 @@ export class Phone {
     });
   }
 
-  /** Have Twilio ring this browser no more; calls that go on, or ring, keep the device until they are over. */
+  /** Calls that go on, or ring, keep the device until they are over. */
   unregister() {
     this.#takesCalls = false;
     this.#outcome?.done();
     this.#retire();
   }
 
-  /** Whether Twilio rings this browser, or did a moment ago. */
   get isReachable() {
     return this.isRegistered.value || Date.now() - this.#lostMs < GRACE_MS;
   }
 
-  /** Do what is due. Call it often: a hidden page's timers are late. */
+  /** Do what is due; to be called often. */
   tend() {
     const isLost = !this.isRegistered.value && Date.now() - Math.max(this.#lostMs, this.#madeMs) > RECOVER_MS && !this.#hasCalls;
     if (this.#takesCalls && Date.now() > this.#retryMs && (isLost || !this.#access || !this.#device)) {
@@ -149,8 +121,7 @@ export class Phone {
       enableImprovedSignalingErrorPrecision: true, // otherwise a wrong signature looks like a lost connection
       maxCallSignalingTimeoutMs: NETWORK_LOSS_MS,
     });
-    // The desk has a ring tone of its own.
-    device.audio?.incoming(false);
+    device.audio?.incoming(false); // the desk has a ring tone of its own
     this.#device = device;
     this.#madeMs = Date.now();
     this.#follow(device);
@@ -164,7 +135,7 @@ export class Phone {
     return this.#access;
   }
 
-  /** Give the device a fresh token. One that is not registered is made new instead, unless that would end a call. */
+  /** Give the device a fresh token, or make it new if it is not registered, unless that would end a call. */
   async #refresh() {
     if (this.#isOpening) {
       return;
@@ -186,7 +157,6 @@ export class Phone {
     }
   }
 
-  /** Say once what keeps the phone from being registered. */
   #fail(error) {
     if (this.#outcome) {
       this.#outcome.failed(error);
@@ -211,11 +181,12 @@ export class Phone {
       if (error.name !== "NotFoundError") {
         throw new PhoneError(MICROPHONE[error.name] ?? "The browser can't use the microphone.", 31402);
       }
-      this.#on.onWarning(NO_MICROPHONE);
+      // The agent is ready without one: it may be connected before a call comes.
+      this.#on.onWarning("No microphone was found. Connect one before you answer.");
     }
   }
 
-  /** Forget calls that ring, without declining them: the next page, or another phone, may take them. */
+  /** Ring no more without declining: the next page, or another phone, may take the calls. */
   leave() {
     this.waiting.value.forEach((call) => call.ignore());
   }
@@ -230,7 +201,6 @@ export class Phone {
     const device = this.#device;
     this.#device = null; // its last events say nothing new
     this.isRegistered.value = false;
-    this.devices.value = null;
     device?.destroy();
   }
 
@@ -277,33 +247,16 @@ export class Phone {
     this.call.value?.sendDigits(digits);
   }
 
-  /** Why the sound is bad; empty if it isn't. */
   get trouble() {
     if (this.isReconnecting.value) {
       return "Your connection to Twilio was interrupted. It is being restored.";
     }
-    const [known] = Object.entries(WARNINGS).filter(([name]) => this.warnings.value.has(name));
-    return known?.[1] ?? "";
-  }
-
-  /** @param {"microphone" | "speaker"} kind */
-  choose(kind, id) {
-    this.#chosen[kind] = id;
-    return this.#use(kind);
-  }
-
-  async #use(kind) {
-    const { audio } = this.#device ?? {};
-    const id = this.#chosen[kind];
-    try {
-      await (kind === "microphone" ? audio.setInputDevice(id) : Promise.all([audio.speakerDevices.set(id), audio.ringtoneDevices.set(id)]));
-    } catch {
-      this.#chosen[kind] = "";
-      this.#on.onError(new PhoneError(`The browser can't use this ${kind}.`));
+    // One without sound is no sign of a bad network: the others may be silent.
+    const isOfNetwork = (name) => !name.startsWith("constant-audio");
+    if ([...this.warnings.value].some(isOfNetwork)) {
+      return "Your network is bad: sound gets lost, or comes late.";
     }
-    if (this.#device?.audio === audio) {
-      this.#listDevices(audio);
-    }
+    return this.warnings.value.has("constant-audio-input-level") ? "Your microphone sends no sound." : "";
   }
 
   #follow(device) {
@@ -313,13 +266,7 @@ export class Phone {
     device.on("destroyed", mine(() => this.#lost()));
     device.on("incoming", mine((call) => this.#ring(call)));
     device.on("error", mine((error) => this.#failed(phoneError(error))));
-    device.on("tokenWillExpire", mine(() => this.#renew()));
-    const { audio } = device;
-    if (audio) {
-      const changed = mine(() => (this.#listDevices(audio), this.#useChosen()));
-      audio.on("deviceChange", changed);
-      changed();
-    }
+    device.on("tokenWillExpire", mine(() => ((this.#access = null), void this.#refresh())));
   }
 
   #registered() {
@@ -363,11 +310,6 @@ export class Phone {
     }
   }
 
-  #renew() {
-    this.#access = null;
-    void this.#refresh();
-  }
-
   #ring(call) {
     call.on("accept", () => this.#on.onConnected(call));
     call.on("cancel", () => this.#over(call));
@@ -405,28 +347,8 @@ export class Phone {
   #remove(call) {
     this.waiting.value = this.waiting.value.filter((one) => one !== call);
   }
-
-  #listDevices(audio) {
-    const listed = (devices) => [...devices].map(([id, { label }]) => ({ id, name: label || id }));
-    const speakers = audio.isOutputSelectionSupported ? listed(audio.availableOutputDevices) : [];
-    const [speaker] = speakers.length ? audio.speakerDevices.get() : [];
-    this.devices.value = {
-      microphone: { all: listed(audio.availableInputDevices), id: audio.inputDevice?.deviceId ?? "default" },
-      speaker: { all: speakers, id: speaker?.deviceId ?? "default" },
-    };
-  }
-
-  /** Use what the agent has chosen before, on a new device, or with a headset that is back. */
-  #useChosen() {
-    for (const [kind, { all, id }] of Object.entries(this.devices.value)) {
-      if (this.#chosen[kind] !== id && all.some((one) => one.id === this.#chosen[kind])) {
-        void this.#use(kind);
-      }
-    }
-  }
 }
 
-/** A call's SID, and what was passed to it. */
 export const sidOf = (call) => call?.parameters.CallSid ?? "";
 export const callerOf = (call) => call?.parameters.From ?? "";
 export const paramsOf = (call) => Object.fromEntries(call?.customParameters ?? []);

@@ -1,41 +1,97 @@
-// The agent's presence: whether calls can reach this desk. It follows the phone, not only the agent's wish.
+// The agent's presence: whether calls can reach this desk, which follows the phone, and which desk takes them.
+
+import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { GRACE_MS } from "./phone.js";
 
 /** Presence is renewed at the first occasion after this; a hidden page's timers may be late, then the stream's comments do it (ms). */
 const RENEW_EVERY_MS = 9_000;
+/** When it follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
+const LOST_MS = GRACE_MS + 50;
 
 export class Presence {
-  #sentMs = 0;
-  #status;
-  #send;
-  #onTrouble;
+  /** `away`, `starting`, `ready`, or `waiting` for another desk. */
+  state = signal("away");
+  agent = signal(null);
 
-  /**
-   * @param {() => "ready" | "away" | ""} status Whether calls can reach this desk; empty while none can be sent.
-   * @param {(status: "ready" | "away") => Promise<void>} send
-   * @param {(error: Error | null) => void} onTrouble
-   */
-  constructor(status, send, onTrouble) {
-    this.#status = status;
+  #desk;
+  #send;
+  #id;
+  #renewedMs = 0;
+
+  /** `send(status)` returns Conferral's answer. @param {string} id The desk's own, which Conferral may register. */
+  constructor(desk, send, id) {
+    this.#desk = desk;
     this.#send = send;
-    this.#onTrouble = onTrouble;
+    this.#id = id;
+  }
+
+  /** What is sent; empty while nothing can be. A desk that waits for another one would register at once. */
+  get #status() {
+    const { isOpen, phone } = this.#desk;
+    const isReady = { waiting: true, ready: phone.isReachable, starting: phone.isRegistered.value }[this.state.value];
+    return isOpen.value ? (isReady ? "ready" : "away") : "";
   }
 
   async renew() {
-    this.#sentMs = Date.now();
-    const status = this.#status();
+    this.#renewedMs = Date.now();
+    const status = this.#status;
     if (status) {
-      await this.#send(status);
+      const { rings } = this.#desk;
+      const { lost } = rings;
+      const agent = await this.#send(status);
+      // Of all desks, the one that is registered after the loss takes the call back.
+      if (status === "ready" && this.#isMine(agent)) {
+        lost.forEach((id) => rings.expect(id));
+      }
+      this.note(agent);
+    }
+  }
+
+  renewIfDue() {
+    if (this.#status && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
+      this.renew().then(() => this.#desk.troubled(null), (error) => this.#desk.troubled(error));
     }
   }
 
   renewNow() {
-    this.#sentMs = 0;
+    this.#renewedMs = 0;
     this.renewIfDue();
   }
 
-  renewIfDue() {
-    if (this.#status() && Date.now() - this.#sentMs >= RENEW_EVERY_MS) {
-      this.renew().then(() => this.#onTrouble(null), this.#onTrouble);
+  registered(isSo) {
+    if (this.state.value === "ready") {
+      setTimeout(() => this.renewNow(), isSo ? 0 : LOST_MS);
+    }
+  }
+
+  /** The agent's calls have changed: one may be lost, then Conferral says which desk takes it back. */
+  callsChanged() {
+    if (this.state.value === "waiting" || (this.state.value === "ready" && this.#desk.rings.lost.length)) {
+      this.renewNow();
+    }
+  }
+
+  /** Whether this desk may be registered, since no other one is. */
+  #isMine({ registered }) {
+    return registered === undefined || registered === null || registered === this.#id;
+  }
+
+  note(agent) {
+    const { phone, rings, comeback } = this.#desk;
+    this.agent.value = agent;
+    const isMine = this.#isMine(agent);
+    if (!isMine) {
+      rings.lost.forEach((id) => rings.forget(id));
+    }
+    // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
+    const isReady = ["ready", "starting"].includes(this.state.value);
+    if (isReady && !isMine && !phone.call.value && phone.isReachable && !comeback.takesOver) {
+      this.state.value = "waiting";
+      phone.unregister();
+    } else if (this.state.value === "waiting" && isMine) {
+      this.state.value = "ready";
+      void this.#desk.register();
+      setTimeout(() => this.renewNow(), LOST_MS);
     }
   }
 }

@@ -52,7 +52,6 @@ export class Ring {
     return !this.#isSilent;
   }
 
-  /** @param {string} text Who calls. */
   start(text) {
     this.stop();
     this.#sound();

@@ -4,11 +4,11 @@ import { computed, effect, signal, untracked } from "./shared/vendor/preact-sign
 import { sidOf } from "./phone.js";
 import { ownLeg, present } from "./session.js";
 
-/** A ring during a call waits so long for its session; then the agent sees it, whatever it is (ms). */
+/** A ring during a call waits so long for its session; then it is shown (ms). */
 const UNKNOWN_MS = 1_000;
-/** How long Conferral may take to hear that the agent is busy, before the ring is rejected (ms). */
+/** How long Conferral may take to hear that the agent is busy (ms). */
 const WORD_MS = 300;
-/** Phases of a session in which an agent who has the call, or asked for it, is rung. */
+/** Phases in which an agent is rung who has the call, or asked for it. */
 const OWN_PHASES = new Set(["recall", "retrieve"]);
 
 export class Rings {
@@ -30,12 +30,7 @@ export class Rings {
   #expected = new Set();
   #left = new Set();
 
-  /**
-   * @param {import("./phone.js").Phone} phone
-   * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<Map<string, object>>} sessions The agent's, by id.
-   * @param {import("./shared/vendor/preact-signals-core.mjs").Signal<string>} identity The agent's.
-   * @param {{ sayBusy: (sid: string) => Promise<unknown>, onShown: (call: object) => void }} on
-   */
+  /** Signals: the agent's `sessions` by id, and `identity`. `on` has `sayBusy(sid)`, a promise, and `onShown(call)`. */
   constructor(phone, sessions, identity, on) {
     this.#phone = phone;
     this.#sessions = sessions;
@@ -43,7 +38,7 @@ export class Rings {
     this.#on = on;
   }
 
-  /** Decide whenever something changes. @returns {() => void} Ends it. */
+  /** Decide whenever something changes; the result ends it. */
   start() {
     const { waiting, call, isReconnecting } = this.#phone;
     return effect(() => {
@@ -64,19 +59,18 @@ export class Rings {
     this.#left.delete(id);
   }
 
-  /** The agent leaves this session on purpose. */
   leave(id) {
     this.#left.add(id);
   }
 
-  /** Sessions whose own leg was lost, so that it is rung again, and that the agent has not left on purpose: ids. */
+  /** Ids of sessions whose own leg was lost, so that it is rung again, although the agent has not left on purpose. */
   get lost() {
     const sid = sidOf(this.#phone.call.value);
     const isLost = ([, leg] = ["", {}]) => leg.is_lost && leg.call_sid !== sid;
     return this.#all.filter((one) => isLost(this.#own(one)) && !this.#left.has(one.id)).map(({ id }) => id);
   }
 
-  /** A call, its session, and the agent's own leg of it, as far as they are known; null for no call. */
+  /** A call, its session, and the agent's own leg, as far as they are known; null for no call. */
   at(call) {
     if (!call) {
       return null;
@@ -144,7 +138,6 @@ export class Rings {
     return own[1].is_lost && this.#ids.get(call) === session.id && !this.#sessionOf(call);
   }
 
-  /** @returns {"show" | "reject" | "wait"} */
   #verdict(call) {
     const calls = this.#phone.waiting.value;
     const session = this.#sessionOf(call);

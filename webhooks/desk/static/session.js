@@ -4,25 +4,20 @@ import { REASONS } from "./reasons.js";
 import { listed } from "./shared/text.js";
 
 const AWAITED = new Set(["dialing", "ringing", "confirming"]);
-/** @returns {string} A reason as the end of a sentence; the server's own words if it is no known one. */
+/** A reason as the end of a sentence; the server's own words if it is no known one. */
 export const reasonText = (reason) => REASONS[reason] ?? String(reason ?? "").replace(/\.$/, "");
 
 const names = new Map();
 
-/** Note what colleagues are called, by address. @param {Record<string, string>} [found] */
 export const noteNames = (found = {}) => Object.entries(found).forEach(([address, name]) => names.set(address, name));
 
-/** @returns {string} An address as people know it: the colleague's name, or `dave` for `client:dave`. */
+/** An address as people know it: the colleague's name, or `dave` for `client:dave`. */
 export const nameOf = (address) => (address ? (names.get(address) ?? String(address).replace(/^client:/, "")) : "an unknown caller");
 
 /** The session's parties that have not left, as `[name, party]`. */
 export const present = (session) => Object.entries(session?.parties ?? {}).filter(([, party]) => party.status !== "left");
 
-/**
- * The agent's own leg of a session: that of a call, or the newest one with the agent's address.
- *
- * @returns {[string, object] | undefined} Name and party.
- */
+/** The agent's own leg of a session, `[name, party]`: that of a call, or the newest one with the agent's address. */
 export function ownLeg(session, identity, sid = "") {
   const parties = present(session);
   return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
@@ -35,12 +30,8 @@ function sinceOf(parties) {
 }
 
 /**
- * What a call is for the agent who has it, and since when: a state with a word, and who talks to whom, who waits, and who
- * is rung. The text is true until the session changes, so it has no times.
- *
- * @param {object} session
- * @param {[string, object]} own The agent's own leg.
- * @returns {{ kind: "ringing" | "talking" | "hold" | "alone", word: string, sinceMs: number | null, text: string }}
+ * What a call is for the agent who has it, and since when: its kind (`ringing`, `talking`, `hold`, or `alone`), a word, and
+ * who talks to whom, who waits, and who is rung. The text is true until the session changes, so it has no times.
  */
 export function stateOf(session, own) {
   const others = present(session).filter(([name, party]) => name !== own[0] && !name.startsWith("supervisor") && party.label);
@@ -91,64 +82,60 @@ export function sentBack(session, own) {
 const action = (type, label, hint, fields = {}, done = "") => ({ id: [type, ...Object.values(fields)].join(" "), type, label, hint, fields, done });
 
 const isTarget = ([name]) => name === "target" || name.startsWith("target-");
+const isMerged = (session) => session.transfer?.status === "merged";
 
 /**
  * What the agent can do with a session, by the button's place; `more` is a list. What the session would refuse now has
  * `why`. Those of a transfer are there while the agent's own transfer is under way.
  */
 export function actions(session, own) {
-  const parties = present(session).filter(([name]) => name !== own[0]);
   const isTransfer = own[0] === "agent" && session.state === "transferring" && ["warm", "consult"].includes(session.phase);
+  const parties = present(session).filter(([name]) => name !== own[0]);
   const targets = parties.filter(isTarget);
+  const added = parties.filter((one) => one[0] !== "customer" && !(isTransfer && isTarget(one)));
   const isReached = targets.some(([, { status }]) => status === "connected");
   const whom = listed(targets.map(([, { address }]) => nameOf(address))) || "them";
-  const refusal = (one, why = "") => ({ ...one, why: why || (session.refused?.[one.type] ?? "") });
-  const [record, stop] = recordings(session.recording);
-  const found = {
-    hold: hold(session, refusal),
-    record: refusal(record),
-    park: refusal(action("park", "Park", "The caller waits until a colleague takes the call", {}, "The call is parked.")),
-    more: [
-      refusal(action("add", "Add a party", "Call one more party into this call")),
-      refusal(stop, session.recording ? "" : "nothing is recorded"),
-      { ...refusal(action("end", "End for everyone", "Hangs up on all parties")), isDanger: true },
-      ...parties
-        .filter(([name, { status }]) => name !== "customer" && status === "connected" && !(isTransfer && isTarget([name])))
-        .map(([name, { held, address }]) =>
-          refusal(action(held ? "unhold" : "hold", `${held ? "Unhold" : "Hold"} ${nameOf(address)}`, held ? "They hear the others again" : "They hear music", { party: name })),
-        ),
-      ...parties
-        .filter(([name]) => name !== "customer" && !(isTransfer && isTarget([name])))
-        .map(([name, { address }]) => refusal(action("remove", `Remove ${nameOf(address)}`, "Hangs up this party", { party: name }))),
-    ],
-  };
   const left = isReached ? `Handed over to ${whom}.` : `You have left. ${whom} is still being called.`;
   const together = isMerged(session) ? "all three talk already" : "";
-  const ofTransfer = {
-    cancel: refusal(action("cancel", "Cancel", "The target leaves; you keep the caller")),
-    swap: refusal(action("swap", "Swap", "Talk to the other one"), together),
-    merge: refusal(action("merge", "Merge", "All three talk"), together),
-    complete: refusal(action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing", {}, left)),
+  const refusal = (one, why = "") => ({ ...one, why: why || (session.refused?.[one.type] ?? "") });
+  const holding = ([name, { held, address }]) =>
+    refusal(action(held ? "unhold" : "hold", `${held ? "Unhold" : "Hold"} ${nameOf(address)}`, "", { party: name }));
+  return {
+    hold: hold(session, refusal),
+    record: refusal(recording(session.recording)),
+    park: refusal(action("park", "Park", "The caller waits until a colleague takes the call", {}, "The call is parked.")),
+    more: [
+      refusal(action("add", "Add a party", "")),
+      refusal(action("record", "Stop recording", "", { action: "stop" }), session.recording ? "" : "nothing is recorded"),
+      { ...refusal(action("end", "End for everyone", "")), isDanger: true },
+      ...added.filter(([, { status }]) => status === "connected").map(holding),
+      ...added.map(([name, { address }]) => refusal(action("remove", `Remove ${nameOf(address)}`, "", { party: name }))),
+    ],
+    ...(isTransfer && {
+      cancel: refusal(action("cancel", "Cancel", "The target leaves; you keep the caller")),
+      swap: refusal(action("swap", "Swap", "Talk to the other one"), together),
+      merge: refusal(action("merge", "Merge", "All three talk"), together),
+      complete: refusal(action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing", {}, left)),
+    }),
+    isReached,
+    refusedTransfer: session.refused?.transfer ?? "",
   };
-  return { ...found, ...(isTransfer ? ofTransfer : {}), isReached, refusedTransfer: session.refused?.transfer ?? "" };
 }
 
-const isMerged = (session) => session.transfer?.status === "merged";
-
-/** Hold or unhold of the caller. */
 function hold(session, refusal) {
   const { held, status } = session.parties.customer ?? {};
   const isConsult = session.state === "transferring" && session.phase === "consult" && !isMerged(session);
-  const one = action(held && !isConsult ? "unhold" : "hold", held && !isConsult ? "Unhold" : "Hold", held ? "The caller hears you again" : "The caller hears music", { party: "customer" });
+  const party = { party: "customer" };
+  const one = held && !isConsult ? action("unhold", "Unhold", "The caller hears you again", party) : action("hold", "Hold", "The caller hears music", party);
   return refusal(one, isConsult ? "in a consult, Swap and Merge say who waits" : status === "connected" ? "" : "the caller is not connected");
 }
 
-/** What can be done with a recording of this status, and its stop. */
-function recordings(status) {
-  const stop = action("record", "Stop recording", "Ends the recording", { action: "stop" });
-  const next = {
-    "in-progress": ["Pause recording", "Nothing is recorded until you resume", { action: "pause" }],
-    paused: ["Resume recording", "Records again", { action: "resume" }],
-  }[status] ?? ["Record", "Records the caller's call", { action: "start" }];
-  return [action("record", ...next), stop];
+/** What can be done next with a recording of this status. */
+function recording(status) {
+  if (status === "in-progress") {
+    return action("record", "Pause recording", "", { action: "pause" });
+  }
+  return status === "paused"
+    ? action("record", "Resume recording", "", { action: "resume" })
+    : action("record", "Record", "Records the caller's call", { action: "start" });
 }

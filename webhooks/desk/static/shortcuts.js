@@ -1,6 +1,9 @@
 // Keys for what an agent does most. They click the buttons, so what is not possible says why here, too.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { keep, kept } from "./shared/kept.js";
+
+const STORED = "conferral-desk-shortcuts";
 
 /** Each key, as `KeyboardEvent.key`: the button's place, how the key is written, and what it does. */
 export const SHORTCUTS = {
@@ -10,18 +13,13 @@ export const SHORTCUTS = {
   X: ["hang-up", "Shift X", "Hang up"],
   "?": ["shortcuts", "?", "Show these keys"],
 };
-const STORED = "conferral-desk-shortcuts";
 
 export class Shortcuts {
   isOn = signal(false);
 
-  /**
-   * @param {ShadowRoot} root
-   * @param {boolean} isDefault Whether they are on unless the agent has chosen.
-   * @param {AbortSignal} over
-   */
+  /** `isDefault` says whether they are on unless the agent has chosen. */
   start(root, isDefault, over) {
-    this.isOn.value = (stored() ?? String(isDefault)) === "true";
+    this.isOn.value = (kept(STORED) ?? String(isDefault)) === "true";
     const pressed = (event) => {
       const [place] = SHORTCUTS[event.key] ?? [];
       const isTyping = event.composedPath()[0].matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
@@ -34,18 +32,6 @@ export class Shortcuts {
 
   choose(isOn) {
     this.isOn.value = isOn;
-    try {
-      localStorage.setItem(STORED, String(isOn));
-    } catch {
-      // Then it holds for this page.
-    }
-  }
-}
-
-function stored() {
-  try {
-    return localStorage.getItem(STORED);
-  } catch {
-    return null;
+    keep(STORED, String(isOn));
   }
 }

@@ -5,14 +5,13 @@ import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
 import { NO_TOKEN, REPLACED } from "./api.js";
 import { CallCard, Facts, Glance, glance } from "./call-view.js";
-import { AudioSheet, ShortcutsSheet } from "./forms.js";
+import { ShortcutsSheet } from "./forms.js";
 import { Idle } from "./idle-view.js";
 import { isOfTheDesk, Key } from "./keys.js";
 import { nameOf, ownLeg } from "./session.js";
 
 const STATES = { away: "Away", starting: "Starting…", ready: "Ready", waiting: "Ready elsewhere" };
 
-/** @param {{ desk: import("./desk.js").Desk }} props */
 export function View({ desk }) {
   const call = desk.current.value;
   const ring = desk.rings.incoming.value;
@@ -39,13 +38,11 @@ function Top({ desk }) {
   return html`<header>
     <span class=${`dot is-${state}`} aria-hidden="true"></span>
     <div class="who">
-      <strong><${Text} value=${desk.presence.value?.name || desk.identity.value || "No agent"} /></strong>
+      <strong><${Text} value=${desk.presence.agent.value?.name || desk.identity.value || "No agent"} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
-    ${phone.devices.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
     ${comeback.needsClick.value ? null : html`<${Key} desk=${desk} place="ready" ...${ready} />`}
-    ${panel.value === "audio" && phone.devices.value ? html`<${AudioSheet} desk=${desk} />` : null}
     ${panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
   </header>`;
 }
@@ -79,7 +76,6 @@ function Troubles({ desk }) {
   </div>`;
 }
 
-/** What is wrong with the link to Conferral. */
 function Link({ desk }) {
   const trouble = desk.trouble.value;
   if (!desk.hasToken.value) {
@@ -118,7 +114,7 @@ function Incoming({ desk, at }) {
   const state = glance(desk, at);
   const keys = [
     { place: "answer", label: "Answer", why: isBusy ? "end your call first" : "", isMain: true, isUrgent: true, class: "good", run: () => desk.answer(at) },
-    { place: "decline", label: "Decline", class: "danger", run: () => desk.decline(at) },
+    { place: "decline", label: "Decline", class: "danger", run: () => desk.phone.decline(at.call) },
   ];
   return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
     <p class="unseen" role="alert">${state.word} from <${Text} value=${about.title} /></p>

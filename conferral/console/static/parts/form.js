@@ -7,6 +7,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { RefusedError, submitCommand, commandIdSource, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../command-lines.js";
 import { commands, hello, session } from "../store.js";
+import { CHOOSE, DestinationField, destinationOf, inOrder, MODES } from "../shared/destinations.js";
 import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
 import { CommandLine } from "./command-line.js";
@@ -23,6 +24,7 @@ import { CommandLine } from "./command-line.js";
  */
 export function CommandForm({ id, button, why, title = button.label, given, fixed = [], onClose }) {
   const values = useSignal({ ...firstValues(button), ...given });
+  const active = useSignal(-1);
   const failure = useSignal("");
   const idOf = useRef(commandIdSource()); // until the command is refused
   /** The sent command's id; empty before. The form stays open until a worker has decided. */
@@ -38,10 +40,16 @@ export function CommandForm({ id, button, why, title = button.label, given, fixe
     }
   }, [outcome?.status]);
   const name = `${id} ${button.type}`;
-  const fields = { type: button.type, session: id, ...filled(button, values.value) };
+  const whom = button.fields.find(({ kind }) => kind === "destination");
+  const names = inOrder(session.value?.destinations ?? []);
+  const to = whom ? destinationOf(values.value[whom.name] ?? "", names) : "";
+  const modes = button.type === "transfer" ? button.fields.find((field) => field.name === "mode") : undefined;
+  const fieldsOf = (mode) => ({ type: button.type, session: id, ...filled(button, { ...values.value, ...(whom && { [whom.name]: to }), ...(modes && { mode }) }) });
+  const whyNot = why || (whom?.required && !to ? CHOOSE : "");
   const submit = async (event) => {
     event.preventDefault();
-    if (why || !press(name)) {
+    const fields = fieldsOf(event.submitter?.value);
+    if (whyNot || !press(name)) {
       return;
     }
     failure.value = "";
@@ -59,39 +67,56 @@ export function CommandForm({ id, button, why, title = button.label, given, fixe
   const set = (field, value) => {
     values.value = { ...values.value, [field]: value };
   };
-  const shown = button.fields.filter((field) => !fixed.includes(field.name));
+  const shown = button.fields.filter((field) => !fixed.includes(field.name) && field !== whom && field !== modes);
   const needed = shown.filter((field) => field.required);
-  const often = needed.length ? needed : shown;
+  const often = needed.length || whom ? needed : shown;
   const seldom = shown.filter((field) => !often.includes(field));
   const input = (field) => html`<${Input} key=${field.name} field=${field} value=${values.value[field.name]} onChange=${set} />`;
+  const send = ({ mode, label, hint, look }) => html`<button
+    key=${label}
+    type="submit"
+    value=${mode}
+    class=${whyNot ? look.replace("main", "") : look}
+    title=${whyNot || undefined}
+    aria-label=${label}
+    aria-description=${whyNot || hint}
+    aria-disabled=${Boolean(whyNot) || pressed.value.has(name)}
+  >
+    <span>${label}</span>${hint ? html`<span class="small" aria-hidden="true">${hint}</span>` : null}
+  </button>`;
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <form onSubmit=${submit} class="form">
       ${button.danger ? html`<p class="danger-words"><strong><${Text} value=${button.danger} />.</strong></p>` : null}
+      ${whom
+        ? html`<${DestinationField}
+            text=${values.value[whom.name] ?? ""}
+            active=${active.value}
+            names=${names}
+            onChange=${(text, place) => (set(whom.name, text), (active.value = place))}
+            onEnter=${() => document.querySelector("dialog [type=submit]").focus()}
+          />`
+        : null}
       ${often.map(input)}
       ${seldom.length ? html`<details><summary>Options</summary><div class="form">${seldom.map(input)}</div></details>` : null}
-      <${Lines} fields=${fields} button=${button} />
+      ${modes
+        ? html`<div class="sends">
+            ${Object.entries(MODES).map(([mode, label], place) => send({ mode, label, hint: modes.meanings[modes.options.indexOf(mode)], look: place ? "" : "main" }))}
+          </div>`
+        : null}
+      <${Lines} fields=${fieldsOf(Object.keys(MODES)[0])} button=${button} />
       <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
-      ${why ? html`<p class="error" id="form-why">Not available now: <${Text} value=${why} /></p>` : null}
+      ${why ? html`<p class="error">Not available now: <${Text} value=${why} /></p>` : null}
       <div class="form-end">
         <span class="small muted" role="status">${sent.value ? "Sent. No worker has answered yet." : ""}</span>
         <button type="button" onClick=${onClose}>${sent.value ? "Close" : "Cancel"}</button>
-        <button
-          type="submit"
-          class=${button.danger ? "main danger" : "main"}
-          aria-disabled=${Boolean(why) || pressed.value.has(name)}
-          aria-describedby=${why ? "form-why" : undefined}
-        >
-          ${title}
-        </button>
+        ${modes ? null : send({ label: title, look: button.danger ? "main danger" : "main" })}
       </div>
     </form>
   <//>`;
 }
 
 function firstValues(button) {
-  // No mode is preselected: blind and warm differ too much for a default that someone confirms by habit.
-  const first = ({ name, kind, options, required }) =>
-    required && kind !== "destination" && name !== "mode" && options.length ? options[0] : "";
+  const first = ({ name, kind, options, required }) => (required && kind !== "destination" && name !== "mode" && options.length ? options[0] : "");
   return Object.fromEntries(button.fields.map((field) => [field.name, first(field)]));
 }
 
@@ -106,7 +131,6 @@ function Input({ field, value, onChange }) {
   const { name, kind, description, options, required, meanings } = field;
   const words = name.replaceAll("_", " ");
   const label = words[0].toUpperCase() + words.slice(1);
-  const known = kind === "destination" ? (session.value?.destinations ?? []) : [];
   if (kind === "flag") {
     return html`<label class="field is-flag">
       <input
@@ -155,16 +179,7 @@ function Input({ field, value, onChange }) {
       spellcheck=${name === "say" || name === "brief"}
       onInput=${(event) => onChange(name, event.target.value)}
     />
-    ${known.length
-      ? html`<div class="options" role="group" aria-label="Suggestions">
-          ${known.map(
-            (one) => html`<button key=${one.to} type="button" aria-pressed=${value === one.to} onClick=${() => onChange(name, one.to)}>
-              <${Text} value=${one.name} />${one.status ? html` <span class="muted">${one.status}</span>` : null}
-            </button>`,
-          )}
-        </div>`
-      : null}
-    <span class="muted small" id=${`hint-${name}`}>${known.length ? html`Or type: ` : null}${description}</span>
+    <span class="muted small" id=${`hint-${name}`}>${description}</span>
   </div>`;
 }
 

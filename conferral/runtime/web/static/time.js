@@ -119,6 +119,13 @@ export function age(time) {
   return at === null ? "" : span(now.value - at);
 }
 
+/** A duration as a phone shows it: `1:32`, `1:02:05`. */
+export function timer(durationMs) {
+  const total = Math.max(0, Math.floor(durationMs / 1000));
+  const [hours, minutes] = [Math.floor(total / 3600), Math.floor(total / 60) % 60];
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}`;
+}
+
 /** ISO 8601 in UTC; empty for no time. */
 export function utc(time) {
   const at = toMs(time);
