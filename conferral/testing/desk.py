@@ -235,12 +235,13 @@ class Desk:
         (await self._ring(timeout_s)).reject()
 
     async def _ring(self, timeout_s: float) -> CallHandle:
-        """Wait for a ring that the agent sees; the session is known then."""
+        """Wait for a ring that the agent sees. Who is free sees each at once."""
 
         def shown() -> CallHandle | None:
+            if self._answered() is not None:
+                return None
             rings = self._rings()
-            known = (ring for ring in rings if self._session_of(ring) is not None and not self._is_busy(ring, rings))
-            return next(known, None) if self._answered() is None else None
+            return next((ring for ring in rings if not self._is_busy(ring, rings)), None)
 
         return await self._until(shown, "rung", timeout_s)
 
