@@ -241,7 +241,7 @@ def heard_words(heard: Sound, names: Sequence[str]) -> str:
         *others, last = [*names, *(["a phone ringing"] if heard.ringing else [])]
         return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
     if heard.kind == "digits":
-        return f"the digits {' '.join(heard.content)}"  # one by one: the page would mask a long number
+        return f"the digits {' '.join(heard.content)}"  # one by one, as they are heard
     return f"“{heard.content}”" if heard.kind == "speech" else heard.kind
 
 

@@ -13,7 +13,7 @@ from offhook import views
 from offhook.access import PAGE
 from offhook.request_log import DeliveryEntry, NumberedLog, RestEntry
 from offhook.rest_routes import is_twilios
-from offhook.runtime import SandboxRuntime
+from offhook.runtime import SandboxRuntime, shown_token
 from offhook.sockets import Sockets
 from offhook.views import iso, pick
 from offhook.web import json_text
@@ -25,7 +25,7 @@ STATIC = Path(__file__).parent / "static"
 def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
     """Serve the page."""
     live = PageSockets(sandbox)
-    document = page("Phones", styles=("shared/colors.css", "shared/tokens.css", "phones.css"), modules=("main.js",))
+    document = page("Offhook", styles=("shared/colors.css", "shared/tokens.css", "phones.css"), modules=("main.js",))
 
     async def front(_request: web.Request) -> web.Response:
         return web.Response(text=document, content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-cache"})
@@ -77,7 +77,8 @@ class PageState:
         """Yield the messages that are sent in full if any part changes."""
         sandbox = self._sandbox
         run = {"account": sandbox.account_sid, "run": sandbox.reset_count, "keeps": str(sandbox.retention or "")}
-        yield "hello", {**run, **pick(sandbox, "url", "console_url", "command_line", "speed")}
+        given = pick(sandbox, "url", "console_url", "command_line", "speed")
+        yield "hello", {**run, **given, "token": shown_token(sandbox)}
         shown, more = views.phone_views(sandbox)
         yield "phones", {"phones": shown, "more": more, "sentences": views.sound_sentences(sandbox)}
         yield "numbers", {"numbers": views.number_views(sandbox)}

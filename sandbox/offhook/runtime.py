@@ -354,3 +354,8 @@ class SandboxRuntime:
             case messages.DebuggerEntry():
                 is_error = output.code == NOT_MODELED and self.unmodeled == "error"
                 self.request_log.debugger.append(replace(output, level="error") if is_error else output)
+
+
+def shown_token(sandbox: SandboxRuntime) -> str:
+    """Return the account's token for people; one that was given may be a secret."""
+    return sandbox.auth_token if sandbox.auth_token == AUTH_TOKEN else "the token that you set"

@@ -19,7 +19,7 @@ from offhook.model.rest_form import error_answer, method_not_allowed, not_found_
 from offhook.model.twilio_model import UnknownNumberError
 from offhook.page import add_page_routes
 from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
-from offhook.runtime import AUTH_TOKEN, SandboxRuntime
+from offhook.runtime import SandboxRuntime, shown_token
 
 SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
 _API = re.compile(r"/(v\d+|20\d\d-\d\d-\d\d)/")  #: Where Twilio's products have their paths.
@@ -126,19 +126,14 @@ class Sandbox(SandboxRuntime):
                 f"errors:  on that page, and GET {self.url}/sandbox/debugger",
                 f"URL:     {self.url}",
                 f"account: {self.account_sid}",
-                f"token:   {self._shown_token}",
+                f"token:   {shown_token(self)}",
                 f"numbers: {', '.join(self.model.state.own_numbers()) or 'none'}",
             )
         )
 
-    @property
-    def _shown_token(self) -> str:
-        # A token that was given may be a secret; this goes to logs.
-        return self.auth_token if self.auth_token == AUTH_TOKEN else "the token that you set"
-
     def introduce(self) -> str:
         """Return the facts, and what to paste into a program."""
-        sid, token, url = self.account_sid, self._shown_token, self.url
+        sid, token, url = self.account_sid, shown_token(self), self.url
         return "\n".join(
             (
                 self.facts(),

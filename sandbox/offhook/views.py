@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
@@ -49,11 +50,7 @@ MESSAGES_MAX = 50
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
     """Return the numbers and browser applications, but no SIP domains."""
-    return [
-        {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
-        for it in sandbox.model.state.numbers.values()
-        if not it.is_sip_domain
-    ]
+    return [asdict(it) for it in sandbox.model.state.numbers.values() if not it.is_sip_domain]
 
 
 def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:

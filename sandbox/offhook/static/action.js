@@ -5,7 +5,7 @@ import { useId } from "preact/hooks";
 import { html } from "htm/preact";
 
 import { lateS } from "./store.js";
-import { hide } from "./masking.js";
+import { printable } from "./shared/text.js";
 
 /** Maximum delay that the sandbox accepts, in seconds. */
 const LATE_MAX_S = 3600;
@@ -65,7 +65,7 @@ export function Act({ label, about = "", cannot = "", class: name = "", onAct })
     <button
       type="button"
       class=${name}
-      aria-label=${about ? `${label}: ${hide(about)}` : null}
+      aria-label=${about ? `${label}: ${printable(about)}` : null}
       aria-disabled=${cannot ? "true" : null}
       aria-describedby=${id}
       onClick=${(event) => cannot || event.detail > 1 || onAct()}
@@ -99,7 +99,7 @@ export function Late() {
 export function Outcome() {
   const { text, isBad } = outcome.value;
   return html`
-    <p role="status" class=${text && !isBad ? "outcome" : "unseen"}>${isBad ? "" : hide(text)}</p>
-    <p role="alert" class=${isBad ? "outcome bad" : "unseen"}>${isBad ? hide(text) : ""}</p>
+    <p role="status" class=${text && !isBad ? "outcome" : "unseen"}>${isBad ? "" : printable(text)}</p>
+    <p role="alert" class=${isBad ? "outcome bad" : "unseen"}>${isBad ? printable(text) : ""}</p>
   `;
 }

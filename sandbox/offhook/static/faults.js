@@ -5,7 +5,7 @@ import { html } from "htm/preact";
 
 import { ask, Late } from "./action.js";
 import { faults, lateS } from "./store.js";
-import { MaskedText } from "./masking.js";
+import { Text } from "./shared/text.js";
 
 const EVENTS = [
   "*",
@@ -120,7 +120,7 @@ function PendingFaults() {
       ${toCome.map(
         (it) =>
           html`<li key=${it.number}>
-            <${MaskedText} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}${" "}
+            <${Text} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}${" "}
             <button type="button" onClick=${() => ask("/faults", { forget: it.number })}>
               Remove<span class="unseen"> ${it.words}</span>
             </button>

@@ -4,9 +4,8 @@ import { html } from "htm/preact";
 
 import { ask } from "./action.js";
 import { copy } from "./shared/copy.js";
-import { listed } from "./shared/text.js";
+import { listed, printable, Text } from "./shared/text.js";
 import { guided, hello, legs, numbers, phones } from "./store.js";
-import { hide, MaskedText } from "./masking.js";
 
 /** Phones to start with. The numbers are reserved for fiction. */
 const STARTERS = [
@@ -90,7 +89,7 @@ export function Guide() {
     ${
       byScript.length > 0 &&
       html`<p>
-        Some phones answer automatically: ${hide(listed(byScript.map((phone) => `${phone.name} ${phone.does}`)))}.
+        Some phones answer automatically: ${printable(listed(byScript.map((phone) => `${phone.name} ${phone.does}`)))}.
         <button type="button" onClick=${() => byHand(byScript)}>I control all phones</button>
       </p>`
     }
@@ -106,7 +105,7 @@ export function Guide() {
       <//>
       <${Step} number=${3}>
         <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer…</b>, enter
-        ${" "}<${MaskedText} class="mono" value=${to} />, and choose <b>consult</b>. The customer hears music. From a terminal:
+        ${" "}<${Text} class="mono" value=${to} />, and choose <b>consult</b>. The customer hears music. From a terminal:
         ${" "}<${Line} text=${order("transfer", caller, ` --to ${to} --mode consult`)} />
       <//>
       <${Step} number=${4}>
@@ -124,7 +123,7 @@ export function Guide() {
 }
 
 function who(phone, role) {
-  return phone ? html`<${MaskedText} class="who" value=${phone.name} />` : role;
+  return phone ? html`<${Text} class="who" value=${phone.name} />` : role;
 }
 
 function order(name, caller, more) {
@@ -133,9 +132,9 @@ function order(name, caller, more) {
 
 function Line({ text }) {
   const whole = `${hello.value?.command_line} ${text}`;
-  // Shorter than the copied text: without paths and Redis URL, and with numbers masked as configured.
-  return html`<button type="button" class="copyable mono" title=${hide(whole)} onClick=${() => copy(whole, "the command")}>
-    ${hide(`conferral ${text}`)}<span class="unseen">: copy</span>
+  // Shorter than the copied text: without paths and Redis URL.
+  return html`<button type="button" class="copyable mono" title=${printable(whole)} onClick=${() => copy(whole, "the command")}>
+    ${printable(`conferral ${text}`)}<span class="unseen">: copy</span>
   </button>`;
 }
 

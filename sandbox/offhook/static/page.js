@@ -10,10 +10,10 @@ import { retryNow } from "./socket.js";
 import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
 import { clock, now, span, Time } from "./shared/time.js";
-import { counted } from "./shared/text.js";
-import { debug, hello, sentences, link, messages, more, only, phones, rooms, whole } from "./store.js";
+import { counted, Text } from "./shared/text.js";
+import { debug, hello, sentences, link, messages, more, only, phones, rooms } from "./store.js";
+import { Start } from "./start.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
-import { MaskedText } from "./masking.js";
 
 const PANELS = {
   deliveries: { label: "Callbacks", Panel: Deliveries },
@@ -40,6 +40,7 @@ export function Page() {
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
         ${!isOne && hello.value?.command_line && html`<${Guide} />`}
+        ${!isOne && hello.value?.command_line === "" && html`<${Start} />`}
         <${AudibilityPanel} />
         <div class="phones">
           ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}
@@ -58,18 +59,8 @@ export function Page() {
 
 function Header() {
   return html`<header class="top">
-    <h1>Phones</h1>
-    <p class="muted">Local Twilio simulator: no real phones are called</p>
-    <label class="switch">
-      <input
-        type="checkbox"
-        checked=${whole.value}
-        onChange=${(event) => {
-          whole.value = event.target.checked;
-        }}
-      />
-      Show full numbers
-    </label>
+    <h1>Offhook</h1>
+    <p class="muted">A local Twilio, and its phones: no real phones are called</p>
   </header>`;
 }
 
@@ -97,7 +88,7 @@ function AudibilityPanel() {
       ${
         sentences.value.length === 0
           ? html`<li class="muted">No one is on a call.</li>`
-          : sentences.value.map((words, index) => html`<li key=${index}><${MaskedText} value=${words} /></li>`)
+          : sentences.value.map((words, index) => html`<li key=${index}><${Text} value=${words} /></li>`)
       }
     </ul></div>
   </section>`;
@@ -105,7 +96,7 @@ function AudibilityPanel() {
 
 function Unknown() {
   return html`<p>
-    No phone here has the address <${MaskedText} class="mono" value=${only.value} />. It appears when it is dialed.
+    No phone here has the address <${Text} class="mono" value=${only.value} />. It appears when it is dialed.
     <a href="#">All phones</a>
   </p>`;
 }
@@ -147,9 +138,9 @@ function Messages() {
       ${messages.value.map(
         (it) =>
           html`<li key=${it.sid}>
-            <${Time} at=${it.at} as="clock" /> <${MaskedText} value=${it.caller} />
-            ${it.mailbox && html`${" to "}<${MaskedText} value=${it.mailbox} />`}, ${it.duration_s} s${": "}
-            ${it.text ? html`“<${MaskedText} value=${it.text} />”` : html`<span class="muted">${it.status}</span>`}
+            <${Time} at=${it.at} as="clock" /> <${Text} value=${it.caller} />
+            ${it.mailbox && html`${" to "}<${Text} value=${it.mailbox} />`}, ${it.duration_s} s${": "}
+            ${it.text ? html`“<${Text} value=${it.text} />”` : html`<span class="muted">${it.status}</span>`}
           </li>`,
       )}
     </ul>
@@ -163,14 +154,14 @@ function Rooms() {
     ${rooms.value.map(
       (room) =>
         html`<article key=${room.sid}>
-          <h3><${MaskedText} value=${room.name} /> <small class="muted">${room.status}</small></h3>
-          <p class="mono small"><${MaskedText} value=${room.sid} /></p>
+          <h3><${Text} value=${room.name} /> <small class="muted">${room.status}</small></h3>
+          <p class="mono small"><${Text} value=${room.sid} /></p>
           <ul>
             ${room.participants.map(
               (it) =>
                 html`<li key=${it.call_sid}>
-                  <${MaskedText} value=${it.name} />
-                  ${it.label && html`${" "}<${MaskedText} class="muted" value=${it.label} />`}
+                  <${Text} value=${it.name} />
+                  ${it.label && html`${" "}<${Text} class="muted" value=${it.label} />`}
                   ${": "}${[
                     it.status,
                     it.hold && "on hold",

@@ -8,7 +8,7 @@ import { Act, ask } from "./action.js";
 import { isSmall } from "./shared/jump.js";
 import { Time } from "./shared/time.js";
 import { numbers, only, tabOf } from "./store.js";
-import { hide, MaskedText } from "./masking.js";
+import { printable, Text } from "./shared/text.js";
 
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const FREE = "no call";
@@ -50,20 +50,20 @@ export function Phone({ phone, alone }) {
   };
   return html`<section ref=${card} class=${`phone panel${leg ? ` sounds-${leg.sound}` : ""}`} aria-labelledby=${id}>
     <header>
-      <h2 id=${id}><${MaskedText} value=${phone.name} /></h2>
-      <span class="muted small"><${MaskedText} value=${phone.address} /></span>
+      <h2 id=${id}><${Text} value=${phone.name} /></h2>
+      <span class="muted small"><${Text} value=${phone.address} /></span>
       ${
         alone
           ? html`<a class="small" href="#">All phones</a>`
           : html`<a class="small" href=${tabOf(phone.address)} target="_blank" rel="opener"
-              >Open in new tab<span class="unseen"> for ${hide(phone.name)}</span></a
+              >Open in new tab<span class="unseen"> for ${printable(phone.name)}</span></a
             >`
       }
       ${
         !alone &&
         isSmall.value &&
         html`<button type="button" class="small" aria-expanded=${isWhole ? "true" : "false"} onClick=${fold}>
-          Keys and log<span class="unseen"> of ${hide(phone.name)}</span>
+          Keys and log<span class="unseen"> of ${printable(phone.name)}</span>
         </button>`
       }
     </header>
@@ -81,7 +81,7 @@ export function Phone({ phone, alone }) {
 
 /** Shows in the tab's title that the phone rings. */
 function useTitle(alone, phone, rings) {
-  const name = hide(phone.name);
+  const name = printable(phone.name);
   useEffect(() => {
     if (alone) {
       document.title = rings ? `☎ ring ring! ${name}` : name;
@@ -104,21 +104,21 @@ function Screen({ phone, leg, alone }) {
                 chosen.value = { ...chosen.value, [phone.address]: one.sid };
               }}
             >
-              <${MaskedText} value=${one.other} />
+              <${Text} value=${one.other} />
             </button>`,
         )}
       </p>`
     }
     <p class="doing">
-      ${leg ? html`${doing(leg)} <${MaskedText} value=${leg.other} />` : "Not in a call"}
-      ${leg?.conference_state && html`<span class="tag">${hide(leg.conference_state)}</span>`}
+      ${leg ? html`${doing(leg)} <${Text} value=${leg.other} />` : "Not in a call"}
+      ${leg?.conference_state && html`<span class="tag">${printable(leg.conference_state)}</span>`}
       ${leg?.doing && html`<span class="tag" title="What Twilio does with this call">${leg.doing}</span>`}
       ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>
       <span>
         ${leg?.wants_keys && html`<strong>Press a key. </strong>`}
-        ${leg ? html`<${MaskedText} value=${leg.words} />` : "you hear nothing"}
+        ${leg ? html`<${Text} value=${leg.words} />` : "you hear nothing"}
       </span>
     </p>
   </div>`;
@@ -156,7 +156,7 @@ function Message({ phone, leg }) {
   };
   return html`<form class="calling" onSubmit=${say}>
     <label>
-      <span class="unseen">What ${hide(phone.name)} says</span>
+      <span class="unseen">What ${printable(phone.name)} says</span>
       <input name="said" required placeholder="what you say" autocomplete="off" />
     </label>
     <button>Say</button>
@@ -165,7 +165,7 @@ function Message({ phone, leg }) {
 
 function Keypad({ phone, leg }) {
   const cannot = leg ? leg.cannot.press : FREE;
-  return html`<div class="keypad" role="group" aria-label=${`${hide(phone.name)}'s keypad`}>
+  return html`<div class="keypad" role="group" aria-label=${`${printable(phone.name)}'s keypad`}>
     ${KEYS.map(
       (key) =>
         html`<button
@@ -185,14 +185,14 @@ function Keypad({ phone, leg }) {
 /** Call form: a number from any phone, an application from a browser's. */
 function Calling({ phone }) {
   const isBrowser = phone.address.startsWith("client:");
-  const offered = numbers.value.filter((it) => isBrowser || !it.application);
+  const offered = numbers.value.filter((it) => isBrowser || !it.application_sid);
   const wish = { number: offered[0]?.number ?? "", to: "", ...wishes.value[phone.address] };
   const target = offered.find((it) => it.number === wish.number) ?? offered[0];
   const set = (change) => {
     wishes.value = { ...wishes.value, [phone.address]: { ...wish, ...change } };
   };
   const call = () =>
-    target.application
+    target.application_sid
       ? ask("/browser-calls", {
           identity: phone.address.slice("client:".length),
           app: target.number,
@@ -202,21 +202,21 @@ function Calling({ phone }) {
   const cannot = target ? "" : "the account has no number yet";
   return html`<div class="calling">
     <label>
-      <span class="unseen">What ${hide(phone.name)} calls</span>
+      <span class="unseen">What ${printable(phone.name)} calls</span>
       <select value=${target?.number ?? ""} onChange=${(event) => set({ number: event.target.value })}>
         ${offered.length === 0 && html`<option value="">no number</option>`}
         ${offered.map(
           (it) =>
             html`<option key=${it.number} value=${it.number}>
-              ${it.application ? `through the app ${it.number.slice(0, 6)}…` : hide(it.number)}${it.name && `: ${it.name}`}
+              ${it.application_sid ? `through the app ${it.number.slice(0, 6)}…` : printable(it.number)}${it.name && `: ${it.name}`}
             </option>`,
         )}
       </select>
     </label>
     ${
-      target?.application &&
+      target?.application_sid &&
       html`<label>
-        <span class="unseen">Whom ${hide(phone.name)} calls through the app</span>
+        <span class="unseen">Whom ${printable(phone.name)} calls through the app</span>
         <input
           value=${wish.to}
           placeholder="to: +1…, client:…"
@@ -241,7 +241,7 @@ const KINDS = {
 /** Where calls ring, or what the script does. */
 function doesOf(phone) {
   if (phone.in_browser) return "calls also ring in a page with the Voice SDK";
-  return phone.does && `${phone.by_hand ? "off: " : ""}${hide(phone.does)}`;
+  return phone.does && `${phone.by_hand ? "off: " : ""}${printable(phone.does)}`;
 }
 
 /** Switches between manual and scripted, and what answers. */
@@ -251,7 +251,7 @@ function Hand({ phone }) {
     ask("/phones", { address: phone.address, kind: target.value, by_hand: isPerson && phone.by_hand });
   };
   return html`<div class="calling">
-    <select value=${phone.kind} aria-label=${`What answers ${hide(phone.name)}`} onChange=${answers}>
+    <select value=${phone.kind} aria-label=${`What answers ${printable(phone.name)}`} onChange=${answers}>
       ${Object.entries(KINDS).map(([kind, words]) => html`<option key=${kind} value=${kind}>answered by ${words}</option>`)}
     </select>
   </div>
@@ -262,7 +262,7 @@ function Hand({ phone }) {
       onChange=${(event) => ask("/phones", { address: phone.address, by_hand: event.target.checked })}
     />
     <span>
-      I control this phone<span class="unseen"> (${hide(phone.name)})</span>
+      I control this phone<span class="unseen"> (${printable(phone.name)})</span>
       ${doesOf(phone) && html`<small>${doesOf(phone)}</small>`}
     </span>
   </label>`;
@@ -271,16 +271,16 @@ function Hand({ phone }) {
 /** What was heard, line by line. */
 function Story({ phone, open }) {
   return html`<details class="story" open=${open}>
-    <summary>Call audio log<span class="unseen"> (${hide(phone.name)})</span></summary>
+    <summary>Call audio log<span class="unseen"> (${printable(phone.name)})</span></summary>
     ${
       phone.story.length
-        ? html`<ol tabindex="0" aria-label=${`What ${hide(phone.name)} heard`}>
+        ? html`<ol tabindex="0" aria-label=${`What ${printable(phone.name)} heard`}>
             ${phone.story
               .toReversed()
               .map(
                 (line) =>
                   html`<li key=${line.at + line.call + line.words}>
-                    <${Time} at=${line.at} as="clock" /> <${MaskedText} value=${line.words} />
+                    <${Time} at=${line.at} as="clock" /> <${Text} value=${line.words} />
                   </li>`,
               )}
           </ol>`

@@ -37,8 +37,6 @@ export function tabOf(address) {
   return `#phone=${encodeURIComponent(address)}`;
 }
 
-/** Whether to show full phone numbers. */
-export const whole = kept("phones.whole", false);
 /** Delay in seconds, for everything that can be delayed. */
 export const lateS = kept("phones.late_s", 5);
 /** Whether the guide is open; initially on screens where the phones remain visible. */

@@ -5,7 +5,7 @@ import { html } from "htm/preact";
 
 import { shortSpan, Time } from "./shared/time.js";
 import { debug, deliveries, hello, requests } from "./store.js";
-import { hide, MaskedText } from "./masking.js";
+import { printable, Text } from "./shared/text.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
 const KINDS = { "": "All kinds", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings", message: "text messages" };
@@ -44,7 +44,7 @@ export function Deliveries() {
   };
   return html`<section aria-labelledby="deliveries">
     <h2 id="deliveries">Callbacks and requests for TwiML</h2>
-    ${hello.value?.keeps && html`<p class="muted small">Keeps the latest <${MaskedText} value=${hello.value.keeps} />; older ones are discarded.</p>`}
+    ${hello.value?.keeps && html`<p class="muted small">Keeps the latest <${Text} value=${hello.value.keeps} />; older ones are discarded.</p>`}
     <div class="filters">
       <label class="wide">
         <span class="unseen">Show only entries containing</span>
@@ -84,9 +84,9 @@ function Delivery({ entry }) {
     <details open=${isOpen} onToggle=${toggle}>
       <summary class=${answerClass(entry)}>
         <${Time} at=${entry.at} as="fine" />
-        <b>${entry.kind === "voice" ? "TwiML" : hide(entry.event)}</b>
-        ${entry.who && html`<${MaskedText} value=${entry.who} />`}
-        <span class="path"><${MaskedText} value=${entry.path} /></span>
+        <b>${entry.kind === "voice" ? "TwiML" : printable(entry.event)}</b>
+        ${entry.who && html`<${Text} value=${entry.who} />`}
+        <span class="path"><${Text} value=${entry.path} /></span>
         <span class="answer">${answer(entry)}</span>
         ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
       </summary>
@@ -103,7 +103,7 @@ function answer(entry) {
   const last = entry.attempts.at(-1);
   const verdict = VERDICTS[entry.verdict];
   return [
-    last.status || `no answer (${hide(last.failure)})`,
+    last.status || `no answer (${printable(last.failure)})`,
     shortSpan(entry.duration_ms),
     tries > 1 && `${tries} times`,
     entry.verdict === "refused" && verdict,
@@ -118,7 +118,7 @@ function answerClass(entry) {
 
 function Details({ entry }) {
   return html`<div class="details">
-    <p><b>No. ${entry.number}</b> ${entry.method} <${MaskedText} class="mono" value=${entry.url} /></p>
+    <p><b>No. ${entry.number}</b> ${entry.method} <${Text} class="mono" value=${entry.url} /></p>
     <p>${VERDICTS[entry.verdict] || "signature not checked yet"}</p>
     <${Pairs} caption="Parameters" pairs=${entry.params} />
     <${Pairs} caption="Headers" pairs=${Object.entries(entry.headers)} />
@@ -137,7 +137,7 @@ function Details({ entry }) {
           (it, index) =>
             html`<tr key=${index}>
               <td><${Time} at=${it.at} as="fine" /></td>
-              <td>${it.status || `none (${hide(it.failure)})`}</td>
+              <td>${it.status || `none (${printable(it.failure)})`}</td>
               <td>${shortSpan(it.duration_ms)}</td>
             </tr>`,
         )}
@@ -145,10 +145,10 @@ function Details({ entry }) {
     }
     ${
       entry.answer &&
-      html`<h3>Answer <small class="muted">${hide(entry.answer_type)}</small></h3>
+      html`<h3>Answer <small class="muted">${printable(entry.answer_type)}</small></h3>
         <pre tabindex="0" aria-label="Answer">${entry.answer
           .split("\n")
-          .map((line, index) => html`<${MaskedText} key=${index} value=${line} />${"\n"}`)}</pre>`
+          .map((line, index) => html`<${Text} key=${index} value=${line} />${"\n"}`)}</pre>`
     }
   </div>`;
 }
@@ -164,8 +164,8 @@ function Pairs({ caption, pairs }) {
     ${pairs.map(
       ([name, value], index) =>
         html`<tr key=${index}>
-          <th scope="row"><${MaskedText} value=${name} /></th>
-          <td class="mono"><${MaskedText} value=${value} /></td>
+          <th scope="row"><${Text} value=${name} /></th>
+          <td class="mono"><${Text} value=${value} /></td>
         </tr>`,
     )}
   </table>`;
@@ -196,15 +196,15 @@ function Request({ entry }) {
     <details>
       <summary class=${failed ? "failed" : ""}>
         <${Time} at=${entry.at} as="fine" />
-        <b>${hide(entry.method)}</b>
-        ${entry.who && html`<${MaskedText} value=${entry.who} />`}
-        <span class="path"><${MaskedText} value=${entry.path.replace(SIDS, (sid) => `${sid.slice(0, 6)}…`)} /></span>
-        <span class="path"><${MaskedText} value=${wish(entry)} /></span>
+        <b>${printable(entry.method)}</b>
+        ${entry.who && html`<${Text} value=${entry.who} />`}
+        <span class="path"><${Text} value=${entry.path.replace(SIDS, (sid) => `${sid.slice(0, 6)}…`)} /></span>
+        <span class="path"><${Text} value=${wish(entry)} /></span>
         <span class="answer">${said}${entry.code ? `, ${entry.code}` : ""}, ${shortSpan(entry.duration_ms)}</span>
         ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
       </summary>
       <div class="details">
-        <p class="mono"><${MaskedText} value=${entry.path} /></p>
+        <p class="mono"><${Text} value=${entry.path} /></p>
         <p>${entry.applied ? "It took effect." : "It had no effect."}</p>
         ${entry.code > 0 && html`<p>Twilio error ${entry.code}</p>`}
         <${Pairs} caption="Parameters" pairs=${entry.params} />
@@ -224,8 +224,8 @@ export function Debugger() {
             ${debug.value.map(
               (it) =>
                 html`<li key=${it.number}>
-                  <b>${it.level}${it.code > 0 && ` ${it.code}`}</b> <${MaskedText} value=${it.message} /> ${" "}
-                  <${MaskedText} class="muted mono small" value=${it.url || it.call_sid} />
+                  <b>${it.level}${it.code > 0 && ` ${it.code}`}</b> <${Text} value=${it.message} /> ${" "}
+                  <${Text} class="muted mono small" value=${it.url || it.call_sid} />
                 </li>`,
             )}
           </ul>`
