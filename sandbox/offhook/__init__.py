@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from offhook.account import ACCOUNT_SID as ACCOUNT_SID
+    from offhook.account import AUTH_TOKEN as AUTH_TOKEN
+    from offhook.account import NUMBER as NUMBER
     from offhook.call_handle import CallHandle as CallHandle
     from offhook.call_handle import ConferenceHandle as ConferenceHandle
     from offhook.faults import Faults as Faults
@@ -15,9 +18,6 @@ if TYPE_CHECKING:
     from offhook.phones import Phone as Phone
     from offhook.phones import PhoneScript as PhoneScript
     from offhook.request_log import Retention as Retention
-    from offhook.runtime import ACCOUNT_SID as ACCOUNT_SID
-    from offhook.runtime import AUTH_TOKEN as AUTH_TOKEN
-    from offhook.runtime import NUMBER as NUMBER
     from offhook.runtime import RestHookEvent as RestHookEvent
     from offhook.service import Sandbox as Sandbox
     from offhook.service import make_app as make_app
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 _MODULES = {
     name: module
     for module, names in {
+        "offhook.account": "ACCOUNT_SID AUTH_TOKEN NUMBER",
         "offhook.call_handle": "CallHandle ConferenceHandle",
         "offhook.faults": "Faults",
         "offhook.model.behavior": "Behavior",
         "offhook.model.twilio_model": "UnknownNumberError",
         "offhook.phones": "Phone PhoneScript",
         "offhook.request_log": "Retention",
-        "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN NUMBER RestHookEvent",
+        "offhook.runtime": "RestHookEvent",
         "offhook.service": "Sandbox make_app",
         "offhook.webhook_rules": "WebhookSetting",
     }.items()

@@ -102,9 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(own))
     if runs and not command:
         parser.error("there is no program to run: put it after --, as in offhook run -- python app.py")
+    from offhook.account import API_KEY, NUMBER
     from offhook.command.config import read_config
     from offhook.request_log import Retention
-    from offhook.runtime import API_KEY, NUMBER
     from offhook.service import Sandbox
 
     try:

@@ -16,6 +16,12 @@ Seconds = Annotated[float, at_least(0)]
 Text = Annotated[str, NOT_EMPTY]
 _Status = Annotated[int, at_least(0), at_most(599)]
 
+ONE_SHOT_FAULTS = (
+    "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
+    "next_rest", "fail_fetches", "delay_fetches",
+)  # fmt: skip
+"""Methods of `Faults` for the next match."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallbackPlan:

@@ -3,6 +3,7 @@
 The sandbox is imported and started by the first test that uses one of them.
 """
 
+import os
 from collections.abc import Generator, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,15 @@ _IN_USE = pytest.StashKey["TwilioSandbox"]()
 
 @pytest.fixture(scope="session")
 def _twilio_server() -> Iterator["ServerThread"]:
-    from offhook.testing.served import ServerThread
+    server: Any
+    if url := os.environ.get("OFFHOOK_URL"):
+        from offhook.testing.remote import RemoteServer
 
-    server = ServerThread()
+        server = RemoteServer(url, os.environ)
+    else:
+        from offhook.testing.served import ServerThread
+
+        server = ServerThread()
     yield server
     server.end()
 

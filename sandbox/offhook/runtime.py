@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from offhook.account import ACCOUNT_SID, AUTH_TOKEN, NUMBER
 from offhook.browser_phones import BrowserPhones
 from offhook.call_handle import CallHandle
 from offhook.clock import monotonic_s
@@ -30,11 +31,6 @@ from offhook.webhook_delivery import WebhookSender
 from offhook.webhook_rules import WebhookRules
 
 T = TypeVar("T")
-ACCOUNT_SID = "AC" + "5a" * 16
-AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
-#: Of the programs that `offhook run` runs; the sandbox has it only there.
-API_KEY = ("SK" + "5a" * 16, "sandbox-api-secret")
-NUMBER = "+14155550100"  #: The number that the commands add, if they have no other; reserved for fiction.
 
 
 def _bracketed(host: str) -> str:
@@ -357,5 +353,5 @@ class SandboxRuntime:
 
 
 def shown_token(sandbox: SandboxRuntime) -> str:
-    """Return the account's token for people; one that was given may be a secret."""
+    """Return the token to show; one that was given may be a secret."""
     return sandbox.auth_token if sandbox.auth_token == AUTH_TOKEN else "the token that you set"

@@ -9,7 +9,9 @@ from tests.support.ports import free_port
 
 async def test_number_gets_a_voice_url_and_a_call(windows):
     async def hello(_request: web.Request) -> web.Response:
-        return web.Response(text="<Response><Say>Hello, Ann.</Say><Pause length='60'/></Response>", content_type="text/xml")
+        return web.Response(
+            text="<Response><Say>Hello, Ann.</Say><Pause length='60'/></Response>", content_type="text/xml"
+        )
 
     app = web.Application()
     app.router.add_post("/voice", hello)

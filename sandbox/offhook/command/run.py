@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from offhook.runtime import API_KEY, SandboxRuntime
+from offhook.account import API_KEY
+from offhook.runtime import SandboxRuntime
 
 _FOLDER = Path(__file__).parent / "redirect"
 NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128  #: Exit codes as a shell's; a signal's number is added to the last.

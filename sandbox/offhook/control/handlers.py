@@ -12,8 +12,11 @@ from offhook import views
 from offhook.call_handle import CallHandle
 from offhook.control.error import ControlError
 from offhook.control.openapi import describe_routes
-from offhook.faults import RATES, Seconds, Text
+from offhook.control.snapshot import snapshot
+from offhook.emptying import DEFAULTS, empty
+from offhook.faults import ONE_SHOT_FAULTS, RATES, Seconds, Text
 from offhook.fields import Fields, FieldsError, NoJsonError, at_least, at_most, check, fields_of, read_object
+from offhook.model.behavior import Behavior
 from offhook.model.messages import IncomingText
 from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime
@@ -21,11 +24,6 @@ from offhook.views import pick
 from offhook.webhook_rules import WebhookSetting
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
-ONE_SHOT_FAULTS = (
-    "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
-    "next_rest", "fail_fetches", "delay_fetches",
-)  # fmt: skip
-"""Methods of `Faults`."""
 _Rate = Annotated[float, at_least(0), at_most(1)]
 _SCRIPT = fields_of(PhoneScript).kinds
 _PHONE = Fields(
@@ -42,6 +40,7 @@ _CALL = Fields(
     {"from": Text, "to": Text, "custom": dict[str, str], "headers": dict[str, str], "url": str},
     frozenset({"from", "to"}),
 )
+_RESET = Fields({"options": dict[str, Any]})
 _TEXT = Fields({"from": Text, "to": Text, "body": str}, frozenset({"from", "to", "body"}))
 _FAULTS = Fields(
     {
@@ -99,11 +98,19 @@ _ACTS: dict[str, Callable[..., None]] = {
 }
 
 
+def _empty(sandbox: SandboxRuntime, options: dict[str, Any]) -> None:
+    """Empty it for a test; ValueError or TypeError for wrong options."""
+    if options.get("behavior") is not None:
+        options["behavior"] = Behavior(**check(fields_of(Behavior), options["behavior"]))
+    empty(sandbox, options)
+
+
 class ControlHandlers:
     """The handlers, one per route."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
+        self._options: dict[str, Any] | None = None  #: Those of its start, once a test has chosen others.
 
     async def add_number(self, request: web.Request) -> web.Response:
         """Add a number to the account."""
@@ -232,9 +239,21 @@ class ControlHandlers:
         await _call(self._sandbox.webhook_rules.put, await _read_body(request, _RULE))
         return web.json_response(self._sandbox.webhook_rules.list_page("rules"), status=201)
 
-    async def reset(self, _request: web.Request) -> web.Response:
-        """Remove everything except the numbers."""
-        self._sandbox.reset()
+    async def snapshot(self, _request: web.Request) -> web.Response:
+        """Return the whole state, for the fixtures of another process."""
+        return web.json_response(snapshot(self._sandbox))
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """Remove everything except the numbers; with `options`, these, too."""
+        options = (await _read_body(request, _RESET)).get("options")
+        if self._options is None:  # as they were before any test
+            self._options = {name: getattr(self._sandbox, name) for name in DEFAULTS}
+        if options is None:
+            for name, value in self._options.items():
+                setattr(self._sandbox, name, value)
+            self._sandbox.reset()
+        else:
+            await _call(partial(_empty, self._sandbox), {"options": options})
         return web.json_response({"numbers": sorted(self._sandbox.model.state.numbers)})
 
     async def openapi(self, _request: web.Request) -> web.Response:
@@ -249,6 +268,7 @@ class ControlHandlers:
             "browser_calls": fields_of(sandbox.call_from_browser),
             "faults": _FAULTS,
             "webhook_rule": _RULE,
+            "reset": _RESET,
         }
         acts = {name: fields_of(partial(act, None)) for name, act in _ACTS.items()}  # of no call
         return web.json_response(describe_routes(ControlHandlers, bodies, acts))

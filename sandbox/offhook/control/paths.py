@@ -18,6 +18,7 @@ ROUTES = (
     ("DELETE", "/sandbox/faults", "clear_faults"),
     ("POST", "/sandbox/webhook-rules", "webhook_rule"),
     ("POST", "/sandbox/reset", "reset"),
+    ("GET", "/sandbox/snapshot", "snapshot"),
     ("GET", "/sandbox/openapi.json", "openapi"),
 )
 """Method, path, and the handler's name in `ControlHandlers`."""

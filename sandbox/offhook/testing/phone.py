@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offhook.call_handle import CallHandle
 from offhook.model.messages import IncomingText
 from offhook.phones import PhoneScript
-from offhook.testing.served import ServedSandbox
+
+if TYPE_CHECKING:
+    from offhook.testing.served import ServedSandbox
 
 
 class Phone:
     """One address, at which a test or a script acts for people."""
 
-    def __init__(self, sandbox: ServedSandbox, address: str) -> None:
+    def __init__(self, sandbox: "ServedSandbox", address: str) -> None:
         self._sandbox = sandbox
         self.address = address  #: `+1…`, `client:…`, or `sip:…`.
 

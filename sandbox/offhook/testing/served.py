@@ -3,34 +3,19 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import fields
-from math import isfinite
-from types import NoneType
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from offhook.clock import monotonic_s
-from offhook.faults import Faults
+from offhook.emptying import SPEED, empty
 from offhook.model import messages
-from offhook.model.behavior import Behavior
 from offhook.service import Sandbox
+from offhook.testing.already_done import AlreadyDone
 
 T = TypeVar("T")
 
 ANSWER_S = 30.0  #: A longer time means that the thread is stuck.
 ACTS_MAX = 50
-SPEED = 20.0
-_OPTIONS = ("speed", "behavior", "strict", "unmodeled", "records_all_calls")
-DEFAULTS = {it.name: it.default for it in fields(Sandbox) if it.name in _OPTIONS}
-DEFAULTS |= {"speed": SPEED, "unmodeled": "error"}
-"""What a test may choose, with the defaults."""
-_KINDS: dict[str, tuple[type, ...]] = {
-    "speed": (int, float),
-    "behavior": (Behavior, NoneType),
-    "strict": (bool,),
-    "unmodeled": (str,),
-    "records_all_calls": (bool,),
-}
 
 Act = (
     messages.PhoneAnswers | messages.PhoneRefuses | messages.PhoneHangsUp | messages.PhonePresses | messages.PhoneSpeaks
@@ -54,15 +39,8 @@ class ServedSandbox(Sandbox):
 
     def empty(self, options: dict[str, Any]) -> None:
         """Remove everything, and set the options, if they are possible."""
-        _check_options(options)
-        for name, value in (DEFAULTS | options).items():
-            setattr(self, name, value)
-        self.faults = Faults()
-        self.on_rest = None
+        empty(self, options)
         self.acts.clear()
-        self.reset()
-        self.model.state.numbers.clear()
-        self.restart_clock()
 
     def apply(self, input_: messages.Input) -> messages.Result:
         """Pass an input to the model; remember what people do."""
@@ -88,30 +66,6 @@ class ServedSandbox(Sandbox):
         """Block another thread until there are more changes than it knows of."""
         with self.has_changed:
             self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    """Raise TypeError for an unknown option or kind, ValueError for a speed."""
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise TypeError(f"the sandbox has no option {min(unknown)!r}: there are {', '.join(DEFAULTS)}")
-    for name, value in options.items():
-        kinds = _KINDS[name]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            allowed = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
-            raise TypeError(f"the option {name} takes {allowed}, not {value!r}")
-    if options.get("unmodeled", "warn") not in {"error", "warn"}:
-        raise ValueError(f"the option unmodeled takes 'error' or 'warn', not {options['unmodeled']!r}")
-    speed = options.get("speed", SPEED)
-    if not isfinite(speed) or speed <= 0:
-        raise ValueError(f"the option speed takes a number above 0, not {speed!r}")
-
-
-class AlreadyDone(Awaitable[None]):
-    """What a coroutine may await although nothing is left to wait for."""
-
-    def __await__(self) -> Iterator[None]:  # type: ignore[override]
-        """Return at once."""
-        return iter(())
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from offhook.call_handle import CallHandle
 from offhook.model import messages
@@ -9,7 +10,9 @@ from offhook.model.formats import split_url
 from offhook.model.messages import NOT_MODELED, DebuggerEntry
 from offhook.phones import phone_of
 from offhook.request_log import DeliveryEntry, RestEntry
-from offhook.testing.served import Act, ServedSandbox
+
+if TYPE_CHECKING:
+    from offhook.testing.served import Act, ServedSandbox
 
 EVENTS_MAX = 20
 READ = "REST GET "
@@ -17,7 +20,7 @@ TWIML_LENGTH_MAX = 400
 SHOWN = ("Digits", "SpeechResult", "CallStatus", "DialCallStatus", "StatusCallbackEvent", "ReasonParticipantLeft")
 
 
-def story_lines(sandbox: ServedSandbox) -> Iterator[str]:
+def story_lines(sandbox: "ServedSandbox") -> Iterator[str]:
     """Yield the last events, oldest first, then the live calls."""
     log = sandbox.request_log
     events = [(at_s, _act_words(sandbox, act)) for at_s, act in sandbox.acts]
@@ -62,7 +65,7 @@ def _alert_words(alert: DebuggerEntry) -> str:
     return f"{alert.level}{f' {alert.code}' if alert.code else ''}, {alert.message}{url}"
 
 
-def _act_words(sandbox: ServedSandbox, act: Act) -> str:
+def _act_words(sandbox: "ServedSandbox", act: "Act") -> str:
     match act:
         case messages.PhoneAnswers():
             does = "answers"

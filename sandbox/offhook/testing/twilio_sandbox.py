@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from offhook.call_handle import CallHandle, ConferenceHandle
 from offhook.clock import monotonic_s
@@ -11,10 +11,13 @@ from offhook.model.messages import DebuggerEntry
 from offhook.model.numbers import Number
 from offhook.model.state import Recording, TextMessage
 from offhook.request_log import RequestLog
-from offhook.service import Sandbox
+from offhook.testing.already_done import AlreadyDone
 from offhook.testing.phone import Phone
-from offhook.testing.served import AlreadyDone, ServedSandbox, ServerThread
 from offhook.testing.story import alert_lines, story_lines
+
+if TYPE_CHECKING:
+    from offhook.service import Sandbox
+    from offhook.testing.served import ServedSandbox, ServerThread
 
 T = TypeVar("T")
 RECHECK_S = 0.05  #: For what the sandbox doesn't notice, such as an application's own state.
@@ -28,7 +31,7 @@ class ConditionTimeoutError(TimeoutError):
 class Phones:
     """The phones by address, `+1…`, `client:…`, or `sip:…`; any may be new."""
 
-    def __init__(self, sandbox: ServedSandbox) -> None:
+    def __init__(self, sandbox: "ServedSandbox") -> None:
         self._sandbox = sandbox
 
     def __getitem__(self, address: str) -> Phone:
@@ -45,7 +48,7 @@ class Phones:
 class TwilioSandbox:
     """A local Twilio for one test; started, and empty."""
 
-    def __init__(self, server: ServerThread) -> None:
+    def __init__(self, server: "ServerThread") -> None:
         self._sandbox = server.sandbox
         self._expected_alerts: set[int] = set()
         self.phones = Phones(server.sandbox)  #: By address: `phones["+12025550123"]`; one may be new.
@@ -122,7 +125,7 @@ class TwilioSandbox:
         """Expect errors with these codes; the test fails if one lacks."""
         self._expected_alerts.update(codes)
 
-    def run(self, act: Callable[[Sandbox], T]) -> T:
+    def run(self, act: "Callable[[Sandbox], T]") -> T:
         """Run this with the `offhook.Sandbox` itself, in its thread."""
         return self._sandbox.run(lambda: act(self._sandbox))
 
