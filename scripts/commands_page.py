@@ -63,6 +63,8 @@ def _refusals_table() -> str:
     actions = [row.actions for row in ROWS if not isinstance(row.actions, tuple)]
     for refusal in dict.fromkeys(action for action in actions if action.__name__ == "refuse"):
         events = {one.event for one in TABLE if refusal in one.actions}
+        if not events & {*COMMANDS}:
+            continue  # no user sends it
         shown = (refusal.__doc__ or "").removeprefix("Refuse: ").strip().rstrip(".")
         shown = re.sub('^"(.*)"$', r"`\1`", shown)
         lines.append(f"| {shown} | {_commands(events)} |")

@@ -79,6 +79,8 @@ class ScriptedDesk:
         self.desks: list[str] = []
         #: The presence that was sent, with its time by the loop's clock.
         self.presence: list[tuple[float, str]] = []
+        #: Why the agent is away until a click; empty for no such reason.
+        self.reason = ""
         #: Access tokens that were issued, and the edge that comes with them.
         self.access_tokens: list[str] = []
         self.edge: str | None = None
@@ -185,8 +187,10 @@ class ScriptedDesk:
         asked = await request.json()
         self.desks.append(asked.get("desk", ""))
         self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
+        self.reason = "" if asked.get("click") else self.reason
         registered = self.registered or (asked["desk"] if asked["status"] == "ready" else "")
-        return web.json_response({"identity": IDENTITY, "status": asked["status"], "registered": registered})
+        answer = {"identity": IDENTITY, "status": asked["status"], "registered": registered}
+        return web.json_response(answer | {"reason": self.reason or None})
 
     async def _ring(self, request: web.Request) -> web.Response:
         assert await request.json() == {"result": "busy"}

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from conferral.runtime.web.server import run_server
 from tests.browser.scripted_desk import (
+    IDENTITY,
     LEG,
     TOKEN,
     ScriptedDesk,
@@ -119,3 +120,17 @@ async def test_a_page_that_demands_trusted_types_loads_the_sdk(windows):
             loaded = "const check = () => (window.Twilio?.Device ? done() : setTimeout(check, 20));"
             await page.evaluate(f"new Promise((done) => {{ {loaded} check(); }})")
             await page.close()
+
+
+async def test_who_did_not_answer_a_waiting_caller_is_away_until_a_click(desk, windows):
+    page = await ready(windows, desk)
+    desk.reason = "no-answer"
+    await desk.push("presence", {"identity": IDENTITY, "status": "away", "reason": desk.reason})
+    notice = page.get_by_text("You did not answer a caller who waits, so you are away.")
+    await expect(notice).to_be_visible()
+    await desk.says_that_it_is("ready", "away")
+    assert desk.reason, "nothing but a click ends it"
+    await button(page, "Go ready").click()
+    await desk.says_that_it_is("away", "ready")
+    await expect(notice).to_have_count(0)
+    assert not desk.reason

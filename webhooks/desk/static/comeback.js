@@ -69,7 +69,7 @@ export class Comeback {
     this.#hasAsked = true;
     if (isInCall || (await this.#mayRing())) {
       this.#isByItself = true;
-      await desk.goReady();
+      await desk.goReady(true);
     } else if (desk.state.value === "away") {
       this.needsClick.value = true;
     }

@@ -62,7 +62,7 @@ export class Desk {
   #ring = new Ring();
   comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${path(id)}/take-over`, { desk: this.#id }));
   #life = new AbortController();
-  presence = new Presence(this, (status) => this.#api.send("PUT", "/presence", { status, desk: this.#id }), this.#id);
+  presence = new Presence(this, (said) => this.#api.send("PUT", "/presence", { ...said, desk: this.#id }), this.#id);
   state = this.presence.state;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
   #noticeCount = 0;
@@ -130,7 +130,9 @@ export class Desk {
 
   // What the agent does.
 
-  async goReady() {
+  /** @param {boolean} isByItself The page was loaded again: no one has clicked. */
+  async goReady(isByItself = false) {
+    this.presence.hasClicked = !isByItself;
     this.#ring.unlock();
     this.dismissAll("phone");
     this.state.value = "starting";

@@ -12,13 +12,15 @@ export class Presence {
   /** `away`, `starting`, `ready`, or `waiting` for another desk. */
   state = signal("away");
   agent = signal(null);
+  /** Whether the agent has clicked *Go ready*, and Conferral does not know it yet. */
+  hasClicked = false;
 
   #desk;
   #send;
   #id;
   #renewedMs = 0;
 
-  /** `send(status)` returns Conferral's answer. @param {string} id The desk's own, which Conferral may register. */
+  /** `send({ status, click })` returns Conferral's answer. @param {string} id The desk's own, which Conferral may register. */
   constructor(desk, send, id) {
     this.#desk = desk;
     this.#send = send;
@@ -38,7 +40,9 @@ export class Presence {
     if (status) {
       const { rings } = this.#desk;
       const { lost } = rings;
-      const agent = await this.#send(status);
+      const click = this.hasClicked && status === "ready";
+      const agent = await this.#send(click ? { status, click } : { status });
+      this.hasClicked &&= !click;
       // Of all desks, the one that is registered after the loss takes the call back.
       if (status === "ready" && this.#isMine(agent)) {
         lost.forEach((id) => rings.expect(id));
@@ -83,8 +87,13 @@ export class Presence {
     if (!isMine) {
       rings.lost.forEach((id) => rings.forget(id));
     }
-    // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
     const isReady = ["ready", "starting"].includes(this.state.value);
+    if (agent.reason && isReady && !this.hasClicked && !phone.call.value) {
+      this.#desk.notify("warn", "You did not answer a caller who waits, so you are away.", "phone");
+      void this.#desk.goAway();
+      return;
+    }
+    // One that Twilio can't reach now goes on trying: the other desk takes the calls meanwhile.
     if (isReady && !isMine && !phone.call.value && phone.isReachable && !comeback.takesOver) {
       this.state.value = "waiting";
       phone.unregister();
