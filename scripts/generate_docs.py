@@ -11,6 +11,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
+import coverage_page  # noqa: E402
 import fidelity_page  # noqa: E402
 import installing_pages  # noqa: E402
 import llms_page  # noqa: E402
@@ -56,6 +57,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/tools.json": commands_page.tools,
     llms_page.PAGE: llms_page.llms_page,
     fidelity_page.PAGE: fidelity_page.fidelity_page,
+    coverage_page.PAGE: coverage_page.coverage_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
     "docs/handoff.md": partial(commands_page.filled, "docs/handoff.md"),
     "webhooks/desk/static/reasons.js": reasons_page.desk_script,
@@ -64,6 +66,7 @@ for state in State:
     PAGES[f"docs/reference/state-{state}.md"] = partial(_state_page, state)
 for page in installing_pages.PAGES:
     PAGES[page] = partial(installing_pages.filled, page)
+PAGES[coverage_page.README] = lambda: coverage_page.filled(installing_pages.filled(coverage_page.README))
 for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 

@@ -17,6 +17,10 @@ BAD_PARAMETER = 20001
 DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
 _ID = re.compile(r"/(Calls|Conferences|Participants|Recordings|Members)/[^/]+?(?=/|\.json$)")
 _SID = re.compile(r"/[A-Z]{2}[0-9a-f]{32}(?=/|\.json$)")
+_VOICE = re.compile(
+    r"\.json|/(Calls|Conferences|Queues|Recordings|Transcriptions|Messages|Applications|OutgoingCallerIds"
+    r"|IncomingPhoneNumbers|SIP)\b"
+)
 _PAGING = " PageSize Page PageToken"
 _STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
 _CREATED = " DateCreated DateCreated< DateCreated>"
@@ -117,12 +121,19 @@ def _modeled(operation: str) -> dict[str, str]:
 
 
 def _operation(request: RestRequest) -> str:
-    return request.method + " " + _SID.sub("/{}", _ID.sub(r"/\1/{}", request.path))
+    by_sid = f"{request.method} {_SID.sub('/{}', request.path)}"
+    return by_sid if by_sid in description()["operations"] else _ID.sub(r"/\1/{}", by_sid)
 
 
-def is_twilios(request: RestRequest) -> bool:
-    """Whether Twilio's description has the operation."""
-    return _operation(request) in description()["operations"]
+def is_refused(request: RestRequest) -> bool:
+    """Whether only Twilio has the operation."""
+    operation = _operation(request)
+    return operation in description()["operations"] and operation not in MODELED
+
+
+def is_of_voice(operation: str) -> bool:
+    """Whether the operation is about calls, or what belongs to them."""
+    return _VOICE.match(operation.partition(" ")[2]) is not None
 
 
 def check(request: RestRequest, *, strict: bool) -> list[Remark]:

@@ -1,6 +1,7 @@
 """Route REST requests to resources (Twilio's OpenAPI, 2010-04-01)."""
 
 import re
+from typing import NoReturn
 
 from offhook.model.formats import CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
@@ -30,13 +31,7 @@ def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """Return the response; a rejected request changes nothing."""
     try:
         transaction.add_remarks(parameters.check(request, strict=transaction.strict))
-        answer = _respond(transaction, request)
-        if answer is None:
-            raise (
-                NotFoundError(is_modeled=False)
-                if parameters.is_twilios(request)
-                else method_not_allowed(request.method)
-            )
+        return _respond(transaction, request) or _refuse(request.method)
     except NotFoundError as error:
         path = resources.account_uri(transaction.state) + request.path
         if error.is_modeled:
@@ -46,11 +41,16 @@ def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
         return not_found_answer(path, remark.message)
     except RestError as error:
         return error_answer(error.status, error.code, error.message)
-    return answer
+
+
+def _refuse(method: str) -> NoReturn:
+    raise method_not_allowed(method)
 
 
 def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
     """Return the response; None if the resource does not have the method."""
+    if parameters.is_refused(request):
+        raise NotFoundError(is_modeled=False)
     if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
     if of_number := number_routes.PATH.match(request.path):
