@@ -34,6 +34,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "updated_at_ms",
         "ended_at_ms",
         "parked_until_ms",
+        "queued_since_ms",
         "open_read_since_ms",
         "asked_ms",
         "unsettled_since_ms",
