@@ -150,7 +150,7 @@ class VoiceRoutes(Routes):
             return twiml_response(await self._connect_without_redis(form, event, inbound))
         if inbound.is_closed:
             log.info("caller_outside_hours", session_id=event.session_id, call_sid=event.call_sid)
-            self._metrics.calls_outside_hours.inc()
+            self._metrics.calls.calls_outside_hours.inc()
         if turned_away is not None:
             return turned_away
         if mode is SessionMode.CONFERENCE:

@@ -11,5 +11,5 @@ log = structlog.get_logger()
 
 def report_dial_limit(metrics: Metrics, limit: str, **fields: Any) -> None:
     """Count and log what a limit refused: a command that dials, or a dial."""
-    metrics.dials_refused.labels(limit).inc()
+    metrics.calls.dials_refused.labels(limit).inc()
     log.warning("dials_refused", reason=limit, **fields)

@@ -22,6 +22,53 @@ class QueueMetrics:
         )
 
 
+class CallMetrics:
+    """What became of calls."""
+
+    def __init__(self, counter: Callable[..., Counter]) -> None:
+        self.sessions_ended = counter(
+            "conferral_sessions_ended_total", "Sessions that ended, by end reason", ["reason"]
+        )
+        self.lone_conferences_cleaned = counter(
+            "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
+        )
+        self.calls_outside_hours = counter("conferral_calls_outside_hours_total", "Calls outside business hours")
+        self.agents_skipped = counter("conferral_agents_skipped_total", "Agents who were away, and not rung")
+        self.busy_rings = counter("conferral_busy_rings_total", "Rings that desks rejected by themselves as busy")
+        self.fallbacks = counter(
+            "conferral_fallbacks_total",
+            "Fallback places that were tried (recall, destination, voicemail, url)",
+            ["place"],
+        )
+        self.lost_agents = counter(
+            "conferral_lost_agents_total", "Agents with a desk whose leg was lost, and who were rung again"
+        )
+        self.messages = counter("conferral_messages_total", "Messages left in the voicemail")
+        self.recordings = counter(
+            "conferral_recordings_total",
+            "Recordings of calls and conferences that Twilio has finished, by result (completed, absent, failed)",
+            ["result"],
+        )
+        self.transfers = counter(
+            "conferral_transfers_total",
+            "Finished transfers, by mode and result (completed, failed, recalled, cancelled)",
+            ["mode", "result"],
+        )
+        self.dial_attempts = counter(
+            "conferral_dial_attempts_total",
+            "Dial attempts of transfers, by result (answered, busy, no-answer, rejected...)",
+            ["result"],
+        )
+        self.hold_limits = counter(
+            "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
+        )
+        self.dials_refused = counter(
+            "conferral_dials_refused_total",
+            "Commands and dials refused by a limit of dials, by limit (session, minute)",
+            ["limit"],
+        )
+
+
 class Metrics:
     """One process's metrics, on a registry; only workers export gauges."""
 
@@ -43,12 +90,6 @@ class Metrics:
             "conferral_callback_to_commit_seconds",
             "Time from storing an event on its stream to committing the decision",
         )
-        self.sessions_ended = self._counter(
-            "conferral_sessions_ended_total", "Sessions that ended, by end reason", ["reason"]
-        )
-        self.lone_conferences_cleaned = self._counter(
-            "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
-        )
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
         self.handoff_options_ignored = self._counter(
             "conferral_handoff_options_ignored_total",
@@ -56,9 +97,7 @@ class Metrics:
             ["option"],
         )
         self.queue = QueueMetrics(self._gauge, self._counter)
-        self.calls_outside_hours = self._counter("conferral_calls_outside_hours_total", "Calls outside business hours")
-        self.agents_skipped = self._counter("conferral_agents_skipped_total", "Agents who were away, and not rung")
-        self.busy_rings = self._counter("conferral_busy_rings_total", "Rings that desks rejected by themselves as busy")
+        self.calls = CallMetrics(self._counter)
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
             "Entries that Redis refused for good, by kind (dead: a dead letter; commit: log entries, outcomes, or "
@@ -89,7 +128,6 @@ class Metrics:
         )
         self._add_partitions()
         self._add_requests()
-        self._add_transfers()
         self._add_sweep()
         self._add_outcomes()
         self._add_webhooks()
@@ -191,36 +229,6 @@ class Metrics:
             "1 while this worker sends Twilio only hang-ups and probes, by reason (unreachable, "
             "credentials); returns to 0 after 45 s if the worker sends nothing",
             ["reason"],
-        )
-
-    def _add_transfers(self) -> None:
-        self.fallbacks = self._counter(
-            "conferral_fallbacks_total",
-            "Fallback places that were tried (recall, destination, voicemail, url)",
-            ["place"],
-        )
-        self.lost_agents = self._counter(
-            "conferral_lost_agents_total", "Agents with a desk whose leg was lost, and who were rung again"
-        )
-        self.messages = self._counter("conferral_messages_total", "Messages left in the voicemail")
-        self.transfers = self._counter(
-            "conferral_transfers_total",
-            "Finished transfers, by mode and result (completed, failed, recalled, cancelled)",
-            ["mode", "result"],
-        )
-        self.dial_attempts = self._counter(
-            "conferral_dial_attempts_total",
-            "Dial attempts of transfers, by result (answered, busy, no-answer, rejected...)",
-            ["result"],
-        )
-
-        self.hold_limits = self._counter(
-            "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
-        )
-        self.dials_refused = self._counter(
-            "conferral_dials_refused_total",
-            "Commands and dials refused by a limit of dials, by limit (session, minute)",
-            ["limit"],
         )
 
     def _add_sweep(self) -> None:

@@ -53,7 +53,7 @@ async def test_consult_at_the_limit_gives_the_customer_back_to_the_agent(system)
     await system.until_talk(talk.customer, talk.agent)
     heard_by_target = [sound for sound in system.sounds(target) if isinstance(sound, frozenset)]
     assert not any(talk.customer.sid in heard for heard in heard_by_target)
-    assert value_of(system.workers[0].metrics.hold_limits.labels("consult")) == 1
+    assert value_of(system.workers[0].metrics.calls.hold_limits.labels("consult")) == 1
     await system.ended_by_command(talk.session)
     transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("failed", "hold-limit")
@@ -88,7 +88,7 @@ async def test_recall_beyond_the_limit_fails_and_the_customer_hears_a_sentence(s
     assert system.sounds(talk.customer)[-1] == SORRY
     # The `<Dial>` of the inbound call does not count, and there was no other.
     assert system.sandbox.request_log.dials_to("client:alice") == 1
-    assert value_of(system.workers[0].metrics.dials_refused.labels("session")) >= 1
+    assert value_of(system.workers[0].metrics.calls.dials_refused.labels("session")) >= 1
 
 
 @pytest.mark.system(CONFERRAL_DIALS_PER_MINUTE=1)

@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_metrics():
         metrics.rest_requests.labels("hang_up_call", status).observe(0.1)
     metrics.effects.labels("hang_up_call", "failed").inc()
     metrics.effects.labels("hang_up_call", "succeeded").inc()
-    metrics.lone_conferences_cleaned.inc()
+    metrics.calls.lone_conferences_cleaned.inc()
     for number in range(15):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
     reported = stats_of(metrics)

@@ -37,7 +37,7 @@ async def test_caller_hears_a_sentence_and_the_session_says_why(client_of, webho
     assert verbs(document) == ["Say", "Hangup"]
     (event,) = webhook_store.events
     assert (event.closed, event.agent_address, event.other_agents, event.fallback) == (True, "", (), ())
-    assert value_of(metrics.calls_outside_hours) == 1
+    assert value_of(metrics.calls.calls_outside_hours) == 1
     assert [line["session_id"] for line in lines if line["event"] == "caller_outside_hours"] == [CALLER]
 
 

@@ -46,7 +46,7 @@ async def test_command_that_dials_is_refused_at_the_limit(routing, given, is_ref
     assert await refusals(routing) == [Reason.DIAL_LIMIT if is_refused else ""]
     lines = [(line["command_id"], line["reason"]) for line in logs if line["event"] == "dials_refused"]
     assert lines == ([("c1", "session")] if is_refused else [])
-    assert value_of(routing.metrics.dials_refused.labels("session")) == is_refused
+    assert value_of(routing.metrics.calls.dials_refused.labels("session")) == is_refused
 
 
 @pytest.mark.redis
@@ -66,7 +66,7 @@ async def test_call_beyond_the_limit_is_rejected_and_opens_no_session(routing):
     await routing.give(**CALL, id="c2", mode="conference")  # dials the customer, too
     assert await routing.outcome("c2") == ("rejected", Reason.DIAL_LIMIT, "")
     assert await refusals(routing) == [""]
-    assert value_of(routing.metrics.dials_refused.labels("minute")) == 1
+    assert value_of(routing.metrics.calls.dials_refused.labels("minute")) == 1
 
 
 @pytest.mark.redis
@@ -111,7 +111,7 @@ async def test_dial_beyond_the_limit_is_not_sent_and_fails(
     assert (outcome.reason, outcome.reason_text, outcome.http_status) == (Reason.DIAL_LIMIT, Reason.DIAL_LIMIT, 0)
     assert system.calls.asked == []
     assert [(one["effect_id"], one["reason"]) for one in logs if one["event"] == "dials_refused"] == [("d", limit)]
-    assert value_of(system.metrics.dials_refused.labels(limit)) == 1
+    assert value_of(system.metrics.calls.dials_refused.labels(limit)) == 1
 
 
 async def test_dial_that_is_sent_again_is_marked_and_counted_once(system: ExecutorHarness):

@@ -179,7 +179,7 @@ class DeskHandlers:
         if session.is_ended or not any(leg.call_sid == call_sid and not leg.answered for leg in legs):
             raise RequestError(ErrorType.UNKNOWN, "this call does not ring this agent")
         await self._redis.limiter(self._agents.note_busy(call_sid))
-        self._api.metrics.busy_rings.inc()
+        self._api.metrics.calls.busy_rings.inc()
         log.info("ring_rejected_as_busy", session_id=session.id, call_sid=call_sid)
         return web.Response(status=204)
 

@@ -48,10 +48,10 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     has_ended = step.kind is DecisionKind.MOVED and step.session.state is State.ENDED
     if was_alone and has_ended and not isinstance(event, Command):
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
-        metrics.lone_conferences_cleaned.inc(not is_redirected)
+        metrics.calls.lone_conferences_cleaned.inc(not is_redirected)
     if step.reason == Reason.HOLD_LIMIT:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
-        metrics.hold_limits.labels(kind).inc()
+        metrics.calls.hold_limits.labels(kind).inc()
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
     for report in step.reports:
         if report.reason == Reason.EXPIRED:
@@ -62,7 +62,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         if conclusion.kind == "transfer":
             _log_ended_transfer(conclusion, partition, metrics)
         elif conclusion.kind == "voicemail":
-            metrics.messages.inc()
+            metrics.calls.messages.inc()
             log.info(
                 "message_recorded",
                 session_id=conclusion.session_id,
@@ -70,6 +70,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
                 duration_ms=1000 * conclusion.duration_s,
             )
         elif conclusion.kind == OutcomeKind.RECORDING:
+            metrics.calls.recordings.labels(conclusion.result).inc()
             log.info(
                 "recording_finished",
                 session_id=conclusion.session_id,
@@ -81,7 +82,7 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         else:
             # A later version may have stored a reason that this one does not know.
             known = conclusion.reason in _END_REASONS
-            metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
+            metrics.calls.sessions_ended.labels(conclusion.reason if known else "other").inc()
     _log_fallback(decision, partition, metrics)
     _log_lost_agent(decision, partition, metrics)
     _log_skipped_agents(decision, partition, metrics)
@@ -94,9 +95,9 @@ def _log_ended_transfer(conclusion: Conclusion, partition: int, metrics: Metrics
     """Log and count a transfer, by its conclusion: once, when it ends."""
     # A later version may have stored a mode that this one does not know.
     mode = conclusion.mode if conclusion.mode in _MODES else "other"
-    metrics.transfers.labels(mode, conclusion.result).inc()
+    metrics.calls.transfers.labels(mode, conclusion.result).inc()
     for attempt in conclusion.attempts:
-        metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
+        metrics.calls.dial_attempts.labels(attempt.result or "cancelled").inc()
     log.info(
         "transfer_concluded",
         session_id=conclusion.session_id,
@@ -116,7 +117,7 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
     known = before.places_tried if before is not None and after is not None and before.number == after.number else 0
     if after is not None and after.places_tried > known:
         place = after.place if after.place in tuple(Place) else "url" if is_url(after.place) else "destination"
-        metrics.fallbacks.labels(place).inc()
+        metrics.calls.fallbacks.labels(place).inc()
         log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
 
 
@@ -124,7 +125,7 @@ def _log_lost_agent(decision: Decision, partition: int, metrics: Metrics) -> Non
     """Log and count an agent who is rung again after a loss."""
     before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
     if after is not None and after.recall_reason == LOST and (before is None or before.label != after.label):
-        metrics.lost_agents.inc()
+        metrics.calls.lost_agents.inc()
         log.info("lost_agent_rung", session_id=decision.event.session_id, partition=partition)
 
 
@@ -132,7 +133,7 @@ def _log_skipped_agents(decision: Decision, partition: int, metrics: Metrics) ->
     """Log and count agents who are away, and are not rung."""
     before, after = decision.before.attempts, decision.step.session.attempts
     if count := sum(one.result == Reason.AWAY for one in after[len(before) :]):
-        metrics.agents_skipped.inc(count)
+        metrics.calls.agents_skipped.inc(count)
         log.info("agents_skipped", session_id=decision.event.session_id, partition=partition, count=count)
 
 

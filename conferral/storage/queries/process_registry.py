@@ -131,7 +131,7 @@ def stats_of(metrics: Metrics) -> ProcessStats:
         requests=sum(count for _, count in requests),
         rate_limited=sum(count for status, count in requests if status == "429"),
         given_up=sum(count for labels, count in _counts(metrics.effects) if labels["outcome"] != "succeeded"),
-        lone_ended=_sum(metrics.lone_conferences_cleaned),
+        lone_ended=_sum(metrics.calls.lone_conferences_cleaned),
         dead_lettered=_sum(metrics.dead_letters),
         failures=dict(failures.most_common(FAILURES_MAX)),
     )

@@ -38,7 +38,7 @@ async def test_a_desk_says_that_its_agent_is_busy_before_it_rejects_a_ring(desks
     async with desks.client.post(path, headers=await desks.bearer(), json=busy) as answer:
         assert answer.status == 204
     assert await store.get(KEYS.ring(ALICE)) == b"busy"
-    assert value_of(metrics.busy_rings) == 1
+    assert value_of(metrics.calls.busy_rings) == 1
     (line,) = [line for line in lines if line["event"] == "ring_rejected_as_busy"]
     assert (line["session_id"], line["call_sid"]) == (CALLER, ALICE)
     for wrong in ({}, {"result": "away"}, {"result": "busy", "to": "x"}, {"result": 1}):

@@ -65,7 +65,7 @@ def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
 ])  # fmt: skip
 def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
     metrics, _ = concluded(transfer(mode))
-    counted = metrics.transfers.collect()[0].samples
+    counted = metrics.calls.transfers.collect()[0].samples
     assert [sample.labels for sample in counted if sample.name.endswith("_total")] == [
         {"mode": label, "result": "completed"}
     ]
@@ -103,7 +103,7 @@ def test_decisions_are_counted_by_event_and_outcome():
 @pytest.mark.parametrize(("reason", "label"), [("agent-left", "agent-left"), ("of a later version", "other")])
 def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, label):
     metrics, _ = concluded(Conclusion("o1", "session", "s", "ended", reason=reason))
-    assert metrics.transfers.collect()[0].samples == []
+    assert metrics.calls.transfers.collect()[0].samples == []
     assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": label}) == 1
 
 
@@ -136,6 +136,15 @@ def test_message_is_counted_and_ends_no_session():
     assert [line["duration_ms"] for line in lines if line["event"] == "message_recorded"] == [7_000]
 
 
+@pytest.mark.parametrize("result", ["completed", "absent", "failed"])
+def test_recording_is_counted_by_its_result_and_ends_no_session(result):
+    metrics, lines = concluded(Conclusion("o1", "recording", "s", result, code="16101", duration_s=7))
+    assert metrics.registry.get_sample_value("conferral_recordings_total", {"result": result}) == 1
+    assert metrics.calls.sessions_ended.collect()[0].samples == []
+    (line,) = (line for line in lines if line["event"] == "recording_finished")
+    assert (line["outcome"], line["code"], line["duration_ms"]) == (result, "16101", 7_000)
+
+
 @pytest.mark.parametrize(
     ("number_before", "tried_before", "tried", "place"),
     [
@@ -160,9 +169,9 @@ def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
     rung = Session("s", parties={"agent": Party("agent", "agent-2", recall_reason=LOST)})
     metrics, lines = decided(Step(rung, DecisionKind.STAYED), lost)
     assert [line["event"] for line in lines if line["event"] == "lost_agent_rung"] == ["lost_agent_rung"]
-    assert value_of(metrics.lost_agents) == 1
+    assert value_of(metrics.calls.lost_agents) == 1
     again, _ = decided(Step(rung, DecisionKind.STAYED), rung)
-    assert value_of(again.lost_agents) == 0
+    assert value_of(again.calls.lost_agents) == 0
 
 
 def test_skipped_agents_are_counted_once():
@@ -170,7 +179,7 @@ def test_skipped_agents_are_counted_once():
     one, all_three = Session("s", attempts=skipped[:1]), Session("s", attempts=skipped)
     metrics, lines = decided(Step(all_three, DecisionKind.STAYED), one)
     assert [line["count"] for line in lines if line["event"] == "agents_skipped"] == [2]
-    assert value_of(metrics.agents_skipped) == 2
+    assert value_of(metrics.calls.agents_skipped) == 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +195,7 @@ def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome
     event = kind(session_id="s", due_ms=1, entry_id="1000-0")
     metrics, lines = decided(Step(before, outcome, reason), before, event)
     assert [line["event"] for line in lines if line["event"].startswith("hold_")] == ([logged] if logged else [])
-    found = {kind: value_of(metrics.hold_limits.labels(kind)) for kind in ("hold", "consult")}
+    found = {kind: value_of(metrics.calls.hold_limits.labels(kind)) for kind in ("hold", "consult")}
     assert found == {"hold": int(counted == "hold"), "consult": int(counted == "consult")}
 
 
