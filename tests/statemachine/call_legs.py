@@ -12,6 +12,7 @@ from conferral.statemachine.effects import (
     EndConference,
     FindCall,
     FindMessage,
+    FindRecording,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
@@ -102,7 +103,7 @@ def words(effect: Effect) -> str:
         RedirectToUrl: "send away", StartRecording: "record", RedirectToVoicemail: "move to voicemail:",
         FindMessage: "find message of",
     }  # fmt: skip
-    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look", FindRecording: "find recording"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
 
 

@@ -122,6 +122,22 @@ def test_a_message_is_reported_once_twilio_has_it_with_its_final_length():
     assert messages(story) == [(MESSAGE, 5)]
 
 
+def test_a_message_is_reported_with_its_own_times():
+    event = RecordingChanged(
+        **(story := ended_by_action()).common(),
+        recording_sid=MESSAGE,
+        status="completed",
+        of_voicemail=True,
+        duration_s=5,
+        started_at_ms=1_700_000_000_000,
+    )
+    story.take(event)
+    assert (story.conclusions[-1].started_at_ms, story.conclusions[-1].ended_at_ms) == (
+        1_700_000_000_000,
+        1_700_000_005_000,
+    )
+
+
 def test_a_message_that_twilio_does_not_keep_after_all_is_never_reported():
     story = message(ended_by_action(), "absent").succeeds("find_message", "customer")
     assert not messages(story)
