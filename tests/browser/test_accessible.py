@@ -61,7 +61,7 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
     console, address = views.console, views.stage.console.address
     for view, there in (
         ("agents", console.get_by_role("row").nth(1)),
-        ("report", console.get_by_role("link", name="CSV")),
+        ("report", console.get_by_role("link", name="CSV: calls")),
         ("health", console.get_by_role("row").nth(1)),
         ("dead", console.get_by_role("heading", name="By reason")),
         ("sessions", browser_actions.sessions(console).first),
@@ -88,6 +88,10 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
     await (await browser_actions.action(console, "End")).click()
     await expect(console.get_by_role("dialog")).to_be_visible()
     await check(console, "form")
+    await console.keyboard.press("Escape")
+    await browser_actions.call(console).get_by_role("button", name="Listen").click()
+    await expect(console.get_by_role("combobox", name="To")).to_be_focused()
+    await check(console, "form, whom to call")
     await console.keyboard.press("Escape")
     for panel in PANELS:
         await views.phones.get_by_role("button", name=panel, exact=True).click()

@@ -93,22 +93,6 @@ async def test_a_call_that_one_agent_parks_is_retrieved_by_another(stage, window
 
 
 @pytest.mark.soak
-async def test_a_reload_in_a_consult_brings_the_agent_back(stage, windows: Windows):
-    alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
-    await talking(stage, alice)
-    await transfer(alice, "dave", "Consult")
-    await click(dave, "Answer")
-    await reads(alice, "You talk to dave")
-    token = await stage.token("alice")
-    alice.on("dialog", lambda dialog: dialog.accept())
-    await alice.goto(f"{stage.public_url}/desk?again#{token}")
-    await button(alice, "Go ready").click()
-    await reads(alice, "You talk to dave")
-    await click(alice, "Complete")
-    await reads(dave, f"You talk to {CUSTOMER}")
-
-
-@pytest.mark.soak
 async def test_a_call_is_played_with_the_keyboard_alone(stage, windows: Windows):
     alice, dave = await stage.desk(windows, "alice"), await stage.desk(windows, "dave")
     await stage.call_in()
