@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from offhook.call_handle import CallHandle
+from offhook.call_handle import CallHandle, heard_words
 from offhook.model import messages
 from offhook.model.formats import split_url
 from offhook.model.messages import NOT_MODELED, DebuggerEntry
@@ -27,6 +27,7 @@ def story_lines(sandbox: "ServedSandbox") -> Iterator[str]:
     events += [(it.at_s, f"Twilio dials {it.to}") for it in log.dials]
     events += [(it.at_s, _rest_words(it)) for it in log.rest]
     events += [(it.at_s, _delivery_words(it)) for it in log.deliveries]
+    events += _heard(sandbox)
     events.sort(key=lambda event: event[0])
     yield f"Last events, in Twilio's seconds{'' if events else ': none'}"
     for at_s, words in list(_with_reads_counted(events))[-EVENTS_MAX:]:
@@ -35,6 +36,16 @@ def story_lines(sandbox: "ServedSandbox") -> Iterator[str]:
     live = sandbox.model.live_calls()
     yield f"Live calls{'' if live else ': none'}"
     yield from (f"  {CallHandle(sandbox, call.sid)}" for call in live)
+
+
+def _heard(sandbox: "ServedSandbox") -> Iterator[tuple[float, str]]:
+    """Yield what each call's user heard, but silence."""
+    calls = sandbox.model.state.calls
+    for sid, intervals in sandbox.model.audibility.history.items():
+        for it in intervals if sid in calls else ():
+            if it.sound.kind != "silence":
+                names = sorted(phone_of(calls[one]) for one in it.sound.parties if one in calls)
+                yield it.since_s, f"{phone_of(calls[sid])} hears {heard_words(it.sound, names)}"
 
 
 def _with_reads_counted(events: Iterable[tuple[float, str]]) -> Iterator[tuple[float, str]]:
