@@ -181,13 +181,14 @@ def test_check_counts_dead_letters(run, redis, written):
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on PATH")
-def test_line_of_the_report_page_lists_the_attempts_that_no_one_answered(run, redis):
+def test_line_of_the_page_lists_the_attempts_that_no_one_answered(run, redis):
     set_up(redis)
     results = [*sorted(NOT_ANSWERED), "answered", "busy", "cancelled", "taken"]
     attempts = [{"to": one, "label": "agent-1", "result": one, "rang_s": 20, "at": "now"} for one in results]
     redis.xadd(KEYS.outcomes, {"id": "o1", "kind": "session", "session": CALL, "attempts": json.dumps(attempts)})
     redis.xadd(KEYS.outcomes, {"id": "o2", "kind": "voicemail", "session": CALL})
-    (line,) = [line for text in blocks(ROOT / "docs" / "report.md", "sh") for line in text.splitlines() if "jq" in line]
+    lines = [line for text in blocks(ROOT / "docs" / "operating.md", "sh") for line in text.splitlines()]
+    (line,) = [line for line in lines if "attempts[]" in line]
     words = shlex.split(line)
     pipe = words.index("|")
     ran = run(*words[1:pipe])
