@@ -139,7 +139,7 @@ def test_defaults_in_the_example_are_those_of_the_code():
 
 
 #: Read by the tests alone.
-FOR_TESTS = {"CONFERRAL_LIVE", "CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_REDIS_SERVERS"}
+FOR_TESTS = {"CONFERRAL_LIVE", "CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_REDIS_SERVERS", "CONFERRAL_TEST_SHEET"}
 
 
 @each_page
