@@ -40,6 +40,7 @@ class Twilio:
     readings: Behavior = field(default_factory=Behavior)
     name: str = field(default_factory=lambda: f"live-{secrets.token_hex(6)}")
     calls: list[str] = field(default_factory=list)
+    sandbox: TwilioSandbox | None = None
 
     def call(self, twiml: str, *answers: str) -> CallInstance:
         """Call the number that answers, which does this; on its answer, the call does that."""
@@ -84,6 +85,11 @@ class Twilio:
             change(**fields)
         return int(error.value.code)
 
+    def expect_alerts(self, *codes: int) -> None:
+        """Expect errors in the debugger, which would fail a test on Offhook."""
+        if self.sandbox:
+            self.sandbox.expect_alerts(*codes)
+
     def hang_up_all(self) -> None:
         for sid in self.calls:
             call = self.client.calls(sid).fetch()
@@ -102,7 +108,7 @@ def _offhook(request: pytest.FixtureRequest) -> Iterator[Twilio]:
     with Program(0, "", patience_s=10) as program:
         sandbox.add_number(_CALLER)
         sandbox.add_number(_ANSWER, voice_url=f"{program.url}/answer")
-        twilio = Twilio(client, program, _CALLER, _ANSWER)
+        twilio = Twilio(client, program, _CALLER, _ANSWER, sandbox=sandbox)
         yield twilio
         twilio.hang_up_all()
         sandbox.wait_until_idle()

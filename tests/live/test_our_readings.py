@@ -86,6 +86,24 @@ def test_recording_of_a_bridged_callee(twilio: Twilio) -> None:
         twilio.client.recordings(str(recording.sid)).delete()
 
 
+def test_recording_that_is_stopped_says_so(twilio: Twilio) -> None:
+    sid = str(twilio.call(TALKS).sid)
+    twilio.status(sid, "in-progress")
+    recordings = twilio.client.calls(sid).recordings
+    recording = str(recordings.create().sid)
+    stopped = recordings(recording).update(status="stopped")
+    twilio.hang_up_all()
+    twilio.status(sid, "completed")
+    twilio.client.recordings(recording).delete()
+    assert stopped.status == "stopped"
+
+
+def test_keys_that_a_document_plays_reach_the_other_numbers_gather(twilio: Twilio) -> None:
+    gather = f"<Gather action='{twilio.program.url}/keys' numDigits='1' timeout='8' actionOnEmptyResult='true'/>"
+    twilio.call(f"<Response>{gather}</Response>", "<Response><Play digits='wwww1'/><Pause length='20'/></Response>")
+    assert twilio.program.expect("/keys").fields.get("Digits") == "1"
+
+
 def test_dial_of_an_unknown_queue_fails(twilio: Twilio) -> None:
     dial = f"<Dial action='{twilio.program.url}/after'><Queue>{twilio.name}</Queue></Dial>"
     twilio.call(f"<Response>{dial}</Response>")
@@ -106,6 +124,22 @@ def test_update_without_a_change_has_no_callback(twilio: Twilio) -> None:
         conference.participants(sid).update(muted=muted)
     twilio.program.expect("/conference", StatusCallbackEvent="participant-unmute", CallSid=sid)
     assert len(twilio.program.seen("/conference", StatusCallbackEvent="participant-mute", CallSid=sid)) == 1
+
+
+def test_changes_of_one_update_have_a_callback_each_in_order(twilio: Twilio) -> None:
+    sid, _, conference = in_conference(twilio)
+    conference.participants(sid).update(hold=True, muted=True)
+    events = ["participant-mute", "participant-hold"]
+    sent = [twilio.program.expect("/conference", StatusCallbackEvent=one, CallSid=sid) for one in events]
+    assert [one for one in twilio.program.requests if one in sent] == sent
+
+
+def test_participant_whose_wait_document_fails_is_removed(twilio: Twilio) -> None:
+    twilio.expect_alerts(12100)
+    twilio.program.documents["/wait"] = ["no TwiML"]
+    sid = str(twilio.call(twilio.conference(f"waitUrl='{twilio.program.url}/wait'")).sid)
+    reasons = {"participant_add_failed": "add-failed", "participant_hung_up": "hung-up"}
+    assert reasons.get(leave_of(twilio, sid)["ReasonParticipantLeft"]) == twilio.readings.failed_wait
 
 
 def test_hold_and_announcement_in_one_update_are_refused(twilio: Twilio) -> None:
