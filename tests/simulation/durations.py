@@ -213,7 +213,7 @@ def compared(
 ) -> Iterator[tuple[Mapping[str, str], Measured]]:
     """Each outcome of a session or transfer, once, with what the model saw of its session."""
     outcomes = map(decode_fields, entries_of(stream))
-    for outcome in {one["id"]: one for one in outcomes if one["kind"] != "voicemail"}.values():
+    for outcome in {one["id"]: one for one in outcomes if one["kind"] in ("transfer", "session")}.values():
         own = [calls[sid] for sid, session_id in session_of.items() if session_id == outcome["session"]]
         end_s = max((one.ended_at_s or 0.0 for one in own), default=0.0)
         if own:

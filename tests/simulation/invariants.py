@@ -1,5 +1,6 @@
 """Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -414,6 +415,15 @@ class InvariantChecker:
         """Each outcome of a session or transfer, with what the model saw of its session."""
         stream, calls = self._values().get(self._keys.outcomes.encode()), self._twilio.model.state.calls
         return compared(stream, calls, self._session_of, self.presences, self._parked)
+
+    def judge_recordings(self) -> None:
+        """That each recording that Conferral asked for was reported once."""
+        outcomes = map(decode_fields, entries_of(self._values().get(self._keys.outcomes.encode())))
+        reported = Counter(one["recording_sid"] for one in outcomes if one["kind"] == "recording")
+        for found in self._twilio.model.state.recordings.values():
+            if found.settings.source != "RecordVerb" and reported[found.sid] != 1:
+                words = f"{found.sid} ({found.status}) was reported {reported[found.sid]} times"
+                self.blame(self._session_of.get(found.leg_sid, ""), words)
 
     def judge_dials(self) -> None:
         """That no dial was placed twice.

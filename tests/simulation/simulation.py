@@ -459,6 +459,8 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
+        if not self.plan.redis_loses_writes_every_s:
+            judge.judge_recordings()
         run.compared = [*judge.outcomes()]
         self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_loses_writes_every_s)
         for entry in self.workers:
