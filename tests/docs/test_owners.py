@@ -40,7 +40,7 @@ def test_the_minutes_are_calculated_with_these_prices():
         "a bridge of caller and agent": legs + browser,
         "a conference of the two": legs + browser + 2 * participant,
         "a consult:": legs + 2 * browser + 3 * participant,
-        "a caller who waits": legs + participant,
+        "a caller who waits in Conferral's queue": legs + participant,
     }
     for state, costs in minutes.items():
         (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| {state}")]
