@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from offhook.call_handle import ConferenceHandle as ConferenceHandle
     from offhook.faults import Faults as Faults
     from offhook.model.behavior import Behavior as Behavior
+    from offhook.model.messages import Alert as Alert
     from offhook.model.twilio_model import UnknownNumberError as UnknownNumberError
     from offhook.phones import Phone as Phone
     from offhook.phones import PhoneScript as PhoneScript
@@ -30,6 +31,7 @@ _MODULES = {
         "offhook.call_handle": "CallHandle ConferenceHandle",
         "offhook.faults": "Faults",
         "offhook.model.behavior": "Behavior",
+        "offhook.model.messages": "Alert",
         "offhook.model.twilio_model": "UnknownNumberError",
         "offhook.phones": "Phone PhoneScript",
         "offhook.request_log": "Retention",

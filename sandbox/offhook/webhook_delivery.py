@@ -24,6 +24,7 @@ from offhook.faults import CallbackPlan
 from offhook.internet import is_on_internet, local_copy
 from offhook.model.formats import resolve
 from offhook.model.messages import (
+    FAILURES,
     NOT_MODELED,
     WARNINGS,
     CallbackRequest,
@@ -258,7 +259,8 @@ class WebhookSender:
             if answer.failure:  # Twilio reports this in its debugger only
                 # Twilio's codes: 16010 for conferences, 15003 for a call's wrong response.
                 code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
-                self._report(code, "Status callback failed", request.call_sid, request.url)
+                why = f"status {answer.status}" if answer.status else FAILURES.get(answer.error_code, "no answer")
+                self._report(code, f"Status callback failed: {why}", request.call_sid, request.url)
         if not plan.is_held_back:
             self._release_held_back()
 

@@ -1,6 +1,8 @@
 """The model's inputs, and its outputs: what the sandbox must do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal
 
 from offhook.model.media import Media
@@ -78,6 +80,31 @@ class RestRequest:
     params: Params = ()
 
 
+class Alert(IntEnum):
+    """Twilio's codes of the errors that programs cause most."""
+
+    BAD_URL = 11100
+    BAD_RESPONSE = 11200  #: Its status is an error, or there is none in time.
+    NO_CONNECTION = 11205
+    UNKNOWN_HOST = 11210
+    BAD_TLS = 11220
+    BAD_DOCUMENT = 12100  #: No XML, or no TwiML.
+    BAD_ELEMENT = 12200
+    BAD_CONTENT_TYPE = 12300
+    CALLBACK_REFUSED = 15003  #: A call's status callback.
+    CONFERENCE_CALLBACK_FAILED = 16010
+
+
+#: Why there is no answer, by Twilio's code.
+FAILURES: Mapping[int, str] = {
+    Alert.BAD_URL: "invalid URL",
+    Alert.BAD_RESPONSE: "no response in time",
+    Alert.NO_CONNECTION: "connection refused, or not made in time",
+    Alert.UNKNOWN_HOST: "unknown host",
+    Alert.BAD_TLS: "TLS failed",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TwimlFetched:
     """A requested document has arrived, whatever its status, or can't."""
@@ -87,7 +114,12 @@ class TwimlFetched:
     content_type: str = ""
     body: bytes = b""
     url: str = ""  #: After redirects; empty for the requested URL.
-    error_code: int = 11205  #: Without an answer: 11205 no connection, 11200 timeout, 11210 unknown host, 11220 TLS.
+    error_code: int = 11205  #: Without an answer: one of `FAILURES`.
+
+    @property
+    def failure(self) -> str:
+        """Why it has no document."""
+        return f"status {self.status}" if self.status else FAILURES.get(self.error_code, "no answer")
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def on_document(transaction: Transaction, fetch: Fetch, answer: TwimlFetched) ->
 def _run(transaction: Transaction, message: TextMessage, answer: TwimlFetched, base_url: str) -> None:
     if not 200 <= answer.status < 300:
         code = 11200 if answer.status else answer.error_code
-        raise TwimlError(code, f"HTTP retrieval failure: status {answer.status}")
+        raise TwimlError(code, f"HTTP retrieval failure: {answer.failure}")
     if answer.content_type.startswith("text/plain"):
         if text := answer.body.decode(errors="replace").strip():
             _reply(transaction, message, text, {}, base_url)

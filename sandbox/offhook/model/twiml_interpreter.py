@@ -25,11 +25,9 @@ from offhook.model.twiml_parser import Document, TwimlError, Verb
 
 def on_twiml_fetched(transaction: Transaction, fetch: Fetch, input_: TwimlFetched) -> None:
     """Continue with a document, or without: TwiML, or participants' audio."""
-    if not input_.status:
-        _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
-        return
     if not 200 <= input_.status < 300:
-        _fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
+        code = 11200 if input_.status else input_.error_code
+        _fetch_failed(transaction, fetch, code, f"HTTP retrieval failure: {input_.failure}")
         return
     base_url = input_.url or fetch.url
     if fetch.purpose in conferences.AUDIO_FIELDS:

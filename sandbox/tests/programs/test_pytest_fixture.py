@@ -204,6 +204,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from offhook import Alert
 
 WRONG = "<Response><Redirect>http://127.0.0.1:9/gone</Redirect></Response>"
 
@@ -235,7 +236,7 @@ def test_error_fails(calls, twilio_sandbox):
 
 def test_expected_error(calls, twilio_sandbox):
     calls(WRONG)
-    twilio_sandbox.expect_alerts(11205)
+    twilio_sandbox.expect_alerts(Alert.NO_CONNECTION)
     twilio_sandbox.wait_until(alerted(twilio_sandbox))
 
 def test_expected_error_that_lacks(twilio_sandbox):

@@ -30,6 +30,10 @@ def error_codes(sandbox: Sandbox) -> list[int]:
     return [error.code for error in sandbox.request_log.debugger]
 
 
+def messages(sandbox: Sandbox) -> list[str]:
+    return [error.message for error in sandbox.request_log.debugger]
+
+
 async def test_voice_request_is_a_signed_form_with_twilios_headers(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
 
@@ -94,6 +98,7 @@ async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox:
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["ct", "ct"]
     assert error_codes(sandbox) == [11205]
+    assert messages(sandbox) == ["HTTP retrieval failure: connection refused, or not made in time"]
 
 
 async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox) -> None:
@@ -108,6 +113,7 @@ async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox)
     (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["rt"]
     assert error_codes(sandbox) == [11200]
+    assert messages(sandbox) == ["HTTP retrieval failure: no response in time"]
 
 
 async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -119,6 +125,7 @@ async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandb
     assert len(app.at("/status")) == 1
     assert sandbox.request_log.callbacks("completed")[0].status == 500
     assert error_codes(sandbox) == [15003]
+    assert messages(sandbox) == ["Status callback failed: status 500"]
 
 
 async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox) -> None:
