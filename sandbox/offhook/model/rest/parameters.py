@@ -96,10 +96,12 @@ MODELED = {
 }
 """What each operation takes; after `=`, the one value that has an effect, or has none at Twilio, either."""
 NO_EFFECT = frozenset({
-    "Byoc", "CallReason", "CallerDisplayName", "MachineDetectionSpeechEndThreshold", "MachineDetectionSpeechThreshold",
-    "SipAuthPassword", "SipAuthUsername",
+    "AddressSid", "Attempt", "BundleSid", "Byoc", "CallReason", "CallerDisplayName", "EmergencyAddressSid",
+    "EmergencyStatus", "ForceDelivery", "IdentitySid", "MachineDetectionSpeechEndThreshold",
+    "MachineDetectionSpeechThreshold", "MaxPrice", "ProvideFeedback", "RiskCheck", "SipAuthPassword",
+    "SipAuthUsername", "SmartEncoded", "TrafficType", "ValidityPeriod",
 })  # fmt: skip
-"""Parameters of any operation that concern only carriers and sound."""
+"""Parameters of any operation that concern only carriers, prices, regulation, and sound."""
 
 _RECORDS = ("POST /Calls.json", "POST /Calls/{}/Recordings.json", "POST /Conferences/{}/Participants.json")
 """Operations with a parameter that the description lacks. Source: twilio-python 9.13.0."""
