@@ -23,7 +23,9 @@ export function Start() {
   return html`<details class="guide panel" open=${phones.value.length === 0}>
     <summary><h2>Start</h2></summary>
     ${numbers.value.filter((it) => !it.application_sid).map((it) => html`<${OwnNumber} key=${it.number} it=${it} />`)}
-    <p>Run your program as it is: <${Lines} lines=${[RUN]} />, or paste into it, here with Twilio's Python library:</p>
+    <p>Run your program as it is:</p>
+    <${Lines} lines=${[RUN]} />
+    <p>Or paste into it, with Twilio's Python library:</p>
     <${Lines} lines=${python} />
   </details>`;
 }

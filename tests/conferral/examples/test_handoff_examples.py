@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from twilio.request_validator import RequestValidator
 
 from conferral.runtime.web.server import run_server
-from offhook.runtime import AUTH_TOKEN
+from offhook import AUTH_TOKEN
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import BOB, TARGET
 
