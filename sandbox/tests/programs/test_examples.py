@@ -41,7 +41,7 @@ async def test_menu_connects_a_caller_who_asks_for_sales(twilio_sandbox: TwilioS
     assert call.was_told("For sales, press 1")
     assert call.was_told("did not understand")
     assert call.was_told("connecting you to sales")
-    assert sales.rang_for_s == pytest.approx(2, abs=1)
+    assert sales.rang_for_s > 1.9
 
 
 async def test_menu_answers_a_pressed_key(twilio_sandbox: TwilioSandbox, serve: Serve) -> None:
