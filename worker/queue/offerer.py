@@ -5,6 +5,7 @@ say which offers are open. An offer that is sent again changes nothing: its id a
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -55,25 +56,26 @@ class Offerer:
         self._open: dict[str, str] = {}
         #: By the agents of a number.
         self._absences: dict[tuple[str, ...], _Absence] = {}
-        self._polled_s = 0.0
+        #: When it last polled, monotonic seconds; before, infinite.
+        self._polled_s = math.inf
 
     async def run(self, stop: asyncio.Event) -> None:
         """Offer callers whenever this worker owns the task, until the stop."""
         while not stop.is_set():
             if not self._owns_queue():
-                self._open, self._absences = {}, {}
+                self._open, self._absences, self._polled_s = {}, {}, math.inf
                 self._set_gauges({})
             else:
                 try:
-                    await self._poll()
+                    await self.poll()
                 except StoreError as error:
                     log_unreachable(error, task="queue")
             await wait_at_most(stop, POLL_S)
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
         """Read who waits and who is free; end and send offers."""
         now_s = self._core.clock.monotonic_s()
-        passed_s, self._polled_s = min(now_s - self._polled_s, _STEP_MAX_S), now_s
+        passed_s, self._polled_s = max(0.0, min(now_s - self._polled_s, _STEP_MAX_S)), now_s
         found = await self._offers.waiting(self._open.values())
         queued = {name: one for name, one in found.items() if one.is_live and one.queued_since_ms}
         self._set_gauges(queued)

@@ -1,0 +1,202 @@
+"""The task `queue` under faults: owners that die, or are two for a moment, and answers that are lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events import DesksLeft, Event, Offer
+from conferral.statemachine.session import Session
+from conferral.storage.agents import Agents
+from conferral.storage.codecs import session_codec
+from conferral.storage.dial_limits import DialLimits
+from conferral.storage.keys import Keys
+from conferral.storage.offers import CLAIM_MS
+from conferral.worker.queue import offerer as module
+from conferral.worker.queue.matching import REPEAT_MS
+from conferral.worker.queue.offerer import Offerer
+from tests.support.entries import event_in
+from tests.support.metric_values import value_of
+from tests.support.people import ALICE, BOB
+from tests.support.redis_clients import AnyServer, client_of
+from tests.worker.cores import core_of
+from tests.worker.queue.test_matching import attempt, waiting
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("test", 2)
+
+
+class Clock(SystemClock):
+    """A clock whose monotonic time a test moves."""
+
+    def __init__(self) -> None:
+        self.passed_s = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+
+class Queue:
+    """Callers, desks, and the workers that may offer."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.agents, self.clock = client, Agents(client, KEYS), Clock()
+
+    def offerer(self, *, owns: bool = True, per_minute: int = 0) -> Offerer:
+        self.core = core = core_of(self.client, KEYS, self.clock)
+        core.store_clock.observe(self.clock.wall_ms(), self.clock.monotonic_s())
+        return Offerer(core, DialLimits(KEYS, per_minute=per_minute), lambda: owns)
+
+    async def waits(self, name: str, since_ms: int = 1, *tried: Any, **given: Any) -> Session:
+        now_ms = self.clock.wall_ms()
+        session = waiting(name, since_ms, (ALICE, BOB), *tried, **{"parked_until_ms": now_ms + 600_000} | given)
+        await self.client.hset(KEYS.session(name), mapping=session_codec.encode(session))
+        await self.client.hset(KEYS.queued, name, "")
+        return session
+
+    async def is_ready(self, identity: str = "alice", *, is_ready: bool = True) -> None:
+        await self.agents.renew(identity, identity, "d1", is_ready=is_ready, is_busy=False)
+
+    async def sent(self) -> list[Event]:
+        entries = [await self.client.xrange(KEYS.events(number)) for number in range(KEYS.partitions)]
+        return [event_in(fields) for partition in entries for _, fields in partition]
+
+    async def offers(self) -> list[tuple[str, str, int]]:
+        return [(one.session_id, one.to, one.number) for one in await self.sent() if isinstance(one, Offer)]
+
+
+@pytest.fixture
+async def queue(any_redis: AnyServer) -> AsyncIterator[Queue]:
+    client = client_of(any_redis)
+    yield Queue(client)
+    await client.aclose()
+
+
+async def test_two_offerers_offer_each_caller_and_each_agent_once(queue):
+    await queue.waits("first", 1)
+    await queue.waits("second", 2)
+    await queue.is_ready()
+    await asyncio.gather(*(queue.offerer().poll() for _ in range(4)))
+    assert await queue.offers() == [("first", ALICE, 1)]
+
+
+async def test_an_offer_whose_sender_died_is_sent_by_the_next_one_with_the_same_id(queue, monkeypatch):
+    await queue.waits("first")
+    await queue.is_ready()
+
+    async def dies(*_arguments, **_options):
+        raise StoreUnreachableError("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "append_events", dies)
+        with pytest.raises(StoreUnreachableError):
+            await queue.offerer().poll()
+    successor = queue.offerer()
+    await successor.poll()
+    assert await queue.offers() == [], "it may have been sent"
+    await queue.client.pexpire(KEYS.offer("alice"), CLAIM_MS - REPEAT_MS)
+    await successor.poll()
+    await successor.poll()
+    sent = await queue.sent()
+    assert {(one.token, one.to, one.number) for one in sent} == {(sent[0].token, ALICE, 1)}
+
+
+@pytest.mark.parametrize(
+    "result, reason", [("no-answer", "no-answer"), ("busy", ""), ("rejected", ""), ("answered", "")]
+)
+async def test_a_successor_ends_an_offer_whose_caller_has_gone_on(queue, result, reason):
+    """The former owner's claim says which session it was."""
+    await queue.is_ready()
+    first = await queue.waits("first")
+    former = queue.offerer()
+    await former.poll()
+    await queue.waits("first", 1, attempt(ALICE, result, queue.clock.wall_ms()), version=first.version + 1)
+    await queue.offerer().poll()
+    (agent,) = await queue.agents.list()
+    assert agent.reason == reason
+    assert not await queue.client.exists(KEYS.offer("alice"))
+
+
+async def test_who_hangs_up_while_rung_leaves_the_desk_to_the_next_caller(queue):
+    await queue.is_ready()
+    first = await queue.waits("first")
+    await queue.waits("second", 2)
+    offerer = queue.offerer()
+    await offerer.poll()
+    ended = {"version": first.version + 1, "state": "ended", "ended_at_ms": queue.clock.wall_ms()}
+    await queue.waits("first", 1, attempt(ALICE, "cancelled"), **ended)
+    await queue.client.hdel(KEYS.queued, "first")
+    await offerer.poll()
+    await offerer.poll()
+    assert await queue.offers() == [("first", ALICE, 1), ("second", ALICE, 1)]
+
+
+async def test_who_does_not_own_the_task_offers_no_one(queue):
+    await queue.waits("first")
+    await queue.is_ready()
+    stop = asyncio.Event()
+    running = asyncio.create_task(queue.offerer(owns=False).run(stop))
+    await asyncio.sleep(0)
+    stop.set()
+    await running
+    assert await queue.sent() == []
+
+
+async def test_without_room_for_a_dial_no_one_is_offered(queue):
+    await queue.waits("first")
+    await queue.is_ready()
+    now_ms = queue.clock.wall_ms()
+    await queue.client.zadd(KEYS.dials, {"other": now_ms})
+    await queue.offerer(per_minute=1).poll()
+    assert (await queue.offers(), await queue.client.exists(KEYS.offer("alice"))) == ([], 0)
+    await queue.offerer(per_minute=2).poll()
+    assert len(await queue.offers()) == 1
+
+
+async def passes(queue: Queue, offerer: Offerer, seconds: int) -> None:
+    for _ in range(seconds):
+        queue.clock.passed_s += 1
+        await offerer.poll()
+
+
+async def test_a_minute_without_a_desk_sends_callers_on_once(queue):
+    await queue.waits("first")
+    await queue.is_ready("carol")  # of another number: presence is kept
+    offerer = queue.offerer()
+    await passes(queue, offerer, 59)
+    assert await queue.sent() == []
+    await passes(queue, offerer, 3)
+    assert {(type(one), one.token) for one in await queue.sent()} == {(DesksLeft, "desks_left:1")}
+
+
+async def test_a_desk_that_is_there_begins_the_minute_again(queue):
+    await queue.waits("first", 1, attempt(BOB, "rejected", queue.clock.wall_ms()))
+    await queue.is_ready("carol")
+    offerer = queue.offerer()
+    await passes(queue, offerer, 50)
+    await queue.is_ready("bob")
+    await passes(queue, offerer, 1)
+    await queue.is_ready("bob", is_ready=False)
+    await passes(queue, offerer, 50)
+    assert await queue.sent() == []
+
+
+async def test_time_in_which_no_desk_renews_does_not_count_for_five_minutes(queue):
+    await queue.waits("first")
+    offerer = queue.offerer()
+    await passes(queue, offerer, 359)
+    assert await queue.sent() == []
+    await passes(queue, offerer, 3)
+    assert {type(one) for one in await queue.sent()} == {DesksLeft}
+
+
+async def test_metrics_show_how_many_wait_and_for_how_long(queue):
+    await queue.waits("first", queue.clock.wall_ms() - 90_000)
+    await queue.waits("second", queue.clock.wall_ms())
+    await queue.offerer().poll()
+    shown = queue.core.metrics.queue
+    assert value_of(shown.callers) == 2
+    assert 89 <= value_of(shown.longest_wait) < 120
