@@ -14,6 +14,7 @@ from conferral.runtime.settings import ServiceSettings, read_sources
 from conferral.runtime.urls import is_twilio_url
 from conferral.statemachine.places import is_url
 from conferral.statemachine.states import Place
+from conferral.storage.agents import identity_of
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory
 from conferral.telephony.token_file import load_tokens
@@ -172,6 +173,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         _check_urls(settings, directory),
         _check_agent(directory),
         _check_fallback(directory),
+        *_check_queues(directory),
         *_check_hours(directory, SystemClock().wall_ms()),
         _check_return_urls(settings),
     ]
@@ -202,6 +204,18 @@ def _check_agent(directory: Directory) -> CheckResult:
 def _check_fallback(directory: Directory) -> CheckResult:
     transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
     return ok("fallback", f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}")
+
+
+def _check_queues(directory: Directory) -> list[CheckResult]:
+    """Report queues whose agents are not all at desks: only those are offered callers."""
+    routes = [route for route in (directory.default, *directory.numbers.values()) if route.has_queue]
+    if not routes:
+        return []
+    with_phones = sum(not all(map(identity_of, route.agents)) for route in routes if route.agents)
+    found = f"callers wait in the queues of {len(routes)} routes until a desk is free"
+    if not with_phones:
+        return [ok("queue", found)]
+    return [warn("queue", f"{found}; phones in agents take no one from {with_phones} of them", "have desks as agents")]
 
 
 def _check_hours(directory: Directory, now_ms: int) -> list[CheckResult]:

@@ -134,3 +134,18 @@ async def test_who_did_not_answer_a_waiting_caller_is_away_until_a_click(desk, w
     await desk.says_that_it_is("away", "ready")
     await expect(notice).to_have_count(0)
     assert not desk.reason
+
+
+async def test_a_desk_shows_how_many_wait_and_for_how_long_the_first_has(desk, windows):
+    page = await ready(windows, desk)
+    waiting = page.get_by_role("region", name="Waiting callers")
+    await expect(waiting).to_have_count(0)
+    since = ("2026-01-01T00:00:30.000Z", "2026-01-01T00:00:00.000Z")
+    for number, at in enumerate(since):
+        queued = session() | {"id": f"s{number}", "state": "conferenced", "phase": "queued", "queued_since": at}
+        await desk.push("queued", {"id": f"s{number}", "session": queued})
+    await expect(waiting).to_contain_text("2 waiting, the first for")
+    await desk.push("queued", {"id": "s0", "session": None})
+    await expect(waiting).to_contain_text("1 waiting")
+    await desk.push("queued", {"id": "s1", "session": None})
+    await expect(waiting).to_have_count(0)

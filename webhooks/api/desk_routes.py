@@ -106,9 +106,10 @@ DESK_ROUTES = (
         query=(DESK,),
         events="Event `presence` (this agent's, as in `PUT /desk/presence`), the live sessions in which the agent "
         "takes part or is being rung (event `session`), the calls that its team has parked (event `parked`, each with "
-        "`id`, and `session` as in `GET /desk/parked`, with `names`, and `parked_by`, an agent's address), the "
+        "`id`, and `session` as in `GET /desk/parked`, with `names`, and `parked_by`, an agent's address), the callers "
+        "who wait in a queue for this agent (event `queued`, the same with `queued_since`), the "
         "directory (event `directory`, as in `GET /desk/directory`, with `is_all`), `ready`, then each change of "
-        "these: of a call that is parked no more, `session` is null, and if `is_all` is false, only these names have "
+        "these: of a call that waits no more, `session` is null, and if `is_all` is false, only these names have "
         "changed. Then also the commands that "
         "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "
         "`rejected` on). A session is as in `GET /sessions/ID`, with `refused`: why each command that it would refuse "

@@ -10,6 +10,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.session import AGENT, Party, Session
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.webhooks.api.desk_routes import DESK_COMMANDS
 from conferral.webhooks.api.streams import Followed, encode_event
 
@@ -49,9 +50,15 @@ class SessionView:
         return encode_event("session", self._shared | {"parties": self._shared["parties"] | own})
 
     @cached_property
-    def parked(self) -> dict[str, Any]:
-        """The JSON of a parked call, for those who may take it."""
-        return self.followed.public | {"parked_by": self.followed.session.parked_by or None, "names": self._names}
+    def waiting(self) -> dict[str, Any]:
+        """The JSON of a call that is parked, or in a queue, for its team."""
+        session = self.followed.session
+        since = to_iso(session.queued_since_ms) if session.queued_since_ms else None
+        return self.followed.public | {
+            "parked_by": session.parked_by or None,
+            "queued_since": since,
+            "names": self._names,
+        }
 
     @cached_property
     def _shared(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""What desks see of a team: the directory with presence, parked calls."""
+"""What desks see of a team: the directory with presence, who waits."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from conferral.statemachine.states import Phase, TransferMode
+from conferral.statemachine.states import KEPT_WAITING, Phase, TransferMode
 from conferral.storage.agents import AgentStatus
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api import desk_models
@@ -31,16 +31,22 @@ class Team:
         self._destinations = destinations
         self._readers = readers
         self._entries: dict[str, _Entry] = {}
-        self._parked: dict[str, SessionView] = {}
+        #: By id: the calls that someone has parked, or whose callers wait in a queue.
+        self._waiting: dict[str, SessionView] = {}
 
     def reset(self) -> None:
-        """Forget the parked calls."""
-        self._parked = {}
+        """Forget who waits."""
+        self._waiting = {}
 
     def parked(self, token: DeskToken, live: Iterable[str]) -> list[SessionView]:
         """Return the calls that the agent's team has parked, oldest first."""
-        found = (self._parked[name] for name in self._parked.keys() & set(live))
-        own = [view for view in found if is_parked_by(view.followed.session, token)]
+        return self._own(token, live, is_parked_by)
+
+    def _own(
+        self, token: DeskToken, live: Iterable[str], is_own: Callable[[StoredSession, DeskToken], bool]
+    ) -> list[SessionView]:
+        found = (self._waiting[name] for name in self._waiting.keys() & set(live))
+        own = [view for view in found if is_own(view.followed.session, token)]
         return sorted(own, key=lambda one: (one.followed.session.created_at_ms, one.followed.session.id))
 
     def names(self, token: DeskToken) -> list[DirectoryName]:
@@ -49,8 +55,9 @@ class Team:
 
     def push_first(self, reader: DeskReader, live: Iterable[str]) -> None:
         """Send everything to a new stream."""
-        for view in self.parked(reader.token, live):
-            reader.push(_parked_event(view, view))
+        for kind, is_own in _KINDS.items():
+            for view in self._own(reader.token, live, is_own):
+                reader.push(_event(kind, view, view))
         reader.push(_directory_event(self.names(reader.token), is_all=True))
 
     def update_presence(self, agents: Iterable[desk_models.Agent]) -> None:
@@ -66,19 +73,20 @@ class Team:
                     self._readers.push(reader, _directory_event(names, is_all=is_all))
 
     def update_session(self, name: str, view: SessionView | None) -> None:
-        """Send a change of a parked call, or that it is parked no more."""
-        former = self._parked.pop(name, None)
-        if view is not None and view.followed.session.phase is Phase.PARKED and view.followed.session.is_live:
-            self._parked[name] = view
-        now = self._parked.get(name)
+        """Send a change of a call that waits, or that it waits no more."""
+        former = self._waiting.pop(name, None)
+        if view is not None and view.followed.session.phase in KEPT_WAITING and view.followed.session.is_live:
+            self._waiting[name] = view
+        now = self._waiting.get(name)
         if (shown := now or former) is None:
             return
-        event, over = _parked_event(shown, now), _parked_event(shown, None)
-        for reader in self._readers.all():
-            if now is not None and is_parked_by(now.followed.session, reader.token):
-                self._readers.push(reader, event)
-            elif former is not None and is_parked_by(former.followed.session, reader.token):
-                self._readers.push(reader, over)
+        for kind, is_own in _KINDS.items():
+            event, over = _event(kind, shown, now), _event(kind, shown, None)
+            for reader in self._readers.all():
+                if now is not None and is_own(now.followed.session, reader.token):
+                    self._readers.push(reader, event)
+                elif former is not None and is_own(former.followed.session, reader.token):
+                    self._readers.push(reader, over)
 
 
 def is_parked_by(session: StoredSession, token: DeskToken) -> bool:
@@ -87,6 +95,15 @@ def is_parked_by(session: StoredSession, token: DeskToken) -> bool:
         return False
     is_parked = session.is_live and session.phase is Phase.PARKED
     return is_parked and token.is_sender(transfer.by) and "/" in transfer.by
+
+
+def is_queued_for(session: StoredSession, token: DeskToken) -> bool:
+    """Whether a caller waits in a queue for this agent, among others."""
+    return session.is_live and session.phase is Phase.QUEUED and token.address in session.agents
+
+
+#: By the name of the event: whether a desk sees a call.
+_KINDS = {"parked": is_parked_by, "queued": is_queued_for}
 
 
 def _names(entries: Mapping[str, _Entry], token: DeskToken) -> list[DirectoryName]:
@@ -101,5 +118,5 @@ def _directory_event(names: list[DirectoryName], *, is_all: bool) -> bytes:
     return encode_event("directory", {"names": msgspec.to_builtins(names), "is_all": is_all})
 
 
-def _parked_event(shown: SessionView, now: SessionView | None) -> bytes:
-    return encode_event("parked", {"id": shown.followed.session.id, "session": now.parked if now is not None else None})
+def _event(kind: str, shown: SessionView, now: SessionView | None) -> bytes:
+    return encode_event(kind, {"id": shown.followed.session.id, "session": now.waiting if now is not None else None})

@@ -258,6 +258,14 @@ def test_numbers_that_are_closed_now_are_named(checked, alive):
     )
 
 
+@pytest.mark.parametrize("agents, status", [("client:alice", "ok"), ("+14155550188", "warn")])
+def test_phones_of_a_number_with_a_queue_are_named(checked, alive, agents, status):
+    queue = f'[inbound."+14155550101"]\nagents = ["client:alice", "{agents}"]\nfallback = "queue"\n'
+    code, lines = checked(**directory_of(queue))
+    assert (code, lines["queue"]["status"]) == (0, status)
+    assert ("phones in agents take no one from 1 of them" in lines["queue"]["found"]) is (status == "warn")
+
+
 def test_hours_that_cannot_be_read_are_refused(run, alive):
     directory = directory_of(DIRECTORY + 'timezone = "UTC"\nhours = "Mon-Fri 9-17"\n')
     ran = run("check", "--json", "--offline", **SERVICE, **directory)

@@ -111,3 +111,11 @@ def parked(one, by="crm/dave"):
         one, state=State.CONFERENCED, phase=Phase.PARKED, transfer=transfer, parked_by="client:dave",
         parties={"customer": one.parties["customer"]},
     )  # fmt: skip
+
+
+def queued(one, agents=("client:alice",)):
+    """The call, whose caller waits in a queue for these agents."""
+    return replace(
+        one, state=State.CONFERENCED, phase=Phase.QUEUED, agents=agents, queued_since_ms=one.created_at_ms or 1,
+        parties={"customer": one.parties["customer"]},
+    )  # fmt: skip

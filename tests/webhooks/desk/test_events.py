@@ -17,7 +17,7 @@ from tests.support.metric_values import value_of
 from tests.support.token_files import table
 from tests.webhooks.api.api_helpers import CALLER, commit, eventually, put, report_status, session
 from tests.webhooks.api.test_streams import conferenced, ended
-from tests.webhooks.desk.desk_helpers import first_sessions, next_of, parked, with_agent, with_party
+from tests.webhooks.desk.desk_helpers import first_sessions, next_of, parked, queued, with_agent, with_party
 
 pytestmark = pytest.mark.redis
 
@@ -260,6 +260,21 @@ async def test_a_desk_follows_what_its_team_parks_and_takes_and_no_other_teams(o
         assert await next_of(stream, "parked") == {"id": CALLER, "session": None}
         await put(store, ended(foreign))
         assert await next_of(other, "parked") == {"id": "foreign", "session": None}
+
+
+async def test_a_desk_follows_who_waits_for_its_agent_and_no_one_else(open_desks, store):
+    desks = await open_desks(table("crm", ["desk"]))
+    one, foreign = queued(session()), queued(session("foreign"), ("client:bob",))
+    await put(store, one, foreign)
+    async with desks.events(await desks.bearer("alice")) as stream:
+        found = await next_of(stream, "queued")
+        assert (found["id"], found["session"]["phase"]) == (CALLER, "queued")
+        assert found["session"]["queued_since"].endswith("Z")
+        later = queued(session("later"))
+        await put(store, later)
+        assert (await next_of(stream, "queued"))["id"] == "later"
+        await put(store, ended(one))
+        assert await next_of(stream, "queued") == {"id": CALLER, "session": None}
 
 
 async def test_a_desk_follows_the_presence_of_those_it_may_call(desks, store):

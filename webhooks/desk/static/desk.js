@@ -29,9 +29,10 @@ export class Desk {
   lost = computed(() => (this.isOpen.value && !this.trouble.value ? "" : lostText(this.trouble.value ?? undefined)));
   sessions = signal(new Map());
   notices = signal([]);
-  /** The directory, by name; the team's parked calls, by id; the agent's calls of the last day, newest first. */
+  /** The directory, by name; the team's parked and queued calls, by id; the agent's calls of the last day, newest first. */
   names = signal(new Map());
   parked = signal(new Map());
+  queued = signal(new Map());
   calls = signal([]);
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
@@ -255,8 +256,8 @@ export class Desk {
       this.commands.update(data);
     } else if (kind === "presence") {
       this.#present(data);
-    } else if (kind === "parked") {
-      this.#park(data);
+    } else if (kind === "parked" || kind === "queued") {
+      this.#wait(this[kind], data);
     } else if (kind === "directory") {
       const known = data.is_all ? [] : this.names.value;
       this.names.value = new Map([...known, ...data.names.map((one) => [one.name, one])]);
@@ -287,20 +288,20 @@ export class Desk {
     }
   }
 
-  #park({ id, session }) {
-    const parked = new Map(this.parked.value);
-    parked.delete(id);
+  #wait(known, { id, session }) {
+    const waiting = new Map(known.value);
+    waiting.delete(id);
     if (session) {
       this.#seen.add(id);
       noteNames(session.names);
-      parked.set(id, session);
+      waiting.set(id, session);
     }
-    this.parked.value = parked;
+    known.value = waiting;
   }
 
   /** A session that a new stream has not sent has ended meanwhile. */
   #synced() {
-    for (const known of [this.sessions, this.parked]) {
+    for (const known of [this.sessions, this.parked, this.queued]) {
       known.value = new Map([...known.value].filter(([id]) => this.#seen.has(id)));
     }
     this.comeback.begin();

@@ -49,6 +49,7 @@ export function Idle({ desk, isHome }) {
     </section>
     <${List} desk=${desk} title="Parked" label="Parked calls" none="No call is parked." keys=${parked} describe=${ofParked} />
     <${List} desk=${desk} title="My calls today" none="No call yet." keys=${calls} describe=${ofPast} />
+    <${Queue} callers=${[...desk.queued.value.values()]} />
     <${Colleagues} names=${[...desk.names.value.values()]} />
   `;
 }
@@ -85,6 +86,18 @@ function ofPast({ one: { at, customer, ref, result, talk_s: talkS } }) {
     ${talkS >= 1 ? ` ${timer(talkS * 1000)}` : ""}
   `;
   return { name, title: ref || name, about };
+}
+
+/** Who waits for one of this agent's numbers: the first of them is offered next. */
+function Queue({ callers }) {
+  const since = callers.map(({ queued_since: at }) => at).sort();
+  const numbers = [...new Set(callers.map(({ number }) => printable(number ?? "")))];
+  return callers.length
+    ? html`<section class="card" aria-label="Waiting callers">
+        <h3>Waiting callers</h3>
+        <p>${callers.length} waiting, the first for <${Time} at=${since[0]} as="age" /><span class="small muted block">${listed(numbers)}</span></p>
+      </section>`
+    : null;
 }
 
 function Colleagues({ names }) {
