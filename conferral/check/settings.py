@@ -207,7 +207,7 @@ def _check_fallback(directory: Directory) -> CheckResult:
 
 
 def _check_queues(directory: Directory) -> list[CheckResult]:
-    """Report queues whose agents are not all at desks: only those are offered callers."""
+    """Report queues, and phones among their agents: only desks are offered."""
     routes = [route for route in (directory.default, *directory.numbers.values()) if route.has_queue]
     if not routes:
         return []

@@ -145,7 +145,7 @@ async def test_who_does_not_own_the_task_offers_no_one(queue):
     assert await queue.sent() == []
 
 
-async def test_without_room_for_a_dial_no_one_is_offered(queue):
+async def test_at_the_limit_of_dials_no_one_is_offered(queue):
     await queue.waits("first")
     await queue.is_ready()
     now_ms = queue.clock.wall_ms()
