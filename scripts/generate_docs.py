@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import alerts_page  # noqa: E402
 import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
@@ -48,6 +49,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings_page.settings_page,
     "docs/reference/metrics.md": settings_page.metrics_page,
     "docs/reference/redis.md": redis_page.redis_page,
+    "docs/reference/alerts.md": alerts_page.alerts_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/testing.md": testing_page.testing_page,

@@ -78,7 +78,7 @@ def metrics_page() -> str:
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
         "over processes. Only workers export gauges, except those that name webhooks. Each process also exports the "
-        "Prometheus client's own `process_*` and `python_info`. [Operating](../operating.md#alerts) says what to "
+        "Prometheus client's own `process_*` and `python_info`. [Alerts](alerts.md) say what to "
         "watch, and what to do."
     )
     tables = (f"## {kind.title()}s\n\n{table(('Name', 'Labels', 'Meaning'), found)}" for kind, found in rows.items())
