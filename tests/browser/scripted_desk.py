@@ -75,6 +75,8 @@ class ScriptedDesk:
         self.asked: list[str] = []
         #: Id of the desk that may be registered; empty for the one that asks.
         self.registered = ""
+        self.answers_presence = asyncio.Event()
+        self.answers_presence.set()
         #: Ids of the desks that sent their presence.
         self.desks: list[str] = []
         #: The presence that was sent, with its time by the loop's clock.
@@ -187,6 +189,7 @@ class ScriptedDesk:
         asked = await request.json()
         self.desks.append(asked.get("desk", ""))
         self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
+        await self.answers_presence.wait()
         self.reason = "" if asked.get("click") else self.reason
         registered = self.registered or (asked["desk"] if asked["status"] == "ready" else "")
         answer = {"identity": IDENTITY, "status": asked["status"], "registered": registered}

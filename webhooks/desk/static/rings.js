@@ -4,7 +4,7 @@ import { computed, effect, signal, untracked } from "./shared/vendor/preact-sign
 import { sidOf } from "./phone.js";
 import { ownLeg, present } from "./session.js";
 
-/** A ring during a call waits so long for its session; then it is shown (ms). */
+/** A ring waits so long for what decides about it; then it is shown (ms). */
 const UNKNOWN_MS = 1_000;
 /** How long Conferral may take to hear that the agent is busy (ms). */
 const WORD_MS = 300;
@@ -142,7 +142,9 @@ export class Rings {
     const calls = this.#phone.waiting.value;
     const session = this.#sessionOf(call);
     if (session && this.#isOwn(call, session)) {
-      return "show";
+      // Conferral is about to say whether this desk takes a lost call by itself.
+      const isUndecided = this.lost.includes(session.id) && !this.#expected.has(session.id);
+      return isUndecided && this.#waits(call) ? "wait" : "show";
     }
     if (calls.some((one) => one !== call && this.#isExpected(one))) {
       return "reject"; // the agent's own call is back
@@ -155,8 +157,7 @@ export class Rings {
     if (session) {
       return "reject";
     }
-    this.#wait(call);
-    return "wait";
+    return this.#waits(call) ? "wait" : "show";
   }
 
   /** Whether a ring belongs to a call that the agent has, or asked for. */
@@ -184,11 +185,12 @@ export class Rings {
     }
   }
 
-  #wait(call) {
+  #waits(call) {
     if (!this.#seen.has(call)) {
       this.#seen.add(call);
       setTimeout(() => (this.#late.add(call), this.#decide()), UNKNOWN_MS);
     }
+    return !this.#late.has(call);
   }
 
   async #reject(call) {
