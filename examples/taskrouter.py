@@ -123,7 +123,12 @@ def ended() -> tuple[str, int]:
     outcome = event["data"]
     # A call that was moved may be with the same worker again.
     if event["type"] == "session.ended" and outcome["ref"] and not has_session(outcome["session"].partition("-")[0]):
-        finish(outcome["ref"], AFTER_CALL, outcome["reason"])
+        results = [attempt["result"] for attempt in outcome["attempts"]]
+        if "answered" in results:
+            finish(outcome["ref"], AFTER_CALL, outcome["reason"])
+        else:  # /unanswered may be requested later, or not at all: the caller may have hung up on the way
+            came_back = outcome["reason"] == "returned" and results
+            finish(outcome["ref"], "completed", results[-1] if came_back else outcome["reason"])
     return "", 204
 
 

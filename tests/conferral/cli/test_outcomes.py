@@ -61,6 +61,24 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []
 
 
+def test_a_recording_is_listed_with_its_sid_and_length(run, redis):
+    set_up(redis)
+    outcome = {
+        "id": "o1",
+        "kind": "recording",
+        "result": "absent",
+        "session": CALL,
+        "recording_sid": "RE1",
+        "code": "16101",
+    }
+    redis.xadd(KEYS.outcomes, outcome | {"duration_s": "1"})
+    redis.xadd(KEYS.outcomes, {"id": "o2", "kind": "session", "result": "ended", "session": CALL})
+    ran = run("outcomes", "--kind", "recording")
+    assert f"recording absent  {CALL}\n" in ran.out
+    assert "  RE1 (1 s)" in ran.out
+    assert "16101" in ran.out
+
+
 def test_agents_have_their_names(run, redis, tmp_path):
     set_up(redis)
     outcome = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": f"{ALICE},{CUSTOMER},{BOB}"}
