@@ -25,7 +25,7 @@ from conferral.telephony.callback_events import (
     conference_sid_of,
     participant_waits,
 )
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, WAIT_PATH, Announcement, Wait
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, ASKED_MAX, CHECK_SESSION, WAIT_PATH, Announcement, Wait
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -134,7 +134,8 @@ class WaitRoutes(Routes):
         if view is None or view.phase is not Phase.QUEUED or not view.queue.say_every_s:
             return playing.asked
         waited_ms = max(0, self._clock.wall_ms() - view.state_since_ms)
-        return waited_ms // (1000 * view.queue.say_every_s)
+        # Clocks may differ.
+        return min(waited_ms // (1000 * view.queue.say_every_s), ASKED_MAX)
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> Session | None:
         """Return the session; None without Redis, or once its recovery started."""

@@ -72,6 +72,8 @@ _REQUEST = _query("request", "[1-9]", int)
 _ANSWERED_WITHOUT_REDIS = _query("call", "1", bool)
 #: Whether a hand-off named the agent of a bridge: no agent of the directory follows.
 _ONLY_AGENT = _query("only", "1", bool)
+#: How often a URL can say that a caller was asked to wait: a call lasts at most a day.
+ASKED_MAX = 99_999
 #: A URL holds two digits; the directory limits the number of agents.
 _AGENT = _query("agent", "[0-9]{1,2}", int)
 

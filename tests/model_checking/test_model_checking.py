@@ -18,7 +18,7 @@ WHOLE = ("inbound",)
 BEGUN = (
     "three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return", "moved",
     "call-moved", "browser", "hold-limit", "consult-limit", "waiting-observed", "blind-room-observed",
-    "lost", "lost-room", "lost-consult",
+    "lost", "lost-room", "lost-consult", "queue", "queue-retrieved",
 )  # fmt: skip
 #: Places that are searched then (count). `make soak` searches each for 30 s of processor time, and no fewer places.
 PLACES = 150

@@ -5,9 +5,10 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
-from conferral.statemachine.parts import ConferenceAttributes
-from conferral.statemachine.states import WaitAudio
+from conferral.statemachine.parts import ConferenceAttributes, QueueOptions
+from conferral.statemachine.states import Phase, WaitAudio
 from conferral.webhooks import wait_url
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import next_url
@@ -71,6 +72,24 @@ async def test_waiting_party_hears_what_the_session_says_now(client, webhook_sto
 
     assert (status, played(document)) == (200, expected)
     assert webhook_store.events == []
+
+
+@pytest.mark.parametrize(
+    "waited_s, every_s, asked, says",
+    [(59, 60, 0, False), (61, 60, 0, True), (61, 60, 1, False), (500, 60, 1, True), (500, 0, 0, False)],
+)
+async def test_a_caller_in_a_queue_is_asked_to_hold_the_line(client, webhook_store, waited_s, every_s, asked, says):
+    since_ms = SystemClock().wall_ms() - 1000 * waited_s
+    webhook_store.facts = facts(
+        "conferenced", phase=Phase.QUEUED, state_since_ms=since_ms, queue=QueueOptions(600, every_s)
+    )
+    url = waiting("music").replace("&v=1", "").replace("wait?", f"wait?asked={asked}&" if asked else "wait?") + "&v=1"
+
+    _, document = await post(client, url, FORM)
+
+    said, following = greeted(document)
+    assert said == (["Please hold the line."] if says else [])
+    assert (f"asked={waited_s // 60}" in following) is (every_s > 0 and waited_s > 60)
 
 
 @pytest.mark.parametrize(("wait_audio", "expected"), [("music", "https://example.com/own.mp3"), ("ringback", RINGBACK)])
