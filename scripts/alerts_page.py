@@ -8,7 +8,7 @@ from page_parts import ROOT, page, prose
 
 SOURCE = "deploy/alerts.yml"
 #: A page of docs/ with a heading, or another alert.
-_POINTER = re.compile(r"docs/([\w-]+)\.md(#[\w-]+)?|\bConferral[A-Z]\w+")
+_POINTER = re.compile(r"docs/((?:reference/)?[\w-]+)\.md(#[\w-]+)?|\bConferral[A-Z]\w+")
 
 
 def alerts_page() -> str:
@@ -36,7 +36,7 @@ def _linked(text: str) -> str:
 
 def _name(found: re.Match[str]) -> str:
     name, anchor = found.groups()
-    return (anchor or name).removeprefix("#").replace("-", " ") if name else found[0]
+    return (anchor or name).removeprefix("#").removeprefix("reference/").replace("-", " ") if name else found[0]
 
 
 def _target(found: re.Match[str]) -> str:

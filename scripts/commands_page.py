@@ -89,5 +89,4 @@ def _commands_table() -> str:
 
 _TABLES = {
     "commands": _commands_table,
-    "url-reasons": reasons_page.url_reasons_table,
 }

@@ -13,11 +13,13 @@ import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
 import coverage_page  # noqa: E402
+import directory_page  # noqa: E402
 import fidelity_page  # noqa: E402
 import installing_pages  # noqa: E402
 import llms_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
+import readyz_page  # noqa: E402
 import reasons_page  # noqa: E402
 import redis_page  # noqa: E402
 import settings_page  # noqa: E402
@@ -50,6 +52,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/metrics.md": settings_page.metrics_page,
     "docs/reference/redis.md": redis_page.redis_page,
     "docs/reference/alerts.md": alerts_page.alerts_page,
+    "docs/reference/directory.md": directory_page.directory_page,
+    "docs/reference/readyz.md": readyz_page.readyz_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/testing.md": testing_page.testing_page,
@@ -61,7 +65,6 @@ PAGES: dict[str, Callable[[], str]] = {
     fidelity_page.PAGE: fidelity_page.fidelity_page,
     coverage_page.PAGE: coverage_page.coverage_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
-    "docs/handoff.md": partial(commands_page.filled, "docs/handoff.md"),
     "webhooks/desk/static/reasons.js": reasons_page.desk_script,
 }
 for state in State:

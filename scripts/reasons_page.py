@@ -120,6 +120,12 @@ _SENTENCES = (
     ),
 )
 _SEVERAL = "With several targets, the reason is that of the last one in `to`.\n"
+_RETURNED = """\
+## Why a caller comes back
+
+The `reason` that [a URL of your app](../handoff.md#if-no-one-answers) gets. `failed` stands for everything else, too,
+such as an agent who hung up during the brief, or an address that Twilio refused: outcomes say `hung-up` or `refused`.
+"""
 _ENDED = """\
 ## `end_reason`
 
@@ -130,11 +136,12 @@ Twilio's requests, and from Twilio's own times. If two leave within a second of 
 
 def reasons_page(refusals: str) -> str:
     """Return the page of all reasons; `refusals` is the table of what a session doesn't allow."""
-    rejected, failed, ended = (_in_reference(one) for one in (refusals, reasons_table(), end_reasons_table()))
+    tables = (refusals, reasons_table(), url_reasons_table(), end_reasons_table())
+    rejected, failed, returned, ended = (_in_reference(one) for one in tables)
     wrong = table(("`reason`", "Meaning"), _WRONG)
     sentences = table(("Command", "`reason`", "Meaning"), _SENTENCES)
-    failed_parts = (_FAILED, failed, _ONLY_OF, sentences, _SEVERAL)
-    return page("statemachine/", _REJECTED, rejected, _WRONG_HEAD, wrong, *failed_parts, _ENDED, ended)
+    parts = (_REJECTED, rejected, _WRONG_HEAD, wrong, _FAILED, failed, _ONLY_OF, sentences, _SEVERAL)
+    return page("statemachine/", *parts, _RETURNED, returned, _ENDED, ended)
 
 
 def _in_reference(table_of_docs: str) -> str:

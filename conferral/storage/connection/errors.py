@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError, StoreForbiddenError, StoreUnreachableError
 
-#: Redis's error codes for operators; docs/operating.md says what to do. Source: Redis docs and shared error replies.
+#: Redis's error codes for operators; docs/reference/readyz.md says what to do. Source: Redis docs, shared replies.
 STATES = {
     "OOM": "full (OOM)",
     "READONLY": "read-only (READONLY)",
