@@ -311,14 +311,18 @@ def test_recordings_need_the_settings_of_twilio_and_a_missing_one_is_named(run, 
 
 def test_twilio_is_asked_for_all_calls_and_recordings_that_redis_names(run, redis, at_twilio):
     fill(redis)
-    kept, message = "RE" + "d" * 32, "RE" + "e" * 32
-    redis.hset(KEYS.session(CALL), mapping={"recording.sid": kept, "voicemail": f'{{"recording_sid":"{message}"}}'})
+    kept, message, earlier = "RE" + "d" * 32, "RE" + "e" * 32, "RE" + "f" * 32
+    stored = {
+        "voicemail": f'{{"recording_sid":"{message}"}}',
+        "recordings": f'{{"{earlier}":true,"{CONFERENCE}":false}}',
+    }
+    redis.hset(KEYS.session(CALL), mapping={"recording.sid": kept, **stored})
     asked = at_twilio(2)
     ran = run("forget", CALL, "--recordings", "--dry-run", **SERVICE)
     assert (ran.code, ran.out.endswith(", 2 recordings at Twilio\n")) == (0, True)
     ((session, is_dry_run),) = asked
     assert is_dry_run
-    assert session.recordings == (kept, message)
+    assert session.recordings == (kept, message, earlier)
     assert {CALL, AGENT_CALL, FORMER, CONFERENCE} <= {*session.legs}
 
 
