@@ -70,6 +70,7 @@ class Shift:
         await self._stage.call_in()
         await expect(button(alice, "Answer")).to_be_visible()
         await alice.reload()
+        await expect(button(alice, "Answer")).to_be_visible()
         await self.shown("ringing, after a reload")
         await click(alice, "Answer")
         await reads(alice, TALKING)

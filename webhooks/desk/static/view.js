@@ -38,7 +38,7 @@ function Top({ desk }) {
   return html`<header>
     <span class=${`dot is-${state}`} aria-hidden="true"></span>
     <div class="who">
-      <strong><${Text} value=${desk.presence.agent.value?.name || desk.identity.value || "No agent"} /></strong>
+      <strong><${Text} value=${desk.presence.agent.value?.name || desk.identity.value || (desk.hasToken.value ? "…" : "No agent")} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
