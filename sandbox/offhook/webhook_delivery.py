@@ -147,12 +147,21 @@ def signature_of(key: str, url: str, form: Params, algorithm: str) -> str:
 
 
 ORDER_WAIT_S = 5.0  #: Real seconds for which a callback waits until the one before it is on its way.
-_SENT: ContextVar[asyncio.Event | None] = ContextVar("sent", default=None)  #: Of the callback that this task sends.
+#: Of the callback that this task sends: when the one before it is on its way, and when it is itself.
+_TURN: ContextVar[tuple[asyncio.Event | None, asyncio.Event] | None] = ContextVar("turn", default=None)
+
+
+async def _on_connected(*_given: object) -> None:
+    """Wait for its turn with a connection, which takes time of its own."""
+    before, _ = _TURN.get() or (None, None)
+    if before is not None and not before.is_set():  # which would take turns of the loop
+        with suppress(TimeoutError):
+            await asyncio.wait_for(before.wait(), ORDER_WAIT_S)
 
 
 async def _on_request_sent(*_given: object) -> None:
-    if (sent := _SENT.get()) is not None:
-        sent.set()
+    if (turn := _TURN.get()) is not None:
+        turn[1].set()
 
 
 HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
@@ -177,6 +186,8 @@ class WebhookSender:
     def open(self) -> None:
         """Open the HTTP client."""
         connector, tracing = aiohttp.TCPConnector(limit=0), aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(_on_connected)
+        tracing.on_connection_reuseconn.append(_on_connected)
         tracing.on_request_headers_sent.append(_on_request_sent)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
@@ -237,14 +248,11 @@ class WebhookSender:
         self._spawn(send(request, entry, plan))
 
     async def _send_in_order(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
-        """Send once the one before it is on its way."""
+        """Send when the one before it is on its way."""
         before, sent = self._newest.get(request.owner_sid), asyncio.Event()
         self._newest[request.owner_sid] = sent
         try:
-            if before is not None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(before.wait(), ORDER_WAIT_S)
-            _SENT.set(sent)
+            _TURN.set((before, sent))
             await self._send_copies(request, entry, plan)
         finally:
             sent.set()
