@@ -224,7 +224,9 @@ class InvariantChecker:
             session.is_ended = is_ended
             if wrong := wrong_read_timer(record):
                 self.blame(session_id, wrong)
-            self._note_parking(session, is_parked=record.get(b"phase") == b"parked" and not is_ended, now_s=now_s)
+            self._note_parking(
+                session, is_parked=record.get(b"phase") in (b"parked", b"queued") and not is_ended, now_s=now_s
+            )
             if b"party.supervisor.status" in record:
                 record = {name.encode(): value.encode() for name, value in decode_fields(record).items()}
             session.supervision = note_supervision(record, session.supervision)

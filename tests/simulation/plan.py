@@ -63,6 +63,8 @@ class Plan:
 
     #: Browsers whose users have a desk: when they hang up, their leg is lost, and is rung again.
     desks: float = 0.4
+    #: Worlds whose callers wait in a queue if no agent takes them.
+    queues: float = 0.2
 
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7

@@ -55,6 +55,7 @@ def worlds(name: str, seeds: range, changes: dict[str, Any]) -> list[Any]:
         *worlds("odd-answers-alone", range(71, 72), CALM | {"rest_odd": 0.05, "noise": 2.0, "callback_loss": 0.2}),
         *worlds("nothing-goes-wrong", range(21, 22), {"sessions": 1_000, "arrivals_per_s": 5.0, "noise": 2.0} | CALM),
         *worlds("harsh", range(41, 44), HARSH),
+        *worlds("queues", range(91, 93), {"queues": 1.0, "desks": 1.0}),
         *worlds("redis-forgets-its-last-second", range(61, 64), {"redis_loses_writes_every_s": 60.0}),
     ],
 )

@@ -12,6 +12,8 @@ from tests.support.local_system import settings_for
 def world_settings(plan: Plan, public_url: str) -> ServiceSettings:
     """Return the settings of a world; some are drawn."""
     inbound_fallback = random_people.fallback(plan.chance("inbound fallback"), without=frozenset({"recall"}))
+    if plan.chance("queue").random() < plan.queues:
+        inbound_fallback = "queue,voicemail"
     return settings_for(
         "redis://memory", None, public_url,
         CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,

@@ -7,6 +7,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderUnreachableError
 from conferral.runtime.limits import IDENTITY_MAX
 from conferral.statemachine.states import PartyStatus
+from conferral.storage import scripts
 from conferral.storage.agent_calls import AgentCall, CallResult, encode
 from conferral.storage.codecs.text_codec import to_iso
 from tests.support.each import each
@@ -260,6 +261,18 @@ async def test_a_desk_sees_and_takes_calls_that_its_team_has_parked(open_desks, 
 
 
 # ---- presence ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_did_not_answer_an_offer_is_away_until_a_click(desks, store):
+    headers = await desks.bearer()
+    ready = {"status": "ready", "desk": "d1"}
+    await desks.ask("PUT", "/desk/presence", headers, json=ready)
+    await store.set(KEYS.offer("alice"), "1 s1")
+    await scripts.end_offer(store, [KEYS.offer("alice"), KEYS.agents], ["1 s1", "alice", "no-answer"])
+    for click, expected in ((None, ("away", "no-answer")), (False, ("away", "no-answer")), (True, ("ready", None))):
+        body = ready if click is None else ready | {"click": click}
+        _, own = await desks.ask("PUT", "/desk/presence", headers, json=body)
+        assert (own["status"], own["reason"], own["registered"]) == (*expected, "d1")
 
 
 async def test_presence_of_all_agents_is_listed_for_readers_and_in_the_directory(open_desks, store):
