@@ -69,9 +69,29 @@
     }
   }
 
+  /** Headsets, if the test plugs them in. */
+  class Audio extends Emitter {
+    availableInputDevices = new Map();
+    availableOutputDevices = new Map();
+    isOutputSelectionSupported = false;
+    inputDevice = null;
+
+    incoming() {}
+
+    async setInputDevice(deviceId) {
+      this.inputDevice = { deviceId };
+      done.push(`microphone ${deviceId}`);
+    }
+
+    plug(...names) {
+      this.availableInputDevices = new Map(names.map((name) => [name, { label: name }]));
+      this.emit("deviceChange");
+    }
+  }
+
   class Device extends Emitter {
     state = "unregistered";
-    audio = { incoming() {} };
+    audio = new Audio();
 
     constructor(token, options) {
       super();

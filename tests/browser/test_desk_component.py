@@ -258,6 +258,27 @@ async def test_a_desk_that_goes_away_keeps_its_phone_until_its_calls_are_over(de
     await has_done(page, "destroyed")
 
 
+@pytest.mark.soak
+async def test_a_microphone_that_was_chosen_is_used_again(desk, windows):
+    page = await ready(windows, desk)
+    plug = "phone.device.audio.plug('built-in', 'headset')"
+    await page.evaluate(plug)
+    await button(page, "Audio").click()
+    await page.get_by_label("Microphone").select_option("headset")
+    await has_done(page, "microphone headset", is_last=True)
+    await button(page, "Go away").click()
+    await has_done(page, "destroyed", is_last=True)
+    await button(page, "Go ready").click()
+    await has_done(page, "registered", is_last=True)
+    await page.evaluate(plug)
+    await has_done(page, "microphone headset", is_last=True)
+    await page.evaluate("phone.device.audio.inputDevice = null")  # as the SDK when it is unplugged
+    await page.evaluate("phone.device.audio.plug('built-in')")
+    await expect(page.get_by_label("Microphone").get_by_role("option", name="headset")).to_have_count(0)
+    await page.evaluate(plug)
+    await has_done(page, "microphone headset,microphone headset", is_last=True)
+
+
 async def test_a_bad_network_is_shown_while_it_is_bad(desk, windows):
     page = await ready(windows, desk)
     await talk(page, desk)

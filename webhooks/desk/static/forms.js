@@ -1,4 +1,4 @@
-// The desk's sheets, which lie over the buttons: whom to call, digits, and the keys.
+// The desk's sheets, which lie over the buttons: whom to call, digits, the keys, and the microphone and speaker.
 
 import { CHOOSE, DestinationField, destinationOf, MODES } from "./shared/destinations.js";
 import { html } from "./shared/html.js";
@@ -138,4 +138,18 @@ export function ShortcutsSheet({ desk }) {
       Use these keys
     </label>
   </${Sheet}>`;
+}
+
+export function AudioSheet({ desk }) {
+  const { audioDevices } = desk.phone;
+  const field = (kind, label) => {
+    const { known, used } = audioDevices.offered.value[kind];
+    return known.length
+      ? html`<label for=${kind}>${label}</label>
+          <select id=${kind} onChange=${(event) => void audioDevices.choose(kind, event.currentTarget.value)}>
+            ${known.map(([id, name]) => html`<option key=${id} value=${id} selected=${id === used}>${printable(name)}</option>`)}
+          </select>`
+      : html`<p class="small muted">${label}: the browser offers no choice.</p>`;
+  };
+  return html`<${Sheet} desk=${desk} title="Audio">${field("microphone", "Microphone")} ${field("speaker", "Speaker")}</${Sheet}>`;
 }

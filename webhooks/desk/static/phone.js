@@ -1,7 +1,8 @@
-// The browser's phone: Twilio's Voice SDK, loaded when the agent goes ready. Only this module uses the SDK, and only
-// members that its type declarations have. Source: @twilio/voice-sdk 2.18, es5/twilio/device.d.ts, call.d.ts.
+// The browser's phone: Twilio's Voice SDK, loaded when the agent goes ready. Only this module and `audio-devices.js` use
+// the SDK, and only members that its type declarations have. Source: @twilio/voice-sdk 2.18, es5/twilio/device.d.ts, call.d.ts.
 
 import { batch, signal } from "./shared/vendor/preact-signals-core.mjs";
+import { AudioDevices } from "./audio-devices.js";
 import { isAboutConnection, isAboutToken, PhoneError, phoneError } from "./phone-errors.js";
 import { loadSdk } from "./sdk-loader.js";
 
@@ -56,6 +57,7 @@ export class Phone {
     this.#sdkUrl = sdkUrl;
     this.#askAccess = askAccess;
     this.#on = on;
+    this.audioDevices = new AudioDevices(on.onError);
   }
 
   /** Have Twilio ring this browser until `unregister`; it may not be so yet when this fails. */
@@ -266,6 +268,7 @@ export class Phone {
     device.on("destroyed", mine(() => this.#lost()));
     device.on("incoming", mine((call) => this.#ring(call)));
     device.on("error", mine((error) => this.#failed(phoneError(error))));
+    this.audioDevices.follow(device.audio);
     device.on("tokenWillExpire", mine(() => ((this.#access = null), void this.#refresh())));
   }
 

@@ -5,7 +5,7 @@ import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
 import { NO_TOKEN, REPLACED } from "./api.js";
 import { CallCard, Facts, Glance, glance } from "./call-view.js";
-import { ShortcutsSheet } from "./forms.js";
+import { AudioSheet, ShortcutsSheet } from "./forms.js";
 import { Idle } from "./idle-view.js";
 import { isOfTheDesk, Key } from "./keys.js";
 import { nameOf, ownLeg } from "./session.js";
@@ -41,8 +41,10 @@ function Top({ desk }) {
       <strong><${Text} value=${desk.presence.agent.value?.name || desk.identity.value || (desk.hasToken.value ? "…" : "No agent")} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
+    ${phone.audioDevices.offered.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
     ${comeback.needsClick.value ? null : html`<${Key} desk=${desk} place="ready" ...${ready} />`}
+    ${panel.value === "audio" && phone.audioDevices.offered.value ? html`<${AudioSheet} desk=${desk} />` : null}
     ${panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
   </header>`;
 }
