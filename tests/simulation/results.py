@@ -69,13 +69,15 @@ class Seen:
         return len(self.log)
 
     def was_handed_over(self, name: str) -> bool:
-        """Whether a party was said to have left before the end of a transfer, or of a park."""
+        """Whether a party was said to have left before the end of a transfer, or of a park; or the caller waited."""
         reported = min(self.reported_end(name), self.reported_action(name))
         parked = [one["event"] for one in self.log[:reported] if one["event"] in _PARKING and one["from"] != one["to"]]
         was_transferring = any(
             "transferring" in (one["from"], one["to"]) for one in self.log[reported:] or self.log[-1:]
         )
-        return was_transferring or parked[-1:] == ["park"]
+        changes = [orjson.loads(one.get("changes") or b"{}") for one in self.log]
+        ended_in_queue = "queued" in [one["phase"] for one in changes if "phase" in one][-2:]
+        return was_transferring or ended_in_queue or parked[-1:] == ["park"]
 
     def has_order(self, first: str, apart_s: float, then: str) -> bool:
         """Whether events said who of two left first, by their order, or by Twilio's clock."""
