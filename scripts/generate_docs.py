@@ -54,6 +54,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/alerts.md": alerts_page.alerts_page,
     "docs/reference/directory.md": directory_page.directory_page,
     "docs/reference/readyz.md": readyz_page.readyz_page,
+    "docs/reference/runs.md": performance_page.runs_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/testing.md": testing_page.testing_page,

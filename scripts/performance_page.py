@@ -8,7 +8,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from page_parts import ROOT, table
+from page_parts import ROOT, page, prose, table
 
 from benchmarks.promises import PROMISES, Promise
 from benchmarks.support.figures import Results
@@ -26,6 +26,12 @@ def filled(name: str) -> str:
     """Return a page with its blocks as the results file has them now."""
     results = Results.read()
     return BLOCK.sub(lambda at: f"{at[1]}{BLOCKS[at[2]](results)}\n{at[4]}", (ROOT / name).read_text("utf-8"))
+
+
+def runs_page() -> str:
+    """Return the page of the runs that the figures are of."""
+    intro = prose("The commits and machines of the figures in [performance](../performance.md).")
+    return page("benchmarks/results.json", "# Runs\n", intro, _when(Results.read()))
 
 
 def _caveats(run: dict[str, Any]) -> str:
@@ -143,7 +149,6 @@ def _simulation(results: Results) -> str:
 
 
 BLOCKS: dict[str, Callable[[Results], str]] = {
-    "when": _when,
     "readme": _readme,
     "figures": _figures,
     "endurance": _endurance,
