@@ -40,10 +40,12 @@ class CallSummary:
     ended_s: float = 0.0
     #: When the first person answered; infinite before.
     answered_s: float = inf
-    #: A person was rung within the number's hours.
+    #: Within the number's hours, a person was rung, or the caller waited in a queue.
     is_offered: bool = False
     #: It came outside of them.
     is_closed: bool = False
+    #: In queues, in all sessions; None if it never was in one.
+    queued_s: float | None = None
     #: Of the last session.
     reason: str = ""
     landed_on: str = ""
@@ -63,9 +65,11 @@ class CallSummary:
         self.started_s = min(self.started_s, started_s)
         if session.answer_s is not None:
             self.answered_s = min(self.answered_s, started_s + session.answer_s)
+        if session.queued_s is not None:
+            self.queued_s = round((self.queued_s or 0.0) + session.queued_s, 3)
         if session.closed:
             self.is_closed = True
-        elif any(attempt["result"] not in NOT_DIALED for attempt in session.attempts):
+        elif session.queued_s is not None or any(attempt["result"] not in NOT_DIALED for attempt in session.attempts):
             self.is_offered = self.is_inbound
         if ended_s >= self.ended_s:
             self.ended_s, self.reason, self.landed_on = ended_s, session.reason, session.landed_on

@@ -32,6 +32,7 @@ DURATIONS = {
     "transfer_answer": "transfer answered",
     "call_answer": "call answered",
     "call_abandon": "call abandoned",
+    "call_queue": "call in a queue",
     "hold": "hold in a transfer",
     "consult": "consult",
 }
@@ -244,6 +245,8 @@ class OutcomeReport:
                 return (one.wait_s for one in calls if one.is_answered)
             case "call_abandon":
                 return (one.wait_s for one in calls if one.is_abandoned)
+            case "call_queue":
+                return (one.queued_s for one in calls if one.queued_s is not None)
             case _:
                 return self.durations[key]
 

@@ -17,7 +17,7 @@ _FORMULA = re.compile(r"[=+\-@]")
 #: Numbers, whole or masked, which are none.
 _NUMBERS = re.compile(r"[+\d…, ]*")
 #: A call's times that are summed over its sessions.
-_CALL_S = ("bridged_s", "conference_s", "participant_s", "held_s", "alone_s")
+_CALL_S = ("queued_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s")
 
 
 #: What has a row.

@@ -35,6 +35,9 @@ def totals(data: Mapping[str, Any]) -> list[str]:
         answered, soon, abandoned = (_share(total, name) for name in ("answered", "answered_within", "abandoned"))
         counted = f"{answered} answered, {soon} within {data['within_s']:g} s; {abandoned} abandoned"
         sentences.append(f"{_counted(total['offered'], 'call')} offered to agents: {counted}.")
+    if (queue := data["durations"]["call_queue"])["count"]:
+        waited = f"median {_seconds(queue['median_s'])}, longest {_seconds(queue['longest_s'])}"
+        sentences.append(f"{_counted(queue['count'], 'call')} waited in a queue: {waited}.")
     if data["parks"]:
         parked = join_words([f"{count:,} {name}" for name, count in data["parks"].items()], "and")
         sentences.append(f"Parked calls: {parked}.")
@@ -113,7 +116,7 @@ def tables(data: Mapping[str, Any], rows_max: int = ROWS_MAX) -> list[Table]:
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         _counts("parks", "Parked calls", "result", data["parks"]),
         Table("numbers", "Calls by number", of_numbers, numbers),
-        Table("durations", "Time to answer, holds, and consults", of_durations, durations),
+        Table("durations", "Time to answer, queues, holds, and consults", of_durations, durations),
         _counts(
             "failures", "Why transfers failed", "reason", worded(data["failure_reasons"], catalog.transfer_failure)
         ),

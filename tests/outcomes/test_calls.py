@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.outcomes.report import OutcomeReport
-from conferral.outcomes.report_text import tables
+from conferral.outcomes.report_text import tables, totals
 from conferral.storage.codecs.text_codec import to_iso
 from tests.support.each import each
 from tests.support.outcome_entries import attempt, session
@@ -51,6 +51,10 @@ def counted(*entries, within_s=20.0):
     ([visit(1, 0, 60, MISSED, closed="true")], {"outside_hours": 1}),
     ([visit(1, 0, 60, closed="true", reason="voicemail", landed_on="voicemail")], {"voicemail": 1, "outside_hours": 1}),
     ([visit(1, 0, 60, RANG, answer_s="4", direction="outbound")], {}),
+    # Newcomers wait in the queue before anyone is rung.
+    ([visit(1, 0, 60, queued_s="55")], {"offered": 1, "abandoned": 1}),
+    ([visit(1, 0, 60, queued_s="55", reason="queue-limit", landed_on="end")], {"offered": 1}),
+    ([visit(1, 0, 60, queued_s="55", closed="true")], {"outside_hours": 1}),
     # It was answered, then transferred in vain.
     ([visit(1, 0, 60, RANG, answer_s="4", reason="voicemail")], {"offered": 1, "answered": 1, "answered_within": 1}),
     ([visit(1, 0, 60, RANG, answer_s="4", reason="returned")], {"offered": 1, "answered": 1, "answered_within": 1}),
@@ -95,6 +99,23 @@ def test_each_number_has_its_counts_and_waiting_times():
     ]
     keys = report.row_keys(answering, full=False)
     assert [len(report.calls_of(key, full=False)) for key in keys] == [4, 1]
+
+
+def test_the_time_in_queues_is_that_of_all_visits():
+    others = (f"CA{number:032x}" for number in range(9))
+    report = report_of(
+        visit(1, 0, 18, MISSED, reason="returned", queued_s="10.5"),
+        visit(2, 30, 60, RANG, answer_s="31", queued_s="30"),
+        visit(1, 0, 60, session=next(others), queued_s="55"),
+        visit(1, 0, 60, RANG, session=next(others), answer_s="4"),
+    )
+    data = report.data(full=True)
+    queue = data["durations"]["call_queue"]
+    assert [queue[name] for name in ("count", "median_s", "longest_s")] == [2, 40.5, 55]
+    assert "2 calls waited in a queue: median 40.5 s, longest 55.0 s." in totals(data)
+    (times,) = (table.rows for table in tables(data) if table.name == "durations")
+    assert ("call in a queue", "2", "40.5 s", "55.0 s", "55.0 s") in [tuple(row) for row in times]
+    assert not any("queue" in sentence for sentence in totals(report_of().data(full=True)))
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -82,10 +82,12 @@ def test_a_call_says_whether_it_was_offered_abandoned_and_outside_hours():
         session(AT_MS, attempt(BOB), answer_s="4"),
         session(AT_MS, attempt(BOB, "cancelled")),
         session(AT_MS, closed="true", reason="closed"),
+        session(AT_MS, queued_s="52.5"),
     )
-    names = ("offered", "abandoned", "outside_hours", "answer_s", "wait_s")
+    names = ("offered", "abandoned", "outside_hours", "answer_s", "wait_s", "queued_s")
     assert [tuple(one[name] for name in names) for one in rows] == [
-        ("true", "", "", "4.0", "4.0"), ("true", "true", "", "", "60.0"), ("", "", "true", "", ""),
+        ("true", "", "", "4.0", "4.0", ""), ("true", "true", "", "", "60.0", ""), ("", "", "true", "", "", ""),
+        ("true", "true", "", "", "60.0", "52.5"),
     ]  # fmt: skip
 
 
