@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from conferral.runtime.text import split_list
-from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove
+from conferral.statemachine.events import CallsOverdue, End, Hold, ReadOverdue, RecordingChanged, Remove
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
@@ -155,6 +155,12 @@ def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
     story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=9).expect("ended")
     message(story, "completed", 9).expect("ended")
     assert messages(story) == [(MESSAGE, 9)]
+
+
+def test_customer_in_a_voicemail_takes_no_command_but_end():
+    story = in_voicemail(unreached("voicemail")).command(Hold, "hold-1", party="customer")
+    story.expect_refused("hold-1", "the customer is in the voicemail")
+    story.command(End, "end-1").expect("ended", "hang up customer", reason="command")
 
 
 def test_a_url_after_a_voicemail_that_failed_says_why_no_one_was_reached():
