@@ -113,7 +113,7 @@ class Keys:
     )
     offer = NamedKey(
         "offer",
-        "String: the session and the number of the offer that an agent gets, from its claim to its end. Expires soon.",
+        "String: number, deadline, and session of an agent's open offer, from its claim to its end. Expires soon.",
     )
     queued = PrefixKey("queued", "Hash: our number that was called, of each session in a queue, by id.")
     sign_ins = PrefixKey(

@@ -14,29 +14,36 @@ from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 
-#: How long a claim is kept, milliseconds; it is renewed while the desk rings.
+#: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
 CLAIM_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The offer that an agent gets."""
+    """The offer that an agent gets: also when it is sent again."""
 
     session_id: str
-    #: As in the `Offer`.
+    #: As in the `Offer`, both.
     number: int
-    age_ms: int = 0
+    deadline_ms: int
 
     @property
     def text(self) -> str:
         """The claim as it is stored."""
-        return f"{self.number} {self.session_id}"
+        return f"{self.number} {self.deadline_ms} {self.session_id}"
 
     @classmethod
-    def parse(cls, text: bytes | None, left_ms: int) -> "Claim | None":
+    def parse(cls, text: bytes | None) -> "Claim | None":
         """Return a stored claim; None if there is none that can be read."""
-        number, _, session_id = (text or b"").decode(errors="replace").partition(" ")
-        return cls(session_id, int(number), CLAIM_MS - left_ms) if number.isdecimal() and session_id else None
+        number, _, rest = (text or b"").decode(errors="replace").partition(" ")
+        deadline_ms, _, session_id = rest.partition(" ")
+        is_claim = number.isdecimal() and deadline_ms.isdecimal() and session_id
+        return cls(session_id, int(number), int(deadline_ms)) if is_claim else None
+
+    def offer_id(self, address: str) -> str:
+        """Return the id of the offer's command, which no other claim has."""
+        digest = hashlib.sha256(f"{self.session_id} {address}".encode()).hexdigest()[:32]
+        return f"offer-{digest}-{self.number}-{self.deadline_ms}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,6 @@ class Desks:
     by_address: Mapping[str, Desk]
     #: Whether any desk of the installation has renewed its presence lately.
     is_kept: bool = False
-
-
-def offer_id(session_id: str, address: str, number: int) -> str:
-    """Return the id of an offer's command: the same if it is sent again."""
-    digest = hashlib.sha256(f"{session_id} {address}".encode()).hexdigest()[:32]
-    return f"offer-{digest}-{number}"
 
 
 class Offers:
@@ -98,16 +99,14 @@ class Offers:
         reads: list[Command] = [("TIME",), ("EXISTS", self._keys.presence)]
         reads.append(("HMGET", self._keys.agents, *agents.values()))
         for identity in agents.values():
-            claim = self._keys.offer(identity)
-            reads += [("GET", claim), ("PTTL", claim), ("SCARD", self._keys.agent_sessions(identity))]
+            reads += [("GET", self._keys.offer(identity)), ("SCARD", self._keys.agent_sessions(identity))]
         time, is_kept, records, *rest = await run_or_raise(self._client, *reads)
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
-            text, left_ms, sessions = rest[3 * at : 3 * at + 3]
+            text, sessions = rest[2 * at : 2 * at + 2]
             agent = next(iter(read_agents([(identity.encode(), records[at])])), None) if records[at] else None
-            offer = Claim.parse(text, int(left_ms))
-            found[address] = _desk(address, agent, offer, now_ms, is_in_session=int(sessions) > 0)
+            found[address] = _desk(address, agent, Claim.parse(text), now_ms, is_in_session=int(sessions) > 0)
         return Desks(found, bool(is_kept))
 
     async def claim(self, address: str, claim: Claim) -> bool:
@@ -128,7 +127,7 @@ class Offers:
 
     async def was_refused(self, address: str, claim: Claim) -> bool:
         """Whether the session has refused the offer."""
-        key = self._keys.command(offer_id(claim.session_id, address, claim.number))
+        key = self._keys.command(claim.offer_id(address))
         ((status,),) = await run_or_raise(self._client, ("HMGET", key, "status"))
         return bool(status == b"rejected")
 

@@ -12,7 +12,7 @@ from conferral.storage.offers import Claim, Desk
 #: After a rejection, how long the caller is not offered to the same agent; after any other attempt, milliseconds.
 REJECTED_MS, PAUSE_MS = 60_000, 5_000
 #: How long an offer may take to be decided; when it is sent again in case it was lost; and after how long without a
-#: trace the agent gets another one, milliseconds.
+#: trace the agent gets another one: once no worker may decide the offer, even if their clocks differ. Milliseconds.
 DEADLINE_MS, REPEAT_MS, LOST_MS = 8_000, 2_000, 10_000
 #: Results of an offer after which the agent is away: no one answered the phone, or none was registered.
 _NO_ONE_THERE = frozenset({Reason.NO_ANSWER, Reason.FAILED})
@@ -43,11 +43,12 @@ def next_offers(
     """Yield a session, an agent's address, and the offer's number, in order.
 
     Who has waited longest comes first; the desk that has been free longest is rung. While that caller may not be
-    offered to a free desk yet, the desk is kept for them.
+    offered to a free desk yet, the desk is kept for them. A caller with an open offer gets no other.
     """
     free = {address: desk for address, desk in desks.items() if desk.free_since_ms}
+    offered = {desk.claim.session_id for desk in desks.values() if desk.claim is not None}
     for session in sorted(sessions, key=lambda one: (one.queued_since_ms, one.id)):
-        if not waits(session, now_ms):
+        if session.id in offered or not waits(session, now_ms):
             continue
         own = [free[one] for one in dict.fromkeys(session.agents) if one in free]
         due_ms = {desk.address: offered_again_ms(session, desk.address) for desk in own}
@@ -73,14 +74,15 @@ def offered_again_ms(session: Session, address: str) -> int:
     return max((one.ended_at_ms + pause_ms for one, pause_ms in zip(attempts, pauses_ms, strict=True)), default=0)
 
 
-def judge(session: Session | None, address: str, claim: Claim) -> Verdict:
+def judge(session: Session | None, address: str, claim: Claim, now_ms: int) -> Verdict:
     """Return what to do about an offer that an agent has."""
     attempts = [] if session is None else attempts_of(session, address)
     if len(attempts) < claim.number:
         can_be_decided = session is not None and session.is_live
-        if not can_be_decided or claim.age_ms >= LOST_MS:
+        age_ms = now_ms - claim.deadline_ms + DEADLINE_MS
+        if not can_be_decided or age_ms >= LOST_MS:
             return Verdict.END
-        return Verdict.REPEAT if claim.age_ms >= REPEAT_MS else Verdict.WAIT
+        return Verdict.REPEAT if age_ms >= REPEAT_MS else Verdict.WAIT
     result = attempts[claim.number - 1].result
     if not result and session is not None and session.is_live:
         return Verdict.KEEP

@@ -1,7 +1,7 @@
 """The offerer: one worker at a time offers callers in queues to desks.
 
 It keeps nothing that a successor needs: sessions say who waits, for how long, and whom they were offered to, and claims
-say which offers are open. An offer that is sent again changes nothing: its id and its number are the same.
+say which offers are open. An offer that is sent again changes nothing: its claim has its id and its deadline.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.offers import Claim, Desks, Offers, offer_id
+from conferral.storage.offers import Claim, Desks, Offers
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.core import WorkerCore
 from conferral.worker.dial_limits import report_dial_limit
@@ -95,7 +95,8 @@ class Offerer:
         for address, claim in claims.items():
             if (session := sessions.get(claim.session_id)) is None:
                 continue
-            verdict = judge(session if session.version else None, address, claim)
+            now_ms = self._core.store_clock.now_ms()
+            verdict = judge(session if session.version else None, address, claim, now_ms)
             if verdict in (Verdict.WAIT, Verdict.REPEAT) and await self._offers.was_refused(address, claim):
                 verdict = Verdict.END
             await self._follow(address, claim, verdict)
@@ -118,7 +119,7 @@ class Offerer:
             if limit := await self._limits.exceeded(self._core.client, session.id, 1, is_offer=True):
                 report_dial_limit(self._core.metrics, limit, session_id=session.id)
                 return
-            claim = Claim(session.id, number)
+            claim = Claim(session.id, number, now_ms + DEADLINE_MS)
             if self._owns_queue() and await self._offers.claim(address, claim):
                 self._open[address] = session.id
                 await self._send(address, claim)
@@ -128,10 +129,10 @@ class Offerer:
     async def _send(self, address: str, claim: Claim) -> None:
         offer = Offer(
             session_id=claim.session_id,
-            token=offer_id(claim.session_id, address, claim.number),
+            token=claim.offer_id(address),
             to=address,
             number=claim.number,
-            deadline_ms=self._core.store_clock.now_ms() + DEADLINE_MS,
+            deadline_ms=claim.deadline_ms,
         )
         await append_events(self._core.client, self._core.keys, [offer], is_durable=True)
 

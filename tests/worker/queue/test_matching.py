@@ -5,8 +5,17 @@ import pytest
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage.offers import Claim, Desk, offer_id
-from conferral.worker.queue.matching import LOST_MS, PAUSE_MS, REJECTED_MS, REPEAT_MS, Verdict, judge, next_offers
+from conferral.storage.offers import Claim, Desk
+from conferral.worker.queue.matching import (
+    DEADLINE_MS,
+    LOST_MS,
+    PAUSE_MS,
+    REJECTED_MS,
+    REPEAT_MS,
+    Verdict,
+    judge,
+    next_offers,
+)
 from tests.support.people import ALICE, BOB, CAROL
 
 NOW_MS = 1_000_000
@@ -76,8 +85,14 @@ def test_phones_and_strangers_are_not_offered_anyone():
     assert offered([waiting("first", 10, (BOB, "+14155550188"))], free(ALICE, CAROL)) == []
 
 
+def test_a_caller_whose_offer_is_open_is_offered_to_no_other_desk():
+    desks = {ALICE: Desk(ALICE, True, claim=Claim("first", 1, NOW_MS)), **free(BOB)}
+    assert offered([waiting("first", 10), waiting("second", 20)], desks) == [("second", BOB, 1)]
+
+
 @pytest.mark.parametrize("tried, age_ms, verdict", [
     ((), 0, Verdict.WAIT), ((), REPEAT_MS, Verdict.REPEAT), ((), LOST_MS, Verdict.END),
+    ((), DEADLINE_MS, Verdict.REPEAT), ((), LOST_MS - 1, Verdict.REPEAT),
     ((attempt(ALICE, ""),), 0, Verdict.KEEP),
     ((attempt(ALICE, "answered"),), 0, Verdict.END), ((attempt(ALICE, "busy"),), 0, Verdict.END),
     ((attempt(ALICE, "rejected"),), 0, Verdict.END), ((attempt(ALICE, "cancelled"),), 0, Verdict.END),
@@ -86,17 +101,21 @@ def test_phones_and_strangers_are_not_offered_anyone():
     ((attempt(BOB, "no-answer"),), 0, Verdict.WAIT),
 ])  # fmt: skip
 def test_what_becomes_of_an_offer(tried, age_ms, verdict):
-    assert judge(waiting("first", 10, (ALICE, BOB), *tried), ALICE, Claim("first", 1, age_ms)) is verdict
+    session, claim = waiting("first", 10, (ALICE, BOB), *tried), Claim("first", 1, NOW_MS + DEADLINE_MS)
+    assert judge(session, ALICE, claim, NOW_MS + age_ms) is verdict
 
 
 def test_an_offer_of_a_session_that_is_over_or_gone_ends():
     over = waiting("first", 10, (ALICE,), attempt(ALICE, ""), state=State.ENDED)
-    assert judge(over, ALICE, Claim("first", 1)) is judge(None, ALICE, Claim("first", 1)) is Verdict.END
+    claim = Claim("first", 1, NOW_MS + DEADLINE_MS)
+    assert judge(over, ALICE, claim, NOW_MS) is judge(None, ALICE, claim, NOW_MS) is Verdict.END
     missed = waiting("first", 10, (ALICE,), attempt(ALICE, "no-answer"), state=State.ENDED)
-    assert judge(missed, ALICE, Claim("first", 1)) is Verdict.END_AND_AWAY
+    assert judge(missed, ALICE, claim, NOW_MS) is Verdict.END_AND_AWAY
 
 
 def test_only_the_offer_itself_has_its_id():
-    ids = {offer_id(*of) for of in (("s1", ALICE, 1), ("s2", ALICE, 1), ("s1", BOB, 1), ("s1", ALICE, 2))}
-    assert len(ids) == 4
+    claims = [(Claim("s1", 1, 8), ALICE), (Claim("s2", 1, 8), ALICE), (Claim("s1", 1, 8), BOB)]
+    claims += [(Claim("s1", 2, 8), ALICE), (Claim("s1", 1, 9), ALICE)]
+    ids = {claim.offer_id(address) for claim, address in claims}
+    assert len(ids) == 5
     assert ALICE not in "".join(ids)

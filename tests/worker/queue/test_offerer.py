@@ -9,15 +9,17 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import DesksLeft, Event, Offer
+from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
+from conferral.statemachine.step import DecisionKind
 from conferral.storage.agents import Agents
 from conferral.storage.codecs import session_codec
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.offers import CLAIM_MS
+from conferral.storage.offers import Claim
 from conferral.worker.queue import offerer as module
 from conferral.worker.queue.matching import REPEAT_MS
-from conferral.worker.queue.offerer import Offerer
+from conferral.worker.queue.offerer import POLL_S, Offerer
 from tests.support.entries import event_in
 from tests.support.metric_values import value_of
 from tests.support.people import ALICE, BOB
@@ -53,9 +55,12 @@ class Queue:
     async def waits(self, name: str, since_ms: int = 1, *tried: Any, **given: Any) -> Session:
         now_ms = self.clock.wall_ms()
         session = waiting(name, since_ms, (ALICE, BOB), *tried, **{"parked_until_ms": now_ms + 600_000} | given)
-        await self.client.hset(KEYS.session(name), mapping=session_codec.encode(session))
-        await self.client.hset(KEYS.queued, name, "")
+        await self.stores(session)
         return session
+
+    async def stores(self, session: Session) -> None:
+        await self.client.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+        await self.client.hset(KEYS.queued, session.id, "")
 
     async def is_ready(self, identity: str = "alice", *, is_ready: bool = True) -> None:
         await self.agents.renew(identity, identity, "d1", is_ready=is_ready, is_busy=False)
@@ -97,11 +102,33 @@ async def test_an_offer_whose_sender_died_is_sent_by_the_next_one_with_the_same_
     successor = queue.offerer()
     await successor.poll()
     assert await queue.offers() == [], "it may have been sent"
-    await queue.client.pexpire(KEYS.offer("alice"), CLAIM_MS - REPEAT_MS)
+    claim = Claim.parse(await queue.client.get(KEYS.offer("alice")))
+    queue.clock.passed_s += REPEAT_MS / 1000
     await successor.poll()
     await successor.poll()
     sent = await queue.sent()
-    assert {(one.token, one.to, one.number) for one in sent} == {(sent[0].token, ALICE, 1)}
+    assert len(sent) == 2
+    assert {(one.token, one.number, one.deadline_ms) for one in sent} == {
+        (claim.offer_id(ALICE), claim.number, claim.deadline_ms)
+    }
+
+
+async def test_an_offer_that_was_refused_is_followed_by_one_that_is_decided(queue):
+    session = await queue.waits("first")
+    await queue.is_ready()
+    offerer = queue.offerer()
+    await offerer.poll()
+    (refused,) = await queue.sent()
+    late = step(session, refused, refused.deadline_ms)
+    assert late.kind is DecisionKind.REFUSED
+    await queue.client.hset(KEYS.command(refused.token), "status", "rejected")
+    await queue.stores(late.session)
+    for _ in range(2):  # the first one ends the offer
+        queue.clock.passed_s += POLL_S
+        await offerer.poll()
+    *_, taken = await queue.sent()
+    decided = step(late.session, taken, taken.deadline_ms - 1)
+    assert [(one.to, one.result) for one in decided.session.attempts] == [(ALICE, "")]
 
 
 @pytest.mark.parametrize(
