@@ -230,8 +230,8 @@ class VoiceRoutes(Routes):
         """Dial the first agent; the directory has checked the allow-list."""
         listed = self._routing.inbound(form).agents
         only_agent = {*inbound.agents} != {*listed}
-        if without_redis and not only_agent:  # the next one is found by the directory
-            inbound = replace(inbound, agents=listed, away=0)
+        if without_redis and not only_agent:  # the next one is found by the directory, and no one waits in a queue
+            inbound = replace(inbound, agents=listed, away=0, begins_in_queue=False)
         if not inbound.first_agent:  # and no worker that could move the caller on
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         agent = parse_address(inbound.first_agent)

@@ -92,6 +92,18 @@ async def test_where_redis_takes_no_writes_no_one_is_skipped(open_client, write_
         assert (rung(document), action_of(document).agent_number) == ("bob", 1)
 
 
+@pytest.mark.parametrize("route", VOICE)
+async def test_where_redis_takes_no_writes_no_one_begins_in_the_queue(
+    open_client, write_directory, webhook_store, route
+):
+    webhook_store.takes_no_writes = True
+    called = fields("call_arrives")
+    webhook_store.agents_there = Presence(idle_since_ms={ALICE: 1}, queued_numbers=frozenset({"", called["To"]}))
+    client = await open_client(**write_directory(f'{DIRECTORY}fallback = "queue"\n'))
+    _, document = await post(client, route, called)
+    assert rung(document) == "alice"
+
+
 # ---- before each next agent ------------------------------------------------------------------------------------------
 
 
