@@ -14,8 +14,6 @@ REJECTED_MS, PAUSE_MS = 60_000, 5_000
 #: How long an offer may take to be decided; when it is sent again in case it was lost; and after how long without a
 #: trace the agent gets another one: once no worker may decide the offer, even if their clocks differ. Milliseconds.
 DEADLINE_MS, REPEAT_MS, LOST_MS = 8_000, 2_000, 10_000
-#: Results of an offer after which the agent is away: no one answered the phone, or none was registered.
-_NO_ONE_THERE = frozenset({Reason.NO_ANSWER, Reason.FAILED})
 
 
 class Verdict(Enum):
@@ -83,7 +81,16 @@ def judge(session: Session | None, address: str, claim: Claim, now_ms: int) -> V
         if not can_be_decided or age_ms >= LOST_MS:
             return Verdict.END
         return Verdict.REPEAT if age_ms >= REPEAT_MS else Verdict.WAIT
-    result = attempts[claim.number - 1].result
-    if not result and session is not None and session.is_live:
+    attempt = attempts[claim.number - 1]
+    if not attempt.result and session is not None and session.is_live:
         return Verdict.KEEP
-    return Verdict.END_AND_AWAY if result in _NO_ONE_THERE else Verdict.END
+    return Verdict.END_AND_AWAY if session is not None and _shows_absence(session, attempt) else Verdict.END
+
+
+def _shows_absence(session: Session, attempt: Attempt) -> bool:
+    """Whether no one answered the agent's phone, or none was registered.
+
+    A request that Twilio refused says nothing of the agent: it placed no call.
+    """
+    was_called = any(party.dial_id == attempt.dial_id and party.call_sid for party in session.parties.values())
+    return attempt.result == Reason.NO_ANSWER or (attempt.result == Reason.FAILED and was_called)

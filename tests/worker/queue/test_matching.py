@@ -97,12 +97,21 @@ def test_a_caller_whose_offer_is_open_is_offered_to_no_other_desk():
     ((attempt(ALICE, "answered"),), 0, Verdict.END), ((attempt(ALICE, "busy"),), 0, Verdict.END),
     ((attempt(ALICE, "rejected"),), 0, Verdict.END), ((attempt(ALICE, "cancelled"),), 0, Verdict.END),
     ((attempt(ALICE, "unknown"),), 0, Verdict.END), ((attempt(ALICE, "dial-limit"),), 0, Verdict.END),
-    ((attempt(ALICE, "no-answer"),), 0, Verdict.END_AND_AWAY), ((attempt(ALICE, "failed"),), 0, Verdict.END_AND_AWAY),
+    ((attempt(ALICE, "no-answer"),), 0, Verdict.END_AND_AWAY),
     ((attempt(BOB, "no-answer"),), 0, Verdict.WAIT),
 ])  # fmt: skip
 def test_what_becomes_of_an_offer(tried, age_ms, verdict):
     session, claim = waiting("first", 10, (ALICE, BOB), *tried), Claim("first", 1, NOW_MS + DEADLINE_MS)
     assert judge(session, ALICE, claim, NOW_MS + age_ms) is verdict
+
+
+@pytest.mark.parametrize("call_sid, verdict", [("CA1", Verdict.END_AND_AWAY), ("", Verdict.END)])
+def test_only_a_call_that_fails_shows_that_no_phone_is_registered(call_sid, verdict):
+    """Twilio may also refuse the request: too many, a wrong parameter, an outage."""
+    tried = attempt(ALICE, "failed")
+    agent = Party(AGENT, "agent-1", address=ALICE, call_sid=call_sid, dial_id=tried.dial_id, status=PartyStatus.LEFT)
+    session = waiting("first", 10, (ALICE, BOB), tried, parties={AGENT: agent})
+    assert judge(session, ALICE, Claim("first", 1, NOW_MS), NOW_MS) is verdict
 
 
 def test_an_offer_of_a_session_that_is_over_or_gone_ends():
