@@ -15,6 +15,7 @@ from conferral.operations.json_values import to_json_value
 from conferral.operations.session_search import number_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
+from conferral.statemachine.states import Phase
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.session_reader import Fields
@@ -66,6 +67,7 @@ def row(session: StoredSession, attention: Attention | None, names: Mapping[str,
         "lone": is_lone(session),
         "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": held_call(session),
+        "queued_since": to_iso(session.queued_since_ms) if session.phase is Phase.QUEUED else None,
         **_columns(session, full=full),
         "transfer": facts.transfer_line(session, full=full),
         "transfer_status": session.transfer_status,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from conferral.operations.explain.attention import Attention, is_lone
 from conferral.operations.explain.people import held_call
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Phase, State
+from conferral.storage.codecs.text_codec import to_iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class SessionCounts:
     held: int = 0
     #: Start of the longest current wait, ISO 8601; empty without one.
     held_since: str = ""
+    #: Since when the newest of those in a queue has waited, ISO 8601; empty without one.
+    newest_queued_since: str = ""
 
 
 def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> SessionCounts:
@@ -31,6 +34,7 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     live = troubled = lone = 0
     held: list[str] = []
+    queued_ms: list[int] = []
     for session, trouble in judged:
         if not session.is_live:
             continue
@@ -40,5 +44,8 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
         lone += is_lone(session)
         if call := held_call(session):
             held.append(call.since)
+        if session.phase is Phase.QUEUED:
+            queued_ms.append(session.queued_since_ms)
     longest = min(filter(None, held), default="")
-    return SessionCounts(live, troubled, lone, dict(by_state), len(held), longest)
+    newest = to_iso(max(queued_ms, default=0))
+    return SessionCounts(live, troubled, lone, dict(by_state), len(held), longest, newest)

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import expect
 
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Phase, State
+from tests.browser import axe
 from tests.browser.browser_actions import action, call, open_session, resize, row, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW
-from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
+from tests.conferral.cli_helpers import CALL, conferenced, log_entry, make_session, put
+from tests.support.people import NUMBER, SALES
 
 MANY = 5_000
 #: Elements of the list that may be in the document at most (count).
@@ -49,6 +51,48 @@ async def test_thousands_of_sessions_are_a_short_document(redis, console, window
     one = people[4_321]
     await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
     await expect(sessions(page).first.locator(".cell-customer")).to_have_attribute("title", re.compile("muted"))
+
+
+def waiting(number: int, at_ms: int, called: str):
+    made = conferenced(session_id(number))
+    customer = replace(made.parties["customer"], held=True, since_ms=at_ms)
+    return replace(made, phase=Phase.QUEUED, parties={"customer": customer}, number=called, queued_since_ms=at_ms)
+
+
+async def test_who_waits_in_queues_is_shown_by_number_with_a_tone_for_who_wants_one(redis, console, windows):
+    at_ms = await now_ms(redis)
+    waits = [waiting(1, at_ms - 130_000, NUMBER), waiting(2, at_ms - 9_000, NUMBER), waiting(3, at_ms - 5_000, SALES)]
+    put_all(redis, [*waits, make_session(session_id(4))])
+    page = await signed_in(windows, console)
+    tones = await page.evaluate_handle(
+        """() => {
+            const tones = { count: 0 };
+            const start = OscillatorNode.prototype.start;
+            OscillatorNode.prototype.start = function () { tones.count += 1; start.call(this); };
+            return tones;
+        }"""
+    )
+    queues = page.get_by_role("list", name="Waiting callers").get_by_role("link")
+    await expect(queues).to_have_text(
+        [re.compile(r"\+…00: 2 wait, longest 2:\d\d$"), re.compile(r"\+…01: 1 waits, longest 0:\d\d$")]
+    )
+    assert await axe.troubles(page, "callers wait") == []
+    sound = page.get_by_role("button", name="Sound for waiting callers")
+    await expect(sound).to_have_attribute("aria-pressed", "false")
+    put_all(redis, [waiting(5, at_ms - 1_000, NUMBER)])
+    await expect(queues.first).to_contain_text("3 wait")
+    assert await tones.evaluate("tones => tones.count") == 0
+    await sound.click()
+    assert await tones.evaluate("tones => tones.count") == 1, "so that one hears what it is like"
+    put_all(redis, [waiting(6, at_ms, SALES)])
+    await page.wait_for_function("tones => tones.count === 2", arg=tones)
+    put_all(redis, [replace(waiting(6, at_ms, SALES), state=State.ENDED, ended_at_ms=at_ms + 1)])
+    await queues.nth(1).click()
+    await expect(sessions(page)).to_have_count(1)
+    await expect(row(page, session_id(3))).to_be_visible()
+    assert await tones.evaluate("tones => tones.count") == 2
+    await page.reload()
+    await expect(sound).to_have_attribute("aria-pressed", "true")
 
 
 async def test_names_from_outside_do_nothing_but_show(redis, console, windows):

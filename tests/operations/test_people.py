@@ -309,7 +309,17 @@ def test_calls_that_wait_are_counted_with_the_longest() -> None:
 
     found = statistics.count_sessions((stored_session(one), None) for one in (first, second, of(conferenced())))
 
-    assert (found.held, found.held_since) == (2, to_iso(1_000))
+    assert (found.held, found.held_since, found.newest_queued_since) == (2, to_iso(1_000), "")
+
+
+def test_the_newest_caller_in_a_queue_is_known_of_the_live_calls() -> None:
+    waits = of(parked()) | {"phase": "queued"}
+    calls = [waits | {"queued_since": to_iso(at_ms)} for at_ms in (3_000, 2_000)]
+    calls.append(waits | {"queued_since": to_iso(9_000), "state": "ended"})
+
+    found = statistics.count_sessions((stored_session(one), None) for one in calls)
+
+    assert (found.held, found.newest_queued_since) == (2, to_iso(3_000))
 
 
 # ---- who hears whom --------------------------------------------------------------------------------------------------

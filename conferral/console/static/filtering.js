@@ -28,7 +28,7 @@ export function kindOf({ state, phase, held }) {
   if (!LIVE.includes(state)) {
     return state === "ended" ? state : "unknown";
   }
-  if (phase === "voicemail" || phase === "ringing") {
+  if (["voicemail", "ringing", "queued"].includes(phase)) {
     return phase;
   }
   return held && held.kind !== "waiting" ? held.kind : state === "transferring" ? state : "talking";

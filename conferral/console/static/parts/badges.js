@@ -9,6 +9,7 @@ import { Sentence } from "../shared/time.js";
 /** Icons of what a call is, from `kindOf`. */
 const ICONS = {
   ringing: "phone-incoming",
+  queued: "hourglass",
   talking: "phone-call",
   "on hold": "pause",
   parked: "circle-parking",

@@ -22,7 +22,7 @@ export const COLUMNS = [
 ];
 /** A bar of waiting time is full after this long, in milliseconds, and yellow from `LONG_MS`. */
 const FULL_MS = 300_000;
-const LONG_MS = 120_000;
+export const LONG_MS = 120_000;
 
 /**
  * A row. It rerenders only when a property changes: hundreds of rows change per second.

@@ -8,6 +8,7 @@ import { Kind } from "../parts/badges.js";
 
 const KINDS = {
   ringing: "no one has answered yet",
+  queued: "the caller waits in a queue",
   talking: "customer and agent are connected, directly or in a conference",
   "on hold": "the customer, or another, is on hold",
   parked: "the call waits for someone to retrieve it",

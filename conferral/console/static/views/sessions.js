@@ -5,6 +5,7 @@ import { html } from "htm/preact";
 import { ONLY, RANGES, filterOf, showsEnded } from "../filtering.js";
 import { useKeys } from "../keys.js";
 import { HealthStrip } from "../parts/health-strip.js";
+import { Queues, SoundSwitch } from "../parts/queues.js";
 import { visibleRows, move, openChosen, Rows } from "../parts/rows.js";
 import { choose, chooseList, go, isSplit, route, to } from "../route.js";
 import { pausedSince, rows, rowsKnown } from "../store.js";
@@ -16,7 +17,7 @@ import { Kind } from "../parts/badges.js";
 import { COLUMNS } from "../parts/row.js";
 import { Session } from "./session.js";
 
-const LIVE = ["ringing", "talking", "on hold", "parked", "transferring"];
+const LIVE = ["ringing", "queued", "talking", "on hold", "parked", "transferring"];
 
 /** The view. */
 export function Calls() {
@@ -38,7 +39,7 @@ export function Calls() {
   return html`<div class=${isOpen && isListed ? "calls is-split" : "calls"}>
     ${isListed
       ? html`<section class="calls-list" aria-label="List of calls">
-          ${isOpen ? null : html`<h1 class="unseen">Calls</h1><${HealthStrip} />`}
+          ${isOpen ? null : html`<h1 class="unseen">Calls</h1><${HealthStrip} /><${Queues} />`}
           <${Filters} />
           <${Rows} />
           <${Nothing} />
@@ -106,6 +107,7 @@ function Filters() {
           onKeyDown=${onSearchKey}
         />
       </label>
+      <${SoundSwitch} />
       <button type="button" class="pause" aria-pressed=${pausedSince.value !== null} aria-label=${pauseLabel()} onClick=${togglePause}>
         <${Icon} name="pause" /><span>${pauseLabel()}</span>
       </button>
