@@ -19,7 +19,7 @@ INTRODUCTION = """\
 Generated from the code by `make docs`. [Offhook](../../sandbox/README.md#in-tests) and
 [the sandbox](../sandbox.md#test-your-app) have examples.
 """
-FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "twilio_sandbox_options"),)
+FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "serve", "twilio_sandbox_options"),)
 FIXTURES += ((conferral_plugin, "conferral_stack", "conferral_stack_settings"),)
 CLASSES = (
     TwilioSandbox,

@@ -1,15 +1,11 @@
-"""Your own WSGI app, in a thread, at an address known before."""
+"""Your own app, in a thread, at an address known before."""
 
 import socket
-import threading
-from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
-from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from contextlib import ExitStack
+from typing import Self
 
 from conferral.processes.subprocesses import HOST
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from offhook.testing.app_server import App, served
 
 
 def free_port() -> int:
@@ -17,15 +13,6 @@ def free_port() -> int:
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_arguments: Any) -> None:
-        """Log nothing: the sandbox logs the same requests."""
 
 
 class AppAddress:
@@ -36,27 +23,20 @@ class AppAddress:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((HOST, 0))
         self._port: int = self._socket.getsockname()[1]
-        self._servers: list[tuple[_Server, threading.Thread]] = []
+        self._apps = ExitStack()
 
     @property
     def url(self) -> str:
         """Its URL."""
         return f"http://{HOST}:{self._port}"
 
-    def serve(self, app: WsgiApp) -> None:
+    def serve(self, app: App) -> None:
         """Serve an app there, until the end."""
-        server = _Server((HOST, self._port), _QuietHandler)
-        server.set_app(app)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="your app", daemon=True)
-        thread.start()
-        self._servers.append((server, thread))
+        self._apps.enter_context(served(app, self._port))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_failure: object) -> None:
-        for server, thread in self._servers:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        self._apps.close()
         self._socket.close()

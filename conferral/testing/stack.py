@@ -21,12 +21,13 @@ from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
-from conferral.testing.app_server import AppAddress, WsgiApp, free_port
+from conferral.testing.app_server import AppAddress, free_port
 from conferral.testing.desk import Desk, Desks
 from conferral.testing.outcomes import DeliveredOutcomes
 from conferral.worker.process import Worker
 from offhook import NUMBER, CallHandle
 from offhook.testing import TwilioSandbox
+from offhook.testing.app_server import App
 from offhook.testing.served import LoopThread
 
 API_TOKEN = "api-token-of-the-tests"  # noqa: S105  # opens only a test
@@ -55,8 +56,8 @@ class ConferralStack:
         """Your app's URL, on a free port; callers may return to it."""
         return self._app.url
 
-    def serve(self, app: WsgiApp) -> None:
-        """Serve your WSGI app (such as Flask's) at `app_url`, until the test ends."""
+    def serve(self, app: App) -> None:
+        """Serve your app (WSGI or ASGI) at `app_url` until the test ends."""
         self._app.serve(app)
 
     def call(self, path: str = "", *, from_: str = CALLER) -> CallHandle:

@@ -1,5 +1,6 @@
 """Real time that no test stops."""
 
+import asyncio
 import time
 
 
@@ -10,3 +11,11 @@ def monotonic_s() -> float:
     time of event loops.
     """
     return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class UnfrozenLoop(asyncio.SelectorEventLoop):
+    """An event loop that goes on while a test freezes time."""
+
+    def time(self) -> float:
+        """Return the time of its timers."""
+        return monotonic_s()

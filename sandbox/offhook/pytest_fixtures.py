@@ -1,17 +1,18 @@
-"""The fixtures `twilio_sandbox` and `twilio_client`, and their hooks.
+"""The fixtures of the pytest plug-in, and their hooks.
 
-The sandbox is imported and started by the first test that uses one of them.
+The sandbox is imported and started by the first test that uses it.
 """
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from offhook.testing import TwilioSandbox
+    from offhook.testing import Serve, TwilioSandbox
     from offhook.testing.served import ServerThread
 
 _IN_USE = pytest.StashKey["TwilioSandbox"]()
@@ -67,6 +68,15 @@ def twilio_client(twilio_sandbox: "TwilioSandbox") -> Iterator[Any]:
     connection.session.trust_env = False  # a proxy can't reach this machine's loopback
     yield client
     connection.session.close()
+
+
+@pytest.fixture
+def serve() -> Iterator["Serve"]:
+    """Serve an app (WSGI or ASGI) until the test ends: `url = serve(app)`."""
+    from offhook.testing.app_server import served
+
+    with ExitStack() as apps:
+        yield lambda app: apps.enter_context(served(app))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,6 +13,7 @@ if IS_USABLE:
     from offhook.pytest_fixtures import _twilio_server as _twilio_server
     from offhook.pytest_fixtures import pytest_runtest_call as pytest_runtest_call
     from offhook.pytest_fixtures import pytest_runtest_makereport as pytest_runtest_makereport
+    from offhook.pytest_fixtures import serve as serve
     from offhook.pytest_fixtures import twilio_client as twilio_client
     from offhook.pytest_fixtures import twilio_sandbox as twilio_sandbox
     from offhook.pytest_fixtures import twilio_sandbox_options as twilio_sandbox_options

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from offhook.clock import monotonic_s
+from offhook.clock import UnfrozenLoop
 from offhook.emptying import SPEED, empty
 from offhook.model import messages
 from offhook.service import Sandbox
@@ -68,18 +68,11 @@ class ServedSandbox(Sandbox):
             self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that goes on while a test freezes time."""
-
-    def time(self) -> float:
-        return monotonic_s()
-
-
 class LoopThread:
     """A thread with an event loop, for other threads."""
 
     def __init__(self, name: str) -> None:
-        self._loop = _Loop()
+        self._loop = UnfrozenLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
