@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, Union, Unpack, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,12 @@ def fields_of(what: Callable[..., Any]) -> Fields:
     kinds = get_type_hints(what.func if isinstance(what, partial) else what, include_extras=True)
     parameters = inspect.signature(what).parameters.values()
     named = [it for it in parameters if it.kind is not it.VAR_KEYWORD]
-    return Fields(
-        {it.name: kinds[it.name] for it in named},
-        frozenset(it.name for it in named if it.default is it.empty),
-        next((kinds[it.name] for it in parameters if it.kind is it.VAR_KEYWORD), None),
-    )
+    others = next((kinds[it.name] for it in parameters if it.kind is it.VAR_KEYWORD), None)
+    by_name = {it.name: kinds[it.name] for it in named}
+    if get_origin(others) is Unpack:  # of a TypedDict without required keys
+        by_name |= get_type_hints(get_args(others)[0], include_extras=True)
+        others = None
+    return Fields(by_name, frozenset(it.name for it in named if it.default is it.empty), others)
 
 
 def read_object(text: bytes) -> dict[str, Any]:

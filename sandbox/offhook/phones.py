@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, get_args
 
 from offhook.faults import Seconds
 from offhook.model import messages
@@ -149,6 +149,24 @@ class PhoneScript:
         return steps
 
 
+class ScriptFields(TypedDict, total=False):
+    """What `script` takes: the fields of `PhoneScript`, and `times`."""
+
+    kind: messages.PhoneKind
+    ring_after_s: Seconds
+    answer_after_s: Seconds | None
+    outcome: Outcome | None
+    picks_up_after_s: Seconds | None
+    hang_up_after_s: Seconds | None
+    digits: str
+    digits_after_s: Seconds
+    keys: str | Sequence[str]
+    keys_after_s: Seconds
+    speaks: str | Sequence[str]
+    speaks_after_s: Seconds
+    times: int | None
+
+
 _FIELDS = dict.fromkeys(it.name for it in fields(PhoneScript))
 _TIMES = tuple(name for name in _FIELDS if name.endswith("_s"))
 
@@ -164,24 +182,19 @@ class Phone:
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)  #: To it and from it, oldest first, including ended ones.
 
-    def script(
-        self,
-        *,
-        keys: str | Sequence[str] = (),
-        speaks: str | Sequence[str] = (),
-        times: int | None = None,
-        **does: Any,
-    ) -> "Phone":
+    def script(self, **does: Unpack[ScriptFields]) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
 
-        A single text in `keys` or `speaks` is for the first time; `does` are other fields of `PhoneScript`. Calls from
-        the phone count if the script does something in them. Raise ValueError for a script that can't act.
+        A single text in `keys` or `speaks` is for the first time. Calls from the phone count if the script does
+        something in them. Raise ValueError for a script that can't act.
         """
+        given: dict[str, Any] = dict(does)
+        times = given.pop("times", None)
         if times is not None and times < 1:
             raise ValueError(f"a script for {times} calls can't act")
-        if unknown := does.keys() - _FIELDS.keys():
+        if unknown := given.keys() - _FIELDS.keys():
             raise TypeError(f"a script has no field {min(unknown)!r}: there are {', '.join(_FIELDS)}")
-        script = PhoneScript(keys=_in_turn(keys), speaks=_in_turn(speaks), **does)
+        script = PhoneScript(**given | {name: _in_turn(given.get(name, ())) for name in ("keys", "speaks")})
         if times is None:
             self.default = script
         else:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from offhook.account import ACCOUNT_SID, AUTH_TOKEN, NUMBER
 from offhook.browser_phones import BrowserPhones
@@ -19,7 +19,7 @@ from offhook.model import messages
 from offhook.model.behavior import Behavior
 from offhook.model.formats import check_url, is_address, is_number
 from offhook.model.messages import NOT_MODELED, InboundCall, Input, Params, PhoneRings, TimePassed
-from offhook.model.numbers import SIP_DOMAINS, Number
+from offhook.model.numbers import SIP_DOMAINS, Number, NumberFields
 from offhook.model.pruning import prune_finished
 from offhook.model.state import BotScript, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
@@ -145,7 +145,7 @@ class SandboxRuntime:
         self.epoch_s = time.time()  #: The sandbox's time when it started.
         self._started_s = self.clock()
 
-    def add_number(self, number: Text, *, voice_url: str = "", **others: str) -> Number:
+    def add_number(self, number: Text, *, voice_url: str = "", **others: Unpack[NumberFields]) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields.
 
         Without `voice_url`, its program can call from it, and set the URL by REST. Raise ValueError for what is none.
@@ -211,9 +211,9 @@ class SandboxRuntime:
         self._scripts.place(sid)
         return CallHandle(self, sid)
 
-    def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
+    def add_application(self, sid: str, *, voice_url: str, **others: Unpack[NumberFields]) -> Number:
         """Add a TwiML application (`AP…`), through which browsers call."""
-        return self.add_number(sid, voice_url=voice_url, application_sid=sid, **others)
+        return self.add_number(sid, voice_url=voice_url, **(others | {"application_sid": sid}))
 
     async def call_from_browser(
         self, identity: Text, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""

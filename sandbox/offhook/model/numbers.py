@@ -1,6 +1,7 @@
 """The account's numbers, and where events go."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
 
@@ -51,3 +52,22 @@ class Number:
     def is_sip_domain(self) -> bool:
         """Whether it is a SIP domain, such as `acme.sip.twilio.com`."""
         return self.number.endswith(SIP_DOMAINS)
+
+
+class NumberFields(TypedDict, total=False):
+    """What `add_number` takes besides `number` and `voice_url`."""
+
+    voice_method: str
+    voice_fallback_url: str
+    voice_fallback_method: str
+    sms_url: str
+    sms_method: str
+    sms_fallback_url: str
+    sms_fallback_method: str
+    status_callback: str
+    status_callback_method: str
+    application_sid: str
+    name: str
+    byoc_trunk_sid: str
+    voice_application_sid: str
+    origin: str

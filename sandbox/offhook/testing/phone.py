@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from offhook.call_handle import CallHandle
 from offhook.model.messages import IncomingText
-from offhook.phones import PhoneScript
+from offhook.phones import PhoneScript, ScriptFields
 
 if TYPE_CHECKING:
     from offhook.testing.served import ServedSandbox
@@ -22,7 +22,7 @@ class Phone:
     def __repr__(self) -> str:
         return f"<Phone {self.address}: {self.calls or 'no calls'}>"
 
-    def script(self, **does: Any) -> "Phone":
+    def script(self, **does: Unpack[ScriptFields]) -> "Phone":
         """Set its script: fields of `PhoneScript`; `times` are its next calls.
 
         A single text in `keys` or `speaks` is for the first time.

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from offhook.call_handle import CallHandle, ConferenceHandle
 from offhook.clock import monotonic_s
 from offhook.faults import Faults
 from offhook.model.messages import DebuggerEntry
-from offhook.model.numbers import Number
+from offhook.model.numbers import Number, NumberFields
 from offhook.model.state import Recording, TextMessage
 from offhook.request_log import RequestLog
 from offhook.testing.already_done import AlreadyDone
@@ -106,11 +106,11 @@ class TwilioSandbox:
         """Errors and warnings, as in Twilio's debugger."""
         return list(self._sandbox.request_log.debugger)
 
-    def add_number(self, number: str, *, voice_url: str = "", **others: str) -> Number:
+    def add_number(self, number: str, *, voice_url: str = "", **others: Unpack[NumberFields]) -> Number:
         """Add a number or a SIP domain; `others` are such as `status_callback`."""
         return self.run(lambda sandbox: sandbox.add_number(number, voice_url=voice_url, **others))
 
-    def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
+    def add_application(self, sid: str, *, voice_url: str, **others: Unpack[NumberFields]) -> Number:
         """Add a TwiML application (`AP…`), which browsers call."""
         return self.run(lambda sandbox: sandbox.add_application(sid, voice_url=voice_url, **others))
 
