@@ -5,28 +5,35 @@ workspace's event callback /events, with `task.created`. Needs APP_URL and VOICE
 TWILIO_AUTH_TOKEN, WORKSPACE_SID, WORKFLOW_SID, AVAILABLE_SID and AWAY_SID (two activities), CONFERRAL_API_TOKEN (one
 that may `read`), CONFERRAL_OUTCOMES_SECRET, and `pip install flask twilio standardwebhooks`. Conferral needs
 CONFERRAL_OUTCOMES_URL=APP_URL/outcomes and CONFERRAL_RETURN_URLS=APP_URL/unanswered. Run it with
-`flask --app examples/taskrouter.py run`.
+`flask --app examples/taskrouter.py run`, and every few minutes `flask --app examples/taskrouter.py sweep`.
 """
 
 import json
 import os
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from flask import Flask, Response, abort, request
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from twilio.base.exceptions import TwilioRestException
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.voice_response import VoiceResponse
 
 APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
 VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
-TWILIO = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"])
+#: Twilio waits up to 15 s for this app's answer, in which it makes two requests.
+HTTP = TwilioHttpClient(timeout=3)
+TWILIO = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"], http_client=HTTP)
 #: What a finished call's task becomes; after `wrapping`, the worker's page completes it.
 AFTER_CALL = os.environ.get("AFTER_CALL", "completed")
+#: Why a call comes back if the worker, not Conferral or a limit, is the reason.
+UNAVAILABLE = {"no-answer", "busy", "away", "rejected", "no-confirmation"}
+#: After this time without a session, an assigned task is over.
+SWEEP_AFTER = timedelta(minutes=5)
 
 app = Flask(__name__)
 
@@ -66,7 +73,7 @@ def assigned() -> dict[str, Any]:
     A reservation that was not accepted times out, and TaskRouter offers a caller who talks to the next worker.
     """
     call_sid = json.loads(request.form["TaskAttributes"])["call_sid"]
-    if has_session(call_sid):
+    if live_refs(call_sid):
         return {"instruction": "reject", "activity_sid": os.environ["AVAILABLE_SID"]}
     options = {
         "to": json.loads(request.form["WorkerAttributes"])["contact_uri"],
@@ -77,27 +84,32 @@ def assigned() -> dict[str, Any]:
     return {"instruction": "redirect", "call_sid": call_sid, "url": url, "accept": True}
 
 
-def has_session(call_sid: str) -> bool:
-    """Whether a live session has the call."""
+def live_refs(call_sid: str) -> list[str | None]:
+    """Return the `ref` of each live session that has the call."""
     headers = {"Authorization": f"Bearer {os.environ['CONFERRAL_API_TOKEN']}"}
     ask = Request(f"{VOICE_URL}/sessions?party={call_sid}", headers=headers)  # noqa: S310  # Conferral's own URL
     with urlopen(ask, timeout=5) as answer:  # noqa: S310
-        return bool(json.load(answer)["sessions"])
+        return [session["ref"] for session in json.load(answer)["sessions"]]
 
 
 @app.post("/unanswered")
 def unanswered() -> Response:
-    """Queue a caller again whose worker didn't take the call; set that one away.
+    """Queue a caller again, whatever TaskRouter refuses; set their worker away.
 
-    The next task names the time at which the first one began, for `created`.
+    The next task names the time at which the first one began, for `created`. The outcome completes the first.
     """
-    task_sid = request.args["ref"]
+    since = ""
     try:
-        since = workspace().tasks(task_sid).fetch().virtual_start_time.isoformat()
-    except TwilioRestException:  # they go to the end of the queue
-        since = ""
-    workspace().workers(request.args["worker"]).update(activity_sid=os.environ["AWAY_SID"])
-    finish(task_sid, "completed", request.args["reason"])
+        began = workspace().tasks(request.args.get("ref", "")).fetch().virtual_start_time
+        since = began.isoformat() if began else ""
+    except (TwilioException, OSError):  # they go to the end of the queue
+        app.logger.exception("the caller loses their place")
+    if request.args.get("reason") in UNAVAILABLE:
+        worker = workspace().workers(request.args.get("worker", ""))
+        try:
+            worker.update(activity_sid=os.environ["AWAY_SID"], reject_pending_reservations=True)
+        except (TwilioException, OSError):  # TaskRouter may offer the next task to the same worker
+            app.logger.exception("the worker stays available")
     return enqueue({"type": "inbound", "since": since})
 
 
@@ -121,12 +133,14 @@ def ended() -> tuple[str, int]:
     except WebhookVerificationError:
         return "", 400
     outcome = event["data"]
-    # A call that was moved may be with the same worker again.
-    if event["type"] == "session.ended" and outcome["ref"] and not has_session(outcome["session"].partition("-")[0]):
+    if event["type"] != "session.ended" or not outcome["ref"]:
+        return "", 204
+    # A call that was moved may be with the same worker again; one that came back has another task.
+    if outcome["ref"] not in live_refs(outcome["session"].partition("-")[0]):
         results = [attempt["result"] for attempt in outcome["attempts"]]
         if "answered" in results:
             finish(outcome["ref"], AFTER_CALL, outcome["reason"])
-        else:  # /unanswered may be requested later, or not at all: the caller may have hung up on the way
+        else:
             came_back = outcome["reason"] == "returned" and results
             finish(outcome["ref"], "completed", results[-1] if came_back else outcome["reason"])
     return "", 204
@@ -145,3 +159,16 @@ def finish(task_sid: str, status: str, reason: str) -> None:
                 raise
         else:
             return
+
+
+@app.cli.command("sweep")
+def sweep() -> None:
+    """Complete the tasks of calls without a session, and so without an outcome.
+
+    The caller hung up on the way to Conferral, for example.
+    """
+    for task in workspace().tasks.list(assignment_status=["assigned"], workflow_sid=os.environ["WORKFLOW_SID"]):
+        if task.date_updated and task.date_updated < datetime.now(UTC) - SWEEP_AFTER:
+            attributes = json.loads(task.fetch().attributes)  # lists are without them
+            if not live_refs(attributes["call_sid"]):
+                finish(task.sid, "completed", "no session")

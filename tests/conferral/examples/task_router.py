@@ -22,17 +22,25 @@ OVER = {"completed", "canceled"}
 class Task:
     sid: str
     attributes: dict[str, str]
-    virtual_start_time: datetime
+    virtual_start_time: datetime | None
     status: str = "pending"
     reason: str = ""
+    updated: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    @property
-    def shown(self):
+    def shown(self, *, in_list=False):
         return {
             "sid": self.sid,
+            "workspace_sid": "WS1",
             "assignment_status": self.status,
-            "virtual_start_time": self.virtual_start_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "attributes": None if in_list else json.dumps(self.attributes),
+            "date_updated": shown_time(self.updated),
+            "virtual_start_time": shown_time(self.virtual_start_time),
         }
+
+
+def shown_time(at):
+    """A time as the REST API shows it; it may be null."""
+    return at and at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
@@ -52,6 +60,7 @@ class TaskRouter:
     twilio: object
     accepts: bool = True  #: Whether a redirect with `accept` does accept the reservation.
     tasks: dict[str, Task] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  #: Statuses by request, such as `POST Workers`.
     activities: dict[str, str] = field(default_factory=dict)  #: Of workers, as the app has set them.
     reservations: list[Reservation] = field(default_factory=list)
 
@@ -130,20 +139,32 @@ class TaskRouter:
 
     def __call__(self, environ, start_response):
         """The part of the REST API that the example uses."""
-        *_, kind, sid = environ["PATH_INFO"].split("/")
+        kind, *sids = environ["PATH_INFO"].split("/")[4:]
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        form = {name: values[-1] for name, values in parse_qs(environ["wsgi.input"].read(length).decode()).items()}
-        status, body = "200 OK", {}
-        if kind == "Workers":
-            self.activities[sid] = form["ActivitySid"]
-        elif (task := self.tasks.get(sid)) is None:
-            status = "404 Not Found"
-        elif (wanted := form.get("AssignmentStatus")) and task.status not in ALLOWED[wanted]:
-            status, body = "400 Bad Request", {"code": 20001, "message": f"it is {task.status}"}
-        else:
-            task.status, task.reason = wanted or task.status, form.get("Reason", task.reason)
-            if since := form.get("VirtualStartTime"):
-                task.virtual_start_time = datetime.fromisoformat(since)
-            body = task.shown
+        text = environ["wsgi.input"].read(length).decode() or environ["QUERY_STRING"]
+        form = {name: values[-1] for name, values in parse_qs(text).items()}
+        status = self.refused.get(f"{environ['REQUEST_METHOD']} {kind}", "200 OK")
+        body = {"code": 20001, "message": "refused"}
+        if status == "200 OK":
+            status, body = self.answer(kind, "".join(sids), form)
         start_response(status, [("Content-Type", "application/json")])
         return [json.dumps(body).encode()]
+
+    def answer(self, kind, sid, form):
+        """Return status and body."""
+        if not sid:
+            found = [it.shown(in_list=True) for it in self.tasks.values() if it.status == form["AssignmentStatus"]]
+            assert form["WorkflowSid"] == "WW1"
+            return "200 OK", {"tasks": found, "meta": {"key": "tasks"}}
+        if kind == "Workers":
+            assert form["RejectPendingReservations"]
+            self.activities[sid] = form["ActivitySid"]
+            return "200 OK", {}
+        if (task := self.tasks.get(sid)) is None:
+            return "404 Not Found", {}
+        if (wanted := form.get("AssignmentStatus")) and task.status not in ALLOWED[wanted]:
+            return "400 Bad Request", {"code": 20001, "message": f"it is {task.status}"}
+        task.status, task.reason = wanted or task.status, form.get("Reason", task.reason)
+        if since := form.get("VirtualStartTime"):
+            task.virtual_start_time = datetime.fromisoformat(since)
+        return "200 OK", task.shown()

@@ -126,13 +126,81 @@ def test_third_task_still_has_the_time_of_the_first(center):
     assert center.router.task_of(caller).virtual_start_time == first.virtual_start_time
 
 
-def test_task_that_is_gone_loses_only_its_place(center):
+@pytest.mark.parametrize(
+    ("request_", "status"), [("POST Workers", "400 Bad Request"), ("GET Tasks", "429 Too Many Requests")]
+)
+def test_caller_whom_no_one_answers_waits_again_whatever_taskrouter_refuses(center, request_, status):
+    center.alice.script(outcome="busy")
+    caller, first = center.call()
+    center.router.refused = {request_: status}
+    center.router.assign(first, center.stack.agent)
+    second = center.router.task_of(caller)
+    center.until(first, "completed")
+    assert (first.reason, second.status) == ("busy", "pending")
+    assert (second.attributes["since"] == "") == (request_ == "GET Tasks")
+
+
+def test_caller_waits_again_while_taskrouter_does_not_answer(center):
     center.alice.script(outcome="busy")
     caller, first = center.call()
     reservation = center.router.reserve(first, center.stack.agent)
-    del center.router.tasks[first.sid]
+    center.example.TWILIO.taskrouter.base_url = "http://127.0.0.1:1"  # no one listens
     center.router.follow(reservation)
     assert center.router.task_of(caller).attributes["since"] == ""
+
+
+def test_task_that_is_gone_or_has_no_time_loses_only_its_place(center):
+    center.alice.script(outcome="busy")
+    caller, first = center.call()
+    first.virtual_start_time = None
+    center.router.assign(first, center.stack.agent)
+    second = center.router.task_of(caller)
+    assert second.attributes["since"] == ""
+
+    reservation = center.router.reserve(second, center.stack.agent)
+    del center.router.tasks[second.sid]
+    center.router.follow(reservation)
+    assert center.router.task_of(caller).attributes["since"] == ""
+
+
+@pytest.mark.parametrize("reason", ["dial-limit", "failed", "unknown"])
+def test_worker_who_is_not_the_reason_stays_available(center, reason):
+    center.router.post(f"/unanswered?worker=WKalice&ref=WT0&reason={reason}")
+    assert center.router.activities == {}
+
+
+def test_first_outcome_may_come_while_the_second_worker_talks(center):
+    center.alice.script(outcome="busy")
+    center.bob.script(answer_after_s=1)
+    caller, first = center.call()
+    center.stack.outcomes.deliver_to("http://127.0.0.1:1")  # no one listens: the outcome is sent again
+    center.router.assign(first, center.stack.agent)
+    second = center.router.task_of(caller)
+    center.router.assign(second, BOB)
+    center.sandbox.wait_until(lambda: caller.hears(center.bob))
+    assert first.status == "assigned"
+
+    center.stack.outcomes.deliver_to(f"{center.stack.app_url}/outcomes")
+    center.until(first, "completed")
+    assert (first.reason, second.status) == ("busy", "assigned")
+
+
+def test_old_task_without_a_session_is_completed(center):
+    _, task = center.call()
+    center.router.accept(center.router.reserve(task, center.stack.agent))  # and the caller doesn't reach Conferral
+    sweep = center.example.app.test_cli_runner().invoke
+    assert sweep(args=["sweep"]).exception is None
+    assert task.status == "assigned"
+    task.updated -= 2 * center.example.SWEEP_AFTER
+    assert sweep(args=["sweep"]).exception is None
+    assert (task.status, task.reason) == ("completed", "no session")
+
+
+def test_old_task_of_a_call_that_goes_on_stays(center):
+    _, task, _ = center.talking()
+    task.updated -= 2 * center.example.SWEEP_AFTER
+    assert center.example.app.test_cli_runner().invoke(args=["sweep"]).exception is None
+    assert task.status == "assigned"
 
 
 def test_worker_may_wrap_up_after_the_call(center, monkeypatch):
@@ -177,7 +245,7 @@ def test_canceled_reservation_opens_no_session(center):
     assert center.router.follow(reservation).error == 40122
     center.router.cancel_abandoned()
     assert (task.status, reservation.status) == ("canceled", "canceled")
-    assert not center.example.has_session(caller.sid)
+    assert not center.example.live_refs(caller.sid)
     assert not center.alice.calls
 
 
