@@ -25,7 +25,7 @@ WAIT_S = 10.0
 #: For what the sandbox doesn't tell this thread.
 _RECHECK_S = 0.05
 #: As the page renews its agent's presence, seconds.
-_RENEW_EVERY_S = 9.0
+RENEW_EVERY_S = 9.0
 #: Phases of a session in which an agent who has the call, or asked for it, is rung.
 _OWN_PHASES = frozenset({"recall", "retrieve"})
 _LEFT = "left"
@@ -80,7 +80,7 @@ class Desk:
 
     def go_ready(self) -> Awaitable[None]:
         """Say that the agent takes calls; a new desk has said it."""
-        return self._thread.finish(self._renew("ready"))
+        return self._thread.finish(self._renew("ready", is_click=True))
 
     def go_away(self) -> Awaitable[None]:
         """Say that the agent takes no calls."""
@@ -198,9 +198,11 @@ class Desk:
                 self._is_connected = True
         self._changed.set()
 
-    async def _renew(self, wanted: str) -> None:
+    async def _renew(self, wanted: str, *, is_click: bool = False) -> None:
+        """Say what the agent wants; a missed offer needs a click."""
         self._wanted = wanted
-        _, answer = await self._ask("PUT", "/desk/presence", {"status": wanted, "desk": self._id})
+        click = {"click": True} if is_click else {}
+        _, answer = await self._ask("PUT", "/desk/presence", {"status": wanted, "desk": self._id, **click})
         self._status = answer["status"]
         self._renewed_s = asyncio.get_running_loop().time()
 
@@ -216,7 +218,7 @@ class Desk:
                     await self._ask("POST", f"/desk/rings/{ring.sid}", {"result": "busy"})
                     with suppress(ValueError):
                         ring.reject()
-            if asyncio.get_running_loop().time() - self._renewed_s >= _RENEW_EVERY_S:
+            if asyncio.get_running_loop().time() - self._renewed_s >= RENEW_EVERY_S:
                 await self._renew(self._wanted)
             await wait_at_most(self._changed, _RECHECK_S)
             self._changed.clear()
