@@ -66,7 +66,9 @@ def _note_recording(draft: Draft, event: events.RecordingChanged | events.Effect
     is_over = event.status in FINAL_RECORDING_STATUSES
     if known.get(sid) or (sid in known and not is_over):
         return False
-    draft.change(recordings={**{one: done for one, done in known.items() if one != owner_sid}, sid: is_over})
+    # The call's or conference's SID stands for a recording that is still unknown.
+    kept = {one: done for one, done in known.items() if one != owner_sid or sid in known}
+    draft.change(recordings={**kept, sid: is_over})
     if is_over:
         add_conclusion(
             draft,

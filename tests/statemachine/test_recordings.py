@@ -103,6 +103,13 @@ def test_each_recording_of_a_call_is_reported():
     assert story.conclusions[-1].recordings == (RECORDING, OTHER_RECORDING)
 
 
+def test_late_callback_about_the_first_recording_leaves_the_search_for_the_second():
+    story = recorded_call().record("stop").recorded(sid="").record("start", "again").not_known_to_be_recorded()
+    story.recording("completed", of_conference=False)
+    assert story.session.recordings == {CUSTOMER_CALL: False, RECORDING: True}
+    assert searched(story.end()) == [CUSTOMER_CALL]
+
+
 def test_end_does_not_wait_for_the_search():
     story = recorded_call().end()
     (command,) = story.session.pending_commands
