@@ -41,8 +41,9 @@ def llms_page() -> str:
         lines.append(f"## {'Questions' if title == _QUESTIONS else title}\n")
         for first, second in rows:
             links, about = (second, first) if title == _QUESTIONS else (first, second)
-            pages = (link for link in _LINK.findall(links) if f"docs/{link[1]}" != PAGE)
-            lines += [f"- [{text}]({url}): {_plain(about)}" for text, url in pages]
+            first_page, *others = (f"[{text}]({url})" for text, url in _LINK.findall(links) if f"docs/{url}" != PAGE)
+            also = f"; also {', '.join(others)}" if others else ""
+            lines.append(f"- {first_page}: {_plain(about)}{also}")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

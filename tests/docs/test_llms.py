@@ -18,6 +18,11 @@ def test_it_has_the_parts_of_the_format_in_order():
         assert all(re.fullmatch(r"- \[[^\]]+\]\([^)]+\): \S.*", line) for line in section.split("\n") if line)
 
 
+def test_no_two_links_have_the_same_description():
+    described = re.findall(r"^- \[[^\]]+\]\([^)]+\): (.+)$", TEXT, flags=re.MULTILINE)
+    assert len(described) == len({*described})
+
+
 def test_every_link_leads_to_a_file_and_a_heading():
     links = [link.partition("#") for link, _ in LINK.findall(TEXT)]
     missing = [name for name, _, _ in links if not (DOCS / name).is_file()]
