@@ -4,15 +4,17 @@ An agent is offered one caller at a time: the claim names the offer, from before
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
-from conferral.storage.agents import PRESENCE_MS, Agent, AgentStatus, identity_of, read_agents
-from conferral.storage.connection.client import Client, Command, run_or_raise
+from conferral.storage.agents import PRESENCE_MS, Agent, AgentStatus, identities_of, identity_of, read_agents
+from conferral.storage.connection.client import Client, Command, run_each, run_or_raise
 from conferral.storage.keys import Keys
-from conferral.storage.partition.commit_store import CommitStore
+from conferral.storage.partition.commit_store import CommitStore, waits_in_queue
 
 #: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
 CLAIM_MS = 60_000
@@ -67,6 +69,14 @@ class Desks:
     is_kept: bool = False
 
 
+class _Stored(NamedTuple):
+    """A session as it was read; the version is empty if there was none."""
+
+    version: bytes
+    #: None if it can't be read.
+    session: Session | None
+
+
 class Offers:
     """What the task `queue` reads and writes; methods may raise StoreError."""
 
@@ -74,24 +84,41 @@ class Offers:
         self._client = client
         self._keys = keys
         self._sessions = sessions
-        #: Sessions as last read, by id.
-        self._read: dict[str, Session] = {}
+        #: Sessions as read for this poll, and for the one before, by id.
+        self._read: dict[str, _Stored] = {}
+        self._former: dict[str, _Stored] = {}
 
     async def waiting(self, others: Collection[str] = ()) -> dict[str, Session]:
         """Return the sessions that wait in queues, and these others, by id."""
+        self._former, self._read = self._read, {}
         (found,) = await run_or_raise(self._client, ("HKEYS", self._keys.queued))
-        names = list(dict.fromkeys([*(name.decode(errors="replace") for name in found), *others]))
-        reads: list[Command] = [("HMGET", self._keys.session(name), "version") for name in names]
-        versions = await run_or_raise(self._client, *reads) if reads else []
-        is_same = {
-            name: name in self._read and version == str(self._read[name].version).encode()
-            for name, (version,) in zip(names, versions, strict=True)
-        }
-        changed = [name for name in names if not is_same[name]]
-        loaded = await self._sessions.load(changed) if changed else {}
-        known = {name: self._read[name] for name in names if is_same[name]}
-        self._read = known | {name: one for name, one in loaded.items() if isinstance(one, Session)}
-        return dict(self._read)
+        queued = _decode(found)
+        await self._load([*queued, *others])
+        await self._keep(self._keys.queued, "HDEL", queued, waits_in_queue)
+        return {name: one.session for name, one in self._read.items() if one.session is not None}
+
+    async def _load(self, names: Iterable[str]) -> None:
+        """Read these sessions, as far as they have changed."""
+        names = list(dict.fromkeys(names))
+        found = await run_each(self._client, [("HGET", self._keys.session(name), "version") for name in names])
+        versions = {name: version or b"" for name, version in zip(names, found, strict=True)}
+        known = self._former | self._read
+        changed = [name for name in names if name not in known or known[name].version != versions[name]]
+        self._read |= {name: known[name] for name in names if name not in changed}
+        for name, loaded in (await self._sessions.load(changed) if changed else {}).items():
+            self._read[name] = _Stored(versions[name], loaded if isinstance(loaded, Session) else None)
+
+    async def _keep(self, index: str, removes: str, names: Sequence[str], belongs: Callable[[Session], bool]) -> bool:
+        """Remove the sessions that don't belong to an index; whether any does.
+
+        An erased session, or a write that Redis refused, has left them: newcomers would wait behind them, and agents
+        would never be free.
+        """
+        stored = {name: self._read[name] for name in names}
+        stale = {name: one for name, one in stored.items() if one.session is None or not belongs(one.session)}
+        for name, one in stale.items():
+            await scripts.remove_member(self._client, [index, self._keys.session(name)], [name, one.version, removes])
+        return len(stale) < len(stored)
 
     async def desks(self, addresses: Iterable[str]) -> Desks:
         """Return desks by the addresses of agents."""
@@ -99,14 +126,17 @@ class Offers:
         reads: list[Command] = [("TIME",), ("EXISTS", self._keys.presence)]
         reads.append(("HMGET", self._keys.agents, *agents.values()))
         for identity in agents.values():
-            reads += [("GET", self._keys.offer(identity)), ("SCARD", self._keys.agent_sessions(identity))]
+            reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
         time, is_kept, records, *rest = await run_or_raise(self._client, *reads)
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        await self._load(name for names in rest[1::2] for name in _decode(names))
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
-            text, sessions = rest[2 * at : 2 * at + 2]
+            text, names = rest[2 * at : 2 * at + 2]
             agent = next(iter(read_agents([(identity.encode(), records[at])])), None) if records[at] else None
-            found[address] = _desk(address, agent, Claim.parse(text), now_ms, is_in_session=int(sessions) > 0)
+            index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
+            is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
+            found[address] = _desk(address, agent, Claim.parse(text), now_ms, is_in_session=is_in_session)
         return Desks(found, bool(is_kept))
 
     async def claim(self, address: str, claim: Claim) -> bool:
@@ -130,6 +160,14 @@ class Offers:
         key = self._keys.command(claim.offer_id(address))
         ((status,),) = await run_or_raise(self._client, ("HMGET", key, "status"))
         return bool(status == b"rejected")
+
+
+def _decode(names: Iterable[bytes]) -> list[str]:
+    return [name.decode(errors="replace") for name in names]
+
+
+def _takes_part(identity: str, session: Session) -> bool:
+    return identity in identities_of(session)
 
 
 def _desk(address: str, agent: Agent | None, claim: Claim | None, now_ms: int, *, is_in_session: bool) -> Desk:

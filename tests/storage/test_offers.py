@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from conferral.statemachine.session import Session
+from conferral.statemachine.session import AGENT, Party, Session
+from conferral.statemachine.states import State
 from conferral.storage.agents import Agents
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.offers import CLAIM_MS, Claim, Offers
 from tests.support.people import AGENT_PHONE, ALICE, BOB
 
@@ -13,15 +15,22 @@ pytestmark = pytest.mark.redis
 OFFER = Claim("s1", 1, 8_000)
 
 
+def queued(name: str, **given) -> Session:
+    """A caller who waits, and whom alice's browser is being rung for."""
+    values = {"version": 7, "state": State.CONFERENCED, "queued_since_ms": 1}
+    return Session(name, **values | {"parties": {AGENT: Party(AGENT, "agent-1", address=ALICE)}} | given)
+
+
 class Sessions:
     """Those that are stored."""
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
+        self.stored: dict[str, Session | CorruptHashError] = {}
 
     async def load(self, names):
         self.loaded += names
-        return {name: Session(name, version=7) for name in names}
+        return {name: self.stored[name] if name in self.stored else queued(name) for name in names}
 
 
 @pytest.fixture
@@ -96,6 +105,35 @@ async def test_an_agent_whose_record_is_damaged_is_not_there(offers, client, key
     assert not (await desk(offers)).is_there
     await client.set(keys.offer("alice"), OFFER.text)
     assert await offers.end(ALICE, OFFER, "no-answer")
+
+
+@pytest.mark.parametrize("session", [
+    queued("s1", state=State.ENDED), queued("s1", queued_since_ms=0, parties={}), Session("s1"), CorruptHashError("x"),
+], ids=["over", "elsewhere", "erased", "damaged"])  # fmt: skip
+async def test_no_one_waits_behind_a_session_that_is_over_or_gone(offers, client, keys, sessions, session):
+    sessions.stored["s1"] = session
+    await is_ready(client, keys)
+    await client.hset(keys.queued, mapping={"s1": "", "s2": ""})
+    await client.sadd(keys.agent_sessions("alice"), "s1")
+    await client.hset(keys.session("s2"), "version", 7)
+    await offers.waiting()
+    assert await client.hkeys(keys.queued) == [b"s2"]
+    assert (await desk(offers)).free_since_ms
+    assert not await client.exists(keys.agent_sessions("alice"))
+
+
+async def test_a_session_that_changes_meanwhile_stays_in_its_queue(offers, client, keys, sessions):
+    await client.hset(keys.queued, "s1", "")
+    await client.hset(keys.session("s1"), "version", 7)
+    sessions.stored["s1"], load = queued("s1", queued_since_ms=0), sessions.load
+
+    async def changes(names):
+        await client.hset(keys.session("s1"), "version", 8)
+        return await load(names)
+
+    sessions.load = changes
+    await offers.waiting()
+    assert await client.hkeys(keys.queued) == [b"s1"]
 
 
 async def test_a_session_is_loaded_again_once_it_has_changed(offers, client, keys, sessions):

@@ -226,9 +226,9 @@ def _encode_changed(commit: Commit, keys: Keys, number: Callable[[str], int]) ->
     """Return who enters or leaves a queue, and whose browsers are in calls."""
     queued, unqueued, entered, left = [], [], [], []
     for before, after in ((change.before, change.after) for change in commit.sessions):
-        if (waits := _waits(after)) and not _waits(before):
+        if (waits := waits_in_queue(after)) and not waits_in_queue(before):
             queued.append((number(keys.queued), after.id, after.called_number))
-        elif _waits(before) and not waits:
+        elif waits_in_queue(before) and not waits:
             unqueued.append((number(keys.queued), after.id))
         was, now = (identities_of(session) if session.version else frozenset() for session in (before, after))
         entered += [(number(keys.agent_sessions(one)), after.id) for one in sorted(now - was)]
@@ -237,7 +237,8 @@ def _encode_changed(commit: Commit, keys: Keys, number: Callable[[str], int]) ->
     return {name: values for name, values in found.items() if values}
 
 
-def _waits(session: Session) -> bool:
+def waits_in_queue(session: Session) -> bool:
+    """Whether the index of queues has the session."""
     return bool(session.queued_since_ms) and not session.is_ended
 
 

@@ -117,6 +117,8 @@ CASES = [
           ("HSET", KEYS.sending_state, "position", "5-1")]),
     Case("end_offer", [OFFER, KEYS.agents], ["1 s0", "alice", "no-answer"],
          [("SET", OFFER, "1 s0"), ("HSET", KEYS.agents, "alice", AGENT)]),
+    Case("remove_member", [KEYS.queued, KEYS.session(SESSION)], [SESSION, "3", "HDEL"],
+         [("HSET", KEYS.queued, SESSION, ""), STORED]),
     Case("note_call", [KEYS.agents], ["alice", 1], [("HSET", KEYS.agents, "alice", AGENT)]),
     Case("renew_agent", [KEYS.agents, KEYS.presence], ["alice", "Alice", "away", "d1", 0, 1_000, 8, "", 1_000, 1_000],
          [("HSET", KEYS.agents, "alice", AGENT)]),
