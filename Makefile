@@ -118,7 +118,7 @@ site: $(VENV)/site.done   ## build the documentation as a site in build/site, wi
 	@echo "built: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
 pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)
-	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 $(addprefix tests/browser/test_,busy_period.py desk.py report.py transfer.py)
+	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 $(addprefix tests/browser/test_,busy_period.py desk.py first_page.py report.py transfer.py)
 
 # What the benchmarks compare with: a task queue, and Twilio's sample under gunicorn.
 $(VENV)/peers.done: benchmarks/peers/requirements.lock $(VENV)/python.done

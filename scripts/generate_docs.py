@@ -58,6 +58,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/testing.md": testing_page.testing_page,
+    "sandbox/docs/testing.md": testing_page.offhook_page,
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
     "docs/reference/reasons.md": commands_page.reasons,

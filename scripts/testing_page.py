@@ -1,9 +1,11 @@
-"""Generate docs/reference/testing.md: what tests have in Python."""
+"""Generate what tests have in Python: sandbox/docs/testing.md, and docs/reference/testing.md."""
 
 import inspect
 import re
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import ModuleType
 
 from source_notes import inline_notes_of
 
@@ -13,41 +15,42 @@ from offhook import Behavior, CallHandle, ConferenceHandle, Faults, PhoneScript,
 from offhook.request_log import RequestLog
 from offhook.testing import Phone, TwilioSandbox
 
-INTRODUCTION = """\
+Fixtures = tuple[ModuleType, tuple[str, ...]]
+_OFFHOOKS = """\
 # Test support
 
-Generated from the code by `make docs`. [Offhook](../../sandbox/README.md#in-tests) and
-[the sandbox](../sandbox.md#test-your-app) have examples.
+Generated from the code by `make docs`. [The README](../README.md#in-tests) has examples.
 """
-FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "serve", "twilio_sandbox_options"),)
-FIXTURES += ((conferral_plugin, "conferral_stack", "conferral_stack_settings"),)
-CLASSES = (
-    TwilioSandbox,
-    CallHandle,
-    Phone,
-    ConferenceHandle,
-    Faults,
-    RequestLog,
-    PhoneScript,
-    Behavior,
-    ConferralStack,
-    Desk,
-    DeliveredOutcomes,
-    DeliveredOutcome,
-)
-CLASSES += (Sandbox,)
+_CONFERRALS = """\
+# Test support
+
+Generated from the code by `make docs`. [The sandbox](../sandbox.md#test-your-app) has examples, and
+[Offhook](../../sandbox/docs/testing.md) the rest: phones, calls, faults.
+"""
 _INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
 _INTERNAL |= {"steps_before_answer", "steps_after_answer"}
 _INTERNAL |= {"sign_in", "connect", "disconnect", "receive", "apply", "perform", "notify", "notify_of_read"}
 _INTERNAL |= {"phone_at", "restart_clock", "close", "clock"}
 
 
+def offhook_page() -> str:
+    """Return the page of Offhook."""
+    classes = (TwilioSandbox, CallHandle, Phone, ConferenceHandle, Faults, RequestLog, PhoneScript, Behavior, Sandbox)
+    names = ("twilio_sandbox", "twilio_client", "serve", "twilio_sandbox_options")
+    return _page(_OFFHOOKS, (pytest_plugin, names), classes)
+
+
 def testing_page() -> str:
-    """Return the page."""
-    lines = [INTRODUCTION, "## Fixtures", "", "| Fixture | |", "| --- | --- |"]
-    for module, *names in FIXTURES:
-        lines += [f"| `{name}` | {_summary(getattr(module, name).__wrapped__)} |" for name in names]
-    for one in CLASSES:
+    """Return the page of Conferral."""
+    classes = (ConferralStack, Desk, DeliveredOutcomes, DeliveredOutcome)
+    return _page(_CONFERRALS, (conferral_plugin, ("conferral_stack", "conferral_stack_settings")), classes)
+
+
+def _page(introduction: str, fixtures: Fixtures, classes: Iterable[type]) -> str:
+    module, names = fixtures
+    lines = [introduction, "## Fixtures", "", "| Fixture | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {_summary(getattr(module, name).__wrapped__)} |" for name in names]
+    for one in classes:
         lines += ["", f"## {one.__name__}", "", _summary(one), "", "| Member | |", "| --- | --- |"]
         lines += [f"| `{shown}` | {meaning} |" for shown, meaning in _members(one)]
     return "\n".join(lines) + "\n"

@@ -6,11 +6,14 @@ from playwright.async_api import expect
 from offhook import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Sandbox
 from tests.support.ports import free_port
 
+GREETING = "Hello, Ann. For our opening hours, press 1."
 
-async def test_number_gets_a_voice_url_and_a_call(windows):
+
+async def test_number_gets_a_voice_url_and_a_call(windows, camera):
     async def hello(_request: web.Request) -> web.Response:
         return web.Response(
-            text="<Response><Say>Hello, Ann.</Say><Pause length='60'/></Response>", content_type="text/xml"
+            text=f"<Response><Gather timeout='60'><Say>{GREETING}</Say></Gather></Response>",
+            content_type="text/xml",
         )
 
     app = web.Application()
@@ -30,7 +33,8 @@ async def test_number_gets_a_voice_url_and_a_call(windows):
         await start.get_by_role("button", name="Set").click()
         await start.get_by_role("button", name=f"Call it: {NUMBER}").click()
         await expect(page.get_by_role("heading", name="+12025550123")).to_be_visible()
-        await expect(page.locator("body")).to_contain_text("a voice says: “Hello, Ann.”")
+        await expect(page.locator("body")).to_contain_text(f"a voice says: “{GREETING}”")
+        await camera.take(page, "offhook")
         assert sandbox.model.state.numbers[NUMBER].status_callback.endswith("/status")
     await runner.cleanup()
 

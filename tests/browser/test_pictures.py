@@ -6,7 +6,9 @@ from tests.browser.camera import PICTURES_BYTES_MAX, THEMES
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "pictures"
 STILLS = [
-    f"{name}-{theme}.png" for name in ("console", "session", "agents", "report", "phones", "desk") for theme in THEMES
+    f"{name}-{theme}.png"
+    for name in ("console", "session", "agents", "report", "phones", "desk", "offhook")
+    for theme in THEMES
 ]
 
 

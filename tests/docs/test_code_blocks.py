@@ -4,7 +4,9 @@ import ast
 import inspect
 import json
 import re
+import shlex
 import tomllib
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,6 +22,7 @@ from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.command_stream import command_id_of
 from conferral.telephony.directory import load_directory
+from offhook.command_line import make_parser
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import BLOCK, blocks, each_page, typed
 
@@ -96,6 +99,22 @@ async def test_the_example_of_a_test_with_the_sandbox_runs(webhook_url):
     exec(compile(example.replace("http://127.0.0.1:8080", webhook_url), "sandbox/README.md", "exec"), names)
 
     await names["talk"]()
+
+
+def test_the_composition_of_the_example_starts_the_sandbox():
+    composition, workflow = map(yaml.safe_load, blocks(ROOT / "sandbox" / "README.md", "yaml"))
+    twilio, program = (composition["services"][name] for name in ("twilio", "app"))
+    options = make_parser().parse_args(shlex.split(twilio["command"]))
+
+    assert {urlsplit(program["environment"]["TWILIO_API_URL"]).hostname, "localhost"} == {*options.allow_host}
+    assert (program["environment"]["TWILIO_ACCOUNT_SID"], program["environment"]["TWILIO_AUTH_TOKEN"]) == (
+        sandbox.ACCOUNT_SID,
+        sandbox.AUTH_TOKEN,
+    )
+    assert (ROOT / twilio["build"]["dockerfile"]).is_file()
+    tested = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["check"]["steps"]
+    (steps,) = (job["steps"] for job in workflow["jobs"].values())
+    assert {it["uses"] for it in steps if "uses" in it} <= {it.get("uses") for it in tested}
 
 
 def test_the_faults_of_the_example_are_known_to_the_sandbox():

@@ -8,6 +8,11 @@ from tests.docs.markdown_files import each_page
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|srcset|href)=\"([^\"]+)\"")
 
+#: How pages that others publish, too, name what is here.
+OWN = re.compile(
+    r"^https://(?:github\.com/conferral/conferral/(?:blob|tree)/main|raw\.githubusercontent\.com/conferral/conferral/main)/"
+)
+
 
 def without_code(text):
     return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
@@ -28,10 +33,12 @@ def test_every_link_into_the_repository_leads_to_a_file_and_a_heading(markdown):
     broken = []
     for in_markdown, in_html in LINK.findall(without_code(markdown.read_text("utf-8"))):
         link = in_markdown or in_html
-        if re.match(r"[a-z]+:", link):
+        own = OWN.sub("", link)
+        if re.match(r"[a-z]+:", own):
             continue
-        name, _, anchor = unquote(link).partition("#")
-        target = (markdown.parent / name).resolve() if name else markdown
+        name, _, anchor = unquote(own).partition("#")
+        base = markdown.parent if own == link else ROOT
+        target = (base / name).resolve() if name else markdown
         leads_somewhere = target.exists() and target.is_relative_to(ROOT)
         if leads_somewhere and anchor and target.suffix == ".md":
             leads_somewhere = anchor in anchors_of(target)

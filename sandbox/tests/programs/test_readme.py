@@ -1,4 +1,4 @@
-"""The first example of the README, and what it prints."""
+"""Examples of the README that are tests, and what the first one prints."""
 
 import re
 from pathlib import Path
@@ -26,3 +26,14 @@ def test_first_example_prints_what_the_readme_shows(pytester: pytest.Pytester) -
 def test_first_example_passes_once_the_program_is_right(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shown=block("python").replace("has left", "has arrived"))
     pytester.runpytest_subprocess(*QUICK).assert_outcomes(passed=1)
+
+
+def test_example_with_flask_passes(pytester: pytest.Pytester) -> None:
+    example = README.partition("## Flask, Django, FastAPI")[2].partition("```python\n")[2].partition("```")[0]
+    pytester.makepyfile(test_shown=example)
+    pytester.runpytest_subprocess(*QUICK).assert_outcomes(passed=1)
+
+
+def test_conferral_is_named_once() -> None:
+    text = re.sub(r"```.*?```|https?://\S+", "", README, flags=re.DOTALL)
+    assert re.findall("conferral", text, re.IGNORECASE) == ["Conferral"]
