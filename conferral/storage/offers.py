@@ -175,6 +175,7 @@ def _desk(address: str, agent: Agent | None, claim: Claim | None, now_ms: int, *
     if agent is None or not is_known:
         return Desk(address, is_in_session, claim=claim)
     is_ready = agent.status is AgentStatus.READY
-    is_free = is_ready and not (agent.in_call or is_in_session or claim)
+    # Sessions know of a call's end before the next renewal.
+    is_free = is_ready and not (is_in_session or claim)
     free_since_ms = max(1, agent.since_ms, agent.called_ms) if is_free else 0
     return Desk(address, is_ready or bool(agent.in_call) or is_in_session, free_since_ms, claim)
