@@ -84,12 +84,16 @@ class Offerer:
             self._absences = {}
             return
         desks = await self._offers.desks(agents)
-        await self._settle(found, desks)
-        await self._offer(queued, desks)
+        undecided = await self._settle(found, desks)
+        await self._offer(queued, desks, undecided)
         await self._send_on(queued, desks, passed_s)
 
-    async def _settle(self, sessions: Mapping[str, Session], desks: Desks) -> None:
-        """Follow up open offers; unknown sessions are read with the next poll."""
+    async def _settle(self, sessions: Mapping[str, Session], desks: Desks) -> int:
+        """Follow up open offers; return how many are undecided.
+
+        Unknown sessions are read with the next poll.
+        """
+        undecided = 0
         claims = {address: desk.claim for address, desk in desks.by_address.items() if desk.claim is not None}
         self._open = {address: claim.session_id for address, claim in claims.items()}
         for address, claim in claims.items():
@@ -99,7 +103,9 @@ class Offerer:
             verdict = judge(session if session.version else None, address, claim, now_ms)
             if verdict in (Verdict.WAIT, Verdict.REPEAT) and await self._offers.was_refused(address, claim):
                 verdict = Verdict.END
+            undecided += verdict in (Verdict.WAIT, Verdict.REPEAT)
             await self._follow(address, claim, verdict)
+        return undecided
 
     async def _follow(self, address: str, claim: Claim, verdict: Verdict) -> None:
         if verdict is Verdict.KEEP:
@@ -112,16 +118,19 @@ class Offerer:
                 self._core.metrics.queue.offers.labels("away").inc()
                 log.info("agent_away_after_offer", session_id=claim.session_id)
 
-    async def _offer(self, queued: Mapping[str, Session], desks: Desks) -> None:
-        """Offer each caller who waits to a desk that is free, if there is one."""
+    async def _offer(self, queued: Mapping[str, Session], desks: Desks, undecided: int) -> None:
+        """Offer each caller who waits to a desk that is free, if there is one.
+
+        Offers that are `undecided` are not counted as dials yet.
+        """
         now_ms = self._core.store_clock.now_ms()
         for session, address, number in next_offers(queued.values(), desks.by_address, now_ms):
-            if limit := await self._limits.exceeded(self._core.client, session.id, 1, is_offer=True):
+            if limit := await self._limits.exceeded(self._core.client, session.id, undecided + 1, is_offer=True):
                 report_dial_limit(self._core.metrics, limit, session_id=session.id)
                 return
             claim = Claim(session.id, number, now_ms + DEADLINE_MS)
             if self._owns_queue() and await self._offers.claim(address, claim):
-                self._open[address] = session.id
+                self._open[address], undecided = session.id, undecided + 1
                 await self._send(address, claim)
                 self._core.metrics.queue.offers.labels("sent").inc()
                 log.info("caller_offered", session_id=session.id, attempt=number)

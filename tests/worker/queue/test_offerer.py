@@ -183,6 +183,18 @@ async def test_at_the_limit_of_dials_no_one_is_offered(queue):
     assert len(await queue.offers()) == 1
 
 
+async def test_offers_that_are_not_dialed_yet_count_in_the_limit(queue):
+    await queue.waits("first", 1)
+    await queue.waits("second", 2)
+    await queue.waits("third", 3)
+    await queue.is_ready()
+    await queue.is_ready("bob")
+    offerer = queue.offerer(per_minute=1)
+    await offerer.poll()
+    await offerer.poll()
+    assert len(await queue.offers()) == 1
+
+
 async def passes(queue: Queue, offerer: Offerer, seconds: int) -> None:
     for _ in range(seconds):
         queue.clock.passed_s += 1
