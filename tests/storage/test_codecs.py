@@ -240,7 +240,10 @@ def test_changes_lead_from_one_hash_to_the_next(before, other, data):
     after = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
     stored, logged = session_codec.changes(after, before)
     changed = {**session_codec.encode(before), **stored}
-    assert {name: text for name, text in changed.items() if text is not None} == session_codec.encode(after)
+    kept = {name: text for name, text in changed.items() if text is not None}
+    assert kept.keys() == session_codec.encode(after).keys()
+    # The order in a mapping is not written again if it alone has changed.
+    assert session_codec.load(after.id, {name.encode(): text.encode() for name, text in kept.items()}) == after
     pending_commands = {"pending_commands": logged.get("pending_commands")}  # without what is private
     assert logged == {
         name: text
