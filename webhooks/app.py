@@ -20,7 +20,7 @@ from conferral.runtime.web.tokens import Tokens
 from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, is_outbound_leg
+from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
@@ -48,12 +48,13 @@ from conferral.webhooks.canary import CanaryRoutes
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.handoff import HandoffRoutes
+from conferral.webhooks.handoff_options import HandoffParser
 from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, Routes, twiml_response
 from conferral.webhooks.route_store import NoRedisStore
 from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
-from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes, is_of_handoff
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, send_audio
 
@@ -127,7 +128,9 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     visits = Visits(dependencies)
     actions = DialActionRoutes(dependencies, visits=visits)
     client = ClientRoutes(dependencies, visits=visits)
-    voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits)
+    routing = dependencies.routing
+    parser = HandoffParser(dependencies.settings, routing.destinations, routing.allowed, dependencies.metrics)
+    voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits, parser=parser)
     callbacks = CallbackRoutes(dependencies, visits=visits)
     canary = CanaryRoutes(dependencies)
     return {
@@ -135,7 +138,7 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
         CONFERENCE_START_PATH: voice.conference,
         CLIENT_PATH: client.client,
         FALLBACK_PATH: voice.fallback,
-        HANDOFF_PATH: HandoffRoutes(dependencies, voice=voice).handoff,
+        HANDOFF_PATH: HandoffRoutes(dependencies, voice=voice, parser=parser).handoff,
         CANARY_ANSWER_PATH: canary.answer,
         CANARY_CALLBACK_PATH: canary.callback,
         CANARY_ROUTE_PATH: canary.route,
@@ -186,7 +189,8 @@ class Rescue(Routes):
         return web.Response(status=500)  # Twilio then requests the fallback URL
 
     def _is_of_caller(self, form: Form, query: str) -> bool:
-        return not is_outbound_leg(form) or is_of_handoff(CallbackUrls(self._settings.public_url), form, query)
+        urls = CallbackUrls(self._settings.public_url)
+        return not is_outbound_leg(form) or urls.handoff_query(error_url_of(form), query) is not None
 
     def _bridge_to_first_agent(self, form: Form) -> str:
         """Ring the first agent, who sees our number: the caller's may be at fault."""

@@ -128,7 +128,7 @@ class Visits(Routes):
         if number <= _REPEATS_MAX:
             return twiml_response(self._documents.retry_voice_url(path, number + 1, repeat_query))
         if path == HANDOFF_PATH:
-            return twiml_response(self._documents.say_and_fall_back(Phrase.PLEASE_WAIT))
+            return twiml_response(self._documents.say_and_fall_back(Phrase.PLEASE_WAIT, repeat_query))
         return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 

@@ -23,15 +23,13 @@ from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
     FALLBACK_PATH,
-    HANDED_OFF,
-    HANDOFF_PATH,
     VOICEMAIL_PATH,
     CallbackUrls,
     DialAction,
     DialKind,
     Gate,
+    handed_off_query,
     parse_request_number,
-    split_request_number,
 )
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
@@ -39,6 +37,7 @@ from conferral.telephony.twiml import HANG_UP
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
+from conferral.webhooks.handoff_options import NO_HANDOFF, Handoff, HandoffParser
 from conferral.webhooks.responses import (
     Dependencies,
     Routes,
@@ -58,11 +57,6 @@ CONFERENCE_START_PATH = "/voice/conference"
 _READ_EVERY_S = 0.1
 
 
-def is_of_handoff(urls: CallbackUrls, form: Form, query: str) -> bool:
-    """Whether a request of the fallback URL is for a hand-off's caller."""
-    return urls.is_of(error_url_of(form), HANDOFF_PATH) or split_request_number(query)[0] == HANDED_OFF
-
-
 class VoiceRoutes(Routes):
     """Answers `/voice/inbound`, `/voice/conference`, and `/voice/fallback`."""
 
@@ -74,8 +68,10 @@ class VoiceRoutes(Routes):
         gate: GateRoutes,
         client: ClientRoutes,
         visits: Visits,
+        parser: HandoffParser,
     ) -> None:
         super().__init__(dependencies)
+        self._parser = parser
         self._visits = visits
         self._urls = CallbackUrls(dependencies.settings.public_url)
         self._actions = actions
@@ -99,12 +95,17 @@ class VoiceRoutes(Routes):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
         if self._urls.is_of(error_url, VOICEMAIL_PATH):
             return twiml_response(HANG_UP)  # the message was left
-        handed_off = is_of_handoff(self._urls, form, query)
-        if is_outbound_leg(form) and not handed_off and not await self._was_handed_off(call_sid_of(form)):
+        options = self._urls.handoff_query(error_url, query)
+        if is_outbound_leg(form) and options is None and not await self._was_handed_off(call_sid_of(form)):
             return twiml_response(HANG_UP)  # a party that we dialed, not a caller for the agent
         if self._urls.is_of(error_url, CLIENT_PATH):
             return await self._client.answer(form, "", FALLBACK_PATH)
-        return await self._fallback_document(form, query, HANDED_OFF if handed_off else "")
+        if options is None:
+            return await self._fallback_document(form, query)
+        requested = self._parser.parse(call_sid_of(form), options, {})
+        return await self._fallback_document(
+            form, query, requested, repeat_query=handed_off_query(options), handed_off=True, ref=requested.ref
+        )
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
         inbound = await self.judged(form, self._route_of_new_call(form))
@@ -158,22 +159,26 @@ class VoiceRoutes(Routes):
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes, greets=greets))
         return twiml_response(await self._bridge(form, event.session_id, inbound))
 
-    async def _fallback_document(self, form: Form, query: str, repeat_query: str) -> web.Response:
+    async def _fallback_document(
+        self, form: Form, query: str, requested: Handoff = NO_HANDOFF, *, repeat_query: str = "", **event_fields: Any
+    ) -> web.Response:
         """Bridge the caller, unless the session is live and has moved on.
 
-        `repeat_query` is the URL's query for when the caller has to ask again.
+        `repeat_query` is the URL's query for when the caller has to ask again; `event_fields` complete the event.
         """
-        inbound = self._routing.inbound(form)
-        if form.get("CallStatus") == CallStatus.RINGING and (now := self._route_of_new_call(form)).is_closed:
-            number = parse_request_number(query)
-            return await self.receive(form, now, FALLBACK_PATH, number, repeat_query=repeat_query)
-        judged = await self.judged(form, inbound)
-        if judged.first_agent:
-            inbound = judged
-        elif not await self._has_live_session(call_sid_of(form)):  # one may ring others than the number's agents
-            number = parse_request_number(query)
-            return await self.receive(form, judged, FALLBACK_PATH, number, repeat_query=repeat_query)
+        inbound = requested.applied_to(self._routing.inbound(form))
+        if not requested.to:  # a destination of its own has no hours
+            again: dict[str, Any] = {"repeat_query": repeat_query, **event_fields}
+            number, now = parse_request_number(query), requested.applied_to(self._route_of_new_call(form))
+            if form.get("CallStatus") == CallStatus.RINGING and now.is_closed:
+                return await self.receive(form, now, FALLBACK_PATH, number, **again)
+            judged = await self.judged(form, inbound)
+            if judged.first_agent:
+                inbound = judged
+            elif not await self._has_live_session(call_sid_of(form)):  # one may ring others than the number's agents
+                return await self.receive(form, judged, FALLBACK_PATH, number, **again)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
+        event = replace(event, **event_fields)
         try:
             visit = await self._visits.of(form, parse_request_number(query))
             event = visit.applied_to(event)

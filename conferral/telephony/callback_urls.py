@@ -27,8 +27,9 @@ VOICEMAIL_PATH = "/voice/voicemail"
 CANARY_ANSWER_PATH = "/canary/answer"
 CANARY_CALLBACK_PATH = "/canary/callback"
 CANARY_ROUTE_PATH = "/canary/route"
-#: Query of the fallback URL for a hand-off's caller: even if your app placed the call, it is no party that we dialed.
-HANDED_OFF = "handoff=1"
+#: How the fallback URL's query begins for a hand-off's caller; its options follow. Even if your app placed the call, it
+#: is no party that we dialed.
+_HANDED_OFF = "handoff=1"
 #: A session that does not exist: `conferral check` asks for its announcement.
 CHECK_SESSION = "conferral-check"
 
@@ -287,6 +288,17 @@ class CallbackUrls:
         """Whether a full URL (ErrorUrl) is ours, with this path."""
         return _split_url(url)[0] == self._base + path
 
+    def handoff_query(self, error_url: str, query: str) -> str | None:
+        """Return the options of a hand-off whose caller is at the fallback URL.
+
+        The hand-off's own URL has failed (ErrorUrl), or the fallback URL's query has them; None for another caller.
+        """
+        base, given = _split_url(error_url)
+        if base == self._base + HANDOFF_PATH:
+            return split_request_number(given)[0]
+        mark, _, options = split_request_number(query)[0].partition("&")
+        return options if mark == _HANDED_OFF else None
+
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
         base, query = _split_url(url)
@@ -300,6 +312,11 @@ def _split_url(url: str) -> tuple[str, str]:
     """Return a URL without its query, and the query."""
     base, _, query = url.partition("#")[0].partition("?")
     return base, query
+
+
+def handed_off_query(options: str) -> str:
+    """Return the fallback URL's query for a hand-off's caller."""
+    return f"{_HANDED_OFF}&{options}" if options else _HANDED_OFF
 
 
 def parse_request_number(query: str) -> int:

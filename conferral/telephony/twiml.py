@@ -22,13 +22,13 @@ from conferral.statemachine.session import AGENT, CUSTOMER, bridge_dial
 from conferral.telephony.addresses import Address, AddressKind, address_with_params
 from conferral.telephony.callback_urls import (
     FALLBACK_PATH,
-    HANDED_OFF,
     CallbackUrls,
     CallCallback,
     DialAction,
     DialKind,
     Gate,
     Wait,
+    handed_off_query,
     wait_audio_named,
 )
 from conferral.telephony.phrases import Phrase, recall_phrase, sentence_in
@@ -118,11 +118,11 @@ class TwimlBuilder:
         """Pause, then request a voice URL again."""
         return _pause_then_request(self._urls.voice(path, request_number, query))
 
-    def say_and_fall_back(self, phrase: Phrase) -> str:
+    def say_and_fall_back(self, phrase: Phrase, options: str) -> str:
         """Say a phrase, then request the fallback URL for a hand-off's caller."""
         response = VoiceResponse()
         self._say(response, sentence_in(phrase, self._language))
-        response.redirect(self._urls.voice(FALLBACK_PATH, 1, HANDED_OFF), method="POST")
+        response.redirect(self._urls.voice(FALLBACK_PATH, 1, handed_off_query(options)), method="POST")
         return str(response)
 
     def hold_music(self, wait: Wait, *, audio_url: str | None, asks: bool = False) -> str:

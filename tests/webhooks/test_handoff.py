@@ -9,7 +9,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import CONFIRM_FOR_S, DialOptions
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import load_directory
-from conferral.webhooks.handoff import Handoff, HandoffParser
+from conferral.webhooks.handoff_options import Handoff, HandoffParser
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import conference_of, dial_of, follow, next_url, rung, verbs
@@ -307,7 +307,7 @@ async def test_a_repeated_request_asks_again_with_the_same_options(client, webho
     assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2&amp;v=1#" in document
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=6&v=1", arrives())
     assert verbs(document) == ["Say", "Redirect"]
-    assert "/voice/fallback?handoff=1&amp;request=1&amp;v=1#" in document
+    assert "/voice/fallback?handoff=1&amp;ref=T-1&amp;mode=bridge&amp;request=1&amp;v=1#" in document
 
 
 @pytest.mark.parametrize("is_customer", [True, False])
@@ -379,13 +379,40 @@ async def test_the_fallback_url_of_a_failed_hand_off_bridges_the_customer(placed
     webhook_store.ended = {CALLER: CALLER} if case == "other-session" else {}
     webhook_store.publish_and_read = lambda event, call_sid: webhook_store.publish(event, call_sid=call_sid)
     webhook_store.read = nothing
-    form = arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}?to=client:bob", ErrorCode="11200")
+    form = arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}?ref=T-1", ErrorCode="11200")
     _, document = await post(placed, "/voice/fallback", form)
     assert shown(document) == ("+14155550131", OURS)
 
 
 async def nothing(_session_id):
     return None
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+@pytest.mark.parametrize("by", ["ErrorUrl", "query"])
+@each("query, number, rings, expected", [
+    (f"to=client:bob&ref=T-1&back={MENU}", "", "bob", ("T-1", (MENU,), "client:bob")),
+    (f"to=client:bob&ref=T-1&back={MENU}", "&request=2&v=1", "bob", ("T-1", (MENU,), "client:bob")),
+    ("ref=T-1", "", "+14155550131", ("T-1", ("voicemail",), "+14155550131")),
+    ("to=%2B447700900123&ref=T-1", "", "+14155550131", ("T-1", ("voicemail",), "+14155550131")),  # not allowed
+])  # fmt: skip
+async def test_the_fallback_url_keeps_the_options_of_a_failed_hand_off(
+    placed, webhook_store, query, number, rings, expected, by, is_away
+):
+    webhook_store.events.clear()
+    webhook_store.away = is_away
+    webhook_store.publish_and_read = lambda event, call_sid: webhook_store.publish(event, call_sid=call_sid)
+    webhook_store.read = nothing
+    form, path = arrives(To=OURS, CallStatus="in-progress"), "/voice/fallback"
+    if by == "query":
+        path += f"?handoff=1&{query}&request=1&v=1"
+    else:
+        form |= {"ErrorUrl": f"{PUBLIC_URL}{HANDOFF}?{query}{number}#rc=2", "ErrorCode": "11200"}
+    _, document = await post(placed, path, form)
+    assert rung(document) == rings
+    for event in webhook_store.events:
+        assert (event.ref, event.fallback, event.agent_address, event.handed_off) == (*expected, True)
+    assert bool(webhook_store.events) is not is_away
 
 
 async def test_a_caller_who_asked_too_often_is_not_hung_up_without_redis(placed, webhook_store):
@@ -397,8 +424,12 @@ async def test_a_caller_who_asked_too_often_is_not_hung_up_without_redis(placed,
 async def test_the_fallback_url_asks_again_for_the_customer(placed, webhook_store):
     webhook_store.facts = facts("ended", direction="outbound")
     webhook_store.sessions[CALLER] = CALLER
-    _, document = await post(placed, "/voice/fallback", arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}"))
+    error_url = f"{PUBLIC_URL}{HANDOFF}"
+    _, document = await post(placed, "/voice/fallback", arrives(**PLACED, ErrorUrl=error_url))
     assert "/voice/fallback?handoff=1&amp;request=2&amp;v=1#" in document
+    form = arrives(**PLACED, ErrorUrl=f"{error_url}?to=client:bob&ref=T-1")
+    _, document = await post(placed, "/voice/fallback", form)
+    assert "/voice/fallback?handoff=1&amp;to=client:bob&amp;ref=T-1&amp;request=2&amp;v=1#" in document
 
 
 # ---- who is rung next, without the session --------------------------------------------------------------------------
