@@ -6,7 +6,11 @@ from conferral.runtime.redaction import display_address
 BUSINESS = "+14155550100"
 #: Bob or else carol answers this number; if neither does, the caller leaves a message.
 SUPPORT = "+14155550101"
+#: Bob or carol answers this number, too; if both are busy, callers wait in its queue.
+SALES = "+14155550102"
 CUSTOMER = "+14155550123"
+#: Callers to the number with a queue, who come before the customer.
+OTHER_CALLERS = ("+14155550124", "+14155550125")
 ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"

@@ -39,7 +39,7 @@ def demo(
 
     The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
     When a blind transfer fails, the agent is called back. Stories: warm, blind, outbound, several, hold, park,
-    supervise, handoff, voicemail, killed.
+    supervise, handoff, voicemail, queue, killed.
 
     Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console. The
     local Twilio is the package offhook, which conferral[sandbox] installs.

@@ -89,7 +89,7 @@ async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asynci
         if not options.exit_after_story:
             await poll_until(children.workers_run, RESTART_AFTER_S)  # a story may have killed one
             runner.script_all_phones()
-            session_id = await runner.start_bridged_call()
+            session_id = (await runner.start_bridged_call()).sid
             runner.set_phones_manual()
             closing_message.write_env_file(stage, session_id)
             for line in closing_message.lines(stage, runner.worker_pids(), await make_desk_urls(stage)):

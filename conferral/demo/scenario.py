@@ -19,10 +19,11 @@ from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
-from conferral.processes.subprocesses import poll_until
+from conferral.processes.subprocesses import cancel_all, poll_until
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
+from conferral.storage.agents import Agents, identity_of
 from conferral.storage.coordinator import read_owners
 from offhook import CallHandle, Sandbox
 from offhook.call_handle import heard_words
@@ -35,6 +36,8 @@ RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
 #: How long a phone rings whose ringing the story narrates, in seconds.
 LATE_ANSWER_AFTER_S = 3.0
+#: How often a desk renews its agent's presence, in seconds.
+RENEW_EVERY_S = 10.0
 #: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
 #: Matches any music or announcement, but not silence.
@@ -98,12 +101,45 @@ class ScenarioRunner:
             await play.do("command", "call", agent=characters.ALICE, customer=characters.CUSTOMER)
             yield play
 
-    async def start_bridged_call(self) -> str:
-        """Start a call without narrating it; return its session's id."""
-        session_id = (await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)).sid
-        narrator = Narrator(self.environment.reader, session_id)
-        await Scenario(self, session_id, narrator).wait_until_answered()
-        return session_id
+    async def start_bridged_call(
+        self, caller: str = characters.CUSTOMER, number: str = characters.BUSINESS
+    ) -> CallHandle:
+        """Start a call without narrating it, and wait for the answer."""
+        call = await self.sandbox.call_in(caller, number)
+        await Scenario(self, call.sid, Narrator(self.environment.reader, call.sid)).wait_until_answered()
+        return call
+
+    @asynccontextmanager
+    async def call_sales(self) -> AsyncIterator["Scenario"]:
+        """Let a customer call the number with a queue while others talk."""
+        caller, number = map(display_address, (characters.CUSTOMER, characters.SALES))
+        output.print_line(f"customer {caller} calls {number}, too")
+        call = await self.sandbox.call_in(characters.CUSTOMER, characters.SALES)
+        async with self.narrated(call.sid) as play:
+            await play.set_people(**{"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"})
+            yield play
+
+    @asynccontextmanager
+    async def at_desks(self, *addresses: str) -> AsyncIterator[None]:
+        """Let agents be ready at desks during the block."""
+        reader = self.environment.reader
+        agents, identities = Agents(reader.client, reader.keys), [identity_of(address) for address in addresses]
+
+        async def renew() -> None:
+            for identity in identities:
+                await agents.renew(identity, identity, "demo", is_ready=True, is_busy=False)
+
+        async def keep_renewing() -> None:
+            while True:
+                await asyncio.sleep(RENEW_EVERY_S)
+                await renew()
+
+        await renew()
+        renewing = asyncio.create_task(keep_renewing())
+        try:
+            yield
+        finally:
+            await cancel_all({renewing})
 
     @asynccontextmanager
     async def narrated(self, session_id: str) -> AsyncIterator["Scenario"]:

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from conferral.cli import output
 from conferral.demo import bot, characters
 from conferral.demo.characters import BOB, CAROL, CUSTOMER, DAVE
 from conferral.demo.scenario import ANSWER_AFTER_S, ANYTHING, LATE_ANSWER_AFTER_S, Scenario, ScenarioRunner
+from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, State
+from offhook import CallHandle
 
 THE_CUSTOMER = characters.name(CUSTOMER)
 
@@ -148,6 +151,25 @@ async def _voicemail(runner: ScenarioRunner) -> None:
         await play.leave_message("Please call me back.")
 
 
+async def _queue(runner: ScenarioRunner) -> None:
+    async with runner.at_desks(BOB, CAROL):
+        first, second = characters.OTHER_CALLERS
+        of_bob = await _call_before(runner, first, "bob")
+        runner.phone(BOB, outcome="busy", times=2)
+        of_carol = await _call_before(runner, second, "carol")
+        runner.phone(CAROL, outcome="busy", times=1)
+        async with runner.call_sales() as play:
+            await play.wait_until("the queue", lambda it: it.phase == Phase.QUEUED)
+            await play.expect_heard(customer="music")
+            await play.talk()
+            await play.narrator.announce("the caller who talks to bob hangs up: bob is free")
+            of_bob.hang_up()
+            await play.wait_until_answered()
+            await play.expect_talk(THE_CUSTOMER, "bob")
+            of_carol.hang_up()
+            await play.end("customer", "the customer hangs up")
+
+
 async def _killed(runner: ScenarioRunner) -> None:
     async with runner.call_in() as play:
         await play.set_people(target="bob")
@@ -157,6 +179,13 @@ async def _killed(runner: ScenarioRunner) -> None:
         await play.finish(command)
         await _complete(play)
         await play.end("customer", "the customer hangs up")
+
+
+async def _call_before(runner: ScenarioRunner, caller: str, agent: str) -> CallHandle:
+    """Let another caller call the number with a queue, and talk."""
+    call = await runner.start_bridged_call(caller, characters.SALES)
+    output.print_line(f"caller {display_address(caller)} calls {display_address(characters.SALES)}; {agent} answers")
+    return call
 
 
 def _is_heard_by_all(session: Session) -> bool:
@@ -215,5 +244,6 @@ STORIES = {
     "supervise": Story("a supervisor listens, whispers, and joins in", _supervise),
     "handoff": Story("a bot hands over with a summary, and the second agent answers", _handoff),
     "voicemail": Story("no agent answers, and the caller leaves a message", _voicemail),
+    "queue": Story("three callers, two agents: the third waits until one is free", _queue),
     "killed": Story("a worker is killed in the middle of a consult", _killed),
 }

@@ -34,6 +34,7 @@ NARRATED = {
     "supervise": ["dave is heard only by alice", "everyone hears dave"],
     "handoff": ["carol hears “Caller wants to change an order.”", "the customer hears carol; carol hears the customer"],
     "voicemail": ["the customer says “Please call me back.”", "recorded: “Please call me back.”"],
+    "queue": ["the customer hears music", "bob is free", "the customer hears bob; bob hears the customer"],
     "killed": ["the worker that processes this call dies", "the other worker takes over, "],
 }
 
