@@ -120,6 +120,14 @@ class Offers:
             await scripts.remove_member(self._client, [index, self._keys.session(name)], [name, one.version, removes])
         return len(stale) < len(stored)
 
+    async def open(self) -> dict[str, str]:
+        """Return agents whose offers are open, each with the session."""
+        (found,) = await run_or_raise(self._client, ("HKEYS", self._keys.agents))
+        identities = _decode(found)
+        texts = await run_each(self._client, [("GET", self._keys.offer(identity)) for identity in identities])
+        claims = {f"client:{identity}": Claim.parse(text) for identity, text in zip(identities, texts, strict=True)}
+        return {address: claim.session_id for address, claim in claims.items() if claim is not None}
+
     async def desks(self, addresses: Iterable[str]) -> Desks:
         """Return desks by the addresses of agents."""
         agents = {address: identity for address in addresses if (identity := identity_of(address))}

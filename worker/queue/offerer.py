@@ -74,6 +74,8 @@ class Offerer:
 
     async def poll(self) -> None:
         """Read who waits and who is free; end and send offers."""
+        if math.isinf(self._polled_s):  # a former owner's offers, too, are followed up, though no one may wait now
+            self._open = await self._offers.open()
         now_s = self._core.clock.monotonic_s()
         passed_s, self._polled_s = max(0.0, min(now_s - self._polled_s, _STEP_MAX_S)), now_s
         found = await self._offers.waiting(self._open.values())

@@ -134,13 +134,16 @@ async def test_an_offer_that_was_refused_is_followed_by_one_that_is_decided(queu
 @pytest.mark.parametrize(
     "result, reason", [("no-answer", "no-answer"), ("busy", ""), ("rejected", ""), ("answered", "")]
 )
-async def test_a_successor_ends_an_offer_whose_caller_has_gone_on(queue, result, reason):
+@pytest.mark.parametrize("waits_on", [True, False])
+async def test_a_successor_ends_an_offer_whose_caller_has_gone_on(queue, result, reason, waits_on):
     """The former owner's claim says which session it was."""
     await queue.is_ready()
     first = await queue.waits("first")
     former = queue.offerer()
     await former.poll()
     await queue.waits("first", 1, attempt(ALICE, result, queue.clock.wall_ms()), version=first.version + 1)
+    if not waits_on:
+        await queue.client.delete(KEYS.queued)
     await queue.offerer().poll()
     (agent,) = await queue.agents.list()
     assert agent.reason == reason
