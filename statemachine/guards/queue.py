@@ -7,6 +7,9 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, Place
 from conferral.statemachine.step import Draft
 
+#: For how long it counts that no desk is there, milliseconds: the task `queue` says so again.
+_DESKS_LEFT_MS = 5_000
+
 
 def may_enter_queue(session: Session) -> bool:
     """Whether the session may soon enter a queue: then presence counts."""
@@ -29,6 +32,15 @@ def queue_has_no_desk(draft: Draft, event: Event) -> bool:
 def no_offer_rings(draft: Draft, _event: Event) -> bool:
     """Whether no agent is being rung for a caller in a queue."""
     return draft.session.agent.is_gone
+
+
+def has_no_desk_now(draft: Draft, event: events.DesksLeft) -> bool:
+    """Whether no agent is being rung, and the event has just come.
+
+    From a partition that stood still, it may come after desks have returned.
+    """
+    arrived_ms = event.arrived_at_ms or draft.now_ms
+    return draft.now_ms < arrived_ms + _DESKS_LEFT_MS and no_offer_rings(draft, event)
 
 
 def can_be_offered(draft: Draft, event: events.Offer) -> bool:

@@ -122,7 +122,7 @@ READS: tuple[Row, ...] = (
     Row(E,    ANY, on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 
     # DesksLeft: the task `queue` found that no one takes a waiting caller
-    Row(C,    QUEUED, on.DesksLeft,    when.no_offer_rings,                    S.FALLING_BACK,    do.leave_queue_without_desk),
+    Row(C,    QUEUED, on.DesksLeft,    when.has_no_desk_now,                   S.FALLING_BACK,    do.leave_queue_without_desk),
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
     Row(B,    ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),

@@ -92,6 +92,12 @@ def test_without_a_desk_the_next_place_follows_but_not_while_one_rings():
     assert story.session.transfer.unreached == "away"
 
 
+def test_that_desks_have_left_counts_for_a_moment_only():
+    story = queued()
+    came = story.common()
+    story.later(5_000).take(DesksLeft(**came)).expect("conferenced", phase="queued")
+
+
 def test_without_a_desk_and_another_place_all_agents_were_away():
     story = queued(fallback=("queue",))
     story.take(DesksLeft(**story.common())).expect("ended", "say goodbye to customer")
