@@ -222,6 +222,23 @@ async def test_a_lost_leg_that_is_rung_again_is_taken_without_a_click_or_a_ring(
     await has_done(page, "accept")
 
 
+async def test_who_was_muted_is_muted_again_once_a_lost_line_is_back(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await button(page, "Mute").click()
+    await expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("Talking · muted")
+    await page.evaluate("phone.call.disconnect()")
+    await desk.push("session", session("ringing", {"is_lost": True}, state="transferring", phase="recall"))
+    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, CUSTOMER])
+    await expect(button(page, "Unmute")).to_be_visible()
+    assert [one for one in await done(page) if one in ("mute", "unmute", "accept")] == [
+        "accept",
+        "mute",
+        "accept",
+        "mute",
+    ]
+
+
 async def test_a_page_after_a_reload_names_a_lost_leg_but_no_leg_elsewhere(desk, windows):
     page = await opened(windows, desk.url)
     await page.evaluate(f"document.querySelector('conferral-desk').token = '{TOKEN}'")

@@ -22,7 +22,8 @@ export function glance(desk, at) {
   const { session, own } = at;
   const { from, fromAgent } = desk.about(at);
   if (at === desk.current.value) {
-    return session && own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${from}.` };
+    const state = session && own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${from}.` };
+    return desk.phone.isMuted.value ? { ...state, word: `${state.word} · muted` } : state;
   }
   const back = sentBack(session, own);
   const text = back || (fromAgent ? `${fromAgent} hands a call over to you.` : `${from} calls.`);
@@ -122,7 +123,7 @@ function keysOf(desk, { session, own }, kind) {
   const first = [
     { ...command("transfer", undefined, "Transfer"), why: whyNot(all.refusedTransfer), opens: "transfer" },
     command("hold", all.hold, "Hold"),
-    { place: "mute", label: isMuted ? "Unmute" : "Mute", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.phone.mute(!isMuted) },
+    { place: "mute", label: isMuted ? "Unmute" : "Mute", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.mute(!isMuted) },
     { place: "press", label: "Digits", why: isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
     command("record", all.record, "Record"),
     command("park", all.park, "Park"),

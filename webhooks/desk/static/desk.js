@@ -16,6 +16,8 @@ import { nameOf, noteNames, ownLeg } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
+/** Where a browser keeps the session in which the agent is muted. */
+const MUTED = "conferral-desk muted";
 /** A call is hung up even if Conferral has not accepted it by then (ms). */
 const HANG_UP_MS = 1_000;
 const ID = "conferral-desk-id";
@@ -193,6 +195,16 @@ export class Desk {
       return Promise.resolve(true);
     }
     return this.#send(session, { id: "press", type: "press", label: "Digits", fields: { party, digits } });
+  }
+
+  get #sessionId() {
+    return this.current.value?.session?.id ?? "";
+  }
+
+  /** Mute the phone, also after a reload, or once a lost line is back. */
+  mute(isMuted) {
+    this.phone.mute(isMuted);
+    keep(MUTED, isMuted ? this.#sessionId : "", "sessionStorage");
   }
 
   /** Do what a button says; return whether it was accepted. */
@@ -400,6 +412,9 @@ export class Desk {
   }
 
   #connected(call) {
+    if (this.#sessionId && kept(MUTED, "sessionStorage") === this.#sessionId) {
+      this.phone.mute(true);
+    }
     this.dismissAll("phone");
     this.#events.connected(call);
   }
