@@ -65,7 +65,7 @@ def report(
     names = agent_names()
     data = found.data(full=full, name_of=lambda one: one if as_json else names.get(one, one), within_s=within)
     if rows:
-        output.print_file(rows.file())
+        output.print_file(rows.file(found))
         for note in report_text.report_notes(data):
             output.print_note(note)
     elif as_json:

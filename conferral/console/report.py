@@ -61,9 +61,11 @@ class DayReports:
             self._reports[key] = SharedResult(partial(self._read, day, zone), READ_EVERY_S)
         return await self._reports[key]()
 
-    async def read_each(self, day: date | None, zone: ZoneInfo | None, each: Callable[[OutcomeRecord], None]) -> None:
+    async def read_each(
+        self, day: date | None, zone: ZoneInfo | None, each: Callable[[OutcomeRecord], None]
+    ) -> OutcomeReport:
         """Read a day's outcomes, by default today's; raise StoreError."""
-        await self._read(day or self._today(zone), zone, each)
+        return await self._read(day or self._today(zone), zone, each)
 
     def _today(self, zone: tzinfo | None) -> date:
         return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).astimezone(zone).date()
@@ -121,9 +123,9 @@ class ReportRoutes:
         if query.rows is None:
             raise RequestError("invalid", f"rows must be {' or '.join(get_args(CsvKind))}")
         rows = ReportCsv(query.rows, full=query.full, zone=query.zone)
-        await self._reports.read_each(query.day, query.zone, rows.add)
+        report = await self._reports.read_each(query.day, query.zone, rows.add)
         named = {"Content-Disposition": f'attachment; filename="{query.rows}-{query.day or "today"}.csv"'}
-        return web.Response(body=rows.file(), content_type="text/csv", charset="utf-8", headers=NO_STORE | named)
+        return web.Response(body=rows.file(report), content_type="text/csv", charset="utf-8", headers=NO_STORE | named)
 
     def _data(self, query: _Query, found: OutcomeReport) -> dict[str, Any]:
         """Return a report that names people as the directory does."""

@@ -25,9 +25,9 @@ NOT_DIALED = frozenset({"dial-limit", "away"})
 _OUTBOUND = "outbound"
 
 
-def call_key(outcome: OutcomeRecord) -> tuple[str, str]:
+def call_key(session: str, number: str) -> tuple[str, str]:
     """Return what all sessions of one call to one number share."""
-    return call_of_visit(outcome.session) or outcome.session, outcome.number
+    return call_of_visit(session) or session, number
 
 
 @dataclass(slots=True)

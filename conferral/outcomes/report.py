@@ -55,6 +55,9 @@ PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
 _MARGIN_MS = 60_000
 HOUR_MS = 3_600_000
+#: How long around a period visits are read, for the calls that its start or end divides. Source: Twilio docs, Call
+#: resource, `TimeLimit`: a call lasts at most four hours, unless another limit is given.
+_AROUND_MS = 4 * HOUR_MS
 
 
 @dataclass(slots=True)
@@ -131,7 +134,7 @@ class OutcomeReport:
     end_reasons: Counter[str] = field(default_factory=Counter)
     #: By key of `MINUTES`.
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    #: By what their sessions share.
+    #: By what their sessions share, also of calls that ended shortly before or after the period.
     summaries: defaultdict[tuple[str, str], CallSummary] = field(
         default_factory=lambda: defaultdict(CallSummary), repr=False
     )
@@ -139,26 +142,41 @@ class OutcomeReport:
     calls: defaultdict[tuple[str, str], dict[str, ReportedCall]] = field(
         default_factory=lambda: defaultdict(dict), repr=False
     )
-    #: Gets each outcome that counts.
+    #: Gets each outcome that counts, and other sessions of these calls.
     each: Callable[[OutcomeRecord], None] | None = None
     _seen: set[str] = field(default_factory=set)
 
     def add(self, entry_id: str, fields: Fields) -> None:
-        """Count an entry if it ended in the period and repeats no other."""
+        """Count an entry if it ended in the period and repeats no other.
+
+        A call ends with its last session, so sessions around the period may belong to its calls.
+        """
         outcome = OutcomeRecord.of(entry_id, fields)
         ended_ms = round(1000 * outcome.ended_at.timestamp()) if outcome.ended_at else int(entry_id.split("-")[0])
-        if not self.since_ms <= ended_ms < self.until_ms:
+        is_session, is_within = outcome.kind == "session", self.since_ms <= ended_ms < self.until_ms
+        is_near = is_session and self.since_ms - _AROUND_MS <= ended_ms < self.until_ms + _AROUND_MS
+        if not (is_within or is_near):
             return
         if outcome.damaged or not (outcome.id and outcome.kind and outcome.ended_at):
-            self.kinds[""] += 1
+            self.kinds[""] += is_within
         elif outcome.id not in self._seen:
             self._seen.add(outcome.id)
-            self._count(outcome)
+            if is_session:
+                self.summaries[call_key(outcome.session, outcome.number)].add(outcome)
+            if is_within:
+                self._count(outcome)
+                call = ReportedCall(ended_ms, outcome.session, outcome.customer)
+                for row in _rows_of(outcome):
+                    self.calls[row][outcome.session] = call
             if self.each is not None:
                 self.each(outcome)
-            call = ReportedCall(ended_ms, outcome.session, outcome.customer)
-            for row in _rows_of(outcome):
-                self.calls[row][outcome.session] = call
+
+    def includes(self, call: CallSummary) -> bool:
+        """Whether a call's last session ended in the period."""
+        return self.since_ms <= round(1000 * call.ended_s) < self.until_ms
+
+    def _ended_calls(self) -> list[CallSummary]:
+        return [call for call in self.summaries.values() if self.includes(call)]
 
     def _count(self, outcome: OutcomeRecord) -> None:
         """Add one outcome, with its attempts and agents, to the totals."""
@@ -173,7 +191,6 @@ class OutcomeReport:
             self.end_reasons[outcome.reason or "unknown"] += 1
             for key in MINUTES:
                 self.seconds[key] += getattr(outcome, f"{key}_s") or 0
-            self.summaries[call_key(outcome)].add(outcome)
         for agent in outcome.agents:
             shown = self.agents[agent["address"] or "unknown"]
             shown.calls += 1
@@ -201,8 +218,13 @@ class OutcomeReport:
         """Return the calls that a row counts, the newest first."""
         rows = [(of, _row_of(of, counted, full=full)) for of, counted in self.calls]
         wanted = {str(number): row for number, row in enumerate(rows)}.get(row_key)
-        found = (calls for row, calls in zip(rows, self.calls.values(), strict=True) if row == wanted)
-        return sorted({call for calls in found for call in calls.values()}, reverse=True)
+        found = (
+            call
+            for row, (of, calls) in zip(rows, self.calls.items(), strict=True)
+            for call in calls.values()
+            if row == wanted and (of[0] != "answering" or self.includes(self.summaries[call_key(call.session, of[1])]))
+        )
+        return sorted({*found}, reverse=True)
 
     def _count_transfer(self, outcome: OutcomeRecord) -> None:
         result = outcome.result or "unknown"
@@ -230,7 +252,7 @@ class OutcomeReport:
     def _answering(self, within_s: float) -> tuple[_Answering, defaultdict[str, _Answering]]:
         """Return what became of all calls, and of those to each number."""
         total, by_number = _Answering(), defaultdict[str, _Answering](_Answering)
-        for call in self.summaries.values():
+        for call in self._ended_calls():
             names = call.counted_as(within_s)
             for one in (total, by_number[call.number]):
                 one.calls[names] += 1
@@ -239,7 +261,7 @@ class OutcomeReport:
         return total, by_number
 
     def _durations(self, key: str) -> Iterable[float]:
-        calls = self.summaries.values()
+        calls = self._ended_calls()
         match key:
             case "call_answer":
                 return (one.wait_s for one in calls if one.is_answered)
@@ -264,8 +286,9 @@ class OutcomeReport:
                 agents = self._all_agents()
                 return sorted(agents, key=lambda address: (-agents[address].talk_s, address))
             case "numbers" | "answering":
-                calls = Counter(one.number for one in self.summaries.values())
-                inbound = {one.number for one in self.summaries.values() if one.is_inbound}
+                ended = self._ended_calls()
+                calls = Counter(one.number for one in ended)
+                inbound = {one.number for one in ended if one.is_inbound}
                 numbers = sorted({*calls, *self.numbers} - {""}, key=lambda number: (-calls[number], number))
                 return [one for one in numbers if table == "numbers" or one in inbound]
             case _:
@@ -290,7 +313,7 @@ class OutcomeReport:
         return {
             "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
-            "calls": len(self.summaries), "voicemails": self.kinds["voicemail"],
+            "calls": total.calls.total(), "voicemails": self.kinds["voicemail"],
             "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
             "parks": dict(self.parks.most_common()),
@@ -377,18 +400,22 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
 
 
 async def read_report(
-    reader: SessionReader, since_ms: int, until_ms: int, each: Callable[[OutcomeRecord], None] | None = None
+    reader: SessionReader,
+    since_ms: int,
+    until_ms: int,
+    each: Callable[[OutcomeRecord], None] | None = None,
+    around_ms: int = _AROUND_MS,
 ) -> OutcomeReport:
     """Read a period's outcomes, in chunks; the end is not included.
 
-    `each` gets those that count.
+    `each` gets those that count, and other sessions of these calls, which are read `around_ms` earlier.
 
     Before Redis 7, it is unknown whether some were erased among others.
     """
     stream, first_id = reader.keys.outcomes, f"{max(0, since_ms)}-0"
     is_trimmed = await reader.is_trimmed_after(stream, first_id) or await reader.is_deleted_after(stream, first_id)
     report = OutcomeReport(since_ms, until_ms, is_trimmed, each=each)
-    after = f"{max(0, since_ms - _MARGIN_MS)}-0"
+    after = f"{max(0, since_ms - around_ms - _MARGIN_MS)}-0"
     while found := await reader.outcomes(after):
         after = found[-1][0]
         for entry_id, fields in found:
@@ -398,7 +425,7 @@ async def read_report(
 
 async def read_last_hour(reader: SessionReader, now_ms: int) -> TransferStats:
     """Return statistics of the last hour's transfers, if still stored."""
-    report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
+    report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS, around_ms=0)  # a worker's clock may be ahead
     transfers = sum(counts.total() for counts in report.transfers.values())
     failed = report.failure_reasons.total()
     failed_percent = round(100 * failed / transfers, 1) if transfers else None

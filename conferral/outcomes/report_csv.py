@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from conferral.outcomes.calls import CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeRecord
-from conferral.outcomes.report import NOT_ANSWERED
+from conferral.outcomes.report import NOT_ANSWERED, OutcomeReport
 from conferral.runtime.redaction import display_address
 
 #: A spreadsheet takes such a cell for a formula. Source: OWASP, CSV Injection.
@@ -43,15 +43,16 @@ class ReportCsv:
         if self._kind == "transfers" and outcome.kind == "transfer":
             self._rows[outcome.id] = [outcome]
         elif self._kind == "calls" and outcome.kind == "session":
-            self._rows.setdefault(call_key(outcome), []).append(outcome)
+            self._rows.setdefault(call_key(outcome.session, outcome.number), []).append(outcome)
 
-    def file(self) -> bytes:
+    def file(self, report: OutcomeReport) -> bytes:
         """Return the file, with a byte order mark: Excel needs it for UTF-8."""
         row_of = self._transfer if self._kind == "transfers" else self._call
         text = StringIO()
         writer = csv.DictWriter(text, row_of([OutcomeRecord()]))
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row_of(one).items()} for one in self._rows.values())
+        rows = (one for one in self._rows.values() if self._kind == "transfers" or report.includes(CallSummary.of(one)))
+        writer.writerows({name: _cell(value) for name, value in row_of(one).items()} for one in rows)
         return text.getvalue().encode("utf-8-sig")
 
     def _transfer(self, outcomes: list[OutcomeRecord]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.outcomes.report import OutcomeReport
+from conferral.outcomes.report_csv import ReportCsv
 from conferral.outcomes.report_text import tables, totals
 from conferral.storage.codecs.text_codec import to_iso
 from tests.support.each import each
@@ -72,6 +73,24 @@ def test_the_visits_of_a_call_to_a_number_are_one_call_that_waits_since_the_firs
     # The caller left two seconds into the second visit, and had waited for longer.
     assert counted(visit(2, 30, 2, MISSED), first) == {"offered": 1, "abandoned": 1}
     assert counted(first, visit(2, 30, 9, MISSED, number=SALES)) == {"offered": 2, "abandoned": 1, "returned": 1}
+
+
+def test_a_call_whose_visits_two_periods_divide_counts_where_it_ended_with_all_its_times():
+    visits = [visit(1, -120, 60, MISSED, reason="returned"), visit(2, -20, 60, RANG, answer_s="10")]
+    day_ms, found = 86_400_000, []
+    for since_ms in (AT_MS - day_ms, AT_MS, AT_MS + day_ms):
+        rows = ReportCsv("calls", full=True)
+        report = OutcomeReport(since_ms, since_ms + day_ms, each=rows.add)
+        for number, fields in enumerate(visits):
+            report.add(f"{AT_MS}-{number}", fields)
+        data = report.data(full=True)
+        total, kinds = data["total"], dict(report.kinds)
+        found.append((data["calls"], total["returned"], total["answered"], total["wait_longest_s"], kinds))
+        lines = rows.file(report).decode().splitlines()
+        assert len(lines) - 1 == data["calls"] == len(data["numbers"])
+        (listed,) = [report.row_keys(one, full=True) for one in tables(data) if one.name == "answering"] or [[]]
+        assert [len(report.calls_of(key, full=True)) for key in listed] == [1] * data["calls"]
+    assert found == [(0, 0, 0, None, {"session": 1}), (1, 0, 1, 110, {"session": 1}), (0, 0, 0, None, {})]
 
 
 def test_each_number_has_its_counts_and_waiting_times():

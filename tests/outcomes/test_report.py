@@ -317,6 +317,17 @@ async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
 
 
 @pytest.mark.redis
+async def test_visits_before_the_period_are_read_for_the_calls_that_end_in_it(client):
+    call = f"CA{'1' * 32}"
+    for at_ms, visit in ((SINCE_MS - 3 * HOUR_MS, call), (SINCE_MS, f"{call}-2")):
+        fields = session(at_ms, attempt(BOB, "no-answer"), session=visit, number="+14155550100")
+        await client.xadd(KEYS.outcomes, fields, id=f"{at_ms}-0")
+    report = await read_report(SessionReader(client, KEYS), SINCE_MS, UNTIL_MS)
+    total = report.data(full=True)["total"]
+    assert (total["abandoned"], total["wait_longest_s"], report.kinds) == (1, 3 * 3600 + 60, {"session": 1})
+
+
+@pytest.mark.redis
 async def test_only_the_last_hour_counts_and_duplicates_count_once(client):
     reported = [
         transfer(AT_MS - HOUR_MS - 1, "failed", id="old"),

@@ -19,7 +19,7 @@ def rows_of(kind, *entries, full=False):
     report = OutcomeReport(AT_MS - 1_000_000, AT_MS + 1_000_000, each=found.add)
     for number, fields in enumerate(entries):
         report.add(f"{AT_MS}-{number}", fields)
-    file = found.file()
+    file = found.file(report)
     assert file.startswith(b"\xef\xbb\xbf")  # else Excel shows a masked number in the machine's code page
     return list(csv.DictReader(file.decode("utf-8-sig").splitlines()))
 
