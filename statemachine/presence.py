@@ -36,7 +36,7 @@ class Presence:
         return tuple(agents), next(present, len(agents))
 
     def has_desk(self, agents: Sequence[str]) -> bool:
-        """Whether a desk of these agents is ready or in a call, as far as known."""
+        """Whether a desk of these agents is ready, in a call or not."""
         desks = (one for one in agents if one.startswith(_CLIENT) and one not in self.away)
         return any(one in self.idle_since_ms or not self.is_kept for one in desks)
 

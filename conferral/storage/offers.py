@@ -53,7 +53,7 @@ class Desk:
     """An agent who may be offered callers."""
 
     address: str
-    #: The desk is ready, or the agent is in a call.
+    #: The desk is ready, also while the agent is in a call: as `Presence.has_desk` judges.
     is_there: bool = False
     #: Since when the agent could be offered a caller, Unix ms; 0 if they can't be now.
     free_since_ms: int = 0
@@ -181,9 +181,9 @@ def _takes_part(identity: str, session: Session) -> bool:
 def _desk(address: str, agent: Agent | None, claim: Claim | None, now_ms: int, *, is_in_session: bool) -> Desk:
     is_known = agent is not None and abs(now_ms - agent.renewed_ms) < PRESENCE_MS
     if agent is None or not is_known:
-        return Desk(address, is_in_session, claim=claim)
+        return Desk(address, claim=claim)
     is_ready = agent.status is AgentStatus.READY
     # Sessions know of a call's end before the next renewal.
     is_free = is_ready and not (is_in_session or claim)
     free_since_ms = max(1, agent.since_ms, agent.called_ms) if is_free else 0
-    return Desk(address, is_ready or bool(agent.in_call) or is_in_session, free_since_ms, claim)
+    return Desk(address, is_ready, free_since_ms, claim)

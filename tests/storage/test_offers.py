@@ -62,7 +62,8 @@ async def test_a_desk_is_free_if_it_is_ready_and_in_no_call(offers, client, keys
     called_ms = (await is_ready(client, keys, is_busy=True)).called_ms
     assert (await desk(offers)).free_since_ms == called_ms, "the call is over, whatever the last renewal said"
     await is_ready(client, keys, is_ready=False)
-    assert not (await desk(offers)).is_there
+    await client.sadd(keys.agent_sessions("alice"), "s7")
+    assert not (await desk(offers)).is_there, "who is away takes no one, though the present call goes on"
     found = await offers.desks([ALICE, AGENT_PHONE])
     assert ([*found.by_address], found.is_kept) == ([ALICE], True)
 
