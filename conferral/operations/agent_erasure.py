@@ -16,10 +16,15 @@ log = structlog.get_logger()
 async def count_agent(reader: SessionReader, identity: str) -> dict[str, int]:
     """Return the number of items by kind; raise StoreError."""
     sign_ins = await SignIns(reader.client, reader.keys).count(identity)
-    (has_presence,) = await run_or_raise(reader.client, ("HEXISTS", reader.keys.agents, identity))
-    (calls,) = await run_or_raise(reader.client, ("LLEN", reader.keys.agent_calls(identity)))
+    keys = reader.keys
+    has_presence, is_away, calls = await run_or_raise(
+        reader.client,
+        ("HEXISTS", keys.agents, identity),
+        ("EXISTS", keys.agent_away(identity)),
+        ("LLEN", keys.agent_calls(identity)),
+    )
     listed = {"agent_calls": int(calls)} if calls else {}
-    return {"sign_ins": sign_ins, "presence": int(has_presence), **listed}
+    return {"sign_ins": sign_ins, "presence": int(has_presence or is_away), **listed}
 
 
 async def erase_agent(reader: SessionReader, identity: str) -> dict[str, int]:
@@ -29,7 +34,8 @@ async def erase_agent(reader: SessionReader, identity: str) -> dict[str, int]:
     """
     counts = await count_agent(reader, identity)
     await end_sign_ins(reader, identity, everything=True)
-    own = ("HDEL", reader.keys.agents, identity), ("DEL", reader.keys.agent_calls(identity))
-    await run_or_raise(reader.client, *own, is_durable=True)
+    keys = reader.keys
+    lists = ("DEL", keys.agent_calls(identity)), ("DEL", keys.agent_away(identity))
+    await run_or_raise(reader.client, ("HDEL", keys.agents, identity), *lists, is_durable=True)
     log.info("agent_forgotten", count=sum(counts.values()))
     return counts

@@ -97,7 +97,7 @@ class Agents:
         status = AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
         arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS, int(takes_over), int(is_click)]
-        keys = [self._keys.agents, self._keys.presence]
+        keys = [self._keys.agents, self._keys.presence, self._keys.agent_away(identity)]
         return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
 
     async def note_busy(self, call_sid: str) -> None:

@@ -111,6 +111,9 @@ class Keys:
     agent_sessions = AgentKey(
         "sessions", "Set: the live sessions in which an agent's browser takes part or is rung. Expires after a day."
     )
+    agent_away = AgentKey(
+        "away", "String: why the agent is away until the next click on *Go ready*. Expires after a day."
+    )
     offer = NamedKey(
         "offer",
         "String: number, deadline, and session of an agent's open offer, from its claim to its end. Expires soon.",

@@ -18,6 +18,8 @@ from conferral.storage.partition.commit_store import CommitStore, waits_in_queue
 
 #: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
 CLAIM_MS = 60_000
+#: For how long an agent who did not answer stays away without a click, seconds.
+AWAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,8 @@ class Offers:
     async def end(self, address: str, claim: Claim, away: str = "") -> bool:
         """End an offer; `away` is why the agent is away from now on."""
         identity = identity_of(address)
-        keys = [self._keys.offer(identity), self._keys.agents]
-        return bool(int(await scripts.end_offer(self._client, keys, [claim.text, identity, away])))
+        keys = [self._keys.offer(identity), self._keys.agents, self._keys.agent_away(identity)]
+        return bool(int(await scripts.end_offer(self._client, keys, [claim.text, identity, away, AWAY_S])))
 
     async def was_refused(self, address: str, claim: Claim) -> bool:
         """Whether the session has refused the offer."""

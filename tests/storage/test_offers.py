@@ -89,8 +89,12 @@ async def test_who_did_not_answer_is_away_until_a_click(offers, client, keys):
     assert not (await desk(offers)).is_there
     agent = await is_ready(client, keys)
     assert (agent.status, agent.reason, agent.registered) == ("away", "no-answer", "d1"), "others may still ring it"
+    await client.delete(keys.agents)
+    agent = await is_ready(client, keys)
+    assert (agent.status, agent.reason) == ("away", "no-answer"), "a laptop that wakes is no click"
     agent = await is_ready(client, keys, is_click=True)
     assert (agent.status, agent.reason) == ("ready", "")
+    assert (await is_ready(client, keys)).status == "ready"
     assert not await offers.end(ALICE, OFFER, "no-answer"), "an offer that is over makes no one away"
     assert (await desk(offers)).free_since_ms == agent.since_ms
 

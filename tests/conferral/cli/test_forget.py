@@ -358,6 +358,9 @@ def test_an_agents_sign_ins_links_and_presence_are_erased_and_no_calls(run, redi
     assert (ran.code, ran.out) == (0, f"erased: {NAME}: 2 sign-ins and unused links, 1 presence\n")
     assert NAME not in ran.err
     assert "nothing about" in run("forget", NAME, "--agent", "--yes").out
+    redis.set(KEYS.agent_away(NAME), "no-answer")
+    assert run("forget", NAME, "--agent", "--yes").out == f"erased: {NAME}: 1 presence\n"
+    assert not redis.exists(KEYS.agent_away(NAME))
 
     assert set(calls) <= set(everything_in(redis).splitlines())
     assert redis.hkeys(KEYS.agents) == ["dave"]

@@ -268,7 +268,8 @@ async def test_who_did_not_answer_an_offer_is_away_until_a_click(desks, store):
     ready = {"status": "ready", "desk": "d1"}
     await desks.ask("PUT", "/desk/presence", headers, json=ready)
     await store.set(KEYS.offer("alice"), "1 s1")
-    await scripts.end_offer(store, [KEYS.offer("alice"), KEYS.agents], ["1 s1", "alice", "no-answer"])
+    keys = [KEYS.offer("alice"), KEYS.agents, KEYS.agent_away("alice")]
+    await scripts.end_offer(store, keys, ["1 s1", "alice", "no-answer", 60])
     for click, expected in ((None, ("away", "no-answer")), (False, ("away", "no-answer")), (True, ("ready", None))):
         body = ready if click is None else ready | {"click": click}
         _, own = await desks.ask("PUT", "/desk/presence", headers, json=body)

@@ -4,9 +4,9 @@
   KEYS[1]  agents hash, all values JSON: `name`, `status` (`ready` or `away`), `since_ms`, `renewed_ms`; the `desks` that
            are ready, by id, each with its own two times and `sign_in`; `registered`, the id of the one that may be
            registered; its `sign_in`, or else that of the last one that renewed; `in_call` and `called_ms`, whether
-           the agent has a call (1 or 0), and when it last had one; and why the agent is away until the next click
-           (`reason`; empty for no such reason)
+           the agent has a call (1 or 0), and when it last had one; and `reason`, as in KEYS[3], or empty
   KEYS[2]  since when presence is renewed without a pause, ms
+  KEYS[3]  why the agent is away until the next click: also if presence ends before
 
   ARGV[1]  identity                            text
   ARGV[2]  name of the agent                   text
@@ -62,7 +62,9 @@ if not registered then
 end
 local in_call = tonumber(ARGV[5])
 local called_ms = in_call == 1 and now_ms or tonumber(old.called_ms) or 0
-local reason = ARGV[12] == '1' and '' or type(old.reason) == 'string' and old.reason or ''
+local is_click = ARGV[12] == '1'
+local reason = not is_click and redis.pcall('GET', KEYS[3])
+if type(reason) ~= 'string' then reason = '' end
 local status = registered and reason == '' and 'ready' or 'away'
 local agent = cjson.encode({
   name = ARGV[2], status = status, since_ms = old.status == status and old.since_ms or now_ms, renewed_ms = now_ms,
@@ -73,6 +75,7 @@ local agent = cjson.encode({
 redis.call('HDEL', agents, '')
 redis.call('HSET', agents, identity, agent)
 redis.call('PEXPIRE', agents, lifetime_ms)
+if is_click then redis.call('DEL', KEYS[3]) end
 -- Another program's key, of another type, is replaced. A longer rest of its time was left when the clock was set back.
 local pause_ms = tonumber(ARGV[10])
 local is_kept = redis.call('PTTL', KEYS[2]) <= pause_ms
