@@ -22,6 +22,7 @@ from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.statemachine.states import State
 from conferral.storage import agent_calls, scripts
+from conferral.storage.agents import identity_of
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
@@ -234,6 +235,7 @@ class SessionErasure:
             raise ErasureRefused(f"{session_id} changed in the meantime; nothing was erased. Run the command again")
         await DeadLetterStore(self._client, keys).remove(plan.dead_letters)
         await agent_calls.remove_entries(self._client, plan.agent_calls)
+        identities = {identity_of(party.address) for party in plan.session.parties.values()}
         await run_each(
             self._client,
             [
@@ -241,6 +243,9 @@ class SessionErasure:
                 *(("ZREM", keys.undelivered, entry_id) for entry_id in plan.outcomes),
                 *(("HDEL", key, *_ERASED_COMMAND_FIELDS) for key in plan.commands),
                 ("DEL", keys.call_dials(call_of_visit(session_id) or session_id)),
+                # A commit removes them, but what can't be read has no further one.
+                ("HDEL", keys.queued, session_id),
+                *(("SREM", keys.agent_sessions(identity), session_id) for identity in sorted(identities - {""})),
             ],
         )
         await run_each(self._client, [("DEL", keys.call(call_sid)) for call_sid in plan.calls])

@@ -204,8 +204,12 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
 @pytest.mark.parametrize("named", [CALL, CUSTOMER])
 def test_session_that_cant_be_read_is_erased_though_it_is_live(run, redis, named):
     """It would never end: workers can't read it, so `end` fails as well."""
-    put(redis, make_session())
+    session = make_session()
+    agent = replace(session.parties["agent"], address="client:alice")
+    put(redis, replace(session, parties=session.parties | {"agent": agent}))
     redis.sadd(KEYS.live(KEYS.partition_of(CALL)), CALL)
+    redis.hset(KEYS.queued, CALL, "")
+    redis.sadd(KEYS.agent_sessions("alice"), CALL)
     refused = run("forget", named, "--yes")
     assert (refused.code, "is live; end it first" in refused.err) == (1, True)
 
@@ -214,7 +218,7 @@ def test_session_that_cant_be_read_is_erased_though_it_is_live(run, redis, named
     assert "can't be read; its calls continue" in asked.out
     assert run("forget", named, "--yes").code == 0
 
-    assert not redis.exists(KEYS.session(CALL))
+    assert not redis.exists(KEYS.session(CALL), KEYS.queued, KEYS.agent_sessions("alice"))
     assert not redis.sismember(KEYS.live(KEYS.partition_of(CALL)), CALL)
 
 
