@@ -7,8 +7,9 @@ import pytest
 from conferral.worker.queue import offerer
 from tests.flows.test_fallbacks import leaves_message
 from tests.flows.test_presence import is_at_desk, presence_is_kept, settings, tried
+from tests.support.closed_hours import closed_now
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.people import BOB, CAROL
+from tests.support.people import BOB, CAROL, CUSTOMER, NUMBER, SALES
 from tests.support.phones import answers, busy, refuses, rings
 
 pytestmark = pytest.mark.redis
@@ -32,6 +33,14 @@ async def session_outcome(system, customer):
     await system.eventually(lambda: found(), "the session has an outcome", timeout_s=20)
     ((ended,), others) = (await found()), [one for one in await system.outcomes() if one["kind"] == "transfer"]
     return ended, others
+
+
+async def no_one_takes_calls(system):
+    """The first agent is away; the second rejects each caller, once."""
+    await is_at_desk(system, AGENT, ready=False)
+    await is_at_desk(system, BOB)
+    system.sandbox.phone(BOB).script(outcome="reject")
+    system.sandbox.phone(AGENT).script(answer_after_s=0.02)
 
 
 @MODES
@@ -165,3 +174,39 @@ async def test_who_hangs_up_while_a_desk_rings_has_left(redis_server, tmp_path):
         ended, transfers = await session_outcome(system, customer)
         assert (ended["landed_on"], transfers) == ("", [])
         assert not await system.client.exists(system.keys.queued)
+
+
+async def test_two_numbers_with_the_same_agents_are_one_queue(redis_server, tmp_path):
+    more = queue(tmp_path, agents=(AGENT, BOB))
+    directory = more["CONFERRAL_DIRECTORY"]
+    number, of_agents = directory.read_text().split("[agents", 1)
+    directory.write_text(f"{number}{number.replace(NUMBER, SALES)}[agents{of_agents}")
+    async with LocalSystem(redis_server.url, speed=20, **more) as system:
+        system.sandbox.add_number(SALES, voice_url=f"{system.public_url}/voice/inbound")
+        await no_one_takes_calls(system)
+        callers = []
+        for number in (SALES, NUMBER, SALES):
+            callers.append(await system.sandbox.call_in(CUSTOMER, number))
+            await waits(system, callers[-1])
+        await is_at_desk(system, AGENT)
+        for nth, caller in enumerate(callers, start=1):
+            await system.until_talk(caller, await system.dialed(AGENT, nth))
+            caller.hang_up()
+            await system.until(caller.sid, state="ended")
+        assert tried(system).count(AGENT) == 3
+
+
+async def test_who_waits_at_closing_time_is_served(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, agents=(AGENT, BOB))) as system:
+        await no_one_takes_calls(system)
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        directory = system.settings.directory
+        directory.write_text(directory.read_text().replace("\n[agents", f"\n{closed_now()}[agents", 1))
+        system.hang_up_signal()
+        late = await system.customer_calls()
+        await system.until(late.sid, state="ended", end_reason="closed")
+        await is_at_desk(system, AGENT)
+        await system.until_talk(customer, await system.dialed(AGENT))
+        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+        assert tried(system) == [BOB, AGENT]
