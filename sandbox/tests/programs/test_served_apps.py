@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from offhook.testing import Serve, TwilioSandbox
+from offhook.testing.app_server import served
 
 NUMBER, CALLER = "+14155550100", "+12025550123"
 HELLO = b"<Response><Say>Hello, Ann</Say><Hangup/></Response>"
@@ -86,6 +88,15 @@ def test_several_apps_have_their_own_urls(serve: Serve) -> None:
     for url in (first, second):
         with urllib.request.urlopen(url) as answer:
             assert answer.read() == HELLO
+
+
+@pytest.mark.parametrize("app", [wsgi_app, AsgiApp()], ids=["wsgi", "asgi"])
+def test_app_starts_and_ends_while_a_test_freezes_time(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = time.time()
+    for name in ("time", "monotonic", "perf_counter"):  # as freezegun does
+        monkeypatch.setattr(time, name, lambda: now_s)
+    with served(app) as url, urllib.request.urlopen(url, b"Digits=1") as answer:
+        assert answer.read() == HELLO
 
 
 def test_app_that_does_not_start_is_refused(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
