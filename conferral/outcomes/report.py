@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from conferral.operations import catalog
 from conferral.outcomes.calls import COUNTED, NOT_DIALED, CallSummary, call_key
-from conferral.outcomes.outcome import OutcomeRecord
+from conferral.outcomes.outcome import OutcomeAttempt, OutcomeRecord
 from conferral.runtime.redaction import display_address
 from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import AGENT, split_label
 from conferral.storage.queries.session_reader import Fields, SessionReader
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
@@ -125,6 +126,8 @@ class OutcomeReport:
     agents: defaultdict[str, _AgentTotals] = field(default_factory=lambda: defaultdict(_AgentTotals))
     #: By destination (in full) and result.
     rung: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: Addresses (in full) that were rung as an agent's.
+    rung_agents: set[str] = field(default_factory=set, repr=False)
     #: The longest time that each destination rang, in seconds.
     longest_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     #: Of transfers, by key of `DURATIONS`, in seconds.
@@ -203,6 +206,8 @@ class OutcomeReport:
                 to = attempt["to"] or "unknown"
                 self.rung[to][attempt["result"] or "unknown"] += 1
                 self.longest_s[to] = max(self.longest_s[to], attempt["rang_s"] or 0.0)
+                if _is_of_agent(outcome, attempt):
+                    self.rung_agents.add(to)
 
     def row_keys(self, table: "Table", *, full: bool) -> list[str]:
         """Return for each row of a table what finds its calls; empty without.
@@ -273,9 +278,8 @@ class OutcomeReport:
                 return self.durations[key]
 
     def _all_agents(self) -> dict[str, _AgentTotals]:
-        """Return those who talked, and browsers that were only rung."""
-        silent = (address for address in self.rung if address.startswith("client:"))
-        return {address: _AgentTotals() for address in silent} | self.agents
+        """Return those who talked, and those who were only rung."""
+        return {address: _AgentTotals() for address in self.rung_agents} | self.agents
 
     def _ranked(self, table: str) -> list[str]:
         """Return what a table of addresses counts, in order of its rows."""
@@ -340,6 +344,13 @@ class OutcomeReport:
             "end_reasons": dict(self.end_reasons.most_common()),
             "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
         }  # fmt: skip
+
+
+def _is_of_agent(outcome: OutcomeRecord, attempt: OutcomeAttempt) -> bool:
+    """Whether an agent was rung, not a customer or a target's phone."""
+    to, party = attempt["to"] or "", split_label(attempt["label"] or "")[0]
+    is_sip_agent = to.startswith("sip:") and to != outcome.customer
+    return to.startswith("client:") or is_sip_agent or (to != "" and party.partition("-")[0] == AGENT)
 
 
 def _rows_of(outcome: OutcomeRecord) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.testing import ConferralStack
-from tests.support.people import ALICE, BOB
+from tests.support.people import AGENT_PHONE, BOB
 
 pytestmark = pytest.mark.redis
 FOREVER_MS = 10**14
@@ -18,11 +18,11 @@ FOREVER_MS = 10**14
 
 @pytest.fixture
 def app(conferral_stack):
-    """Rings Alice; without her, the caller comes back, and it rings Bob."""
+    """Rings an agent on a phone; without them, the caller comes back, and it rings Bob."""
 
     def answer(environ, start_response):
         back = quote(f"{conferral_stack.app_url}/again", safe="")
-        options = f"to={ALICE}&amp;back={back}" if environ["PATH_INFO"] == "/inbound" else f"to={BOB}"
+        options = f"to=%2B{AGENT_PHONE[1:]}&amp;back={back}" if environ["PATH_INFO"] == "/inbound" else f"to={BOB}"
         start_response("200 OK", [("Content-Type", "text/xml")])
         return [f"<Response><Redirect>{conferral_stack.url}/voice/handoff?{options}</Redirect></Response>".encode()]
 
@@ -37,7 +37,7 @@ async def report_of(stack: ConferralStack):
 
 
 def test_the_visits_of_a_caller_are_one_call_that_the_second_agent_answered(conferral_stack, app):
-    conferral_stack.sandbox.phones[ALICE].script(outcome="busy")
+    conferral_stack.sandbox.phones[AGENT_PHONE].script(outcome="busy")
     bob = conferral_stack.desk("bob")
     caller = conferral_stack.call("/inbound")
     bob.answer()
@@ -52,4 +52,4 @@ def test_the_visits_of_a_caller_are_one_call_that_the_second_agent_answered(conf
     first_s, second_s = (one["answer_s"] for one in ended)
     assert (first_s, data["total"]["wait_longest_s"] > second_s) == (None, True)
     rings = {one["address"]: (one["rung"], one["answered"], one["busy"]) for one in data["agents"]}
-    assert rings == {ALICE: (1, 0, 1), BOB: (1, 1, 0)}
+    assert rings == {AGENT_PHONE: (1, 0, 1), BOB: (1, 1, 0)}

@@ -168,6 +168,24 @@ def test_agents_rings_are_counted_by_what_became_of_them():
     assert counts == {"rung": 8, "answered": 2, "missed": 1, "busy": 2, "declined": 2}
 
 
+def test_agents_who_answered_nothing_are_listed_on_whatever_phone():
+    sip, customer, phone, target = "sip:carol@example.com", "sip:customer@example.com", "+14155550131", "+14155550133"
+    missed = {"result": "no-answer", "rang_s": 30}
+    report = report_of(
+        session(
+            AT_MS,
+            attempt(sip, **missed) | {"label": "agent-1"},
+            attempt(phone, **missed) | {"label": "agent-2-3"},
+            attempt(target, **missed),
+        ),
+        session(AT_MS, attempt(CUSTOMER, **missed) | {"label": "customer-1"}, customer=CUSTOMER, direction="outbound"),
+        session(AT_MS, attempt(customer, **missed) | {"label": "customer-1"}, customer=customer, direction="outbound"),
+        transfer(AT_MS, "failed", attempt(target, **missed), attempt("sip:dave@example.com", **missed)),
+    )
+    agents = {one["address"]: one["missed"] for one in report.data(full=True)["agents"]}
+    assert agents == {sip: 1, phone: 1, "sip:dave@example.com": 1}
+
+
 def test_each_row_leads_to_the_calls_that_it_counts(day):
     found = {}
     for table in tables(day.data(full=False)):
