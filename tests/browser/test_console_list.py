@@ -93,6 +93,8 @@ async def test_who_waits_in_queues_is_shown_by_number_with_a_tone_for_who_wants_
     assert await tones.evaluate("tones => tones.count") == 2
     await page.reload()
     await expect(sound).to_have_attribute("aria-pressed", "true")
+    await open_session(page, session_id(3))
+    await expect(sound).to_be_hidden()  # there is too little space next to a call
 
 
 async def test_names_from_outside_do_nothing_but_show(redis, console, windows):

@@ -86,7 +86,7 @@ export function SoundSwitch() {
       play();
     }
   };
-  return html`<button type="button" aria-label="Sound for waiting callers" aria-pressed=${isOn.value} title="Play a tone when a caller begins to wait in a queue" onClick=${toggle}>
+  return html`<button type="button" class="sound" aria-label="Sound for waiting callers" aria-pressed=${isOn.value} title="Play a tone when a caller begins to wait in a queue" onClick=${toggle}>
     <${Icon} name="bell" /><span>Sound</span>
   </button>`;
 }
