@@ -17,7 +17,7 @@ class Presence:
 
     #: Who takes no calls.
     away: frozenset[str] = field(default=frozenset(), repr=False)
-    #: Whose desk is ready, and since when it has had no call, Unix milliseconds.
+    #: Whose desk is ready or in a call, and since when it has had no call, Unix milliseconds.
     idle_since_ms: Mapping[str, int] = field(default_factory=dict, repr=False)
     #: Whether presence is kept, so that a desk which is not known is not there.
     is_kept: bool = False
@@ -36,9 +36,9 @@ class Presence:
         return tuple(agents), next(present, len(agents))
 
     def has_desk(self, agents: Sequence[str]) -> bool:
-        """Whether a desk of these agents is ready, in a call or not."""
-        desks = (one for one in agents if one.startswith(_CLIENT) and one not in self.away)
-        return any(one in self.idle_since_ms or not self.is_kept for one in desks)
+        """Whether a desk of these agents is ready or in a call, as far as known."""
+        desks = [one for one in agents if one.startswith(_CLIENT)]
+        return any(one in self.idle_since_ms or not (self.is_kept or one in self.away) for one in desks)
 
 
 #: Nothing is known: no one is skipped.

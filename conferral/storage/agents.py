@@ -61,6 +61,11 @@ class Agent(BaseRecord, frozen=True):
     reason: str = ""
     identity: Hidden[str] = ""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether callers may wait for the agent: ready, or in a call."""
+        return self.status is AgentStatus.READY or bool(self.in_call)
+
 
 _DECODER = msgspec.json.Decoder(Agent)
 #: As good as forever, seconds.
@@ -175,9 +180,10 @@ async def read_presence(
         if agent is None or abs(now_ms - agent.renewed_ms) >= PRESENCE_MS:
             if is_kept and identity_of(address) in listed:
                 away.add(address)
-        elif agent.status is AgentStatus.AWAY:
+            continue
+        if agent.status is AgentStatus.AWAY:
             away.add(address)
-        else:
+        if agent.is_there:
             idle_since_ms[address] = IN_A_CALL_MS if agent.in_call else max(agent.since_ms, agent.called_ms)
     numbers = frozenset(number.decode(errors="replace") for number in queued.values())
     return Presence(frozenset(away), idle_since_ms, is_kept=is_kept, queued_numbers=numbers)

@@ -55,7 +55,7 @@ class Desk:
     """An agent who may be offered callers."""
 
     address: str
-    #: The desk is ready, also while the agent is in a call: as `Presence.has_desk` judges.
+    #: The desk is ready, or the agent is in a call: as `Presence.has_desk` judges.
     is_there: bool = False
     #: Since when the agent could be offered a caller, Unix ms; 0 if they can't be now.
     free_since_ms: int = 0
@@ -188,4 +188,4 @@ def _desk(address: str, agent: Agent | None, claim: Claim | None, now_ms: int, *
     # Sessions know of a call's end before the next renewal.
     is_free = is_ready and not (is_in_session or claim)
     free_since_ms = max(1, agent.since_ms, agent.called_ms) if is_free else 0
-    return Desk(address, is_ready, free_since_ms, claim)
+    return Desk(address, agent.is_there, free_since_ms, claim)

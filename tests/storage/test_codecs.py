@@ -227,6 +227,11 @@ def test_every_session_can_be_read_back(session, chance):
     assert all(getattr(read, name) == getattr(session, name) for name in Session.__struct_fields__)
 
 
+def meant(stored):
+    """Fields as they are read: a change of the order in a mapping means nothing, and is not written."""
+    return {name: orjson.loads(text) if text.startswith("{") else text for name, text in stored.items()}
+
+
 @given(sessions, sessions, st.data())
 def test_changes_lead_from_one_hash_to_the_next(before, other, data):
     # Attributes not taken from the other session are the same objects, as after a decision.
@@ -241,9 +246,7 @@ def test_changes_lead_from_one_hash_to_the_next(before, other, data):
     stored, logged = session_codec.changes(after, before)
     changed = {**session_codec.encode(before), **stored}
     kept = {name: text for name, text in changed.items() if text is not None}
-    assert kept.keys() == session_codec.encode(after).keys()
-    # The order in a mapping is not written again if it alone has changed.
-    assert session_codec.load(after.id, {name.encode(): text.encode() for name, text in kept.items()}) == after
+    assert meant(kept) == meant(session_codec.encode(after))
     pending_commands = {"pending_commands": logged.get("pending_commands")}  # without what is private
     assert logged == {
         name: text

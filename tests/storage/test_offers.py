@@ -1,13 +1,15 @@
 """Claims of agents who are offered a caller, and what desks say of them."""
 
 import json
+from functools import partial
 
 import pytest
 
 from conferral.statemachine.session import AGENT, Party, Session
 from conferral.statemachine.states import State
-from conferral.storage.agents import Agents
+from conferral.storage.agents import Agents, read_presence
 from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.connection.client import run_or_raise
 from conferral.storage.offers import CLAIM_MS, Claim, Offers
 from tests.support.people import AGENT_PHONE, ALICE, BOB
 
@@ -62,8 +64,12 @@ async def test_a_desk_is_free_if_it_is_ready_and_in_no_call(offers, client, keys
     called_ms = (await is_ready(client, keys, is_busy=True)).called_ms
     assert (await desk(offers)).free_since_ms == called_ms, "the call is over, whatever the last renewal said"
     await is_ready(client, keys, is_ready=False)
-    await client.sadd(keys.agent_sessions("alice"), "s7")
-    assert not (await desk(offers)).is_there, "who is away takes no one, though the present call goes on"
+    assert not (await desk(offers)).is_there
+    await is_ready(client, keys, is_ready=False, is_busy=True)
+    away_in_call = await desk(offers)
+    assert (away_in_call.is_there, away_in_call.free_since_ms) == (True, 0), "callers may wait for the end of the call"
+    presence = await read_presence(partial(run_or_raise, client), keys, [ALICE], ["alice"])
+    assert (presence.has_desk([ALICE]), presence.away) == (True, {ALICE}), "webhooks judge by the same rule"
     found = await offers.desks([ALICE, AGENT_PHONE])
     assert ([*found.by_address], found.is_kept) == ([ALICE], True)
 
