@@ -8,7 +8,7 @@ from conferral.storage.outcome_queue import QueuedOutcome
 from conferral.storage.partition.commit_store import SessionChange
 from conferral.telephony import account_lists, directory, fallbacks, http_client, parameters
 from conferral.telephony.addresses import AllowList
-from conferral.webhooks import handoff
+from conferral.webhooks import handoff_options
 from conferral.webhooks.api import models
 from tests.support.each import each
 from tests.support.people import CUSTOMER
@@ -29,7 +29,7 @@ CHANGE.fields["party.agent.address"] = CUSTOMER
     fallbacks.AddressRules({"desk": CUSTOMER}, LISTED),
     http_client.HttpResponse(200, {"location": CUSTOMER}, CUSTOMER.encode()),
     parameters.CallSetup(None, None, CUSTOMER, LISTED),
-    handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=(CUSTOMER,)),
+    handoff_options.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=(CUSTOMER,)),
     models.TokenRequest(CUSTOMER),
     models.IssuedToken(token=CUSTOMER, identity=CUSTOMER, expires_at=""),
     QueuedOutcome("CA1", "1-0", 0, {"to": CUSTOMER}),
