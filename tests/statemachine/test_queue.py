@@ -63,6 +63,13 @@ def test_an_offer_that_is_repeated_or_out_of_turn_changes_nothing():
     offers(story, 3).expect("conferenced", outcome="refused")
 
 
+def test_a_call_that_waits_in_no_queue_takes_no_offer():
+    why = "the caller waits for no such offer"
+    story = Scenario().answered().command(Offer, "offer-1", to=ALICE, number=1).expect_refused("offer-1", why)
+    story.convert().command(Offer, "offer-2", to=ALICE, number=1).expect_refused("offer-2", why)
+    assert story.session.state.value == "converting"
+
+
 def test_an_offer_that_rings_at_the_limit_is_finished_first():
     story = offered().later(60_000).fires(ParkOverdue).expect("conferenced", phase="queued")
     story.call("agent", "no-answer").expect("transferring", "move to voicemail: customer", phase="voicemail")
