@@ -40,6 +40,8 @@ LATE_ANSWER_AFTER_S = 3.0
 RENEW_EVERY_S = 10.0
 #: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
+#: Who the agents of the support's and the sales' calls are in the narration.
+_BOB_AND_CAROL = {"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"}
 #: Matches any music or announcement, but not silence.
 ANYTHING = "something"
 
@@ -91,7 +93,7 @@ class ScenarioRunner:
         output.print_line(f"customer {caller} calls {number}; {answers}")
         call = await self.sandbox.call_in(characters.CUSTOMER, characters.SUPPORT, url=voice_url)
         async with self.narrated(call.sid) as play:
-            await play.set_people(**{"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"})
+            await play.set_people(**_BOB_AND_CAROL)
             yield play
 
     @asynccontextmanager
@@ -116,7 +118,7 @@ class ScenarioRunner:
         output.print_line(f"customer {caller} calls {number}, too")
         call = await self.sandbox.call_in(characters.CUSTOMER, characters.SALES)
         async with self.narrated(call.sid) as play:
-            await play.set_people(**{"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"})
+            await play.set_people(**_BOB_AND_CAROL)
             yield play
 
     @asynccontextmanager

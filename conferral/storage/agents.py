@@ -21,6 +21,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.foreign import log_removed
 from conferral.storage.keys import Keys
+from conferral.storage.server import time_ms
 
 #: How long a renewal counts, milliseconds.
 PRESENCE_MS = 30_000
@@ -114,16 +115,15 @@ class Agents:
         """Return all agents, by identity; remove those that are gone."""
         removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [PRESENCE_MS])
         log_removed(self._keys.agents, int(removed))
-        return read_agents(zip(found[::2], found[1::2], strict=True))
+        return _readable(zip(found[::2], found[1::2], strict=True))
 
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
         (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
-        # A time in the future was left when the clock was set back.
-        return [one for one in read_agents(found.items()) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
+        return _current(found.items(), now_ms)
 
 
-def read_agents(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
+def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
     """Return agents by identity; skip what another program has written."""
     agents = []
     for identity, stored in sorted(found):
@@ -137,6 +137,18 @@ def _agent(identity: str, stored: bytes) -> Agent:
 
 
 # ---- who of a number's agents is rung ------------------------------------------------------------------------------
+
+
+def _current(found: Iterable[tuple[bytes, bytes]], now_ms: int) -> list[Agent]:
+    """Return agents by identity whose presence counts."""
+    # A time in the future was left when the clock was set back.
+    return [one for one in _readable(found) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
+
+
+def present_agents(identities: Sequence[str], records: Sequence[bytes | None], now_ms: int) -> dict[str, Agent]:
+    """Return those of the agents whose presence counts, as `HMGET` found them."""
+    found = {identity.encode(): one for identity, one in zip(identities, records, strict=True) if one}
+    return {agent.identity: agent for agent in _current(found.items(), now_ms)}
 
 
 def identity_of(address: str) -> str:
@@ -170,14 +182,15 @@ async def read_presence(
         ("HMGET", keys.agents, *identities),
         ("HGETALL", keys.queued),
     )
-    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    now_ms = time_ms(time)
     is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
     # Where the clock was set back, all renewals are in the future, until each desk's next one.
     is_kept = is_kept and left_ms <= PAUSE_MS
     away, idle_since_ms = set(), {}
-    for address, record in zip(filter(identity_of, agents), stored, strict=True):
-        agent = next(iter(read_agents([(identity_of(address).encode(), record)])), None) if record else None
-        if agent is None or abs(now_ms - agent.renewed_ms) >= PRESENCE_MS:
+    present = present_agents(identities, stored, now_ms)
+    for address in filter(identity_of, agents):
+        agent = present.get(identity_of(address))
+        if agent is None:
             if is_kept and identity_of(address) in listed:
                 away.add(address)
             continue

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
-from conferral.storage.agents import PRESENCE_MS, Agent, AgentStatus, identities_of, identity_of, read_agents
+from conferral.storage.agents import Agent, AgentStatus, identities_of, identity_of, present_agents
 from conferral.storage.connection.client import Client, Command, run_each, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore, waits_in_queue
+from conferral.storage.server import time_ms
 
 #: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
 CLAIM_MS = 60_000
@@ -138,15 +139,14 @@ class Offers:
         for identity in agents.values():
             reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
         time, is_kept, records, *rest = await run_or_raise(self._client, *reads)
-        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        present = present_agents([*agents.values()], records, time_ms(time))
         await self._load(name for names in rest[1::2] for name in _decode(names))
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
             text, names = rest[2 * at : 2 * at + 2]
-            agent = next(iter(read_agents([(identity.encode(), records[at])])), None) if records[at] else None
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
             is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
-            found[address] = _desk(address, agent, Claim.parse(text), now_ms, is_in_session=is_in_session)
+            found[address] = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
         return Desks(found, bool(is_kept))
 
     async def claim(self, address: str, claim: Claim) -> bool:
@@ -180,9 +180,8 @@ def _takes_part(identity: str, session: Session) -> bool:
     return identity in identities_of(session)
 
 
-def _desk(address: str, agent: Agent | None, claim: Claim | None, now_ms: int, *, is_in_session: bool) -> Desk:
-    is_known = agent is not None and abs(now_ms - agent.renewed_ms) < PRESENCE_MS
-    if agent is None or not is_known:
+def _desk(address: str, agent: Agent | None, claim: Claim | None, *, is_in_session: bool) -> Desk:
+    if agent is None:
         return Desk(address, claim=claim)
     is_ready = agent.status is AgentStatus.READY
     # Sessions know of a call's end before the next renewal.

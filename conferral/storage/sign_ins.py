@@ -16,6 +16,7 @@ from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.keys import Keys
+from conferral.storage.server import time_ms
 
 #: How long an unused code is valid, milliseconds.
 CODE_TTL_MS = 600_000
@@ -121,7 +122,7 @@ class SignIns:
     async def read(self) -> Mapping[str, SignIn]:
         """Return all sign-ins by digest, without codes, by Redis's time."""
         time, found = await run_or_raise(self._client, ("TIME",), ("HGETALL", self._keys.sign_ins))
-        now_ms, sign_ins = int(time[0]) * 1000 + int(time[1]) // 1000, {}
+        now_ms, sign_ins = time_ms(time), {}
         for digest, stored in found.items():
             for one in _readable([stored]):
                 if one.until_ms > now_ms and not one.for_ms:

@@ -43,9 +43,18 @@ def has_no_desk_now(draft: Draft, event: events.DesksLeft) -> bool:
     return draft.now_ms < arrived_ms + _DESKS_LEFT_MS and no_offer_rings(draft, event)
 
 
+def awaits_offer(session: Session, now_ms: int) -> bool:
+    """Whether a caller can be offered to a desk now."""
+    is_queued = session.is_live and session.phase is Phase.QUEUED and session.agent.is_gone
+    return is_queued and session.customer.in_conference and now_ms < session.parked_until_ms
+
+
+def next_offer_number(session: Session, address: str) -> int:
+    """Return the number of the next offer to an agent, from 1."""
+    return 1 + sum(one.to == address for one in session.attempts)
+
+
 def can_be_offered(draft: Draft, event: events.Offer) -> bool:
     """Whether the caller waits, no one rings, and the offer is the next one."""
-    session = draft.session
-    waits = session.customer.in_conference and draft.now_ms < session.parked_until_ms
-    is_next = event.number == 1 + sum(one.to == event.to for one in session.attempts)
-    return waits and is_next and no_offer_rings(draft, event)
+    is_next = event.number == next_offer_number(draft.session, event.to)
+    return is_next and awaits_offer(draft.session, draft.now_ms)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
+from conferral.statemachine.guards import awaits_offer, next_offer_number
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import Phase
 from conferral.storage.offers import Claim, Desk
 
 #: After a rejection, how long the caller is not offered to the same agent; after any other attempt, milliseconds.
@@ -29,12 +29,6 @@ class Verdict(Enum):
     END_AND_AWAY = "end-and-away"
 
 
-def waits(session: Session, now_ms: int) -> bool:
-    """Whether a caller can be offered to a desk now."""
-    is_queued = session.is_live and session.phase is Phase.QUEUED and session.agent.is_gone
-    return is_queued and session.customer.in_conference and now_ms < session.parked_until_ms
-
-
 def next_offers(
     sessions: Iterable[Session], desks: Mapping[str, Desk], now_ms: int
 ) -> Iterator[tuple[Session, str, int]]:
@@ -46,7 +40,7 @@ def next_offers(
     free = {address: desk for address, desk in desks.items() if desk.free_since_ms}
     offered = {desk.claim.session_id for desk in desks.values() if desk.claim is not None}
     for session in sorted(sessions, key=lambda one: (one.queued_since_ms, one.id)):
-        if session.id in offered or not waits(session, now_ms):
+        if session.id in offered or not awaits_offer(session, now_ms):
             continue
         own = [free[one] for one in dict.fromkeys(session.agents) if one in free]
         due_ms = {desk.address: offered_again_ms(session, desk.address) for desk in own}
@@ -54,7 +48,7 @@ def next_offers(
         due = [desk for desk in own if due_ms[desk.address] <= now_ms]
         if due:
             address = min(due, key=lambda desk: desk.free_since_ms).address
-            yield session, address, 1 + len(attempts_of(session, address))
+            yield session, address, next_offer_number(session, address)
             del free[address]
         elif own:
             del free[min(own, key=lambda desk: due_ms[desk.address]).address]

@@ -15,6 +15,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import DesksLeft, Offer
+from conferral.statemachine.guards import awaits_offer
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
@@ -23,7 +24,7 @@ from conferral.storage.offers import Claim, Desks, Offers
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.core import WorkerCore
 from conferral.worker.dial_limits import report_dial_limit
-from conferral.worker.queue.matching import DEADLINE_MS, Verdict, judge, next_offers, waits
+from conferral.worker.queue.matching import DEADLINE_MS, Verdict, judge, next_offers
 
 log = structlog.get_logger()
 
@@ -159,7 +160,7 @@ class Offerer:
                 _add(absence, passed_s, is_kept=desks.is_kept)
         gone = {agents for agents, absence in self._absences.items() if absence.absent_s >= ABSENT_S}
         now_ms = self._core.store_clock.now_ms()
-        left = [one for one in waiting if one.agents in gone and waits(one, now_ms)]
+        left = [one for one in waiting if one.agents in gone and awaits_offer(one, now_ms)]
         if left and self._owns_queue():
             log.warning("queue_without_desks", sessions=len(left))
             # The same while the session is the same.
