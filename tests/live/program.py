@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Self, TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 EMPTY = "<Response/>"
 #: Between two reads of what changes without a request to the program, seconds.
 _POLL_S = 0.2
+#: How long a connection without a request is kept, seconds: no other request is read meanwhile.
+_IDLE_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Program:
         program = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _IDLE_S
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
                 path, _, query = self.path.partition("?")
@@ -53,7 +57,8 @@ class Program:
             def log_message(self, *_: object) -> None:
                 """Requests have numbers."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        # One request after another, in the order of their connections: the tests compare what arrived first.
+        self._server = HTTPServer(("127.0.0.1", self.port), Handler)
         if not self.url:
             self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
