@@ -152,6 +152,9 @@ def decide(result: DialResult, view: Session | None) -> DialActionAnswer:
         return DialActionAnswer.JOIN
     if not result.was_answered:
         return _decide_unanswered(result)
+    if view.moved_at_ms or view.lost_at_ms:
+        # A redirect that was given up may act all the same, and Redis may have lost one: the child may have been moved.
+        return DialActionAnswer.READ_CHILD_CALL
     return decide_left_alone(result, view, view.attributes)
 
 

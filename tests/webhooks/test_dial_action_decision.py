@@ -172,10 +172,16 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         ("of-tomorrow",    BRIDGE, "completed", HANG_UP),
     ],
 )  # fmt: skip
-def test_twilio_is_queried_only_when_the_session_is_unknown(known, dial, status, expected):
+def test_twilio_is_queried_when_the_session_is_unknown(known, dial, status, expected):
     given = facts(known) if known else None
 
     assert decide(outcome(dial, status), given) is expected
+
+
+@each("given", [{"moved_at_ms": 1}, {"lost_at_ms": 1}])
+def test_twilio_is_queried_when_a_redirect_that_was_given_up_or_lost_may_have_moved_the_child(given):
+    assert decide(outcome(BRIDGE, "completed"), facts("bridged", **given)) is ASK
+    assert decide(outcome(BRIDGE, "busy"), facts("bridged", **given)) is BUSY
 
 
 @each("status, expected", [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE)])
