@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from offhook.clock import monotonic_s
+from offhook.cookies import Cookies
 from offhook.faults import CallbackPlan
 from offhook.internet import is_on_internet, local_copy
 from offhook.model.formats import resolve
@@ -177,6 +178,7 @@ class WebhookSender:
         self._newest: dict[str, asyncio.Event] = {}  #: Whether the newest one of a call or conference is on its way.
         self._session: aiohttp.ClientSession | None = None
         self._sent_count = 0
+        self._cookies = Cookies()
 
     @property
     def is_idle(self) -> bool:
@@ -196,6 +198,7 @@ class WebhookSender:
     def clear(self) -> None:
         """Drop the requests held back or in progress."""
         self._held_back.clear()
+        self._cookies.clear()
         for task in self.tasks:
             task.cancel()
 
@@ -333,10 +336,12 @@ class WebhookSender:
                 place = URL(address, encoded=count == 0)  # a redirect's URL is quoted where it has to be
             except ValueError:
                 raise aiohttp.InvalidURL(url) from None
+            sent = headers | maps.headers(url) | self._cookies.header(entry.params, url, self._sandbox.now_s)
             # Redirects are followed here, since they name public URLs, too.
             async with self._session.request(
-                method, place, data=body, headers=headers | maps.headers(url), timeout=timeout, allow_redirects=False
+                method, place, data=body, headers=sent, timeout=timeout, allow_redirects=False
             ) as response:
+                self._cookies.keep(entry.params, url, response.cookies, self._sandbox.now_s)
                 location = response.headers.get("Location") if response.status in _REDIRECTS else None
                 if location is None:
                     return await _read_response(response, url if count else "")
