@@ -150,7 +150,10 @@ def take_from_queue(transaction: Transaction, call: Call) -> None:
     TwiML of its noun plays to them before both are connected.
     """
     dial = call.dial
-    if dial is None or dial.winner_sid or not (queue := transaction.state.queues[dial.queue_sid]).members:
+    if dial is None or dial.winner_sid:
+        return
+    queue = transaction.state.queues.get(dial.queue_sid)  # None if it was deleted meanwhile
+    if queue is None or not queue.members:
         return
     transaction.stop_timer(call.sid, "dial-limit")
     member = queues.take_front(transaction, queue, call.sid)

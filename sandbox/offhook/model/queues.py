@@ -11,8 +11,6 @@ from offhook.model.state import Call, Queue, QueueStay, Source, State, TwimlProg
 from offhook.model.transaction import Task, Transaction
 from offhook.model.twiml_parser import Verb
 
-MAX_SIZE = 1000  #: Twilio's default; the model refuses no one.
-
 
 def sid_of(name: str) -> str:
     """Return the SID of the queue with this name."""
@@ -34,11 +32,15 @@ def average_wait_s(state: State, queue: Queue, now_s: float) -> int:
 def enqueue(transaction: Transaction, call: Call, verb: Verb, program: TwimlProgram) -> None:
     """Let the call wait; it hears Twilio's music unless it has a `waitUrl`.
 
-    The document of a `waitUrl` answers the call (TwiML changelog).
+    The document of a `waitUrl` answers the call (TwiML changelog). A full queue takes no one.
     """
+    queue = queue_named(transaction, verb.text or verb.get("workflowSid"))
+    if len(queue.members) >= queue.max_size:
+        extra = (("QueueResult", "queue-full"), ("QueueSid", queue.sid), ("QueueTime", "0"))
+        transaction.end_verb(call, verb, program.base_url, extra if verb.has("action") else None)
+        return
     if not verb.get("waitUrl"):
         calls.answer(transaction, call)
-    queue = _queue(transaction, verb.text or verb.get("workflowSid"))
     queue.members.append(call.sid)
     call.queue_stay = QueueStay(verb, program, queue.sid, transaction.now_s)
     call.activity = "enqueued"
@@ -49,11 +51,12 @@ def enqueue(transaction: Transaction, call: Call, verb: Verb, program: TwimlProg
     request_wait_document(transaction, call, call.queue_stay)
 
 
-def _queue(transaction: Transaction, name: str) -> Queue:
+def queue_named(transaction: Transaction, name: str) -> Queue:
     """Return the queue with this name, a new one if there is none."""
     queues, sid = transaction.state.queues, sid_of(name)
     if sid not in queues:
-        queues[sid] = Queue(sid, name, transaction.now_s, len(queues))
+        number = 1 + max((it.number for it in queues.values()), default=-1)
+        queues[sid] = Queue(sid, name, transaction.now_s, number)
     return queues[sid]
 
 
@@ -83,7 +86,7 @@ def _wait_parameters(transaction: Transaction, call: Call, stay: QueueStay) -> P
         ("QueueTime", str(wait_s(state, call.sid, now_s))),
         ("AvgQueueTime", str(average_wait_s(state, queue, now_s))),
         ("CurrentQueueSize", str(len(queue.members))),
-        ("MaxQueueSize", str(MAX_SIZE)),
+        ("MaxQueueSize", str(queue.max_size)),
     )
 
 
@@ -111,9 +114,9 @@ def leave_queue(transaction: Transaction, call: Call, stay: QueueStay, result: s
     """
     call.queue_stay, call.program = None, stay.program
     transaction.stop_timer(call.sid, "verb")
-    members = transaction.state.queues[stay.queue_sid].members
-    if call.sid in members:
-        members.remove(call.sid)
+    queue = transaction.state.queues.get(stay.queue_sid)  # None if it was deleted after a Dial took the call
+    if queue is not None and call.sid in queue.members:
+        queue.members.remove(call.sid)
     extra = (("QueueResult", result), *stay_parameters(stay, transaction.now_s))
     has_action = stay.verb.has("action")
     if has_action or not result.startswith("redirected"):

@@ -125,13 +125,14 @@ class QueueStay:
 
 @dataclass(slots=True)
 class Queue:
-    """A queue of calls. It begins with its first `<Enqueue>`, and stays."""
+    """A queue of calls. REST or its first `<Enqueue>` creates it; it stays."""
 
     sid: str
     name: str
     created_at_s: float
     number: int  #: Creation number within the account; lists are sorted by it.
     members: list[str] = field(default_factory=list)  #: The SIDs of those who wait, the front first.
+    max_size: int = 1000  #: Twilio's default (Queue resource).
 
 
 @dataclass(frozen=True, slots=True)

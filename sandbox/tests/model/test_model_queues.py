@@ -261,7 +261,48 @@ def test_queues_are_listed_and_read(story: ModelScenario) -> None:
     assert set(shown) >= {"account_sid", "date_created", "date_updated", "uri"}
     assert (shown["average_wait_time"], shown["max_size"]) == (5, 1000)
     assert story.refused("GET", f"/Queues/QU{'0' * 32}.json") == (404, 20404)
-    assert story.refused("POST", "/Queues.json", ("FriendlyName", "sales")) == (404, 20404)
+
+
+def test_queue_created_by_rest_takes_as_many_callers_as_it_has_places(story: ModelScenario) -> None:
+    status, queue = story.rest("POST", "/Queues.json", ("FriendlyName", "support"), ("MaxSize", "1"))
+    assert (status, queue["friendly_name"], queue["max_size"], queue["current_size"]) == (201, "support", 1, 0)
+    path = f"/Queues/{queue['sid']}.json"
+
+    enqueue(story)
+    assert queue_parameters(story, "/wait")["MaxQueueSize"] == "1"
+    enqueue(story, from_="+14155550124")
+    assert queue_parameters(story, "/left") == {
+        "QueueResult": "queue-full",
+        "QueueSid": queue["sid"],
+        "QueueTime": "0",
+    }
+    assert story.rest("POST", path, ("MaxSize", "2"))[1]["max_size"] == 2
+    enqueue(story, "<Enqueue>support</Enqueue>", from_="+14155550125")
+    assert story.rest("GET", path)[1]["current_size"] == 2
+
+
+def test_only_an_empty_queue_is_deleted_and_names_are_given_once(story: ModelScenario) -> None:
+    first = enqueue(story)
+    (queue,) = story.rest("GET", "/Queues.json")[1]["queues"]
+    path = f"/Queues/{queue['sid']}.json"
+
+    assert story.refused("POST", "/Queues.json", ("FriendlyName", "support")) == (400, 20001)
+    assert story.refused("POST", "/Queues.json") == (400, 20001)
+    assert story.refused("POST", path, ("MaxSize", "5001")) == (400, 20001)
+    assert story.refused("DELETE", path) == (400, 20001)
+    story.hangs_up(first)
+    assert story.rest("DELETE", path)[0] == 204
+    assert story.refused("GET", path) == (404, 20404)
+
+
+def test_call_from_a_queue_that_was_deleted_meanwhile_goes_on(story: ModelScenario) -> None:
+    waiting = enqueue(story)
+    agent = story.call_in("<Response><Dial><Queue>support</Queue></Dial></Response>", from_="+14155550124")
+    (queue,) = story.rest("GET", "/Queues.json")[1]["queues"]
+    assert story.hears(waiting) == frozenset({agent})
+    assert story.rest("DELETE", f"/Queues/{queue['sid']}.json")[0] == 204
+    story.hangs_up(agent)
+    assert queue_parameters(story, "/left")["QueueResult"] == "bridged"
 
 
 def test_members_are_listed_in_order_and_read_by_sid_or_as_the_front(story: ModelScenario) -> None:

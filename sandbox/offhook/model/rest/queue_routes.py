@@ -15,6 +15,7 @@ from offhook.model.state import Queue, Source
 from offhook.model.transaction import Transaction
 
 PATH = re.compile(r"^/Queues(/(?P<sid>[^/]+)(?P<part>/Members(/(?P<key>[^/]+))?)?)?\.json$")
+NAME_MAX, SIZE_MAX = 64, 5000
 FRONT = "Front"  #: Instead of a call's SID: the member at the front.
 
 
@@ -27,15 +28,15 @@ def respond(
         part: Whether it is about members.
         key: Of one of them: the call's SID, or `Front`.
     """
-    if not part and request.method != "GET":
-        raise NotFoundError(is_modeled=False)  # a queue begins with its first caller
+    if not sid and request.method == "POST":
+        return _create(transaction, Form(request.params))
     if not sid:
-        return _list(transaction, request)
+        return _list(transaction, request) if request.method == "GET" else None
     queue = transaction.state.queues.get(sid)
     if queue is None:
         raise NotFoundError
     if not part:
-        return RestAnswer(200, _queue_resource(transaction, queue))
+        return _respond_queue(transaction, request, queue)
     if key is None:
         return _list_members(transaction, request, queue) if request.method == "GET" else None
     call_sid = next(iter(queue.members), "") if key == FRONT else key
@@ -45,6 +46,34 @@ def respond(
     if request.method == "POST":
         _dequeue(transaction, call_sid, Form(request.params))
     return RestAnswer(200, shown) if request.method in {"GET", "POST"} else None
+
+
+def _create(transaction: Transaction, form: Form) -> RestAnswer:
+    """Create an empty queue; its name must be new."""
+    name, max_size = form.get("FriendlyName"), _max_size(form)
+    if not name or len(name) > NAME_MAX:
+        raise RestError(400, 20001, f"FriendlyName must have 1 to {NAME_MAX} characters")
+    if queues.sid_of(name) in transaction.state.queues:
+        raise RestError(400, 20001, f"A queue named {name} exists")
+    queue = queues.queue_named(transaction, name)
+    queue.max_size = max_size
+    return RestAnswer(201, _queue_resource(transaction, queue))
+
+
+def _respond_queue(transaction: Transaction, request: RestRequest, queue: Queue) -> RestAnswer | None:
+    match request.method:
+        case "POST":
+            queue.max_size = _max_size(Form(request.params), queue.max_size)
+        case "DELETE":
+            if queue.members:
+                raise RestError(400, 20001, "The queue is not empty")
+            del transaction.state.queues[queue.sid]
+            return RestAnswer(204)
+    return RestAnswer(200, _queue_resource(transaction, queue)) if request.method in {"GET", "POST"} else None
+
+
+def _max_size(form: Form, default: int = 1000) -> int:
+    return form.integer("MaxSize", default, 0, SIZE_MAX)
 
 
 def _dequeue(transaction: Transaction, call_sid: str, form: Form) -> None:
@@ -83,7 +112,7 @@ def _queue_resource(transaction: Transaction, queue: Queue) -> dict[str, Any]:
         "date_created": rfc2822(queue.created_at_s),
         "date_updated": rfc2822(queue.created_at_s),
         "friendly_name": queue.name,
-        "max_size": queues.MAX_SIZE,
+        "max_size": queue.max_size,
         "sid": queue.sid,
         "subresource_uris": {"members": f"{uri}/Members.json"},
         "uri": f"{uri}.json",
