@@ -98,10 +98,14 @@ class Seen:
         details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "call_progressed")
         return any(one.get("party") == name and one.get("status") == status for one in details)
 
-    def was_hung_up(self, name: str) -> bool:
-        """Whether the session requested to hang up a party, or found its dial after a command had canceled it."""
-        effects = (one for entry in self.log for one in orjson.loads(entry.get("effects") or b"[]"))
-        found = (one for one in self.log if one.get("reason") == "its dial was abandoned")
+    def was_hung_up(self, name: str, *, before_end: bool = False) -> bool:
+        """Whether the session requested to hang up a party, or found its dial after a command had canceled it.
+
+        With `before_end`, only as long as it did not know that the party's call was over.
+        """
+        log = self.log[: self.reported_end(name)] if before_end else self.log
+        effects = (one for entry in log for one in orjson.loads(entry.get("effects") or b"[]"))
+        found = (one for one in log if one.get("reason") == "its dial was abandoned")
         return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects) or any(
             orjson.loads(one["details"])["party"] == name for one in found
         )
@@ -160,7 +164,9 @@ def _wrong_failure(word: str, name: str, own_sid: str, other: str, other_sid: st
         apart_s = call.ended_at_s - other_s
         words = f"the {other} gave up {apart_s:.1f} s before that"
         return Mistake(words, seen.has_order(other, apart_s, name))
-    expected = "failed" if result_of(call) == "cancelled" else result_of(call)  # a command removed it
+    # A command removed it: known to be live, it failed for that.
+    is_removed = result_of(call) == "cancelled" or seen.was_hung_up(name, before_end=True)
+    expected = "failed" if is_removed else result_of(call)
     # Only the callback distinguishes a refusal from a busy line.
     is_busy = word == call.status == "busy" and not seen.has_status(name, expected)
     if call.answered_at_s is None and word != expected and not (is_busy or _is_near(other_s, call)):

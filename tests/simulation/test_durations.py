@@ -51,6 +51,8 @@ def check_world(plan: Plan, limit_s: float) -> None:
             assert one.by_s <= limit_s * most, (plan.seed, one, outcome)
 
 
+#: How long a takeover lasts at most where Redis fails as well, seconds.
+TAKEOVER_S = 5.0
 #: Seeds of worlds, and how many call in each: a few in every run, since these are the only whole worlds that it plays.
 WORLDS = pytest.mark.parametrize(
     "seed, sessions",
@@ -70,5 +72,6 @@ def test_durations_are_exact_within_a_second_or_as_much_as_callbacks_are_late(
 def test_durations_are_exact_within_a_sweep_interval_where_callbacks_and_workers_were_lost(
     seed: int, sessions: int
 ) -> None:
+    """And within a takeover, since a worker may be killed just before it sweeps."""
     plan = Plan(seed=seed, sessions=sessions, arrivals_per_s=2.0)
-    check_world(plan, world_settings(plan, "https://conferral.example.com").sweep_interval_s)
+    check_world(plan, world_settings(plan, "https://conferral.example.com").sweep_interval_s + TAKEOVER_S)

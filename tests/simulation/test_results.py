@@ -36,6 +36,10 @@ def ended(name, status="completed", **given):
     return entry("call_progressed", party=name, status=status, **given)
 
 
+def removes(name):
+    return entry("remove", party=name) | {"effects": json.dumps([{"kind": "hang_up_call", "party": name}])}
+
+
 def seen(hung_up_s, *log, agent=None, recorded=None):
     calls = {CUSTOMER: call(CUSTOMER, "inbound", answered_at_s=1.0, ended_at_s=20.0), AGENT: agent or talks()}
     return Seen(calls, hung_up_s, recorded or {}, 21.0, log)
@@ -77,6 +81,8 @@ BOTH_ENDED = ended("agent"), ended("customer")
     ("agent-failed", seen({CUSTOMER: 5.0}, *reversed(BOTH_ENDED), agent=ends("canceled")), True),
     ("agent-busy", seen({}, ended("agent", "rejected"), agent=ends("busy", 603)), True),
     ("agent-busy", seen({}, agent=ends("busy", 603)), None),
+    ("agent-failed", seen({}, removes("agent"), ended("agent", "busy"), agent=ends("busy", 486)), None),
+    ("agent-failed", seen({}, ended("agent", "busy"), removes("agent"), agent=ends("busy", 486)), True),
     ("agent-rejected", seen({}, ended("agent", "busy"), agent=ends("busy", 600)), None),
 ])  # fmt: skip
 def test_end_reason_names_who_left_first_by_the_model(reason, known, verdict):
