@@ -104,6 +104,14 @@ def test_percentiles_are_values_that_were_measured():
     assert percentile([7.0], 0.99) == 7.0
 
 
+def test_share_may_be_shown_as_how_many_times_more():
+    promise = Promise("", "one", "share", "times", most=4, is_inverse=True, others=(("both", "sum"),))
+    results = Results({"one": {"figures": {"share": [0.2, 0.25, 0.5], "sum": [3.0]}}})
+
+    assert promise.rounds(results) == [5.0, 4.0, 2.0]
+    assert (promise.value(results), promise.is_kept(results), promise.value(results, "sum")) == (4.0, True, 3.0)
+
+
 def test_ratio_is_that_of_each_round():
     figures = Figures()
     for one, other in ((2.0, 1.0), (9.0, 3.0)):
