@@ -111,7 +111,7 @@ def _fields() -> str:
         "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
         "number": "Our number that was called, or that the customer sees; empty if unknown. Browsers and SIP phones "
         "that called no number count as callers of `TWILIO_NUMBER`.",
-        "ref": "Your reference, of the newest `call` or `transfer` that gave one.",
+        "ref": "Your reference, of the hand-off, or the newest `call` or `transfer` that gave one.",
         "parked_until": "When the park times out; absent if the call is not parked.",
         "party.NAME.status": f"{words(PartyStatus)}.",
         "party.NAME.since": "While held, when the hold began; else when this status began.",

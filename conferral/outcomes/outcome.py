@@ -65,7 +65,9 @@ class OutcomeRecord(BaseRecord, frozen=True, kw_only=True):
     kind: Annotated[str, about("`transfer`, `session`, `voicemail`, or `recording`")] = ""
     session: Annotated[str, about("the session's id")] = ""
     by: Annotated[str, about("transfer: who sent the command; session: who started it, if a command did")] = ""
-    ref: Annotated[str, about("the session's reference then: that of its newest `call` or `transfer` with one")] = ""
+    ref: Annotated[
+        str, about("the session's reference then: that of its hand-off, or newest `call` or `transfer` with one")
+    ] = ""
     customer: Annotated[Hidden[str], about("the customer's address")] = ""
     number: Annotated[Hidden[str], about("our number that was called, or that the customer sees")] = ""
     direction: Annotated[str, about("`inbound` or `outbound`")] = ""

@@ -51,7 +51,7 @@ _VALID = {
         "recall",
     ),
     "CONFERRAL_INBOUND_FALLBACK": (
-        f"1 to 3 of {_PLACES}",
+        f"1 to 3 of queue, {_PLACES}",
         "end",
     ),
     "CONFERRAL_RETURN_URLS": (

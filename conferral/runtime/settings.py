@@ -306,7 +306,8 @@ class ServiceSettings(TwilioSettings, CommandSettings, DeskSettings):
     )
     drain_s: float = setting(
         "CONFERRAL_DRAIN",
-        "seconds for which `webhooks` keeps serving after SIGTERM, so that a load balancer can take it out",
+        "seconds for which `webhooks` keeps serving after SIGTERM, so that a load balancer can take it out: `/readyz` "
+        "lists `draining`, and `/healthz` stays 200",
         3.0,
         ge=0,
         le=8,

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import SettingsError
 from conferral.telephony.directory import load_directory
-from conferral.telephony.directory.file import AGENTS_MAX, REGIONS, DirectoryEntry
+from conferral.telephony.directory.file import AGENTS_MAX, FALLBACK_WORDS, REGIONS, DirectoryEntry
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.webhooks.webhook_helpers import settings
@@ -43,6 +43,12 @@ def test_the_table_names_every_key_and_what_it_takes():
     assert re.findall(r'`"([a-z]+\d)"`', rows["region"]) == list(REGIONS)
     assert "at most ten" in rows["agents"]
     assert AGENTS_MAX == 10
+
+
+def test_the_page_names_the_words_that_are_no_names():
+    (sentence,) = re.findall(r"([^.]+) can't be names\.", " ".join(PAGE.read_text("utf-8").split()))
+
+    assert {*re.findall(r"`(\w+)`", sentence)} == {*FALLBACK_WORDS}
 
 
 def test_directory_errors_match_the_documentation_page(read):

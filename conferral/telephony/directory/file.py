@@ -25,7 +25,7 @@ from conferral.telephony.identities import identity_problem
 from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
 #: Words that a fallback may contain besides destinations.
-_FALLBACK_WORDS = frozenset({*Place, "back"})
+FALLBACK_WORDS = frozenset({*Place, "back"})
 #: Most agents per number (count).
 AGENTS_MAX = 10
 #: The longest wait in a queue, seconds: a call lasts at most a day.
@@ -56,7 +56,7 @@ def _context(info: ValidationInfo) -> _Context:
 def _valid_name(text: str) -> str:
     if not is_name(text):
         raise ValueError("a name is 1 to 64 letters, digits, _, or -, with at least one letter")
-    if text in _FALLBACK_WORDS:
+    if text in FALLBACK_WORDS:
         raise ValueError("means something else in a fallback: choose another name")
     return text
 

@@ -1,13 +1,17 @@
 """Who may not be dialed is turned away by name of the field, never by the address."""
 
+import re
+
 import pytest
 
 from conferral.commands.parser import BadCommandError, parse
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.setting_errors import valid_values
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.fallbacks import AddressRules
+from conferral.telephony.fallbacks import NOT_FOR_INBOUND, NOT_FOR_TRANSFERS, AddressRules
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.routing.addresses import resolve_destinations
 from tests.support.each import each
@@ -111,6 +115,15 @@ def test_disallowed_fallback_prevents_startup(fallback):
     assert line.startswith("CONFERRAL_TRANSFER_FALLBACK: ")
     assert "; it must be 1 to 3 of recall," in line
     assert "+18765550123" not in line
+
+
+@each("setting, excluded", {
+    "CONFERRAL_TRANSFER_FALLBACK": NOT_FOR_TRANSFERS,
+    "CONFERRAL_INBOUND_FALLBACK": NOT_FOR_INBOUND,
+}.items())  # fmt: skip
+def test_a_fallback_setting_names_each_place_that_it_takes(setting, excluded):
+    words, _ = valid_values(setting, None)
+    assert {place for place in Place if re.search(rf"\b{place}\b", words)} == {*Place} - excluded
 
 
 def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
