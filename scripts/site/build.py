@@ -34,6 +34,8 @@ OTHERS = (
     "tests/README.md",
 )
 REPOSITORY = "https://github.com/conferral/conferral"
+#: Where pages that package indexes show have their pictures; the site has them itself.
+PICTURES = "https://raw.githubusercontent.com/conferral/conferral/main/"
 #: Of the package as the npm registry serves it; renew both together.
 MERMAID = "mermaid@11.12.0"
 MERMAID_INTEGRITY = "sha512-ZudVx73BwrMJfCFmSSJT84y6u5brEoV8DOItdHomNLz32uBjNrelm7mg95X7g+C6UoQH/W6mBLGDEDv73JdxBg=="
@@ -103,6 +105,8 @@ def page(text: str, name: str, files: set[str], ref: str) -> str:
 
 def _absolute(link: re.Match[str], name: str, files: set[str], ref: str) -> str:
     before, target = link[1] or link[3], link[2] or link[4]
+    if target and target.removeprefix(PICTURES) in files and target.startswith(PICTURES):
+        return f"{before}{os.path.relpath(target.removeprefix(PICTURES), Path(name).parent)}"
     if not target or re.match(r"[a-z]+:", target):
         return link[0]
     path = os.path.normpath(Path(name).parent / target)

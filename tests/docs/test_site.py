@@ -1,5 +1,6 @@
 """The site that `make site` builds: what becomes of links and blocks, and what it may fetch."""
 
+import re
 import sys
 
 import yaml
@@ -8,6 +9,8 @@ from tests.docs.generated import ROOT, load_script
 
 sys.path.append(str(ROOT / "scripts" / "site"))
 SITE = load_script("build")
+#: A picture from elsewhere.
+FETCHED = re.compile(r"\bsrc(?:set)?=\"(?:https?:)?//|!\[[^\]]*\]\((?:https?:)?//")
 FILES = {"README.md", "docs/a.md", "docs/pictures/b.png", "sandbox/README.md"}
 
 
@@ -31,6 +34,21 @@ def test_other_links_and_code_stay() -> None:
         "```md\n[x](../tests/conftest.py)\n   three\n```",
     )
     assert [page(text) for text in kept] == [*kept]
+
+
+def test_pictures_are_those_of_the_site() -> None:
+    assert page(f'<img src="{SITE.PICTURES}docs/pictures/b.png">', "sandbox/README.md") == (
+        '<img src="../docs/pictures/b.png">'
+    )
+    files = SITE.tracked_files()
+    for name in files:
+        if name.endswith(".md"):
+            made = SITE.page((ROOT / name).read_text("utf-8"), name, {*files}, "v7.8.9")
+            assert not FETCHED.search(without_code(made)), name
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_what_stands_in_a_list_is_indented_by_four() -> None:
