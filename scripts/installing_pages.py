@@ -8,7 +8,7 @@ import re
 
 from page_parts import ROOT
 
-PAGES = ("docs/going-live.md", "docs/operating.md", "docs/sandbox.md", "sandbox/README.md")
+PAGES = ("README.md", "docs/going-live.md", "docs/operating.md", "docs/sandbox.md", "sandbox/README.md")
 BLOCK = re.compile(r"(<!-- install: (\w+) -->\n)(.*?)(<!-- /install -->)", re.DOTALL)
 _RELEASE = re.compile(r"^## ([0-9]+\.[0-9]+\.[0-9]+) ", re.MULTILINE)
 _CODE = """
@@ -22,6 +22,10 @@ _RUN = "docker run --rm --publish 127.0.0.1:8081:8081"
 _OPEN = "--host 0.0.0.0 --allow-host localhost"
 #: Each block: its text as long as there is no release, and with one.
 _TEXTS = {
+    "status": (
+        "**Status:** nothing has been released yet; 0.1 is in the making.",
+        "**Status:** the newest release is {release}.",
+    ),
     "client": (
         "From a checkout, because nothing has been released yet:" + _CODE.format(_CLONE),
         "The newest release:" + _CODE.format("pip install conferral=={release}"),

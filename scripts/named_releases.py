@@ -15,11 +15,10 @@ import installing_pages  # noqa: E402
 _PATTERNS = ("*.md", "*.yml", "*.yaml", "*Dockerfile", "pyproject.toml")
 #: Changelogs tell history, and workflows name releases of actions.
 _OTHERS = ("CHANGELOG.md", "sandbox/CHANGELOG.md", ".github/workflows/")
-#: How commands name a release: a requirement, a wheel, an image, or a tag. README.md names its first two numbers.
+#: How commands name a release: a requirement, a wheel, an image, or a tag.
 _NAMES = re.compile(
     r"(?:conferral|offhook)(?:\[\w+\])?(?:==|:|-)v?([0-9]+\.[0-9]+\.[0-9]+)"
     r"|\bv([0-9]+\.[0-9]+\.[0-9]+)(?=`|\s|$)"
-    r"|\*\*Status:\*\* ([0-9]+\.[0-9]+)\."
 )
 
 

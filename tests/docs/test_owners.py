@@ -9,6 +9,7 @@ from tests.docs.generated import ROOT
 from tests.support.each import each
 
 PAGE = (ROOT / "docs/owners.md").read_text("utf-8")
+README = " ".join((ROOT / "README.md").read_text("utf-8").split())
 PRICES = tomllib.loads((ROOT / "docs/prices.toml").read_text("utf-8"))
 
 
@@ -60,6 +61,8 @@ def test_the_month_of_twenty_agents_is_calculated_with_these_prices():
 
     for minutes in (callers, browsers, with_conferral, from_the_start):
         assert f"{minutes:,} minutes" in PAGE
+    assert f"${conferral:,.2f}" in PAGE.partition("\n## ")[0]
+    assert f"${conferral:,.2f} a month" in README
     assert f"| **${conferral:,.2f}** | **${conference:,.2f}** | **${flex:,.2f}** |" in PAGE
     assert f"{calls:,} tasks of TaskRouter" in PAGE
 
