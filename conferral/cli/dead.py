@@ -47,7 +47,7 @@ def dead(
       conferral dead retry 1800000000123-0
       conferral dead drop --all --reason "missing field type"
 
-    Dead letters are messages that could not be processed. They don't block anything. `retry` puts them back on their
+    Dead letters are messages that could not be processed. Other messages go on. `retry` puts them back on their
     stream. The newest come first.
     """
     if context.invoked_subcommand is None:
