@@ -42,7 +42,7 @@ def coverage_page() -> str:
         "## Totals\n",
         table(("Twilio has", "modeled", "accepted", "ignored", "refused"), _totals()),
         "## Operations\n",
-        "After `=` is the one value that is modeled. Lists also take `PageSize`, `Page`, and `PageToken`.\n",
+        "Lists also take `PageSize`, `Page`, and `PageToken`.\n",
         table(("Operation", "Modeled", "Accepted", "Ignored"), _operations()),
         "Refused:\n",
         *(f"- `{it}`" for it in _shown(_refused())),
@@ -67,8 +67,7 @@ def filled(text: str) -> str:
 def _of_parameters(operation: str) -> dict[str, list[str]]:
     """Return an operation's parameters by what becomes of them."""
     taken = parameters.MODELED[operation].split()
-    modeled = {name.partition("=")[0] for name in taken}
-    others = [it for it in parameters.description()["operations"].get(operation, ()) if it not in modeled]
+    others = [it for it in parameters.description()["operations"].get(operation, ()) if it not in taken]
     return {
         "modeled": taken,
         "accepted": [it for it in others if it in parameters.NO_EFFECT],

@@ -190,14 +190,19 @@ def recorded(recording: Recording, state: State, now_s: float) -> Params:
     )
 
 
-def transcription(recording: Recording, state: State, sid: str) -> Params:
-    """Return what a `transcribeCallback` says of a `<Record>`."""
+def transcribed(recording: Recording) -> tuple[str, str]:
+    """Return the transcription's status, and its text."""
     is_possible = TRANSCRIBED_S[0] <= recording.length_s(recording.ended_at_s or 0.0) <= TRANSCRIBED_S[1]
-    url = recording_url(recording, state)
+    return ("completed", recording.text) if is_possible else ("failed", "")
+
+
+def transcription(recording: Recording, state: State) -> Params:
+    """Return what a `transcribeCallback` says of a `<Record>`."""
+    url, sid, (status, text) = recording_url(recording, state), recording.transcription_sid, transcribed(recording)
     return (
         ("TranscriptionSid", sid),
-        ("TranscriptionText", recording.text if is_possible else ""),
-        ("TranscriptionStatus", "completed" if is_possible else "failed"),
+        ("TranscriptionText", text),
+        ("TranscriptionStatus", status),
         ("TranscriptionUrl", f"{url}/Transcriptions/{sid}"),
         ("TranscriptionType", "fast"),
         ("RecordingSid", recording.sid),

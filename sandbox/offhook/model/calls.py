@@ -82,6 +82,13 @@ def answer(transaction: Transaction, call: Call) -> None:
         transaction.tasks.append(Task("far-answered", call.far_sid))
 
 
+def send_digits(transaction: Transaction, call: Call) -> None:
+    """Press the keys that the leg's dial asks for, before anything else."""
+    call.activity = "sending-digits"
+    # `w` waits half a second, `W` one; a digit takes no time.
+    transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
+
+
 def limit(transaction: Transaction, call: Call, limit_s: float) -> None:
     """Let the leg end so long after its answer."""
     call.limit_s = limit_s

@@ -7,7 +7,7 @@ from offhook.model import callback_parameters, calls, conferences, queues, recor
 from offhook.model.formats import is_number, is_url, resolve
 from offhook.model.messages import Params
 from offhook.model.numbers import Subscription
-from offhook.model.state import Call, Dial, JoinSettings, QueueStay, RecordSettings, Source
+from offhook.model.state import Call, Detection, Dial, JoinSettings, QueueStay, RecordSettings, Source
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_grammar import SCHEMA_WARNING
 from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns
@@ -65,9 +65,25 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     child.ring_s = verb.number("timeout", RING_S)
     child.custom += custom_parameters(noun)
     child.subscription = subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
+    child.send_digits = noun.get("sendDigits")
+    child.detection = _detection(noun, base_url)
     if noun.get("url"):
         child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
     return child
+
+
+def _detection(noun: Verb, base_url: str) -> Detection | None:
+    """Return how to find out what answered; None if that wasn't asked for."""
+    mode, silence_ms = noun.get("machineDetection"), noun.number("machineDetectionSilenceTimeout", 0)
+    if not mode or noun.name == "Client":
+        return None
+    return Detection(
+        waits_for_end=mode == "DetectMessageEnd",
+        in_background=True,
+        subscription=subscription(noun, base_url, "amdStatusCallback", ""),
+        timeout_s=noun.number("machineDetectionTimeout", 30.0),
+        silence_s=silence_ms / 1000 if silence_ms else None,
+    )
 
 
 def _dial_error(transaction: Transaction, parent: Call, from_: str, to: str) -> tuple[int, str] | None:
@@ -167,6 +183,14 @@ def take_from_queue(transaction: Transaction, call: Call) -> None:
     source = Source(resolve(dial.base_url, noun.get("url")), noun.get("method", "POST").upper())
     extra = (*queues.stay_parameters(member.queue_stay, transaction.now_s), ("DequeingCallSid", call.sid))
     transaction.fetch(member, source, "whisper", extra)
+
+
+def on_child_answered(transaction: Transaction, child: Call) -> None:
+    """Press the noun's `sendDigits` first, then let the child win."""
+    if child.send_digits:
+        calls.send_digits(transaction, child)
+    else:
+        finish_ringing(transaction, child)
 
 
 def finish_ringing(transaction: Transaction, child: Call) -> None:

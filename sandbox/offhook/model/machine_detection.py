@@ -1,4 +1,6 @@
-"""Answering machine detection of a Calls API leg.
+"""Answering machine detection of a dialed leg.
+
+That of a participant, and of a `<Number>` or `<Sip>`, is in the background.
 
 What answered is known from its phone's kind. Source: Twilio docs: Answering Machine Detection; Call resource.
 """
@@ -41,6 +43,11 @@ def _result(detection: Detection, kind: PhoneKind, behavior: Behavior) -> _Resul
                 "machine_end_other" if detection.waits_for_end else "machine_start", behavior.detect_machine_s
             )
     return found if found.after_s <= detection.timeout_s else _Result("unknown", detection.timeout_s)
+
+
+def can_test(call: Call) -> bool:
+    """Whether a machine may answer: browsers aren't tested."""
+    return not call.to.startswith("client:")
 
 
 def start(transaction: Transaction, call: Call, detection: Detection) -> None:

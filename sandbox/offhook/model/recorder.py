@@ -8,7 +8,7 @@ from math import inf
 from offhook.model import callback_parameters, calls, dialing, recordings
 from offhook.model.messages import AskForSpeech
 from offhook.model.state import Call, Record, Recording, RecordSettings
-from offhook.model.transaction import Transaction
+from offhook.model.transaction import Task, Transaction
 from offhook.model.twiml_parser import Verb
 
 SILENCE_S, LENGTH_MAX_S = 5.0, 3600.0  #: Defaults of `timeout` and `maxLength`.
@@ -26,6 +26,22 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
     call.record = Record(verb, base_url, recording.sid, ends_at_s)
     transaction.outputs.append(AskForSpeech(call.sid))
     _set_timer(transaction, call, call.record)
+
+
+def start_in_background(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
+    """Start each `<Recording>` of a `<Start>`; the next verb follows at once."""
+    calls.answer(transaction, call)
+    for noun in verb.children:
+        settings = RecordSettings(
+            "StartCallRecordingTwiML",
+            2 if noun.get("channels", "dual") == "dual" else 1,
+            noun.get("track", "both"),
+            dialing.subscription(noun, base_url, "recordingStatusCallback", "completed"),
+            noun.get("trim", "trim-silence"),
+            noun.get("recordingConfigurationId"),
+        )
+        recordings.start_for_call(transaction, call, settings)
+    transaction.tasks.append(Task("run", call.sid))
 
 
 def speak(transaction: Transaction, call: Call, record: Record, text: str) -> None:
@@ -77,9 +93,10 @@ def stop(transaction: Transaction, call: Call, record: Record) -> Recording | No
 
 
 def _transcribe(transaction: Transaction, call: Call, record: Record, recording: Recording) -> None:
-    """Report what the caller said; it takes no time."""
+    """Keep, and report, what the caller said; it takes no time."""
+    recording.transcription_sid = transaction.new_sid("TR")
     if (to := dialing.subscription(record.verb, record.base_url, "transcribeCallback", "")) is not None:
-        spoken = callback_parameters.transcription(recording, transaction.state, transaction.new_sid("TR"))
+        spoken = callback_parameters.transcription(recording, transaction.state)
         form = transaction.voice_params(call) + spoken
         calls.emit_callback(transaction, to, "recording", "transcription", form)
 

@@ -383,6 +383,7 @@ class Recording:
     error_code: int = 0
     is_silent: bool = False  #: Whether no one spoke during a `<Record>`.
     text: str = ""  #: What the caller said during a `<Record>`.
+    transcription_sid: str = ""  #: Of its transcription, if it has one.
     spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property

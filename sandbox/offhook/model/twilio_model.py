@@ -10,6 +10,7 @@ from offhook.model import (
     calls,
     conferences,
     dialing,
+    machine_detection,
     messages,
     participant_updates,
     payments,
@@ -176,16 +177,18 @@ class TwilioModel:
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
+        if call.record_from_answer is not None:
+            call.recording_sid = recordings.start_for_call(transaction, call, call.record_from_answer).sid
+        if call.detection is not None:
+            machine_detection.start(transaction, call, call.detection)
         if call.direction == "outbound-dial":  # by a `<Dial>`
-            dialing.finish_ringing(transaction, call)
+            dialing.on_child_answered(transaction, call)
         elif call.join_settings is not None:  # by the Participants API
             if transaction.live_conference(call.conference_sid) is not None:
                 conferences.enter(transaction, call)
             else:
                 conferences.answer_late(transaction, call, call.join_settings)
         else:  # by the Calls API
-            if call.record_from_answer is not None:
-                call.recording_sid = recordings.start_for_call(transaction, call, call.record_from_answer).sid
             twiml_interpreter.on_answered(transaction, call)
 
     def _on_inbound_call(self, transaction: Transaction, input_: messages.InboundCall) -> str:
@@ -301,7 +304,9 @@ class TwilioModel:
                 calls.hang_up(transaction, call)
             case "digits":
                 call.digits_sent = call.send_digits
-                if call.start is not None:
+                if call.direction == "outbound-dial":
+                    dialing.finish_ringing(transaction, call)
+                elif call.start is not None:
                     twiml_interpreter.begin(transaction, call, call.start)
             case "dial-limit":
                 dialing.cut_short(transaction, call)

@@ -94,11 +94,15 @@ _CALL_EVENTS = _some_of("initiated", "ringing", "answered", "completed")
 _CONFERENCE_EVENTS = _some_of("start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement")
 _RECORDING_EVENTS = _some_of("in-progress", "completed", "absent", "failed")
 _TRIM = _one_of("trim-silence", "do-not-trim")
-_MACHINE_DETECTION = _texts(
-    Support.MISSING,
-    "machineDetection machineDetectionTimeout machineDetectionSpeechThreshold machineDetectionSpeechEndThreshold "
-    "machineDetectionSilenceTimeout amdStatusCallback amdStatusCallbackMethod",
-)
+_MACHINE_DETECTION = {
+    "machineDetection": Attribute(_one_of("Enable", "DetectMessageEnd")),
+    "machineDetectionTimeout": Attribute(WHOLE),
+    "machineDetectionSpeechThreshold": _no_effect(WHOLE),
+    "machineDetectionSpeechEndThreshold": _no_effect(WHOLE),
+    "machineDetectionSilenceTimeout": Attribute(WHOLE),
+    "amdStatusCallback": Attribute(URL),
+    "amdStatusCallbackMethod": Attribute(METHOD),
+}
 _NAMED_VALUE = {"name": Attribute(TEXT), "value": Attribute(TEXT)}
 
 
@@ -116,8 +120,11 @@ def _noun(method_code: int = SCHEMA_WARNING) -> dict[str, Attribute]:
 GRAMMAR: dict[str, Element] = {
     "Response": Element(
         {"version": Attribute(TEXT, support=Support.NO_EFFECT)},
-        _all(Support.MODELED, "Connect Dial Enqueue Gather Hangup Leave Pause Pay Play Record Redirect Reject Say Sms")
-        | _all(Support.LOGGED, "Start Stop")
+        _all(
+            Support.MODELED,
+            "Connect Dial Enqueue Gather Hangup Leave Pause Pay Play Record Redirect Reject Say Sms Start",
+        )
+        | _all(Support.LOGGED, "Stop")
         | _all(Support.MISSING, "Echo Prompt Queue Refer"),
     ),
     "Dial": Element(
@@ -158,7 +165,7 @@ GRAMMAR: dict[str, Element] = {
     ),
     "Number": Element(
         _noun(13221)
-        | {"sendDigits": _missing(Values("keys and `w`", "[0-9A-D*#w]*"), 13222), "byoc": _no_effect(TEXT)}
+        | {"sendDigits": Attribute(Values("keys and `w`", "[0-9A-D*#w]*"), 13222), "byoc": _no_effect(TEXT)}
         | _MACHINE_DETECTION,
         takes_text=True,
         note="a `<Dial>` in the `url`'s document is error 13201",
@@ -339,7 +346,18 @@ GRAMMAR: dict[str, Element] = {
         takes_text=True,
         note="[text messages](#text-messages) have no carrier",
     ),
-    "Start": Element({}, _all(Support.LOGGED, "Recording Siprec Stream Transcription"), 14300),
+    "Start": Element({}, {"Recording": Support.MODELED} | _all(Support.LOGGED, "Siprec Stream Transcription"), 14300),
+    "Recording": Element(
+        {
+            "recordingStatusCallback": Attribute(URL, 13256),
+            "recordingStatusCallbackMethod": Attribute(METHOD),
+            "recordingStatusCallbackEvent": Attribute(_RECORDING_EVENTS, 13621),
+            "trim": Attribute(_TRIM),
+            "track": Attribute(_one_of("both", "inbound", "outbound"), 13622),
+            "channels": Attribute(_one_of("mono", "dual")),
+            "recordingConfigurationId": _no_effect(TEXT),
+        },
+    ),
     "Stop": Element({}, _all(Support.LOGGED, "Siprec Stream Transcription")),
 }
 """By name. What isn't modeled anywhere has no entry: neither its attributes nor its children are looked at."""

@@ -66,14 +66,10 @@ SPEECH_CONFIDENCE = "0.9"  #: Of each speech recognition, from 0 to 1.
 
 def on_answered(transaction: Transaction, call: Call) -> None:
     """Run a Calls API leg: its SendDigits or machine detection, its TwiML."""
-    if call.detection is not None:
-        machine_detection.start(transaction, call, call.detection)
-        if not call.detection.in_background:
-            return
+    if call.detection is not None and not call.detection.in_background:
+        return
     if call.send_digits:
-        call.activity = "sending-digits"
-        # `w` waits half a second, `W` one; a digit takes no time.
-        transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
+        calls.send_digits(transaction, call)
     elif call.start is not None:
         begin(transaction, call, call.start)
 
@@ -189,6 +185,7 @@ _STARTS: Mapping[str, Callable[[Transaction, Call, Verb, str], None]] = {
     "Pay": payments.start,
     "Record": recorder.start,
     "Sms": text_messages.send_from_call,
+    "Start": recorder.start_in_background,
 }
 
 

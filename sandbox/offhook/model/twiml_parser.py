@@ -132,7 +132,7 @@ class _Parser:
         elif support is Support.LOGGED:
             said = f"{not_modeled(f'<{child.tag}>')}; the call goes on, as at Twilio"
             self.remarks.append(Remark(NOT_MODELED, said))
-            for noun in child:
+            for noun in child if child.tag in GRAMMAR else ():
                 if noun.tag not in GRAMMAR[child.tag].children:
                     self._refuse(child.tag, GRAMMAR[child.tag], noun.tag)
         return support is Support.MODELED

@@ -164,3 +164,42 @@ def test_detection_in_the_background_without_a_callback_is_a_warning(story: Mode
     story.passes(60.0)
     assert [(it.code, it.level) for it in story.errors] == [(21262, "warning")]
     assert "AnsweredBy" not in story.event("completed")
+
+
+@pytest.mark.parametrize("noun", ["Number", "Sip"])
+def test_callee_of_a_dial_is_tested_in_the_background(story: ModelScenario, noun: str) -> None:
+    to = "+14155550166" if noun == "Number" else "sip:bob@a.example"
+    attributes = "machineDetection='Enable' amdStatusCallback='/amd' machineDetectionTimeout='20'"
+    caller = story.call_in(f"<Response><Dial><{noun} {attributes}>{to}</{noun}></Dial></Response>")
+    (callee,) = (it.sid for it in story.model.state.calls.values() if it.parent_sid)
+    story.happens(PhoneAnswers(callee, "mailbox"))
+    assert story.hears(caller) == frozenset({callee})
+    story.passes(4.0)
+    sent = story.event("machine-detection")
+    assert (sent["CallSid"], sent["AnsweredBy"]) == (callee, "machine_start")
+    assert story.errors == []
+
+
+def test_participant_is_tested_in_the_background(story: ModelScenario) -> None:
+    story.member()
+    amd = (("AmdStatusCallback", f"{APP}/amd"),)
+    sid = story.participant("+14155550166", DETECTS, *amd)
+    story.happens(PhoneAnswers(sid, "fax"))
+    assert story.call(sid).activity == "conference"
+    story.passes(4.0)
+    assert story.event("machine-detection")["AnsweredBy"] == "fax"
+    assert story.rest("GET", f"/Calls/{sid}.json")[1]["answered_by"] == "fax"
+    browser = story.participant("client:carol", DETECTS, *amd)
+    story.answers(browser)
+    story.passes(30.0)
+    assert story.events("call").count("machine-detection") == 1
+
+
+def test_callee_gets_its_digits_before_it_is_connected(story: ModelScenario) -> None:
+    caller = story.call_in("<Response><Dial><Number sendDigits='ww12'>+14155550166</Number></Dial></Response>")
+    (callee,) = (it.sid for it in story.model.state.calls.values() if it.parent_sid)
+    story.answers(callee)
+    assert (story.call(callee).activity, story.hears(caller)) == ("sending-digits", "ringback")
+    story.passes(1.0)
+    assert story.hears(caller) == frozenset({callee})
+    assert story.call(callee).digits_sent == "ww12"

@@ -98,3 +98,50 @@ def test_without_both_attributes_nothing_is_transcribed(story: ModelScenario, at
     story.happens(PhoneSpeaks(sid, "My order is late. Please call me back soon."))
     story.passes(30.0)
     assert "transcription" not in story.events("recording")
+
+
+def test_transcriptions_are_listed_read_and_deleted(story: ModelScenario) -> None:
+    text = "My order is late. Please call me back soon."
+    sid = story.call_in("<Response><Record transcribe='true'/></Response>")
+    story.happens(PhoneSpeaks(sid, text))
+    story.passes(30.0)
+    recording = only(story).sid
+
+    _, listed = story.rest("GET", f"/Recordings/{recording}/Transcriptions.json")
+    (shown,) = listed["transcriptions"]
+    assert (shown["transcription_text"], shown["status"], shown["recording_sid"]) == (text, "completed", recording)
+    assert story.rest("GET", "/Transcriptions.json")[1]["transcriptions"] == [shown]
+    path = f"/Transcriptions/{shown['sid']}.json"
+    assert story.rest("GET", path)[1] == story.rest("GET", f"/Recordings/{recording}{path}")[1] == shown
+    assert story.rest("DELETE", path)[0] == 204
+    assert story.refused("GET", path) == (404, 20404)
+    assert story.refused("GET", f"/Recordings/RE{'0' * 32}/Transcriptions.json") == (404, 20404)
+    assert story.errors == []
+
+
+def test_call_is_recorded_in_the_background_while_its_verbs_go_on(story: ModelScenario) -> None:
+    noun = "<Recording recordingStatusCallback='/recorded' recordingStatusCallbackEvent='in-progress completed'/>"
+    sid = story.call_in(f"<Response><Start>{noun}</Start><Say>The recording has started.</Say></Response>")
+    assert story.said(sid) == "The recording has started."
+    recording = only(story)
+    assert (recording.settings.source, recording.settings.channels) == ("StartCallRecordingTwiML", 2)
+    story.passes(60.0)
+    assert [it for it in story.events("recording") if it.startswith("recording-")] == [
+        "recording-in-progress", "recording-completed",
+    ]  # fmt: skip
+    assert story.event("recording-completed")["CallSid"] == sid
+    assert story.errors == []
+
+
+def test_participant_is_recorded_from_the_answer(story: ModelScenario) -> None:
+    story.call_in("<Response><Dial><Conference>room</Conference></Dial></Response>")
+    callback = ("RecordingStatusCallback", f"{APP}/recorded"), ("RecordingStatusCallbackEvent", "in-progress completed")
+    sid = story.participant("+14155550166", ("Record", "true"), ("RecordingChannels", "dual"), *callback)
+    assert not story.model.state.recordings
+    story.answers(sid)
+    assert (only(story).call_sid, only(story).settings.channels) == (sid, 2)
+    story.passes(5.0)
+    story.hangs_up(sid)
+    story.passes(5.0)
+    assert story.event("recording-completed")["CallSid"] == sid
+    assert story.errors == []

@@ -98,7 +98,7 @@ def test_paths_that_are_not_modeled_say_so(story: ModelScenario) -> None:
     sid = story.dial()
 
     paths = (
-        "/Messages/SM1/Media.json", "/Siprec.json",
+        "/Siprec.json",
         *(f"/Calls/{sid}/{part}.json" for part in ("Streams", "Participants", "Recordings/RE1/Transcriptions")),
     )  # fmt: skip
     for path in paths:

@@ -136,3 +136,20 @@ def test_sms_of_a_call_goes_to_the_caller(story: ModelScenario) -> None:
     assert story.said(sid) == "Bye"
     assert bodies(story)[-1] == ("outbound-call", BUSINESS, "+14155550199", "Missed call.")
     assert story.errors == []
+
+
+def test_media_of_a_message_are_listed_read_and_deleted(story: ModelScenario) -> None:
+    media = (("MediaUrl", "https://a.example/cat.png"), ("MediaUrl", "https://a.example/cat"))
+    _, sent = story.rest("POST", "/Messages.json", ("To", CUSTOMER), ("From", OWN), *media)
+    path = f"/Messages/{sent['sid']}/Media"
+
+    listed = story.rest("GET", f"{path}.json")[1]["media_list"]
+    assert [(it["content_type"], it["parent_sid"]) for it in listed] == [
+        ("image/png", sent["sid"]), ("application/octet-stream", sent["sid"]),
+    ]  # fmt: skip
+    one = f"{path}/{listed[0]['sid']}.json"
+    assert story.rest("GET", one)[1] == listed[0]
+    assert story.rest("DELETE", one)[0] == 204
+    assert story.refused("GET", one) == (404, 20404)
+    assert story.rest("GET", f"/Messages/{sent['sid']}.json")[1]["num_media"] == "1"
+    assert story.refused("GET", f"/Messages/SM{'0' * 32}/Media.json") == (404, 20404)

@@ -6,7 +6,7 @@ Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warni
 import re
 from urllib.parse import unquote
 
-from offhook.model import calls, recordings, twiml_interpreter
+from offhook.model import calls, machine_detection, recordings, twiml_interpreter
 from offhook.model.formats import is_address, is_number, is_unsafe_client
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.numbers import Number
@@ -36,19 +36,19 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
         raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
-    detection = _detection(transaction, form)
+    in_background = form.flag("AsyncAmd", default=False)
+    detection = detection_of(transaction, form, "AsyncAmdStatusCallback", in_background=in_background)
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
     if application is not None:
         fallback_url, fallback_method = application.voice_fallback_url, application.voice_fallback_method
         subscription = application.subscription
-    recorded = form.flag("Record", default=False)
-    record_settings = _record_settings(transaction, form, "OutboundAPI", "trim-silence") if recorded else None
+    record_settings = dialed_record_settings(transaction, form)
     call = build_call(transaction, form)
     call.record_from_answer = record_settings
     call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
-    call.detection = None if digits or call.to.startswith("client:") else detection
+    call.detection = None if digits or not machine_detection.can_test(call) else detection
     call.fallback_url, call.fallback_method = fallback_url, fallback_method
     call.subscription = subscription
     start_or_queue(transaction, call)
@@ -102,15 +102,19 @@ def _application(transaction: Transaction, form: Form) -> Number | None:
     return found
 
 
-def _detection(transaction: Transaction, form: Form) -> Detection | None:
-    """Return how to detect a machine; None if that wasn't asked for."""
+def detection_of(transaction: Transaction, form: Form, callback: str, *, in_background: bool) -> Detection | None:
+    """Return how to detect a machine; None if that wasn't asked for.
+
+    Args:
+        callback: The parameter with the URL for a result in the background.
+    """
     mode = form.one_of("MachineDetection", ("", "Enable", "DetectMessageEnd"))
     silence_ms = form.integer("MachineDetectionSilenceTimeout", 0, 0, 10_000)
-    callback = form.subscription(transaction, "AsyncAmdStatusCallback", (), (), lenient=True)
+    subscription = form.subscription(transaction, callback, (), (), lenient=True)
     detection = Detection(
         waits_for_end=mode == "DetectMessageEnd",
-        in_background=form.flag("AsyncAmd", default=False),
-        subscription=callback,
+        in_background=in_background,
+        subscription=subscription,
         timeout_s=form.integer("MachineDetectionTimeout", 30, 1, 120),
         silence_s=silence_ms / 1000 if silence_ms else None,
     )
@@ -209,6 +213,13 @@ def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAns
     if running is None or transaction.behavior.second_recording == "another":
         running = recordings.start_for_call(transaction, call, settings)
     return RestAnswer(201, resources.recording_resource(transaction.state, running))
+
+
+def dialed_record_settings(transaction: Transaction, form: Form) -> RecordSettings | None:
+    """Return how to record a dialed call from its answer; None if it isn't."""
+    if not form.flag("Record", default=False):
+        return None
+    return _record_settings(transaction, form, "OutboundAPI", "trim-silence")
 
 
 def _record_settings(transaction: Transaction, form: Form, source: str, trim: str) -> RecordSettings:

@@ -5,7 +5,7 @@ Source: Twilio docs: Conference resource; Participant resource; Error and Warnin
 
 from typing import Any
 
-from offhook.model import calls, conferences, participant_updates
+from offhook.model import calls, conferences, machine_detection, participant_updates
 from offhook.model.formats import CALL_SID, CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import call_routes, resources
@@ -102,7 +102,11 @@ def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -
         code, message = refused
         raise RestError(400, _REST_CODES.get(code, code), message)
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
+    detection = call_routes.detection_of(transaction, form, "AmdStatusCallback", in_background=True)
+    record_settings = call_routes.dialed_record_settings(transaction, form)
     call = call_routes.build_call(transaction, form)
+    call.detection = detection if machine_detection.can_test(call) else None
+    call.record_from_answer = record_settings
     call.join_settings = settings  # from here on, the request can't be rejected
     call.ring_s += max(call_routes.PARTICIPANT_BUFFER_S - transaction.behavior.ring_buffer_s, 0.0)
     call.subscription = subscription

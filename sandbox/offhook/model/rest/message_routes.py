@@ -4,10 +4,11 @@ Source: Twilio docs: Message resource; errors 21211, 21602, 21603, 21604, 21606,
 """
 
 import re
+from mimetypes import guess_type
 from typing import Any
 
 from offhook.model import callback_parameters, text_messages
-from offhook.model.formats import is_number, rfc2822
+from offhook.model.formats import is_number, make_sid, rfc2822
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.numbers import Subscription
 from offhook.model.rest import resources
@@ -16,6 +17,7 @@ from offhook.model.state import State, TextMessage
 from offhook.model.transaction import Transaction
 
 PATH = re.compile(r"^/Messages(/(?P<sid>[^/]+))?\.json$")
+MEDIA_PATH = re.compile(r"^/Messages/(?P<sid>[^/]+)/Media(/(?P<key>[^/]+))?\.json$")
 BODY_MAX = 1600
 _SENDER = re.compile(r"[a-z]+:.+|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 +&_-]{1,11}")  #: Of a channel, short code, or name.
 
@@ -41,6 +43,34 @@ def respond(transaction: Transaction, request: RestRequest, sid: str) -> RestAns
     elif request.method != "GET":
         return None
     return RestAnswer(200, message_resource(state, found))
+
+
+def respond_media(state: State, request: RestRequest, sid: str, key: str) -> RestAnswer | None:
+    """Return the media that a message names, or the one `key`; no file."""
+    if (message := state.messages.get(sid)) is None:
+        raise NotFoundError
+    of_key = {make_sid("ME", url, 0): url for url in message.media_urls}
+
+    def show(_: State, key: str) -> dict[str, Any]:
+        return {
+            "account_sid": state.account_sid,
+            "content_type": guess_type(of_key[key])[0] or "application/octet-stream",
+            "date_created": rfc2822(message.created_at_s),
+            "date_updated": rfc2822(message.created_at_s),
+            "parent_sid": sid,
+            "sid": key,
+            "uri": f"{resources.account_uri(state)}/Messages/{sid}/Media/{key}.json",
+        }
+
+    if not key:
+        listed = resources.list_page(state, request, "media_list", list(of_key), show)
+        return listed if request.method == "GET" else None
+    if key not in of_key:
+        raise NotFoundError
+    if request.method == "DELETE":
+        message.media_urls = tuple(it for it in message.media_urls if it != of_key[key])
+        return RestAnswer(204)
+    return RestAnswer(200, show(state, key)) if request.method == "GET" else None
 
 
 def _create(transaction: Transaction, form: Form) -> TextMessage:

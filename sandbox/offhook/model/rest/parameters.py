@@ -15,7 +15,9 @@ from offhook.model.rest_form import RestError
 
 BAD_PARAMETER = 20001
 DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
-_ID = re.compile(r"/(Calls|Conferences|Participants|Recordings|Members)/[^/]+?(?=/|\.json$)")
+_ID = re.compile(
+    r"/(Calls|Conferences|Participants|Recordings|Members|Messages|Transcriptions|Media)/[^/]+?(?=/|\.json$)"
+)
 _SID = re.compile(r"/[A-Z]{2}[0-9a-f]{32}(?=/|\.json$)")
 _VOICE = re.compile(
     r"\.json|/(Calls|Conferences|Queues|Recordings|Transcriptions|Messages|Applications|OutgoingCallerIds"
@@ -51,6 +53,12 @@ MODELED = {
     "GET /Recordings.json": "CallSid ConferenceSid" + _CREATED + _PAGING,
     "GET /Recordings/{}.json": "",
     "DELETE /Recordings/{}.json": "",
+    "GET /Recordings/{}/Transcriptions.json": _PAGING,
+    "GET /Recordings/{}/Transcriptions/{}.json": "",
+    "DELETE /Recordings/{}/Transcriptions/{}.json": "",
+    "GET /Transcriptions.json": _PAGING,
+    "GET /Transcriptions/{}.json": "",
+    "DELETE /Transcriptions/{}.json": "",
     "GET /Conferences.json": "FriendlyName Status DateUpdated DateUpdated< DateUpdated>" + _CREATED + _PAGING,
     "GET /Conferences/{}.json": "",
     "POST /Conferences/{}.json": "Status AnnounceUrl AnnounceMethod",
@@ -59,7 +67,10 @@ MODELED = {
     "Beep StartConferenceOnEnter EndConferenceOnExit WaitUrl WaitMethod MaxParticipants EarlyMedia JitterBufferSize "
     "Region ConferenceRecord ConferenceTrim ConferenceStatusCallback ConferenceStatusCallbackMethod "
     "ConferenceStatusCallbackEvent ConferenceRecordingStatusCallback ConferenceRecordingStatusCallbackMethod "
-    "ConferenceRecordingStatusCallbackEvent RecordingConfigurationId Record=false" + _STATUS_CALLBACK,
+    "ConferenceRecordingStatusCallbackEvent RecordingConfigurationId Record RecordingChannels RecordingTrack Trim "
+    "MachineDetection MachineDetectionTimeout MachineDetectionSilenceTimeout AmdStatusCallback AmdStatusCallbackMethod"
+    + _RECORDING_CALLBACK
+    + _STATUS_CALLBACK,
     "GET /Conferences/{}/Participants/{}.json": "",
     "POST /Conferences/{}/Participants/{}.json": "Muted Hold HoldUrl HoldMethod Coaching CallSidToCoach AnnounceUrl "
     "AnnounceMethod WaitUrl WaitMethod EndConferenceOnExit BeepOnExit",
@@ -91,13 +102,16 @@ MODELED = {
     "GET /Messages/{}.json": "",
     "POST /Messages/{}.json": "Body",
     "DELETE /Messages/{}.json": "",
+    "GET /Messages/{}/Media.json": _PAGING,
+    "GET /Messages/{}/Media/{}.json": "",
+    "DELETE /Messages/{}/Media/{}.json": "",
     "GET /OutgoingCallerIds.json": "PhoneNumber" + _PAGING,
     "GET /SIP/Domains/{}.json": "",
     "GET /v1/Webhooks/Rules": "pageSize",
     "GET /v1/Webhooks/Settings": "pageSize",
     "GET /v2/AccountDefaultConfiguration/Recording": "",
 }
-"""What each operation takes; after `=`, the one value that has an effect, or has none at Twilio, either."""
+"""What each operation takes."""
 NO_EFFECT = frozenset({
     "AddressSid", "Attempt", "BundleSid", "Byoc", "CallReason", "CallerDisplayName", "EmergencyAddressSid",
     "EmergencyStatus", "ForceDelivery", "IdentitySid", "MachineDetectionSpeechEndThreshold",
@@ -120,9 +134,9 @@ def description() -> dict[str, Any]:
 
 
 @cache
-def _modeled(operation: str) -> dict[str, str]:
-    """Return the modeled parameters, each with its one value, or empty."""
-    return {name: only for name, _, only in (word.partition("=") for word in MODELED[operation].split())}
+def _modeled(operation: str) -> frozenset[str]:
+    """Return the modeled parameters."""
+    return frozenset(MODELED[operation].split())
 
 
 def _operation(request: RestRequest) -> str:
@@ -152,8 +166,7 @@ def check(request: RestRequest, *, strict: bool) -> list[Remark]:
     modeled, known = _modeled(operation), description()["operations"].get(operation)
     remarks = []
     for name, value in request.params:
-        # Only where the value matters: others may be secrets.
-        shown = f"{name}={value[:40]} of {operation}" if modeled.get(name) else f"{name} of {operation}"
+        shown = f"{name} of {operation}"  # without the value, which may be a secret
         if known is None and name not in modeled:
             said = f"{shown} is ignored; the sandbox has no description of it: Twilio may have this parameter"
             remarks.append(Remark(NOT_MODELED, said))
@@ -163,7 +176,7 @@ def check(request: RestRequest, *, strict: bool) -> list[Remark]:
             remarks.append(Remark(BAD_PARAMETER, f"{operation}: {problem}"))
         elif name in NO_EFFECT:
             continue
-        elif name not in modeled or (modeled[name] and modeled[name].lower() != value.lower()):
+        elif name not in modeled:
             remarks.append(Remark(NOT_MODELED, not_modeled(shown)))
     return remarks
 

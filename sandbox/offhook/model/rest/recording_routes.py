@@ -14,6 +14,7 @@ from offhook.model.rest_form import Form, NotFoundError, RestError
 from offhook.model.state import Recording, State
 from offhook.model.transaction import Transaction
 
+TRANSCRIPTIONS_PATH = re.compile(r"^(/Recordings/(?P<recording>[^/]+))?/Transcriptions(/(?P<key>[^/]+))?\.json$")
 ACCOUNT_PATH = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
 MEDIA_PATH = re.compile(r"^(/(Calls|Conferences)/[^/]+)?/Recordings/(?P<sid>RE[0-9a-f]{32})(\.(?P<format>wav|mp3))?$")
 
@@ -40,6 +41,26 @@ def respond(transaction: Transaction, request: RestRequest, key: str, owner_sid:
             recordings.delete(transaction, found)
             return RestAnswer(204)
     return None
+
+
+def respond_transcriptions(state: State, request: RestRequest, recording_sid: str, key: str) -> RestAnswer | None:
+    """Return the transcriptions of a recording, or all, or the one `key`."""
+    if recording_sid and recording_sid not in state.recordings:
+        raise NotFoundError
+    found = [
+        it
+        for it in reversed(state.recordings.values())
+        if it.transcription_sid and recording_sid in ("", it.sid) and key in ("", it.transcription_sid)
+    ]
+    show = resources.transcription_resource
+    if not key:
+        return resources.list_page(state, request, "transcriptions", found, show) if request.method == "GET" else None
+    if not found:
+        raise NotFoundError
+    if request.method == "DELETE":
+        found[0].transcription_sid = ""
+        return RestAnswer(204)
+    return RestAnswer(200, show(state, found[0])) if request.method == "GET" else None
 
 
 def _filtered(known: list[Recording], request: RestRequest) -> list[Recording]:

@@ -135,6 +135,26 @@ def account_recording_resource(state: State, recording: Recording) -> dict[str, 
     }
 
 
+def transcription_resource(state: State, recording: Recording) -> dict[str, Any]:
+    """Return the transcription of what a `<Record>` recorded."""
+    status, text = callback_parameters.transcribed(recording)
+    return {
+        "account_sid": state.account_sid,
+        "api_version": callback_parameters.API_VERSION,
+        "date_created": rfc2822(recording.ended_at_s),
+        "date_updated": rfc2822(recording.ended_at_s),
+        "duration": str(int(recording.length_s(recording.ended_at_s or 0.0))),
+        "price": None,
+        "price_unit": "USD",
+        "recording_sid": recording.sid,
+        "sid": recording.transcription_sid,
+        "status": status,
+        "transcription_text": text or None,
+        "type": "fast",
+        "uri": f"{account_uri(state)}/Transcriptions/{recording.transcription_sid}.json",
+    }
+
+
 def list_page(
     state: State,
     request: RestRequest,

@@ -57,10 +57,15 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
         return number_routes.respond(transaction, request, of_number["kind"], of_number["sid"] or "")
     if of_account := recording_routes.ACCOUNT_PATH.match(request.path):
         return recording_routes.respond(transaction, request, of_account["key"] or "")
+    if of_text := recording_routes.TRANSCRIPTIONS_PATH.match(request.path):
+        recording_sid, key = of_text["recording"] or "", of_text["key"] or ""
+        return recording_routes.respond_transcriptions(transaction.state, request, recording_sid, key)
     if of_queue := queue_routes.PATH.match(request.path):
         return queue_routes.respond(transaction, request, of_queue["sid"] or "", of_queue["part"], of_queue["key"])
     if of_message := message_routes.PATH.match(request.path):
         return message_routes.respond(transaction, request, of_message["sid"] or "")
+    if of_media := message_routes.MEDIA_PATH.match(request.path):
+        return message_routes.respond_media(transaction.state, request, of_media["sid"], of_media["key"] or "")
     if recording_routes.MEDIA_PATH.match(request.path):
         return recording_routes.respond_media(transaction.state, request)
     match = _PATH.match(request.path)
