@@ -134,7 +134,7 @@ MEANINGS = {
     "worker_lost": "Another worker has not ticked for its lifetime; this one freed what it owned.",
     "worker_refused": "Twilio has refused this worker's credentials for 30 s, but not another's; it stops.",
     "worker_started": "The worker is running.",
-    "worker_stopped": "The worker has stopped and given everything back.",
+    "worker_stopped": "The worker has stopped and released everything.",
 }
 
 

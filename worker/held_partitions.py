@@ -25,9 +25,9 @@ class PartitionStatus(IntEnum):
     TAKING_OVER = 1
     #: Its entries are processed.
     SERVING = 2
-    #: It ends at this worker's will, and is given back once no job of it runs.
+    #: It ends at this worker's will, and its lease is released once no job of it runs.
     STOPPING = 3
-    #: The lease ended without being given back: see `LeaseLostError`.
+    #: The lease ended without being released: see `LeaseLostError`.
     LOST = 4
     #: An unexpected error ended it, and so the lease.
     FAILED = 5
@@ -39,7 +39,7 @@ class PartitionStatus(IntEnum):
 
     @property
     def is_aborted(self) -> bool:
-        """Whether the lease ended without being given back: no job may go on."""
+        """Whether the lease ended without being released: no job may go on."""
         return self >= PartitionStatus.LOST
 
 
@@ -77,7 +77,7 @@ class HeldPartitions(Generic[_Held]):
 
     @property
     def owned_count(self) -> int:
-        """Partitions neither given back nor aborted, count."""
+        """Partitions neither released nor aborted, count."""
         return sum(not one.status.is_aborted for one in self.partitions.values())
 
     @property

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 #: How long the other workers may take to tick, and to confirm what they own, once Redis is back, seconds.
 OTHERS_TICK_S = 2 * TICK_S
-#: How long giving a partition back waits for its running jobs, seconds.
+#: How long a partition that ends waits for its running jobs, seconds.
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
 UNOWNED_S = 5.0
@@ -59,8 +59,8 @@ class Ownership:
         self._was_away = False
         #: When the last tick was answered, monotonic seconds.
         self._answered_at_s = float("-inf")
-        #: The coordinator's last answer; empty before.
-        self._epochs: dict[str, int] = {}
+        #: What the coordinator's last answer granted: epochs by partition number (as text) or task name.
+        self._granted_epochs: dict[str, int] = {}
         self._unowned_since_s: float | None = None
         #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
         self._others: dict[str, tuple[OtherWorker, float]] = {}
@@ -76,7 +76,7 @@ class Ownership:
 
     def owns(self, task: str) -> bool:
         """Whether this worker, and no other, does the task now."""
-        return task in self._epochs and self.held.is_sending_allowed
+        return task in self._granted_epochs and self.held.is_sending_allowed
 
     @property
     def is_other_accepted(self) -> bool:
@@ -172,7 +172,7 @@ class Ownership:
             for name, one in granted.others.items()
         }
         self.held.live_workers = 1 + len(granted.others)
-        self._epochs = dict(granted.epochs)
+        self._granted_epochs = dict(granted.epochs)
         # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.partitions.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
@@ -191,8 +191,8 @@ class Ownership:
     @property
     def _unreported_ends(self) -> dict[int, int]:
         """What the coordinator still grants us, though its epoch has ended here."""
-        epochs = self._epochs
-        return {number: ended for number, ended in self._ended.items() if ended >= epochs.get(str(number), math.inf)}
+        granted = self._granted_epochs
+        return {number: ended for number, ended in self._ended.items() if ended >= granted.get(str(number), math.inf)}
 
     # ---- its consequences for the partitions -------------------------------------------------------------------------
 
@@ -242,15 +242,18 @@ class Ownership:
                     await self._run_partition(number, lease)
         finally:
             del self._serving[number]
-            if number not in self.partitions:  # otherwise, `drain` and `leave` give it back
-                self._end_epoch(number, epoch)
+            if number not in self.partitions:  # otherwise, `drain` or `leave` releases it
+                self._report_epoch_end(number, epoch)
 
-    def _end_epoch(self, number: int, epoch: int) -> None:
-        """Give a partition back with the next tick, unless there is a newer grant."""
+    def _report_epoch_end(self, number: int, epoch: int) -> None:
+        """Report an epoch's end with the next tick, unless a newer one is granted."""
         self._ended[number] = max(epoch, self._ended.get(number, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
-        """Write our epoch into the lease key; None if used up, or at a stop."""
+        """Write our epoch into the lease key.
+
+        Return None at a stop, or if a failover lost a grant, so that the epoch was used before.
+        """
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
@@ -259,8 +262,7 @@ class Ownership:
                     core.reserved, core.keys, number, holder, has_failed=has_failed
                 )
             except EpochUsedError as error:
-                # Redis failed over, and has forgotten a grant.
-                self._end_epoch(number, error.epoch)
+                self._report_epoch_end(number, error.epoch)
                 return None
             except StoreError as error:
                 log_unreachable(error, partition=number)
@@ -269,23 +271,28 @@ class Ownership:
                 end = "expired" if self._has_died(lease.last_holder) else "clean"
                 core.metrics.leases_acquired.labels(end).inc()
                 log.info("lease_acquired", partition=number, holder=holder, outcome=end)
-                # A stop ends only the partitions that it finds; not given back, the next owner verifies its effects.
+                # A stop ends only the partitions that it finds. This one isn't among them. Its lease isn't released:
+                # the next owner claims it as after a death, and verifies its effects.
                 return lease if not self._stopping.is_set() else None
         return None
 
     def _has_died(self, last_holder: str) -> bool:
-        """Whether a partition's last owner (empty if it gave it back) is dead."""
+        """Whether a partition's last owner (empty if it released it) is dead."""
         return last_holder not in ("", self._core.name) and last_holder not in self._others
 
     async def _run_partition(self, number: int, lease: Lease) -> None:
-        """Run a partition to its end, and give it back."""
+        """Run a claimed partition to its end, drain its jobs, and note the end.
+
+        At a stop, the partition stays held until `drain` or `leave` releases its lease. After an abort, its jobs are
+        dropped.
+        """
         partition = Partition(number, lease, self._core, self._executor)
         self._failed.discard(number)
         self.partitions[number] = partition
         try:
             await partition.run()
             if self._stopping.is_set() and not partition.status.is_aborted:
-                return  # it stays in `partitions`: its running requests may finish until `drain` gives it back
+                return  # its running requests may finish
             if not partition.status.is_aborted:
                 await self._executor.drain_partition(number, DRAIN_S)
         finally:
@@ -303,29 +310,30 @@ class Ownership:
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
     async def drain(self, is_drained: asyncio.Event) -> None:
-        """Give idle partitions back until `is_drained`; keep those with requests."""
+        """Release idle partitions until `is_drained`; keep those with requests."""
         while not is_drained.is_set() and self.partitions:
             if self.held.live_workers > 1:  # a lone worker finishes them: no other could before the next start
                 for number in self.partitions:
                     self._executor.leave_partition(number)
-            await self._give_back(self.partitions.keys() - self._executor.busy_partitions)
+            await self._release(self.partitions.keys() - self._executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._unreported_ends or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, partition in list(self.partitions.items()):
-                if partition.status.is_aborted or str(number) not in self._epochs:
+                if partition.status.is_aborted or str(number) not in self._granted_epochs:
                     self._executor.drop_partition(number)
                     del self.partitions[number]
             await wait_at_most(is_drained, pause_s)
 
     async def leave(self) -> None:
         """Free all partitions and tasks; without Redis, they expire."""
-        await self._give_back([*self.partitions])
+        await self._release([*self.partitions])
         await self._tick(Wants.TO_LEAVE)
         self.held.valid_until_s = float("-inf")
 
-    async def _give_back(self, numbers: Collection[int]) -> None:
-        given = [self.partitions.pop(number) for number in numbers]
-        await asyncio.gather(*(partition.note_end() for partition in given))
+    async def _release(self, numbers: Collection[int]) -> None:
+        """Release the leases of partitions, and report their epochs' ends."""
+        released = [self.partitions.pop(number) for number in numbers]
+        await asyncio.gather(*(partition.note_end() for partition in released))
         for number in numbers:
-            self._end_epoch(number, self._epochs.get(str(number), 0))
+            self._report_epoch_end(number, self._granted_epochs.get(str(number), 0))

@@ -177,7 +177,7 @@ class Lease:
     claimed_at_ms: int
     #: Id of the newest entry at the claim; later ones are of Redis as it is now.
     newest_id: str
-    #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
+    #: Name of the worker that held it last; empty if it released the lease, or there was none.
     last_holder: str
     #: Whether Redis may lack what was done before the claim.
     is_after_loss: bool = False
@@ -232,8 +232,8 @@ async def confirm_partition(
     """Compare a partition with its key.
 
     Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until
-    `reads_requested`: each live session's read is in the outbox. `is_release`: give the partition back. `is_try`: note
-    that its entries are about to be decided alone. `has_survived`: forget the claims.
+    `reads_requested`: each live session's read is in the outbox. `is_release`: release the lease. `is_try`: note that
+    its entries are about to be decided alone. `has_survived`: forget the claims.
     """
     reads: scripts.Argument = int(reads_requested) if lease.awaits_reads else ""
     note = "tried" if is_try else "well" if has_survived and lease.claims else ""

@@ -175,7 +175,7 @@ class LeaseWatch:
         self._client = client
         self._keys = keys
         self.holders: list[str] = [""] * keys.partitions
-        #: Partitions that are given back and not taken.
+        #: Partitions that are released and not taken.
         self._free: set[int] = set()
 
     async def watch(self) -> None:
@@ -199,7 +199,7 @@ class LeaseWatch:
             self._free.add(number)
 
     def shares(self) -> dict[int, int]:
-        """How many partitions each process holds that holds any, by its id; those given back are no one's."""
+        """How many partitions each process holds that holds any, by its id; released ones are no one's."""
         holders = (holder for at, holder in enumerate(self.holders) if holder and at not in self._free)
         return dict(Counter(map(pid_of, holders)))
 

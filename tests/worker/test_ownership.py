@@ -39,7 +39,7 @@ async def test_workers_share_partitions_within_seconds_and_move_few(team: Worker
         team.join()
         assert await team.until_fair(3.0) < 3.0
     assert await team.shares() == [5, 5, 6]
-    # Two that give back at the same moment may move one more.
+    # Two that release one at the same moment may move one more.
     assert 16 + 8 + 5 <= sum(await team.epochs()) <= 16 + 8 + 6
 
 
@@ -317,7 +317,7 @@ async def test_another_server_is_a_loss_for_a_worker_that_follows_a_dead_one(tea
     team.server.start()
     third = team.join()
     await team.until_fair(6.0)
-    assert not any(held.lease.is_after_loss for held in third.ownership.partitions.values()), "it gave them back"
+    assert not any(held.lease.is_after_loss for held in third.ownership.partitions.values()), "it released them"
 
 
 @each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])

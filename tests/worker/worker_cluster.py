@@ -43,7 +43,7 @@ class Work:
     """Stands in for the executor: what is under way at Twilio for a partition."""
 
     busy_partitions: set[int] = field(default_factory=set)
-    #: How long giving a partition back may wait for it, seconds.
+    #: How long releasing a partition may wait for it, seconds.
     drains_s: set[float] = field(default_factory=set)
     drained: list[int] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)

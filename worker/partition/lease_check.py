@@ -15,7 +15,7 @@ CONFIRM_EVERY_S = 1.5
 
 
 class LeaseCheck:
-    """Confirms one partition's lease at times, and gives it back."""
+    """Confirms one partition's lease at times, and notes its end."""
 
     def __init__(self, partition: int, lease: Lease, core: WorkerCore) -> None:
         self._partition = partition

@@ -1,7 +1,7 @@
-"""Partition: from its takeover by this worker until it is given back.
+"""Partition: from its takeover by this worker until its lease ends.
 
 The partition's stream has its undecided entries. This file is the life of a partition and of each entry, top to bottom:
-take over, read, decide, commit, start effects, give back. The other files have the details; none of them calls it.
+take over, read, decide, commit, start effects, end. The other files have the details; none of them calls it.
 
 If the process dies before a commit, the next owner decides the entries again, with the same ids. After it, effects
 and timers are in Redis, where the next owner finds them.
@@ -44,7 +44,7 @@ from conferral.worker.times import in_workers_time
 log = structlog.get_logger()
 
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
-BATCH_MAX = 20
+ENTRIES_PER_BATCH = 20
 
 
 Events = list[tuple[Entry, Event]]
@@ -74,12 +74,13 @@ class Partition:
         self._core = core
         self._metrics = core.metrics
         self._lease_check = LeaseCheck(number, lease, core)
-        self._crash_loop = CrashLoop(number, lease, core, self._lease_check, BATCH_MAX)
+        self._crash_loop = CrashLoop(number, lease, core, self._lease_check, ENTRIES_PER_BATCH)
         self._effects = OpenEffects(number, lease, core, executor)
         #: What runs next to the reads, from the takeover to the end.
         self._tasks: list[asyncio.Task[None]] = []
-        #: After a loss: entries, not decided yet, that make live sessions read Twilio.
-        self._undecided_reads: set[str] = set()
+        #: After a loss: ids of the entries that make live sessions read Twilio. The lease key notes the loss until they
+        #: are decided: before, the reads are not in the outbox, and a next owner must append such entries again.
+        self._undecided_loss_entries: set[str] = set()
 
     async def run(self) -> None:
         """Take over, then process entries until a stop or the loss of the lease."""
@@ -151,10 +152,10 @@ class Partition:
         token = f"{WRITES_LOST}:{self.lease.holder}"
         events = [AccountSwept(session_id=name, token=token, finding=WRITES_LOST) for name in self.states]
         entries = await self._core.partition_store.append(events)
-        self._undecided_reads.update(entry.entry_id for entry in entries)
+        self._undecided_loss_entries.update(entry.entry_id for entry in entries)
         self._metrics.sweep_findings.labels(WRITES_LOST).inc(len(events))
-        for start in range(0, len(entries), BATCH_MAX):
-            found = [(entry, entry.event()) for entry in entries[start : start + BATCH_MAX]]
+        for start in range(0, len(entries), ENTRIES_PER_BATCH):
+            found = [(entry, entry.event()) for entry in entries[start : start + ENTRIES_PER_BATCH]]
             await self._decide(*await self._load(found))
 
     async def _fire_timers(self) -> None:
@@ -169,7 +170,8 @@ class Partition:
     async def _process_next(self) -> None:
         """Confirm the lease if that is due, then read and decide entries."""
         has_survived = self._crash_loop.has_survived
-        await self._lease_check.confirm_when_due(reads_requested=not self._undecided_reads, has_survived=has_survived)
+        reads_requested = not self._undecided_loss_entries
+        await self._lease_check.confirm_when_due(reads_requested=reads_requested, has_survived=has_survived)
         if has_survived:
             self._crash_loop.end_turn()
         entries = await self._read(self._crash_loop.batch_max)
@@ -261,7 +263,7 @@ class Partition:
                 log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
-            self._undecided_reads.difference_update(commit.entry_ids)
+            self._undecided_loss_entries.difference_update(commit.entry_ids)
             return
 
     # ---- what can't be decided ---------------------------------------------------------------------------------------
@@ -291,7 +293,7 @@ class Partition:
             await dead_letter(core, core.keys.events(self.number), entry, reason, partition=self.number)
         await self._commit(discard(entries, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}"))
 
-    # ---- give back ---------------------------------------------------------------------------------------------------
+    # ---- end ---------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""
@@ -306,7 +308,7 @@ class Partition:
     async def note_end(self) -> None:
         """Note in the lease key how this lease ended, once no job runs.
 
-        If it is given back: this owner has not died. If it is lost: whether Redis lacks something.
+        If it is released: this owner has not died. If it is lost: whether Redis lacks something.
         """
         await self._lease_check.note_end(is_release=not self.status.is_aborted)
 

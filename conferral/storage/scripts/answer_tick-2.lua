@@ -15,7 +15,7 @@
                                           its tasks are free; or to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
   ARGV[6]  tasks that it can do           words
-  ARGV[7]  partitions that it gives back  words, NUMBER=EPOCH: the highest epoch that has ended, as far as it knows
+  ARGV[7]  epochs that have ended         words, NUMBER=EPOCH: of a partition, the highest that has, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the tick that was their newest for as long as it counts
   ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
   ARGV[10]  how long a dead worker stays in KEYS[2]  ms
@@ -68,16 +68,16 @@ workers[name] = wants ~= 'leave' and {takes = wants == 'share'} or nil
 local items = {}
 for number = 0, partitions - 1 do items[#items + 1] = tostring(number) end
 for task in string.gmatch(tasks, '%S+') do items[#items + 1] = task end
-local gives = {}
-for item, epoch in string.gmatch(ARGV[7], '(%S+)=(%d+)') do gives[item] = tonumber(epoch) end
--- What the worker gives back counts for its share: after an error, it gets that again, with a new epoch.
+local ended = {}
+for item, epoch in string.gmatch(ARGV[7], '(%S+)=(%d+)') do ended[item] = tonumber(epoch) end
+-- A partition whose epoch has ended counts for the share: after an error, it gets that again, with a new epoch.
 local counts, held = {}, 0
 for at, item in ipairs(items) do
   local one = found[item] or {holder = '', stored = '', epoch = 0}
   found[item] = one
   if not workers[one.holder] or (at > partitions and one.holder == name and wants ~= 'share') then one.holder = '' end
   if at <= partitions then counts[one.holder] = (counts[one.holder] or 0) + 1 end
-  if one.holder == name and (gives[item] or -1) >= one.epoch then one.holder, one.epoch = '', gives[item] end
+  if one.holder == name and (ended[item] or -1) >= one.epoch then one.holder, one.epoch = '', ended[item] end
   if at <= partitions and one.holder == name then held = held + 1 end
 end
 

@@ -2,8 +2,8 @@
   Makes a worker the owner that a partition's commits compare, or confirms that it is. It also notices that Redis lacks
   what an owner has seen there, and notes that until each live session reads Twilio.
 
-  KEYS[1]  lease hash: holder; commit and marks (how many of each, counts); released (1 if the owner gave the partition
-           back); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio); claims (by
+  KEYS[1]  lease hash: holder; commit and marks (how many of each, counts); released (1 if the owner released
+           it); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio); claims (by
            successors of owners that died while entries waited, in a row, count); tried_at (when one began to decide
            these alone, ms)
   KEYS[2]  event stream of the partition
@@ -11,13 +11,13 @@
   ARGV[1]  holder                              text, EPOCH:NAME
   ARGV[2]  last commit that the owner knows    count; empty: it claims the partition
   ARGV[3]  last mark that the owner knows      count
-  ARGV[4]  whether it gives the partition back 1 or 0
+  ARGV[4]  whether it releases the lease       1 or 0
   ARGV[5]  of an owner that claimed it after a loss: whether each live session's read is in the outbox   1 or 0; else empty
   ARGV[6]  `failed`: it claims the partition after an error of its own ended it. `tried`: it begins to decide the waiting
            entries alone. `well`: it has decided them, or lived on; the claims are forgotten. Else empty
 
   Returns  {1, commit, marks, now_ms, last_holder, undecided entries, lost, newest entry, claims, tried_at}   held;
-           last_holder: empty if it gave the partition back, or there was none
+           last_holder: empty if it released the lease, or there was none
            {2}         there are fewer commits or marks than this owner knows, or than a later one knew: it claims the
                        partition again
            {0, epoch}  refused: another owner, with this epoch, which is not lower

@@ -272,7 +272,7 @@ async def test_claims_after_deaths_are_counted_while_entries_wait(client, keys):
     fifth = await leases.claim_partition(client, keys, P, "6:four")
     await leases.confirm_partition(client, keys, P, fifth, is_try=True)
     await leases.confirm_partition(client, keys, P, fifth, is_release=True)
-    assert await claims_of(client, keys, "7:five") == (3, True), "it was given back"
+    assert await claims_of(client, keys, "7:five") == (3, True), "it was released"
     assert await claims_of(client, keys, "8:six") == (4, True)
 
 
