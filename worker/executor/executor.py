@@ -100,15 +100,15 @@ class Executor:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_handed_over)
 
     async def drain(self, timeout_s: float) -> None:
-        """Finish running jobs within `timeout_s`; leave the rest to others."""
+        """Accept no more jobs; wait for running ones as `drain_partition` does."""
         self._stopped = True
         await self.drain_partition(None, timeout_s)
         self.limiter.close()
 
     async def drain_partition(self, partition: int | None, timeout_s: float) -> None:
-        """Finish the running jobs of a partition, or all; leave the rest.
+        """Wait for the running jobs of a partition (None: of all partitions).
 
-        There must be no new ones.
+        After `timeout_s`, cancel the rest: their effects stay in the outbox. Nothing may be submitted meanwhile.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):

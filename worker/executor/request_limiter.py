@@ -111,7 +111,10 @@ class RequestLimiter:
         metrics: Metrics,
         rng: random.Random,
     ) -> None:
-        """Create it; an owner of all partitions has `requests_max` slots."""
+        """Create it; `requests_max` is the budget of all workers, in slots.
+
+        This worker gets the share that its partitions are of all.
+        """
         self._requests_max, self._partitions = requests_max, partitions
         self._owned_count = owned_count
         self._clock = clock
@@ -119,13 +122,13 @@ class RequestLimiter:
         #: Slots in use by priority, counts.
         self._held: Counter[Priority] = Counter()
         self._waiting: dict[Priority, _Queue] = {one: deque() for one in Priority}
-        #: What 429s have left for ordinary requests, count.
+        #: How many ordinary requests AIMD allows at once, count: what 429s have left.
         self._window = math.inf
         self._reduced_at_s = float("-inf")
         #: None while the breaker is closed.
-        self._reason: BreakerReason | None = None
-        self._paused_until_s = self._reason_seen_at_s = float("-inf")
-        self._failures = 0
+        self._breaker_reason: BreakerReason | None = None
+        self._paused_until_s = self._breaker_reason_seen_at_s = float("-inf")
+        self._consecutive_failures = 0
         self._end_of_pause: asyncio.TimerHandle | None = None
         self._waits = {one: metrics.rest_slot_wait.labels(one.name.lower().replace("_", "-")) for one in Priority}
         metrics.rest_concurrency_limit.set_function(lambda: self.ordinary_slots)
@@ -143,7 +146,7 @@ class RequestLimiter:
         if self.pause_s > 0:
             return 0
         # After a pause, a single request probes Twilio.
-        return 1 if self._reason is not None else int(min(self.slots - 1, self._window))
+        return 1 if self._breaker_reason is not None else int(min(self.slots - 1, self._window))
 
     @property
     def in_use(self) -> int:
@@ -213,8 +216,8 @@ class RequestLimiter:
     @property
     def breaker_reason(self) -> BreakerReason | None:
         """Why the breaker is open; None if closed, or after a while without use."""
-        is_known = self._clock.monotonic_s() < self._reason_seen_at_s + BREAKER_REASON_TTL_S
-        return self._reason if is_known else None
+        is_known = self._clock.monotonic_s() < self._breaker_reason_seen_at_s + BREAKER_REASON_TTL_S
+        return self._breaker_reason if is_known else None
 
     @property
     def problem(self) -> str:
@@ -224,16 +227,16 @@ class RequestLimiter:
     def observe(self, answer: RequestResult) -> None:
         """Update the limit with an answer; status 0 means that none arrived."""
         is_failure = answer.status == 0 or answer.status >= 500
-        self._failures = self._failures + 1 if is_failure else 0
+        self._consecutive_failures = self._consecutive_failures + 1 if is_failure else 0
         if refuses_credentials(answer):
             self._open_breaker(BreakerReason.CREDENTIALS, CREDENTIALS_PAUSE_S, answer)
         elif is_failure:
-            if self._failures >= FAILURES_MAX or self._reason is not None:
+            if self._consecutive_failures >= FAILURES_MAX or self._breaker_reason is not None:
                 pause_s = UNREACHABLE_PAUSE_S * self._rng.uniform(0.8, 1.0)
-                self._open_breaker(self._reason or BreakerReason.UNREACHABLE, pause_s, answer)
-        elif self._reason is not None:
-            log.info("rest_limit_restored", reason=self._reason.value)
-            self._reason, self._paused_until_s = None, float("-inf")
+                self._open_breaker(self._breaker_reason or BreakerReason.UNREACHABLE, pause_s, answer)
+        elif self._breaker_reason is not None:
+            log.info("rest_limit_restored", reason=self._breaker_reason.value)
+            self._breaker_reason, self._paused_until_s = None, float("-inf")
             self._window = WINDOW_MIN  # a full window would release everything that waited together
         elif answer.status != 429 and self._window < self.slots - 1:
             self._window += ADDED_PER_ROUND * self.slots / self._window  # as many answers as the window are a round
@@ -253,12 +256,12 @@ class RequestLimiter:
 
     def _open_breaker(self, reason: BreakerReason, new_pause_s: float, answer: RequestResult) -> None:
         """Pause ordinary requests; log a new reason."""
-        self._reason_seen_at_s = self._clock.monotonic_s()
-        if self._reason is reason and self.pause_s > 0:
+        self._breaker_reason_seen_at_s = self._clock.monotonic_s()
+        if self._breaker_reason is reason and self.pause_s > 0:
             return  # endings keep failing during the pause, and must not extend it
-        if self._reason is not reason and reason is BreakerReason.CREDENTIALS:
+        if self._breaker_reason is not reason and reason is BreakerReason.CREDENTIALS:
             log.error("credentials_refused", status=answer.status, code=answer.code, wait_s=new_pause_s)
-        elif self._reason is not reason:
-            log.error("twilio_unreachable", count=self._failures, wait_s=round(new_pause_s, 3))
-        self._reason = reason
+        elif self._breaker_reason is not reason:
+            log.error("twilio_unreachable", count=self._consecutive_failures, wait_s=round(new_pause_s, 3))
+        self._breaker_reason = reason
         self._paused_until_s = self._clock.monotonic_s() + new_pause_s

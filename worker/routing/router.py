@@ -25,7 +25,7 @@ from conferral.worker.routing.admission import CommandAdmission, text_of
 
 log = structlog.get_logger()
 
-BATCH_MAX = 100
+COMMANDS_PER_READ = 100
 #: While another worker routes, or after Redis was unreachable, seconds.
 PAUSE_S = 0.5
 #: Intervals at which the stream is checked, and an excess is logged.
@@ -71,7 +71,7 @@ class CommandRouter:
     async def _route_stream(self, stop: asyncio.Event) -> None:
         """Route the stream's oldest entries, in order; wait about 2 s for one."""
         with as_store_errors():
-            found = await self._reads.read(self._keys.commands, BATCH_MAX)
+            found = await self._reads.read(self._keys.commands, COMMANDS_PER_READ)
         for entry_id, fields in found:
             if stop.is_set() or not self._owns_router():
                 return
