@@ -26,7 +26,7 @@ from conferral.storage.connection.errors import (
     error_word,
 )
 from conferral.storage.connection.primary import Primary
-from conferral.storage.connection.replication import ASK, WAIT, WAIT_MAX_S, Replication
+from conferral.storage.connection.replication import ASK, REPLICAS_MIN, WAIT, WAIT_MAX_S, Replication
 from conferral.storage.connection.url import Topology
 
 
@@ -128,8 +128,8 @@ class ErrorMappingRedis(redis_asyncio.Redis):
     async def execute_durably(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Run commands together; return once a replica, if any, has the writes.
 
-        Refusals are values. After an error, the result is unknown, and a repetition must write something, too: WAIT
-        waits for what its connection wrote last.
+        Refusals are values. After an error, the result is unknown. Repeated commands must include a write: WAIT waits
+        only for what its own connection wrote.
         """
         with as_connection_error():
             connection = await self.connection_pool.get_connection()  # type: ignore[no-untyped-call]
@@ -169,7 +169,7 @@ class ErrorMappingRedis(redis_asyncio.Redis):
                 if not replication.note_refusal(answer):
                     raise RedisConnectionError("the server is no longer the primary") from answer
                 return  # the service has no WAIT
-            if answer:
+            if answer >= REPLICAS_MIN:
                 return
             (info,) = await self._exchange(connection, [ASK])
             replication.note(info)

@@ -16,8 +16,10 @@ ASK_EVERY_S = 5.0
 WAIT_MS = 200
 #: After how long without a replica that has the write its result counts as unknown, seconds.
 WAIT_MAX_S = 2.0
+#: How many replicas must have a write before it counts.
+REPLICAS_MIN = 1
 ASK = ("INFO", "replication")
-WAIT = ("WAIT", 1, WAIT_MS)
+WAIT = ("WAIT", REPLICAS_MIN, WAIT_MS)
 
 #: A replica, as redis-py names it; one that is still being copied can't confirm anything.
 _REPLICA = re.compile(r"slave\d+")
@@ -46,7 +48,7 @@ class Replication:
         """Whether a write counts only once a replica has it."""
         if self.lacks_wait:
             return False
-        return self.replicas != 0 if self.is_expected else bool(self.replicas)
+        return self.is_expected if self.replicas is None else self.replicas >= REPLICAS_MIN
 
     @property
     def must_ask(self) -> bool:
@@ -54,7 +56,8 @@ class Replication:
 
         With each write while it lacks one that is expected: one that has just connected may still lag.
         """
-        is_alone = self.is_expected and self.replicas == 0 and not self.lacks_wait
+        is_lacking = self.replicas is not None and self.replicas < REPLICAS_MIN
+        is_alone = self.is_expected and is_lacking and not self.lacks_wait
         return is_alone or asyncio.get_running_loop().time() - self._asked_at_s >= ASK_EVERY_S
 
     def expire(self) -> None:
