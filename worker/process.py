@@ -216,6 +216,7 @@ class Worker:
                         self._core.store_clock.now_ms(),
                         self._clock.wall_ms(),
                         outcomes_ttl_s=self._settings.outcomes_ttl_s,
+                        dead_letters_ttl_s=self._settings.outcomes_ttl_s,  # one setting for both
                         session_ttl_s=self._settings.session_ttl_s,
                     )
                     await outcome_queue.forget_trimmed(client, keys)

@@ -11,7 +11,7 @@ from conferral.storage.keys import Keys
 
 #: Fields of a dead letter (count): a script can pass 8,000 names and values. Source: Lua 5.1, `LUAI_MAXCSTACK`.
 _LETTER_FIELDS_MAX = 3_900
-#: Approximate number of dead letters kept.
+#: Approximate number of dead letters kept. How long they are kept at most: `retention.py`, `CONFERRAL_OUTCOMES_TTL`.
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
 DEAD_LETTERED = "dead-lettered: "

@@ -35,7 +35,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
         async def noted(*_given: Any, **options: Any) -> Any:
             done[name].append(round(loop.time(), 3))
             if name == "trim":
-                assert options == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
+                assert options == {"outcomes_ttl_s": 3600, "dead_letters_ttl_s": 3600, "session_ttl_s": 86_400}
             if name == "read" and len(done[name]) == 3:
                 raise StoreUnreachableError("away")
             return 1 if name == "read" else {}
