@@ -32,7 +32,7 @@ async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionReader]:
     primary = find_primary(settings)
     client = make_client(settings.redis_url, primary, max_connections=8)
     try:
-        yield SessionReader(client, await config.load(client, settings.prefix))
+        yield SessionReader(client, await config.load_keys(client, settings.prefix))
     except StoreError as error:
         raise CommandNotDoneError(describe_redis_error(error, settings.redis_url, primary)) from error
     finally:

@@ -227,7 +227,7 @@ class Client:
         store = make_client(self._settings.redis_url, find_primary(self._settings), max_connections=2 * REQUESTS_MAX)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(store.aclose)
-            self._connection = SessionReader(store, await self._run(config.load(store, self._settings.prefix)))
+            self._connection = SessionReader(store, await self._run(config.load_keys(store, self._settings.prefix)))
             on_failure.pop_all()
         return self
 

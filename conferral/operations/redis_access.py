@@ -60,7 +60,7 @@ class RedisAccess:
             try:
                 keys = self._keys
                 if keys is None:
-                    keys = await self.limiter(config.load(self.client, self.prefix))
+                    keys = await self.limiter(config.load_keys(self.client, self.prefix))
             except config.ContradictionError as error:
                 if self._reader is None:
                     raise

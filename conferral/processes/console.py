@@ -107,7 +107,7 @@ async def _refuse_other_config(client: Client, prefix: str, stop: asyncio.Event)
     is_known = False
     while not (is_known or stop.is_set()):
         try:
-            await config.load(client, prefix)
+            await config.load_keys(client, prefix)
             is_known = True
         except config.ContradictionError as error:
             raise SettingsError((f"CONFERRAL_PREFIX: {error}",)) from None

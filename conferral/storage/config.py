@@ -159,8 +159,8 @@ def _stream_problem(answer: Any) -> str:
     return "has had the highest possible id" if answer["last-generated-id"] == HIGHEST_ID else ""
 
 
-async def load(client: Client, prefix: str) -> Keys:
-    """Return the keys as configured in Redis; for operator commands.
+async def load_keys(client: Client, prefix: str) -> Keys:
+    """Return the keys, for every process that isn't given the partition count.
 
     Raise StoreError if no process has used the prefix; ContradictionError if another program or release does.
     """

@@ -28,7 +28,7 @@ async def test_number_of_partitions_is_fixed_at_first_use(client):
     with pytest.raises(SettingsError) as refused:
         await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
-    assert (await config.load(client, "test")).partitions == 8
+    assert (await config.load_keys(client, "test")).partitions == 8
 
 
 async def test_account_is_fixed_at_first_use(client):
@@ -46,7 +46,7 @@ async def test_half_of_the_configuration_is_completed(client, left):
     present = {"partitions": 8, "schema": SCHEMA_VERSION}
     await client.hset("test:config", left, present[left])
     await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
-    assert (await config.load(client, "test")).partitions == 8
+    assert (await config.load_keys(client, "test")).partitions == 8
 
 
 @pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
@@ -62,7 +62,7 @@ async def test_another_schema_is_refused_before_all_else_with_its_key_and_what_t
         await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems == (f"CONFERRAL_PREFIX: {said}",)
     with pytest.raises(ContradictionError, match=f"^{said}$"):
-        await config.load(client, "test")
+        await config.load_keys(client, "test")
 
 
 async def test_foreign_configuration_is_refused(client):
@@ -72,7 +72,7 @@ async def test_foreign_configuration_is_refused(client):
     for partitions in ("many", "", "-1", "0"):
         await client.hset("test:config", mapping={"partitions": partitions, "schema": SCHEMA_VERSION})
         with pytest.raises(StoreError, match="does another program use this prefix"):
-            await config.load(client, "test")
+            await config.load_keys(client, "test")
 
 
 @pytest.mark.parametrize("policy, is_refused", [
@@ -155,7 +155,7 @@ async def test_processes_are_listed_for_an_hour(client, keys, monkeypatch):
 
 async def test_unused_prefix_is_reported_as_not_initialized(client):
     with pytest.raises(StoreError, match="nothing is set up"):
-        await config.load(client, "nobody")
+        await config.load_keys(client, "nobody")
 
 
 async def test_server_is_known_by_its_run_and_how_long_that_lasts(single, client):

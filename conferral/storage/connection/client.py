@@ -104,7 +104,8 @@ async def _send(client: Client, commands: Sequence[Command]) -> list[Any]:
 async def run_or_raise(client: Client, *commands: Command, is_durable: bool = False) -> list[Any]:
     """Run commands as `run_all` does; raise a StoreError if any fails.
 
-    StoreUnreachableError if any may pass: the others may have been executed.
+    Raise StoreUnreachableError if any failure is temporary, else the error of the first. The others may have been
+    executed.
     """
     with as_store_errors():
         answers = await run_all(client, commands, is_durable=is_durable)
@@ -112,7 +113,7 @@ async def run_or_raise(client: Client, *commands: Command, is_durable: bool = Fa
         (error, command) for error, command in zip(answers, commands, strict=True) if isinstance(error, Exception)
     ]
     if refused:
-        error, command = next((one for one in refused if _is_passing(one[0])), refused[0])
+        error, command = next((one for one in refused if _is_temporary(one[0])), refused[0])
         raise to_store_error(error, *_keys_of(command)) from error
     return answers
 
@@ -122,7 +123,11 @@ def _keys_of(command: Command) -> Sequence[str]:
     return command[3 : 3 + command[2]] if isinstance(command, ScriptCommand) else command[1:2]
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
+    """Whether a failure may end by itself, however late (a full Redis).
+
+    `errors.is_transient` asks for more: that it may within seconds.
+    """
     return isinstance(to_store_error(error), StoreUnreachableError)
 
 

@@ -1,7 +1,7 @@
 """A trial of a commit, on keys of its own.
 
 Redis applies the rules of our user (ACL) when a command runs. In the middle of a commit, a missing right would leave
-half of it.
+half of it. So starting webhooks and workers try, and so does `conferral check`.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from conferral.storage.keys import trial_keys
 from conferral.storage.partition.commit_store import Commit, CommitStore, SessionChange
 
 #: Each command of the script, with what follows its key.
-_COMMANDS = (
+_SCRIPT_COMMANDS = (
     ("XADD", "1-1", "type", "trial"),
     ("XLEN",),
     ("XDEL", "1-1"),
@@ -78,7 +78,7 @@ async def try_commit(client: Client, prefix: str) -> None:
     commands: list[Command] = [
         ("DEL", *names),
         # One by one: of a script, Redis doesn't say which command it refused.
-        *((name, own, *more) for name, *more in _COMMANDS),
+        *((name, own, *more) for name, *more in _SCRIPT_COMMANDS),
         ("COPY", own, own),
         ("RENAME", own, own),
         ("DEL", own),

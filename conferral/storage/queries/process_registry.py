@@ -34,7 +34,7 @@ class ProcessStats(BaseRecord, frozen=True):
     callbacks_accepted: _Count = 0
     #: Callbacks that were rejected: not signed, not understood, or not stored.
     callbacks_refused: _Count = 0
-    #: Events that have no effect, dropped under load.
+    #: Events that a worker has decided, also those without effect.
     events: _Count = 0
     commits: _Count = 0
     requests: _Count = 0

@@ -44,9 +44,10 @@ class CommandQueue:
         self._callers = 0
 
     async def run(self, *commands: Command) -> list[Any]:
-        """Run commands together; return their answers, see `run_all`.
+        """Run commands in a shared pipeline; return their answers.
 
-        Raise StoreUnreachableError if too many wait, or if the deadline has passed: then the result is unknown.
+        Raise the first refusal as a StoreError. Raise StoreUnreachableError if too many wait, or if the deadline has
+        passed: then the result is unknown.
         """
         if self._callers >= CALLERS_MAX:
             raise StoreUnreachableError("too much waits for Redis")

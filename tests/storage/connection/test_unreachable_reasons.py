@@ -151,7 +151,7 @@ async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(o
             with pytest.raises(SettingsError, match=correction):
                 await start
         with pytest.raises(StoreError, match=correction):
-            await config.load(client, "conferral")
+            await config.load_keys(client, "conferral")
         result, _ = await check_reachable(client, "here")
         assert re.search(correction, result.fix)
         await client.aclose()
