@@ -26,7 +26,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
-from conferral.statemachine.relevance import irrelevance
+from conferral.statemachine.relevance import how_to_ignore
 from conferral.statemachine.session import AGENT, SUPERVISOR, Session
 from conferral.statemachine.states import KEPT_WAITING, State
 from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
@@ -247,7 +247,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy, presence
         )
     if before.state is not State.ENDED and isinstance(event, events.CallsRead):
         event = with_newer_facts(before, event)
-    ignore = irrelevance(draft, event)
+    ignore = how_to_ignore(draft, event)
     if ignore is not None:
         ignore(draft, event)
     else:

@@ -26,17 +26,17 @@ from conferral.statemachine.session import AGENT, Party, Session
 from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
-#: The action that ignores an event; None if it is news, so that the table decides.
-Ignoring = Callable[[Draft, Event], None] | None
+#: An action that ignores an event.
+IgnoringAction = Callable[[Draft, Event], None]
 
 
-def irrelevance(draft: Draft, event: Event) -> Ignoring:
-    """Return how an event is ignored; None if the table decides it."""
+def how_to_ignore(draft: Draft, event: Event) -> IgnoringAction | None:
+    """Return the action that ignores an event; None if the table decides it."""
     check = CHECKS.get(type(event))
     return check(draft, event) if check is not None else None
 
 
-def _of_call(draft: Draft, event: CallProgressed) -> Ignoring:
+def _of_call(draft: Draft, event: CallProgressed) -> IgnoringAction | None:
     """A call rings, is answered, or is over."""
     session, party = draft.session, draft.session.subject_of(event)
     is_bridged = draft.state is State.BRIDGED
@@ -68,20 +68,20 @@ def _has_row_for_call(draft: Draft, event: CallProgressed) -> bool:
     return draft.state is not State.CONVERTING and guards.is_of_abandoned_dial(draft, event)
 
 
-def _of_dial(draft: Draft, event: DialEnded) -> Ignoring:
+def _of_dial(draft: Draft, event: DialEnded) -> IgnoringAction | None:
     """A `<Dial>` has ended."""
     session = draft.session
     if session.is_ended:
         return None
     if draft.state is not State.BRIDGED:
         return ignore_unknown_call if session.subject_of(event) is None else None
-    if event.dial != "bridge":
+    if event.dial_kind != "bridge":
         return log_only
     is_known = bool(session.dial_call_status) or event.agent_number < session.agent_number
     return ignore_late if is_known and not event.party_is_gone else None
 
 
-def _of_join(draft: Draft, event: events.ParticipantJoined) -> Ignoring:
+def _of_join(draft: Draft, event: events.ParticipantJoined) -> IgnoringAction | None:
     """A participant has joined."""
     session, party = draft.session, draft.session.subject_of(event)
     if session.is_ended:
@@ -111,7 +111,7 @@ def _precedes_parents_join(draft: Draft, party: Party, event: events.Participant
     return is_first_move_of_child and session.parent.in_conference and guards.is_another_conference(draft, event)
 
 
-def _of_participant(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> Ignoring:
+def _of_participant(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> IgnoringAction | None:
     """A participant has left or changed."""
     if draft.state in (State.BRIDGED, State.ENDED):
         return None
@@ -156,20 +156,20 @@ def _precedes_update(party: Party, event: ParticipantChanged) -> bool:
     return is_held and not event.held and event.occurred_at_ms <= party.pending_since_ms
 
 
-def _of_start(draft: Draft, event: events.ConferenceStarted) -> Ignoring:
+def _of_start(draft: Draft, event: events.ConferenceStarted) -> IgnoringAction | None:
     """A conference has started: maybe not the session's."""
     is_out_of_bridge = draft.state not in (State.BRIDGED, State.ENDED)
     return log_only if is_out_of_bridge and guards.is_another_conference(draft, event) else None
 
 
-def _of_finding(draft: Draft, event: events.AccountSwept) -> Ignoring:
+def _of_finding(draft: Draft, event: events.AccountSwept) -> IgnoringAction | None:
     """The sweep found a live call: after the end, it may be another app's."""
     party = draft.session.subject_of(event) if draft.session.is_ended else None
     return log_only if party is not None and is_of_another_app(draft.session, party) else None
 
 
 #: By event, of those that may be irrelevant.
-CHECKS: dict[type[Event], Callable[..., Ignoring]] = {
+CHECKS: dict[type[Event], Callable[..., IgnoringAction | None]] = {
     CallProgressed: _of_call,
     DialEnded: _of_dial,
     events.ParticipantJoined: _of_join,

@@ -42,7 +42,7 @@ TARGET = "target"
 SUPERVISOR = "supervisor"
 #: Calls in the conference that Conferral did not place, or whose name is unknown: `guest-1`, `guest-2`...
 GUEST = "guest"
-#: `Party.recall_reason` of an agent whose leg was lost.
+#: `Party.rung_again_because` of an agent whose leg was lost.
 LOST = "lost"
 #: Begins the `dial_id` of a party whose dial Redis lost: callbacks have another id.
 FOUND = "found:"
@@ -108,8 +108,8 @@ class Party(BaseRecord, frozen=True):
     caller_id_refused: bool = False
     #: Its identity had a desk when it answered: if it is an agent's, it may be lost (`guards.lost_agent`).
     has_desk: bool = False
-    #: Recalled agents only: why they are called back; the gate says it.
-    recall_reason: str = ""
+    #: Agents only: why they are rung again, which the gate says: `LOST`, or why the transfer or park has failed.
+    rung_again_because: str = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
     #: Ring group: parties that ring together share this word, and the first to accept wins. Empty for others.
@@ -185,10 +185,10 @@ class Party(BaseRecord, frozen=True):
         return self.status is PartyStatus.CONNECTED
 
     @property
-    def wants_end_on_exit(self) -> bool:
-        """Whether the party's leaving is to end the conference: not on hold.
+    def should_have_end_on_exit_now(self) -> bool:
+        """Whether `EndConferenceOnExit` is desired, and nothing suspends it now.
 
-        Nor if a late redirect may take it out for a moment.
+        A hold does, and so does a late redirect, which may take the party out for a moment.
         """
         return self.desired_end_on_exit and not (self.desired_hold or self.unproven_redirect_at_ms)
 
@@ -200,7 +200,7 @@ class Party(BaseRecord, frozen=True):
     @property
     def is_coming_back(self) -> bool:
         """Whether the agent is rung again, because the leg was lost."""
-        return self.recall_reason == LOST and not (self.is_gone or self.in_conference)
+        return self.rung_again_because == LOST and not (self.is_gone or self.in_conference)
 
     @property
     def was_found(self) -> bool:
@@ -364,12 +364,11 @@ class Session(BaseRecord, frozen=True):
 
     def subject_of(self, event: Event | ParticipantSeen) -> Party | None:
         """Return the party that an event, or a participant in a read, is about."""
-        is_action = isinstance(event, DialEnded)  # its `dial` is a kind of `<Dial>`
         return self.find_party(
             call_sid=getattr(event, "call_sid", ""),
             label=getattr(event, "label", ""),
             name=event.party if isinstance(event, CallProgressed | DialEnded) else "",
-            dial="" if is_action else getattr(event, "dial", ""),
+            dial=getattr(event, "dial", ""),
         )
 
     def present_party(self, name: str) -> Party | None:
@@ -483,7 +482,7 @@ class Session(BaseRecord, frozen=True):
             return True
         if effect.detail == ParticipantUpdate.CLEAR_END_ON_EXIT:  # a hold may have overtaken it
             party = self.find_party(call_sid=effect.target)
-            if party is None or party.is_gone or party.wants_end_on_exit:
+            if party is None or party.is_gone or party.should_have_end_on_exit_now:
                 return False
             return not (party.desired_hold and getattr(effect, "unholds", False))
         return any(one.update_effect_id == effect_id for one in self.parties.values())

@@ -151,10 +151,13 @@ class Draft:
         self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Change fields of a party as it is by now; a hold changes others, too."""
+        """Change fields of a party, which the object given only names.
+
+        The object may be outdated: an earlier action of this step may have changed the party.
+        """
         party = self.session.parties[party.name]
         if changes.get("status") is PartyStatus.CONNECTED:
-            self._note_taken(party)
+            self._note_attempt_answered(party)
         parties = {**self.session.parties, party.name: self._since(party, replace(party, **changes))}
         self.session = replace(self.session, parties=parties)
 
@@ -197,7 +200,7 @@ class Draft:
         """Record that a transfer, the call's fallback, or a loss rings a party."""
         attempts, transfer, dial_id = self.session.attempts, self.session.running_transfer, self.session.dial_of(party)
         attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
-        is_of_transfer = transfer is not None and self.session.internal_transfer is None and party.recall_reason != LOST
+        is_of_transfer = self.session.internal_transfer is None and party.rung_again_because != LOST
         if transfer is not None and is_of_transfer:
             self.change_transfer(attempts=(*transfer.attempts, attempt))
         elif party.address and not any(one.dial_id == dial_id for one in attempts):  # may be known
@@ -213,7 +216,7 @@ class Draft:
             self.change_transfer(attempts=changed(self.session.transfer.attempts))
         self.change(attempts=changed(self.session.attempts))
 
-    def _note_taken(self, party: Party) -> None:
+    def _note_attempt_answered(self, party: Party) -> None:
         """Record that a party who was rung for the call itself took it."""
         dial_id = self.session.dial_of(party)
         for attempt in self.session.attempts:

@@ -137,13 +137,13 @@ def decide(result: DialResult, view: Session | None) -> DialActionAnswer:
         return _decide_for_unknown_session(result, name)
     party = view.parties.get(name, Party("", ""))
     if view.state == State.ENDED:
-        is_bridge = result.event.dial == DialKind.BRIDGE
+        is_bridge = result.event.dial_kind == DialKind.BRIDGE
         if is_bridge and view.end_reason in _UNANSWERED_REASONS and not result.was_answered:
             return _UNANSWERED_ANSWERS[result.event.dial_call_status]
         return decide_left_alone(result, view, view.attributes)
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
-    if result.event.dial == DialKind.CONFERENCE:
+    if result.event.dial_kind == DialKind.CONFERENCE:
         return _decide_after_conference(result, view, name)
     if is_waiting(view, name) and party.wait_audio:
         return DialActionAnswer.WAIT_IN_CONFERENCE
@@ -162,7 +162,7 @@ def decide_without_redis(result: DialResult) -> DialActionAnswer:
     """Decide while Redis is unreachable."""
     if result.event.party_is_gone:
         return DialActionAnswer.HANG_UP
-    if result.event.dial == DialKind.BRIDGE and not result.was_answered:
+    if result.event.dial_kind == DialKind.BRIDGE and not result.was_answered:
         answer = _decide_unanswered(result)
         # Only the session has the hand-off's own fallback, and the order of agents by presence.
         needs_session = (result.only_agent and answer in _MESSAGES) or _needs_order(result, answer)
@@ -171,7 +171,7 @@ def decide_without_redis(result: DialResult) -> DialActionAnswer:
     if result.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     # A party that left the conference has no child call to read; without other evidence, the conference is over.
-    return DialActionAnswer.READ_CHILD_CALL if result.event.dial == DialKind.BRIDGE else DialActionAnswer.HANG_UP
+    return DialActionAnswer.READ_CHILD_CALL if result.event.dial_kind == DialKind.BRIDGE else DialActionAnswer.HANG_UP
 
 
 def decide_by_child(
@@ -203,20 +203,21 @@ def decide_left_alone(result: DialResult, view: Session | None, attributes: Conf
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    has_talked = result.event.dial == DialKind.CONFERENCE or result.event.dial_call_status in ANSWERED_DIAL_STATUSES
+    was_answered = result.event.dial_call_status in ANSWERED_DIAL_STATUSES
+    has_talked = result.event.dial_kind == DialKind.CONFERENCE or was_answered
     return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
 
 
 def _lost_agent(result: DialResult, view: Session | None) -> bool:
     """Whether the caller's agent was lost, and will be rung again."""
-    if view is None or view.state != State.BRIDGED or result.event.dial != DialKind.BRIDGE:
+    if view is None or view.state != State.BRIDGED or result.event.dial_kind != DialKind.BRIDGE:
         return False
     return may_be_lost_in_bridge(view) and party_of(result, view) == CUSTOMER
 
 
 def _decide_for_unknown_session(result: DialResult, name: str) -> DialActionAnswer:
     """Decide while Redis has no session: it may be new, or lost."""
-    if result.event.dial == DialKind.BRIDGE:
+    if result.event.dial_kind == DialKind.BRIDGE:
         return _decide_for_unknown_bridge(result, name)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
     if result.request_number < REDIS_READS_MAX:

@@ -266,7 +266,7 @@ class GateRoutes(Routes):
             muted=party.desired_mute,
             attributes=view.attributes,
             brief=briefing["brief"],
-            recall_reason=briefing["recall_reason"],
+            rung_again_because=briefing["rung_again_because"],
         )
 
     def _connect_to_customer(self, gate: Gate, view: Session) -> tuple[GateDecision, str]:
@@ -297,7 +297,7 @@ def _dialed_party(gate: Gate, view: Session | None) -> Party:
 
 
 def _briefing(gate: Gate, view: Session | None) -> dict[str, str]:
-    """Return the brief and the recall reason, unless the call has heard them."""
+    """Return the brief, and why an agent is rung again; not if already heard."""
     # A question above 1 means that a prompt has played them; `briefed`, that a document without one has.
     party = Party("", "") if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
-    return {"brief": party.options.brief, "recall_reason": party.recall_reason}
+    return {"brief": party.options.brief, "rung_again_because": party.rung_again_because}

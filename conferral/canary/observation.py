@@ -34,7 +34,7 @@ def describe(entry: LogEntry) -> str:
     """Return a callback in words, such as `agent in-progress`."""
     details, party = entry.details, str(entry.details.get("party", ""))
     if entry.event == "dial_ended":
-        return f"dial_ended {details.get('dial', '')}"
+        return f"dial_ended {details.get('dial_kind', '')}"
     what = details.get("status") if entry.event == "call_progressed" else details.get("kind")
     return f"{party} {what or entry.event}".strip()
 

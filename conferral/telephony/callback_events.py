@@ -283,7 +283,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}{agent}",
         party=action.party,
         call_sid=call_sid,
-        dial=action.dial.value,
+        dial_kind=action.dial.value,
         dial_call_status=_dial_call_status(fields, action),
         call_status=call_status,
         agent_number=action.agent_number,

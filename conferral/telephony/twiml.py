@@ -56,7 +56,8 @@ HANG_UP = str(VoiceResponse().append(Hangup()))
 class TwimlBuilder:
     """Builds documents that speak, ask for a key, wait, or connect calls.
 
-    `brief` is the operator's text; `recall_reason`, such as `busy`, says why an agent is recalled. Both may be empty.
+    `brief` is the operator's text; `rung_again_because`, such as `busy`, says why an agent is rung again. Both may be
+    empty.
     `gate` and `wait` are the request that a document answers; its last verb makes the next one.
     """
 
@@ -86,14 +87,14 @@ class TwimlBuilder:
             voicemail_limit_s=settings.voicemail_limit_s,
         )
 
-    def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
+    def gate_brief(self, gate: Gate, *, brief: str = "", rung_again_because: str = "") -> str:
         """Brief a ring group's party; only then, a `<Redirect>` asks to admit it."""
         response = VoiceResponse()
-        self._brief(response, brief, recall_reason)
+        self._brief(response, brief, rung_again_because)
         response.redirect(self._urls.of(gate.after_brief()), method="POST")
         return str(response)
 
-    def ask_for_key(self, gate: Gate, confirm_for_s: int, *, brief: str = "", recall_reason: str = "") -> str:
+    def ask_for_key(self, gate: Gate, confirm_for_s: int, *, brief: str = "", rung_again_because: str = "") -> str:
         """Play the briefing; ask for a key (DTMF), in all for `confirm_for_s`."""
         question = sentence_in(Phrase.PRESS_ONE, self._language)
         pauses_s = int(confirm_for_s - GATE_QUESTIONS * len(question) * _SAY_S_PER_CHARACTER)
@@ -106,7 +107,7 @@ class TwimlBuilder:
             finish_on_key="",  # every key counts, including `#`
             action_on_empty_result=True,
         )
-        self._brief(gather, brief, recall_reason)
+        self._brief(gather, brief, rung_again_because)
         self._say(gather, question)
         return str(response)
 
@@ -193,10 +194,10 @@ class TwimlBuilder:
         response.hangup()
         return str(response)
 
-    def _brief(self, verbs: VoiceResponse | Gather, brief: str, recall_reason: str) -> None:
+    def _brief(self, verbs: VoiceResponse | Gather, brief: str, rung_again_because: str) -> None:
         """Say why a recalled agent is called, and the operator's briefing."""
-        if recall_reason:
-            self._say(verbs, sentence_in(recall_phrase(recall_reason), self._language))
+        if rung_again_because:
+            self._say(verbs, sentence_in(recall_phrase(rung_again_because), self._language))
         if brief:
             self._say(verbs, brief)
 
@@ -284,7 +285,7 @@ class TwimlBuilder:
         conference: str,
         conference_name: str = "",
         brief: str = "",
-        recall_reason: str = "",
+        rung_again_because: str = "",
         attempt: int = 1,
         start_on_enter: bool | None = None,
         wait_audio: str = "",
@@ -311,7 +312,7 @@ class TwimlBuilder:
             supervises: Whether it joins muted, as with `muted`, and never starts the conference.
         """
         response = VoiceResponse()
-        self._brief(response, brief, recall_reason)
+        self._brief(response, brief, rung_again_because)
         wait_attributes = {} if default_music else {"wait_url": ""}
         if wait_audio:
             wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)

@@ -215,7 +215,7 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def switch_to_next_agent(draft: Draft, event: events.CallsRead) -> None:
-    """Switch to a later agent, who is ringing, as a read shows."""
+    """Switch to the next agent, whose call a read shows ringing or answered."""
     seen = not_none(guards.next_agent_call(draft, event))
     _switch_agent(draft, draft.session.agent_number + 1)
     if seen.status == CallStatus.IN_PROGRESS:

@@ -261,7 +261,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
             apply(draft, party, left_s=event.left_s)
             parties.note_gone(draft, party.name, reason)
     else:
-        apply(draft, party, in_conference=False, has_rejoined=event.dial == "conference")
+        apply(draft, party, in_conference=False, has_rejoined=event.dial_kind == "conference")
         if event.party_is_gone:
             parties.note_dialing_party_gone(draft, party, event)
 

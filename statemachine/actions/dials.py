@@ -41,16 +41,16 @@ def dial(
     gated: bool = False,
     early_media: bool = False,
     ring_group: str = "",
-    recall_reason: str = "",
+    rung_again_because: str = "",
     supervises: str = "",
     muted: bool = False,
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
-    The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
-    With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode; others may join `muted`. A running transfer records the dials of
-    its targets and of the agent as attempts, a session its first ones.
+    The gate is used if `gated`, or if the options or settings need it. There, an agent who is rung again hears why
+    (`rung_again_because`). With `early_media`, the participants hear the phone ring, but not one at the gate. The first
+    of a `ring_group` to accept wins. `supervises` is a supervisor's mode; others may join `muted`. A running transfer
+    records the dials of its targets and of the agent as attempts, a session its first ones.
     """
     options = options_for(draft, to, options)
     gated = gated or options.needs_gate
@@ -71,7 +71,7 @@ def dial(
         early_media=early_media and not gated,
         options=options,
         ring_group=ring_group,
-        recall_reason=recall_reason,
+        rung_again_because=rung_again_because,
         supervises=supervises,
         desired_mute=muted,
     )
@@ -192,9 +192,11 @@ def _ring_due_ms(draft: Draft, party: Party) -> int:
 
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
-    """Return the number that a party sees; its own might open its voicemail."""
+    """Return the caller ID of a dial; empty for `TWILIO_NUMBER`.
+
+    It is never the number that is dialed: a call from it might open that number's voicemail.
+    """
     session, number = draft.session, _NUMBER_DIALED.fullmatch(to)
-    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
     shows_customer = draft.policy.shows_customer_number and session.has_caller_id
     default = session.customer.address if shows_customer else session.called_number
     shown = (options.caller_id or default, session.called_number)
@@ -202,6 +204,10 @@ def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
 
 
 def _uses_customer_number(draft: Draft, party: Party) -> bool:
+    """Whether a dial shows the customer's number, and sends the CallToken.
+
+    Without one, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
+    """
     return bool(party.options.caller_id) and party.options.caller_id == draft.session.customer.address
 
 
@@ -392,7 +398,7 @@ def gate_ms(draft: Draft, party: Party) -> int:
 
 
 def _briefing_ms(party: Party) -> int:
-    return _MS_PER_CHARACTER * (len(party.options.brief) + (RECALL_SENTENCE_MAX if party.recall_reason else 0))
+    return _MS_PER_CHARACTER * (len(party.options.brief) + (RECALL_SENTENCE_MAX if party.rung_again_because else 0))
 
 
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:

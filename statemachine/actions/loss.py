@@ -71,12 +71,15 @@ def ring_lost_agent(draft: Draft, _event: Event) -> None:
     """Ring the agent whose leg was lost, who need not confirm or be briefed."""
     agent, ring_ms = draft.session.agent, min(draft.policy.loss_ring_ms, draft.policy.ring_timeout_ms)
     options = replace(agent.options, brief="", confirm=False, digits="", amd=False, timeout_s=ring_ms // 1000)
-    dial(draft, AGENT, agent.address, options=options, recall_reason=LOST)
+    dial(draft, AGENT, agent.address, options=options, rung_again_because=LOST)
 
 
-def let_lost_agent_talk(draft: Draft, event: Event) -> None:
-    """Let the agent, who is back, talk to those whom they talked to before."""
-    draft.change_party(draft.session.agent, recall_reason="")
+def let_returned_agent_talk(draft: Draft, event: Event) -> None:
+    """Let the agent, who is back, talk to those whom they talked to before.
+
+    In other stages, nothing is to be done: the stage takes the parties off hold.
+    """
+    draft.change_party(draft.session.agent, rung_again_because="")
     transfer = draft.transfer
     if draft.session.phase is not Phase.CONSULT or transfer.status is TransferStatus.MERGED:
         unhold_all(draft, event)

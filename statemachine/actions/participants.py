@@ -134,8 +134,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
 
 def give_up_end_on_exit(draft: Draft, event: Event) -> None:
     """Want no more `EndConferenceOnExit` that Twilio has not set in time."""
-    # It is only a safety net.
-    party = not_none(guards.party_with_unset_end_on_exit(draft, event))
+    party = not_none(guards.party_with_overdue_end_on_exit(draft, event))
     draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
 

@@ -85,7 +85,12 @@ def fail_queued_commands(draft: Draft, reason: str, code: str) -> None:
 
 
 def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
-    """Record that a party left, and which talking party left first."""
+    """Record that a party left, and what follows for others.
+
+    Its attempt ends. An agent's hold of others ends, too; a lost agent's customer is read. A supervisor's leaving
+    restores `EndConferenceOnExit`. Of customer and agent, the first to leave is noted. In a bridge, the other leg is
+    awaited.
+    """
     party = draft.session.parties[name]
     if party.is_gone:
         return
@@ -110,13 +115,20 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
         _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
+    _await_other_leg(draft, name)
+
+
+def _await_other_leg(draft: Draft, name: str) -> None:
+    """Await the parent of a bridge; if both have left, note who was first.
+
+    Twilio hangs up the child of a bridge with its parent, and may report the child first.
+    """
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and draft.session.is_in_bridge:
         # The end of the `<Dial>` has set the timer.
         if not draft.session.dial_call_status or events.CallsOverdue.timer not in draft.session.timers:
             await_parent(draft)
     elif name == parent.name and draft.state is State.CONVERTING:
-        # Twilio hangs up the child of a bridge with its parent, and may report the child first.
         was_bridged = not (draft.session.dial_call_status or child.in_conference or child.conference_sequence >= 0)
         if child.is_gone and was_bridged:
             draft.change(first_to_leave=guards.first_to_leave_bridge(draft.session).name)
@@ -131,7 +143,7 @@ def note_call_over(draft: Draft, name: str, event: events.CallsRead) -> None:
 
 def note_dialing_party_gone(draft: Draft, party: Party, event: events.DialEnded) -> None:
     """Record a hang-up that ended the `<Dial>`; in a bridge, it came first."""
-    is_bridge = event.dial == "bridge" and draft.state in (State.BRIDGED, State.CONVERTING)
+    is_bridge = event.dial_kind == "bridge" and draft.state in (State.BRIDGED, State.CONVERTING)
     note_gone(draft, party.name, EndReason.TIME_LIMIT if is_bridge and event.reached_time_limit else event.call_status)
     if is_bridge and not draft.session.dial_call_status:
         draft.change(first_to_leave=party.name)

@@ -54,8 +54,8 @@ _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
 _AFTER_END = "the session has ended"
 
 
-def end_reason_of(party: Party, status: str) -> EndReason:
-    """Return the end reason by the final status of the called party's call."""
+def reason_by_call_status(party: Party, status: str) -> EndReason:
+    """Return why a session ends by the called party's final call status."""
     if party.left_reason == EndReason.TIME_LIMIT:
         return EndReason.TIME_LIMIT
     is_gates = party.left_reason in _TURNED_AWAY
@@ -86,7 +86,7 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     if not child_status:
         end_session(draft, _reason_without_action(draft))
         return
-    reason = end_reason_of(child, child_status)
+    reason = reason_by_call_status(child, child_status)
     parties.note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
     was_answered = child_status in ANSWERED_DIAL_STATUSES
@@ -101,19 +101,19 @@ def _reason_without_action(draft: Draft) -> EndReason:
     if EndReason.TIME_LIMIT in (parent.left_reason, child.left_reason):
         return EndReason.TIME_LIMIT
     if guards.first_to_leave_bridge(draft.session) is child:
-        return end_reason_of(child, child.left_reason)
+        return reason_by_call_status(child, child.left_reason)
     # Twilio may call a phone that stops ringing `no-answer`. A refusal is the agent's own.
     dial_id = draft.session.dial_of(child)
     for attempt in draft.session.attempts:
         if attempt.dial_id == dial_id and attempt.result not in ("answered", *_TURNED_AWAY):
             draft.change_attempt(dial_id, result=Reason.CANCELLED, ended_at_ms=attempt.ended_at_ms or draft.at_ms)
-    return reason_of_end(parent)
+    return reason_if_left_or_unreached(parent)
 
 
-def reason_of_end(party: Party) -> EndReason:
-    """Return the end reason by the party that hung up, or was not reached."""
+def reason_if_left_or_unreached(party: Party) -> EndReason:
+    """Return why a session ends that this party left first, or never joined."""
     was_reached = not party.dial_id or (party.answered and party.left_reason not in _GATE_FAILURES)
-    return reason_of_leaving(party) if was_reached else end_reason_of(party, party.left_reason)
+    return reason_if_left_first(party) if was_reached else reason_by_call_status(party, party.left_reason)
 
 
 def end_by_read(draft: Draft, event: events.CallsRead) -> None:
@@ -137,7 +137,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
         if not is_ours:
             draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
         is_moved = child.name == CUSTOMER and not is_ours
-        end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, session.dial_call_status))
+        end_session(draft, EndReason.MOVED if is_moved else reason_by_call_status(child, session.dial_call_status))
         return
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
         parties.note_call_over(draft, child.name, event)
@@ -164,7 +164,7 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     # A caller whom no one answered hears our message, as far as is known.
     was_reached = child.left_reason not in _NOT_REACHED
     reason = EndReason.MOVED if draft.session.parent.is_gone else reason_by_first_to_leave(draft)
-    end_session(draft, reason if was_reached else end_reason_of(child, child.left_reason))
+    end_session(draft, reason if was_reached else reason_by_call_status(child, child.left_reason))
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
@@ -176,7 +176,7 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     ended_conference = draft.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
     agent_left_first = session.first_to_leave == AGENT and not session.conference_sid
     agent_ended_call = agent_left_first and (ended_bridge or ended_conference)
-    end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else reason_of_leaving(session.customer))
+    end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else reason_if_left_first(session.customer))
 
 
 def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
@@ -210,7 +210,9 @@ def _reason_without_place(draft: Draft) -> EndReason:
         return EndReason.PARK_TIMEOUT if timed_out else EndReason.TRANSFER_FAILED
     if transfer.unreached == EndReason.QUEUE_LIMIT:
         return EndReason.QUEUE_LIMIT
-    return EndReason.AGENT_AWAY if transfer.unreached == Reason.AWAY else end_reason_of(agent, agent.left_reason)
+    if transfer.unreached == Reason.AWAY:
+        return EndReason.AGENT_AWAY
+    return reason_by_call_status(agent, agent.left_reason)
 
 
 def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
@@ -324,13 +326,13 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
     """End the session: the waiting party hung up, and no phone rings on."""
-    end_session(draft, reason_of_end(not_none(guards.waiting_party(draft))))
+    end_session(draft, reason_if_left_or_unreached(not_none(guards.waiting_party(draft))))
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one was reached, then hang up."""
     found, missing = not_none(guards.waiting_party(draft)), draft.session.child
-    end_with_sentence(draft, found, end_reason_of(missing, missing.left_reason))
+    end_with_sentence(draft, found, reason_by_call_status(missing, missing.left_reason))
 
 
 def end_lone_party(draft: Draft, _event: Event) -> None:
@@ -370,13 +372,16 @@ def _redirect_customer(draft: Draft, reason: EndReason) -> None:
 
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:
-    """Return the end reason by the party that left first."""
+    """Return why a session ends by the party noted as first to leave."""
     first = draft.session.parties.get(draft.session.first_to_leave)
-    return EndReason.ALONE if first is None else reason_of_leaving(first)
+    return EndReason.ALONE if first is None else reason_if_left_first(first)
 
 
-def reason_of_leaving(party: Party) -> EndReason:
-    """Return the end reason by the customer or the agent, who left first."""
+def reason_if_left_first(party: Party) -> EndReason:
+    """Return why a session ends that this customer or agent left first.
+
+    The caller of this function has decided that it did.
+    """
     if party.left_reason == EndReason.TIME_LIMIT:
         return EndReason.TIME_LIMIT
     if party.name == CUSTOMER and party.left_reason == MOVED_OUT:

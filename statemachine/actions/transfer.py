@@ -9,7 +9,7 @@ from conferral.statemachine.actions.conference import stop_waiting
 from conferral.statemachine.actions.dials import agent_options, dial, hang_up_party
 from conferral.statemachine.actions.loss import ring_lost_agent
 from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
+from conferral.statemachine.actions.session_end import end_session, reason_if_left_first
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
@@ -237,7 +237,7 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     if former.address != to:
         parties.number_former_party(draft, AGENT)  # this agent failed to retrieve the call
     reason = draft.transfer.reason.partition(",")[0]
-    dial(draft, AGENT, to, options=DialOptions(), gated=True, recall_reason=reason)
+    dial(draft, AGENT, to, options=DialOptions(), gated=True, rung_again_because=reason)
 
 
 def unreached_reason(draft: Draft) -> Reason | EndReason:
@@ -411,6 +411,6 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
 def end_voicemail(draft: Draft, _event: Event) -> None:
     """End the session: the customer has left a message, or hung up."""
     voicemail, customer = not_none(draft.session.voicemail), draft.session.customer
-    end_session(draft, EndReason.VOICEMAIL if voicemail.is_recording else reason_of_leaving(customer))
+    end_session(draft, EndReason.VOICEMAIL if voicemail.is_recording else reason_if_left_first(customer))
     if not (voicemail.recording_sid or voicemail.is_absent):  # the callback that says so may be lost
         draft.emit(FindMessage, party=CUSTOMER, call_sid=customer.call_sid)

@@ -191,8 +191,11 @@ def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
             draft.change_party(party, hang_up_requested=False)
 
 
-def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply a read of a settled conference, where a missing party has left."""
+def apply_conferenced_read(draft: Draft, event: events.CallsRead) -> None:
+    """Apply a read while conferenced: a participant that it lacks has left.
+
+    Unless one was moved lately: then read again later. The read also makes up for lost conference events.
+    """
     apply_read(draft, event)
     is_ours = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
     inside = {seen.call_sid for seen in event.participants}
@@ -216,7 +219,7 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
         note_call_over(draft, AGENT, event)
     apply(draft, customer, status=PartyStatus.CONNECTED)
     draft.change(phase=Phase.NONE)
-    apply_settled_read(draft, event)
+    apply_conferenced_read(draft, event)
     finish_conversion(draft, event)
 
 

@@ -127,12 +127,12 @@ class CallProgressed(Event, frozen=True, kw_only=True):
 class DialEnded(Event, frozen=True, kw_only=True):
     """A `<Dial>` of Conferral's ended. Source: Twilio docs, `<Dial>` `action`."""
 
-    logged: ClassVar[tuple[str, ...]] = ("dial", "code")
+    logged: ClassVar[tuple[str, ...]] = ("dial_kind", "code")
 
     party: str
     call_sid: str
     #: `bridge` if the `<Dial>` rang the other party, `conference` if it joined the conference.
-    dial: str
+    dial_kind: str
     dial_call_status: str
     #: Of the party's own call; final if it hung up first.
     call_status: str

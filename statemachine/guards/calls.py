@@ -64,7 +64,7 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
 
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
     """Whether the bridge's `<Dial>` ended, and its parent is connected."""
-    return event.dial == "bridge" and not event.party_is_gone
+    return event.dial_kind == "bridge" and not event.party_is_gone
 
 
 def bridge_is_over(draft: Draft, _event: Event) -> bool:

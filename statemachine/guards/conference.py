@@ -84,7 +84,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         return ParticipantUpdate.UNHOLD
     is_set = party.end_on_exit and not party.pending_update
     may_have_flag = is_set or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
-    if may_have_flag and not (party.wants_end_on_exit or party.held):
+    if may_have_flag and not (party.should_have_end_on_exit_now or party.held):
         return ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
         return ParticipantUpdate.HOLD if party.desired_hold else ParticipantUpdate.UNHOLD
@@ -92,7 +92,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         # When the agent has left, everyone would hear the whisper.
         whispers_to_no_one = party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
         return ParticipantUpdate.MONITOR if whispers_to_no_one else None
-    if party.wants_end_on_exit and not (party.end_on_exit or party.held):
+    if party.should_have_end_on_exit_now and not (party.end_on_exit or party.held):
         return ParticipantUpdate.SET_END_ON_EXIT
     if party.is_supervisor:
         return next_supervisor_update(session, party)
@@ -111,8 +111,11 @@ def unsettled_ms(draft: Draft, key: str) -> int:
     return draft.now_ms - draft.session.unsettled_since_ms.get(key, draft.now_ms)
 
 
-def party_with_unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:
-    """Return whose `EndConferenceOnExit` Twilio has not set in time, or None."""
+def party_with_overdue_end_on_exit(draft: Draft, _event: Event) -> Party | None:
+    """Return whose `EndConferenceOnExit` Twilio has not set in time, or None.
+
+    It is then given up: it is only a safety net, and the party's other updates wait for it.
+    """
     for party in draft.session.participants:
         key = UnsettledName.OPEN_UPDATE.key(f"{party.name} {ParticipantUpdate.SET_END_ON_EXIT}")
         if party.desired_end_on_exit and unsettled_ms(draft, key) >= _END_ON_EXIT_MAX_MS:

@@ -66,7 +66,7 @@ def agent_is_awaited(session: Session) -> bool:
 def lost_agent_is_back(draft: Draft, _event: Event) -> bool:
     """Whether the agent, rung again while a transfer runs, takes part."""
     agent = draft.session.agent
-    return agent.recall_reason == LOST and agent.takes_part
+    return agent.rung_again_because == LOST and agent.takes_part
 
 
 def bridge_lost_agent(draft: Draft, event: events.DialEnded) -> bool:

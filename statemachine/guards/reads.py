@@ -248,7 +248,10 @@ def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
 
 
 def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
-    """Return the awaited next agent's call, live, though no callback said so."""
+    """Return the next agent's call: a read shows it before any callback.
+
+    It is the first live child call that the session doesn't know, while it awaits the next agent.
+    """
     if not awaits_next_agent(draft, event):
         return None
     known = (*draft.session.former_calls, draft.session.child.call_sid)

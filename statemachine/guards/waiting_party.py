@@ -255,7 +255,7 @@ def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the customer left, and continues at the `after` URL."""
     party = draft.session.subject_of(event)
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
-    comes_out = event.dial == "conference" and waiting_party(draft) is None
+    comes_out = event.dial_kind == "conference" and waiting_party(draft) is None
     return bool(draft.session.attributes.after_url) and is_customer and comes_out
 
 

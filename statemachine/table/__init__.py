@@ -26,10 +26,11 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 `step` decides an event in this order:
 
-1. An unknown session accepts only the events that open it. A duplicate, or an event that no state uses,
-   only raises the session's version. A command that was refused earlier, such as for its destination, is only reported.
-2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
-3. `relevance` ignores an event that comes too late, or is not about the session's calls. Then step 5 follows.
+1. An unknown session accepts only the events that open it. A duplicate, an event that no state uses, or a timer that
+   was canceled or set again meanwhile only raises the session's version. A command that was refused earlier, such as for
+   its destination, is only reported.
+2. The event closes the read, hangup, or timer that it reports.
+3. `relevance` ignores an event that comes too late, or is not about the session's calls. Then step 4 is skipped.
 4. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
 5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken,

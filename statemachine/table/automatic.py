@@ -25,7 +25,7 @@ LOSS = Group("LOSS", "Nothing: a party may be gone, and no row has followed that
     auto(RETURNING, ANY,        when.agent_is_lost,        S.MOVING_CUSTOMER, do.recall_lost_agent),
     auto(RETURNING, ANY,        when.agent_is_coming_back, S.DIALING,         do.await_lost_agent),
     auto(T,         WITH_AGENT, when.lost_agent_is_due,    STAY,              do.ring_lost_agent),
-    auto(T,         WITH_AGENT, when.lost_agent_is_back,   STAY,              do.let_lost_agent_talk),
+    auto(T,         WITH_AGENT, when.lost_agent_is_back,   STAY,              do.let_returned_agent_talk),
 ))
 
 ENDS = Group("ENDS", "No agent whose leg was lost is to be rung now.", (
@@ -55,7 +55,7 @@ ENDS = Group("ENDS", "No agent whose leg was lost is to be rung now.", (
     auto(C,         QUEUED,    when.no_one_retrieves,          S.FALLING_BACK,    do.leave_queue_at_limit),
 ))
 
-STAGES = Group("STAGES", "The session goes on: no customer of a transfer, and no waiting party, has left.", (
+PROGRESS = Group("PROGRESS", "The session goes on: no customer of a transfer, and no waiting party, has left.", (
     # The step that an agent's leaving completes.
     auto(T,           BLIND,             when.agent_left_by_command,        STAY,                   do.finish_step),
 
@@ -97,8 +97,8 @@ PEOPLE = Group("PEOPLE", "No state or stage ends now, and these rows leave both 
 ))
 
 RECONCILE = Group("RECONCILE", "What is desired of each party is final, so at most one update of each follows: see `next_update`.", (
-    auto(C|T, ANY, when.party_with_unset_end_on_exit, STAY, do.give_up_end_on_exit),
-    auto(C|T, ANY, when.differs_from_desired,         STAY, do.reconcile),
+    auto(C|T, ANY, when.party_with_overdue_end_on_exit, STAY, do.give_up_end_on_exit),
+    auto(C|T, ANY, when.differs_from_desired,           STAY, do.reconcile),
 ))
 
 READ = Group("READ", "Nothing else is to be done now.", (
@@ -106,5 +106,5 @@ READ = Group("READ", "Nothing else is to be done now.", (
     auto(LIVE, ANY, read_is_due, STAY, do.read_calls),
 ))
 # fmt: on
-GROUPS = (LOSS, ENDS, STAGES, PEOPLE, RECONCILE, READ)
+GROUPS = (LOSS, ENDS, PROGRESS, PEOPLE, RECONCILE, READ)
 AUTOMATIC = tuple(row for group in GROUPS for row in group.rows)

@@ -108,9 +108,9 @@ READS: tuple[Row, ...] = (
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
     Row(C,    ANY, on.CallsRead,       when.shows_waiting_conference_over,     STAY,
-        (do.await_in_another_conference, do.apply_settled_read)),
+        (do.await_in_another_conference, do.apply_conferenced_read)),
     Row(C,    ANY, on.CallsRead,       when.shows_conference_over,             E,                 do.end_conference_over),
-    Row(C,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_settled_read),
+    Row(C,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_conferenced_read),
     Row(T,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_read),
 
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference

@@ -9,8 +9,8 @@ from tests.model_checking.search import Exploration, Finding
 
 #: The fields that distinguish an event from others, in this order.
 _DISTINGUISHING = (
-    "finding", "kind", "asked", "status", "dial", "dial_call_status", "decision", "call_status", "left_reason",
-    "conference_reason", "held", "muted",
+    "finding", "kind", "asked", "status", "dial", "dial_kind", "dial_call_status", "decision", "call_status",
+    "left_reason", "conference_reason", "held", "muted",
 )  # fmt: skip
 _ORDERED = {"send": "is carried out", "answer": "is answered", "note": "is answered, and that is stored"}
 _DOCUMENTS = {

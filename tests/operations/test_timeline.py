@@ -337,20 +337,24 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
 @each(
     "event, details, text",
     [
-        ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
         (
             "dial_ended",
-            {"party": "agent", "dial": "d1", "status": "failed"},
+            {"party": "agent", "dial_kind": "bridge", "status": "answered"},
+            "agent's <Dial> ended (answered)",
+        ),
+        (
+            "dial_ended",
+            {"party": "agent", "dial_kind": "conference", "status": "failed"},
             "agent's conference <Dial> ended (failed)",
         ),
         (
             "dial_ended",
-            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13224},
+            {"party": "customer", "dial_kind": "bridge", "status": "failed", "code": 13224},
             "customer's <Dial> ended (failed, Twilio can't call the number)",
         ),
         (
             "dial_ended",
-            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13999},
+            {"party": "customer", "dial_kind": "bridge", "status": "failed", "code": 13999},
             "customer's <Dial> ended (failed, Twilio's error 13999)",
         ),
         (

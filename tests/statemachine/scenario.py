@@ -202,7 +202,7 @@ class Scenario:
             **self.common(**given),
             party=leg.party,
             call_sid=leg.call_sid,
-            dial=dial,
+            dial_kind=dial,
             dial_call_status=status,
             call_status=call_status,
             code=code,

@@ -92,7 +92,7 @@ def test_rows_of_the_last_groups_leave_state_and_stage_as_they_are():
     people, reconcile, read = GROUPS[-3:]
 
     assert [row.target for group in (people, reconcile, read) for row in group.rows if row.target] == []
-    assert [group.name for group in GROUPS] == ["LOSS", "ENDS", "STAGES", "PEOPLE", "RECONCILE", "READ"]
+    assert [group.name for group in GROUPS] == ["LOSS", "ENDS", "PROGRESS", "PEOPLE", "RECONCILE", "READ"]
 
 
 def test_only_the_last_automatic_row_asks_twilio_about_a_live_session():

@@ -185,7 +185,7 @@ def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_r
 
     assert event == DialEnded(
         session_id=CALLER, token=f"dial_ended:bridge:{CALLER}:1:in-progress", party="customer", call_sid=CALLER,
-        dial="bridge", dial_call_status="completed", call_status="in-progress", duration_s=295,
+        dial_kind="bridge", dial_call_status="completed", call_status="in-progress", duration_s=295,
     )  # fmt: skip
     repeated = fields("dial_ends_answered", DialCallStatus=None)
     assert dial_ended(repeated, action.next_request("completed")) == event

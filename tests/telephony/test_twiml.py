@@ -242,7 +242,7 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
 
 
 @pytest.mark.parametrize(
-    ("brief", "recall_reason", "said"),
+    ("brief", "rung_again_because", "said"),
     [
         ("", "", []),
         ("About an invoice", "", ["About an invoice"]),
@@ -250,8 +250,8 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
         ("About an invoice", "busy", [sentence_in(Phrase.RECALL_BUSY, "en"), "About an invoice"]),
     ],
 )
-def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recall_reason, said):
-    words = {"brief": brief, "recall_reason": recall_reason}
+def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, rung_again_because, said):
+    words = {"brief": brief, "rung_again_because": rung_again_because}
     join = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-3", conference="CF1", **words))
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, 20, **words))
     alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, **words))

@@ -100,7 +100,7 @@ async def test_the_fallback_of_a_bridges_action_shows_that_the_caller_outlived_i
     _, document = await post(client, "/voice/fallback", form)
 
     assert verbs(document) == ["Hangup"]
-    published = [(event.dial, event.dial_call_status, event.call_status) for event in webhook_store.events]
+    published = [(event.dial_kind, event.dial_call_status, event.call_status) for event in webhook_store.events]
     assert published == ([("bridge", "", call_status)] if is_news else [])
 
 

@@ -37,7 +37,7 @@ def outcome(
     dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer", more=False
 ):
     event = DialEnded(
-        session_id=CALLER, party=party, call_sid=sid, dial=dial, dial_call_status=status, call_status=call
+        session_id=CALLER, party=party, call_sid=sid, dial_kind=dial, dial_call_status=status, call_status=call
     )
     following = NextAgent(1, Address(AddressKind.CLIENT, "bob")) if more else None
     return DialResult(event, attempt, asked, False, False, False, following)

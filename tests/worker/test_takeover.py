@@ -105,7 +105,7 @@ async def test_states_of_live_sessions_are_known_after_commits_and_after_a_takeo
     team: WorkerCluster, member: ClusterMember
 ) -> None:
     over = DialEnded(
-        session_id="s2", party="customer", call_sid="CA-s2", dial="bridge", dial_call_status="completed",
+        session_id="s2", party="customer", call_sid="CA-s2", dial_kind="bridge", dial_call_status="completed",
         call_status="completed",
     )  # fmt: skip
     await publish(team, received("s1"), received("s2"))

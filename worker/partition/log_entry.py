@@ -171,7 +171,7 @@ def _call_status(event: CallProgressed | DialEnded, session: Session) -> str:
     if isinstance(event, CallProgressed):
         return event.reported_status
     agent = session.parties.get(AGENT)
-    refused = event.dial == "bridge" and agent is not None and agent.left_reason == "rejected"
+    refused = event.dial_kind == "bridge" and agent is not None and agent.left_reason == "rejected"
     return "rejected" if refused and event.dial_call_status == "busy" else event.dial_call_status
 
 
@@ -179,7 +179,7 @@ def _agent_position(event: CallProgressed | DialEnded, session: Session) -> dict
     """Return which agent the event is about, from 1, if several are tried."""
     number = event.agent_number
     if isinstance(event, DialEnded):
-        is_one_of_them = event.dial == "bridge"
+        is_one_of_them = event.dial_kind == "bridge"
     elif event.dial:
         # The URLs of REST calls don't name the agent. While the caller waits, only one is being tried.
         party = session.find_party(call_sid=event.call_sid, dial=event.dial)

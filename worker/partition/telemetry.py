@@ -124,7 +124,7 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
 def _log_lost_agent(decision: Decision, partition: int, metrics: Metrics) -> None:
     """Log and count an agent who is rung again after a loss."""
     before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
-    if after is not None and after.recall_reason == LOST and (before is None or before.label != after.label):
+    if after is not None and after.rung_again_because == LOST and (before is None or before.label != after.label):
         metrics.calls.lost_agents.inc()
         log.info("lost_agent_rung", session_id=decision.event.session_id, partition=partition)
 

@@ -369,7 +369,7 @@ def _agent_number(details: Details) -> str:
 
 def _dial_ended(details: Details) -> str:
     cause = catalog.twilio_error(details["code"])
-    if details["dial"] == "bridge":
+    if details["dial_kind"] == "bridge":
         agent = _agent_position(details) or _agent_number(details)
         return with_notes(f"{details['party']}'s <Dial> ended", details["status"], cause, agent)
     # For a conference, "answered" says only that there was one.

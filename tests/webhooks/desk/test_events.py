@@ -156,7 +156,7 @@ async def test_a_newer_desk_is_registered_during_a_call_only_if_that_was_lost_an
         await put(store, session())
         await next_of(stream, "session")
         assert await registered("tab-2") == "tab-1"
-        await put(store, with_agent(session(), "client:alice", PartyStatus.RINGING, recall_reason=LOST))
+        await put(store, with_agent(session(), "client:alice", PartyStatus.RINGING, rung_again_because=LOST))
         assert (await next_of(stream, "session"))["parties"]["agent"]["is_lost"]
         assert await registered("tab-2") == "tab-2"
 

@@ -69,9 +69,9 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (Announce(session_id="s", url=f"https://example.com/{CUSTOMER}"), {"audio": "url"}),
     (CallReceived(session_id="s", call_sid="CA1", customer_address=CUSTOMER, agent_address="client:alice"),
      {"mode": "bridge"}),
-    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial_kind="bridge", dial_call_status="busy",
                call_status="in-progress", agent_number=2),
-     {"party": "customer", "dial": "bridge", "status": "busy", "agent": 3}),
+     {"party": "customer", "dial_kind": "bridge", "status": "busy", "agent": 3}),
     (AnnouncementEnded(session_id="s", conference_sid="CF1", failed=True, reason=f"no answer: /{CUSTOMER}"),
      {"failed": True}),
     (ConferenceEventIgnored(session_id="s", conference_sid="CF1", kind="participant-speech-start", call_sid="CA1"),
@@ -157,9 +157,9 @@ PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "b
      {"party": "agent", "status": "rejected", "agent": 1, "agents": 3}),
     (CallProgressed(session_id="s", party="customer", call_sid="CA1", status="completed"),
      {"party": "customer", "status": "completed"}),
-    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial_kind="bridge", dial_call_status="busy",
                call_status="in-progress", agent_number=1),
-     {"party": "customer", "dial": "bridge", "status": "busy", "agent": 2, "agents": 3}),
+     {"party": "customer", "dial_kind": "bridge", "status": "busy", "agent": 2, "agents": 3}),
 ])  # fmt: skip
 def test_log_shows_which_of_several_agents_is_meant(event, words):
     assert details(event, TRIED) == words
@@ -173,7 +173,7 @@ def test_log_numbers_an_agent_only_among_several(agents, words):
 
 def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     agent = Party("agent", "agent-1", "CA2", status=PartyStatus.LEFT, left_reason="rejected")
-    event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+    event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial_kind="bridge", dial_call_status="busy",
                       call_status="in-progress")  # fmt: skip
     assert details(event, Session("s", parties={"agent": agent}))["status"] == "rejected"
 

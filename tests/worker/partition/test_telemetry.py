@@ -166,7 +166,7 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
 
 def test_agent_who_is_rung_again_after_a_loss_is_counted_once():
     lost = Session("s", parties={"agent": Party("agent", "agent-1")})
-    rung = Session("s", parties={"agent": Party("agent", "agent-2", recall_reason=LOST)})
+    rung = Session("s", parties={"agent": Party("agent", "agent-2", rung_again_because=LOST)})
     metrics, lines = decided(Step(rung, DecisionKind.STAYED), lost)
     assert [line["event"] for line in lines if line["event"] == "lost_agent_rung"] == ["lost_agent_rung"]
     assert value_of(metrics.calls.lost_agents) == 1
