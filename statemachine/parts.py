@@ -18,6 +18,8 @@ SEEN_MAX = 128
 
 #: For how long a dialed party, or one of a number's agents, is asked to press 1, seconds.
 CONFIRM_FOR_S, AGENTS_CONFIRM_FOR_S = 20, 12
+#: What it presses; any other key asks again. `Phrase.PRESS_ONE` says only the first.
+ACCEPT_DIGIT, REJECT_DIGIT = "1", "2"
 
 
 class DialOptions(BaseRecord, frozen=True):
@@ -28,7 +30,11 @@ class DialOptions(BaseRecord, frozen=True):
 
     brief: Annotated[Hidden[str], Takes("spoken", "message spoken to the dialed party before they join")] = ""
     confirm: Annotated[
-        bool, Takes("flag", "the dialed party must press 1, so voicemail can't take the call; 2 declines")
+        bool,
+        Takes(
+            "flag",
+            f"the dialed party must press {ACCEPT_DIGIT}, so voicemail can't take the call; {REJECT_DIGIT} declines",
+        ),
     ] = False
     confirm_for_s: Annotated[int, Takes("confirm-time", f"seconds to ask three times, {CONFIRM_FOR_S} by default")] = 0
     timeout_s: Annotated[int, Takes("ring-time", "seconds to ring, CONFERRAL_RING_TIMEOUT by default")] = 0

@@ -58,6 +58,7 @@ class Reason(_Worded):
 
     BUSY = _entry("busy", "{who} was busy", desk="the line is busy", is_in_urls=True)
     NO_ANSWER = _entry("no-answer", "{who} did not answer", desk="no one answered", is_in_urls=True)
+    #: Code says *reject*, as Twilio does; what people read or hear, *decline*.
     REJECTED = _entry("rejected", "{who} declined the call", desk="the call was declined", is_in_urls=True)
     FAILED = _entry("failed", "{who} could not be reached", desk="the call could not be placed", is_in_urls=True)
     AWAY = _entry(
@@ -271,6 +272,8 @@ class EndReason(_Worded):
 
 #: Ends at which no agent was reached.
 NO_AGENT = frozenset(one for one in EndReason if one.words.is_unreached and one.startswith("agent-"))
+#: Results of attempts that never rang.
+NOT_DIALED: frozenset[str] = frozenset({Reason.DIAL_LIMIT, Reason.AWAY})
 #: All, by their words.
 REASONS: dict[str, Reason | EndReason] = {str(one): one for kind in (Reason, EndReason) for one in kind}
 

@@ -81,16 +81,16 @@ class DialResult:
     @property
     def was_answered(self) -> bool:
         """Whether the other side may have answered, and may have been moved."""
-        return self.event.dial_call_status not in _UNANSWERED_ANSWERS
+        return self.event.dial_call_status not in _ANSWERS_TO_UNANSWERED
 
 
-_UNANSWERED_ANSWERS = {
+_ANSWERS_TO_UNANSWERED = {
     CallStatus.BUSY.value: DialActionAnswer.SAY_BUSY,
     CallStatus.NO_ANSWER.value: DialActionAnswer.SAY_NO_ANSWER,
     CallStatus.FAILED.value: DialActionAnswer.SAY_UNREACHABLE,
     CallStatus.CANCELED.value: DialActionAnswer.SAY_UNREACHABLE,
 }
-_MESSAGES = frozenset(_UNANSWERED_ANSWERS.values())
+_MESSAGES = frozenset(_ANSWERS_TO_UNANSWERED.values())
 
 #: How a customer keeps waiting after dropping out of the conference, by attempt; Twilio does not say why. Usually the
 #: agent's leaving ended it, so the customer hears our audio in a new one. If our audio can't be fetched, that one ends,
@@ -105,7 +105,7 @@ _LEFT_ALONE_REASONS = frozenset({
 })  # fmt: skip
 #: End reasons of bridges that no one answered. A worker may have ended the session from the action's first request,
 #: before webhooks could read it; the repeated request then finds it ended.
-_UNANSWERED_REASONS = frozenset({
+_ENDS_OF_UNANSWERED_BRIDGES = frozenset({
     EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
     EndReason.CUSTOMER_BUSY, EndReason.CUSTOMER_NO_ANSWER, EndReason.CUSTOMER_REJECTED, EndReason.CUSTOMER_FAILED,
 })  # fmt: skip
@@ -138,8 +138,8 @@ def decide(result: DialResult, view: Session | None) -> DialActionAnswer:
     party = view.parties.get(name, Party("", ""))
     if view.state == State.ENDED:
         is_bridge = result.event.dial_kind == DialKind.BRIDGE
-        if is_bridge and view.end_reason in _UNANSWERED_REASONS and not result.was_answered:
-            return _UNANSWERED_ANSWERS[result.event.dial_call_status]
+        if is_bridge and view.end_reason in _ENDS_OF_UNANSWERED_BRIDGES and not result.was_answered:
+            return _ANSWERS_TO_UNANSWERED[result.event.dial_call_status]
         return decide_left_alone(result, view, view.attributes)
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
@@ -281,4 +281,4 @@ def _decide_unanswered(result: DialResult) -> DialActionAnswer:
         return DialActionAnswer.DIAL_NEXT_AGENT
     if result.falls_back and result.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.WAIT_IN_CONFERENCE
-    return _UNANSWERED_ANSWERS[result.event.dial_call_status]
+    return _ANSWERS_TO_UNANSWERED[result.event.dial_call_status]

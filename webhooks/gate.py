@@ -14,6 +14,7 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
+from conferral.statemachine.parts import ACCEPT_DIGIT, REJECT_DIGIT
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, Phase, State, WaitAudio
 from conferral.storage.webhook_store.store import GateClaim
@@ -31,8 +32,6 @@ from conferral.webhooks.responses import (
     store_deadline,
     twiml_response,
 )
-
-_ACCEPT_DIGIT, _DECLINE_DIGIT = "1", "2"
 
 
 class GateRoute(StrEnum):
@@ -72,14 +71,14 @@ def _joins_conference(view: Session, name: str) -> bool:
 
 def decide_by_key(*, question: int, pressed: str) -> GateDecision | None:
     """Decide by the key alone; return None to prompt for one."""
-    if question > 1 and pressed in (_ACCEPT_DIGIT, _DECLINE_DIGIT):
-        return GateDecision.ACCEPTED if pressed == _ACCEPT_DIGIT else GateDecision.REJECTED
+    if question > 1 and pressed in (ACCEPT_DIGIT, REJECT_DIGIT):
+        return GateDecision.ACCEPTED if pressed == ACCEPT_DIGIT else GateDecision.REJECTED
     return GateDecision.NO_CONFIRMATION if question > GATE_QUESTIONS else None
 
 
 def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
     """Decide by the session and the key; return None to prompt for a key."""
-    # A party that declined gets the same answer to a repeated request, whatever the session has done since.
+    # A party that rejected the call gets the same answer to a repeated request, whatever the session has done since.
     by_key = decide_by_key(question=question, pressed=pressed)
     if by_key not in (None, GateDecision.ACCEPTED):
         return by_key

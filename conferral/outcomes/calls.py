@@ -11,7 +11,7 @@ from typing import Self
 
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.reasons import NOT_DIALED, EndReason
 from conferral.statemachine.states import Place
 
 #: Who leaves sooner has not waited: a wrong number, or a change of mind (seconds).
@@ -20,8 +20,6 @@ SHORT_S = 5.0
 COUNTED = (
     "inbound", "offered", "answered", "answered_within", "abandoned", "voicemail", "returned", "outside_hours",
 )  # fmt: skip
-#: Results of attempts that were not dialed.
-NOT_DIALED = frozenset({"dial-limit", "away"})
 _OUTBOUND = "outbound"
 
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from conferral.operations import catalog
-from conferral.outcomes.calls import COUNTED, NOT_DIALED, CallSummary, call_key
+from conferral.outcomes.calls import COUNTED, CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeAttempt, OutcomeRecord
 from conferral.runtime.redaction import display_address
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.reasons import NOT_DIALED, EndReason
 from conferral.statemachine.session import AGENT, split_label
 from conferral.storage.queries.session_reader import Fields, SessionReader
 

@@ -9,21 +9,23 @@ from conferral.statemachine.events import GateDecision
 class Phrase(StrEnum):
     """Phrases for callers, and for parties dialed by REST."""
 
-    #: The agent is busy or has refused; Twilio reports both as busy.
+    #: To the party whose `<Dial>` rang the other one of a bridge, if nothing follows: that one is busy or has declined,
+    #: which Twilio both reports as busy. Of several agents, only the last one rung counts, even if another was busy.
     BUSY = "busy"
-    #: To a caller in a bridge: the agent did not answer.
+    #: As `BUSY`: that one did not answer.
     NO_ANSWER = "no-answer"
+    #: As `BUSY`: the dial failed. And to any caller whose request could not be answered, such as without Redis.
     UNREACHABLE = "unreachable"
-    #: No agent is configured, all are away, or the number is closed.
-    NO_ONE_AVAILABLE = "nobody-here"
+    #: To a caller without a fallback for whom no one is rung: no agent is configured, all are away, or it is closed.
+    NO_ONE_AVAILABLE = "no-one-available"
     #: To someone who waits in a conference: no one took the call.
     NOT_CONNECTED = "not-connected"
     #: To a party that wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
     TOO_MANY_CALLS = "too-many-calls"
     PRESS_ONE = "press-one"
-    #: The party pressed 2.
-    DECLINED = "declined"
+    #: The party pressed `REJECT_DIGIT`.
+    REJECTED = "rejected"
     #: The party pressed no key, even after the last question.
     NO_KEY = "no-key"
     #: Another party of the ring group has taken the call.
@@ -55,7 +57,7 @@ _SENTENCES = {
         Phrase.NOT_PLACED: "This call can not be placed. Goodbye.",
         Phrase.TOO_MANY_CALLS: "You have placed too many calls. Please try again in a minute. Goodbye.",
         Phrase.PRESS_ONE: "Press 1 to take the call.",
-        Phrase.DECLINED: "You have declined the call. Goodbye.",
+        Phrase.REJECTED: "You have declined the call. Goodbye.",
         Phrase.NO_KEY: "You have not pressed 1. Goodbye.",
         Phrase.TAKEN: "Somebody else has already taken the call. Goodbye.",
         Phrase.CALLER_HUNG_UP: "The caller has hung up. Goodbye.",
@@ -83,7 +85,7 @@ _SENTENCES = {
         Phrase.TOO_MANY_CALLS: "Sie haben zu viele Anrufe getätigt. Bitte versuchen Sie es in einer Minute erneut. "
         "Auf Wiederhören.",
         Phrase.PRESS_ONE: "Zum Annehmen die 1 drücken.",
-        Phrase.DECLINED: "Sie haben den Anruf abgelehnt. Auf Wiederhören.",
+        Phrase.REJECTED: "Sie haben den Anruf abgelehnt. Auf Wiederhören.",
         Phrase.NO_KEY: "Sie haben die 1 nicht gedrückt. Auf Wiederhören.",
         Phrase.TAKEN: "Jemand anderes hat den Anruf schon angenommen. Auf Wiederhören.",
         Phrase.CALLER_HUNG_UP: "Der Anrufer hat aufgelegt. Auf Wiederhören.",
@@ -107,7 +109,7 @@ _SENTENCES = {
         Phrase.NOT_PLACED: "Esta llamada no es posible. Adiós.",
         Phrase.TOO_MANY_CALLS: "Ha realizado demasiadas llamadas. Por favor, inténtelo de nuevo en un minuto. Adiós.",
         Phrase.PRESS_ONE: "Pulse 1 para contestar.",
-        Phrase.DECLINED: "Ha rechazado la llamada. Adiós.",
+        Phrase.REJECTED: "Ha rechazado la llamada. Adiós.",
         Phrase.NO_KEY: "No ha pulsado el 1. Adiós.",
         Phrase.TAKEN: "Otra persona ya ha atendido la llamada. Adiós.",
         Phrase.CALLER_HUNG_UP: "La persona que llamaba ha colgado. Adiós.",
@@ -132,7 +134,7 @@ _SENTENCES = {
         Phrase.NOT_PLACED: "Cet appel n'est pas possible. Au revoir.",
         Phrase.TOO_MANY_CALLS: "Vous avez passé trop d'appels. Veuillez réessayer dans une minute. Au revoir.",
         Phrase.PRESS_ONE: "Pour répondre, tapez 1.",
-        Phrase.DECLINED: "Vous avez refusé l'appel. Au revoir.",
+        Phrase.REJECTED: "Vous avez refusé l'appel. Au revoir.",
         Phrase.NO_KEY: "Vous n'avez pas appuyé sur 1. Au revoir.",
         Phrase.TAKEN: "Quelqu'un d'autre a déjà pris l'appel. Au revoir.",
         Phrase.CALLER_HUNG_UP: "Votre correspondant a raccroché. Au revoir.",
@@ -151,7 +153,7 @@ _SENTENCES = {
 
 #: Phrases for parties that the gate turns away.
 GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
-    GateDecision.REJECTED: Phrase.DECLINED,
+    GateDecision.REJECTED: Phrase.REJECTED,
     GateDecision.NO_CONFIRMATION: Phrase.NO_KEY,
     GateDecision.TAKEN: Phrase.TAKEN,
     GateDecision.TOO_LATE: Phrase.TOO_LATE,

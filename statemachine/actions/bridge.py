@@ -167,7 +167,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
         draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
     parties.await_parent(draft)
     if guards.dial_reached_no_one(draft, event):
-        # Only the child's callback distinguishes busy from declined.
+        # Only the child's callback distinguishes busy from rejected.
         draft.set_timer(events.CallsOverdue, draft.policy.leave_timeout_ms)
 
 

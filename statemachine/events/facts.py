@@ -16,7 +16,7 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, UNREACHED_DIAL_ST
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
-#: "Busy everywhere" of a phone (RFC 3261, section 21.6.1), but how a browser declines.
+#: "Busy everywhere" of a phone (RFC 3261, section 21.6.1), but how a browser rejects.
 _BUSY_EVERYWHERE = 600
 #: How long Twilio lets a call or a `<Dial>` last by default. Source: Twilio docs, TwiML `<Dial>`, `timeLimit`.
 _TIME_LIMIT_S = 14_400
@@ -178,7 +178,7 @@ class GateDecision(StrEnum):
 
     #: The call joins the conference.
     ACCEPTED = "accepted"
-    #: The party pressed a key other than 1.
+    #: The party pressed `REJECT_DIGIT`.
     REJECTED = "rejected"
     #: The party pressed no key.
     NO_CONFIRMATION = "no-confirmation"

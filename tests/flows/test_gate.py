@@ -64,8 +64,8 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
 
 
 @pytest.mark.parametrize("mode, script, reason, last_words", [
-    ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
-    ("warm",  presses("#", "2"), "rejected",       Phrase.DECLINED),
+    ("warm",  presses("2"),     "rejected",        Phrase.REJECTED),
+    ("warm",  presses("#", "2"), "rejected",       Phrase.REJECTED),
     ("warm",  presses("7", "#", "*"), "no-confirmation", Phrase.NO_KEY),
     ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
     ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),

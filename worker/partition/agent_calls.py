@@ -5,14 +5,12 @@ from collections.abc import Iterator
 
 from conferral.runtime.limits import IDENTITY
 from conferral.statemachine.parts import Attempt
-from conferral.statemachine.reasons import Reason
+from conferral.statemachine.reasons import NOT_DIALED, Reason
 from conferral.statemachine.session import CUSTOMER, INBOUND, SUPERVISOR, Party, Session
 from conferral.storage.agent_calls import AgentCall, CallResult, EndedCall
 from conferral.storage.codecs.text_codec import to_iso
 
 _AGENT = re.compile(f"client:({IDENTITY})")
-#: Results of attempts at which nothing rang.
-_UNRUNG = (Reason.AWAY, Reason.DIAL_LIMIT)
 _ANSWERED = "answered"
 
 
@@ -32,7 +30,7 @@ def ended_calls(before: Session, after: Session) -> Iterator[EndedCall]:
         was, identity = known.get(attempt.dial_id), _identity(attempt.to)
         is_over = bool(attempt.result) or after.is_ended
         is_new = is_over and (was is None or was.result != attempt.result or not attempt.result)
-        if not (identity and is_new) or attempt.result in (_ANSWERED, *_UNRUNG) or attempt.dial_id in talked:
+        if not (identity and is_new) or attempt.result in (_ANSWERED, *NOT_DIALED) or attempt.dial_id in talked:
             continue
         corrected = _ring(was, after) if was is not None and was.result else None
         yield EndedCall(identity, _ring(attempt, after), corrected)
