@@ -8,7 +8,7 @@ from conferral.cli import output
 from conferral.cli.agent_names import agent_names, with_agent_names
 from conferral.cli.command_line import own_command
 from conferral.cli.redis_connection import run_query
-from conferral.cli.session_tables import print_fields, print_parties, read_history
+from conferral.cli.session_output import print_fields, print_parties, read_history
 from conferral.operations import catalog, replay
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explain import explanation, facts, people, timeline

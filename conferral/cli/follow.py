@@ -11,7 +11,7 @@ from rich.live import Live
 from conferral.cli import output
 from conferral.cli.agent_names import with_agent_names
 from conferral.cli.redis_connection import open_redis
-from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
+from conferral.cli.session_output import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import catalog
 from conferral.operations.change_feed import POLL_INTERVAL_S, ChangeFeed
 from conferral.operations.explain.timeline import build_timeline

@@ -56,7 +56,7 @@ def sessions(
 
         follow_sessions(state, address, full=full, as_json=as_json)
         return
-    from conferral.cli.session_tables import print_sessions
+    from conferral.cli.session_output import print_sessions
 
     print_sessions(state, address, everything=everything, full=full, as_json=as_json)
 
@@ -102,7 +102,7 @@ def show(
 
         follow_session(session, full=full, as_json=as_json)
         return
-    from conferral.cli.session_tables import print_session
+    from conferral.cli.session_output import print_session
 
     print_session(session, everything=everything, full=full, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""What CLI commands read and print of sessions: tables, parties, and logs."""
+"""What CLI commands read and print of sessions: entries, parties, logs."""
 
 from collections.abc import Sequence
 
