@@ -59,8 +59,8 @@ class Policy:
     park_timeout_ms: int = 300_000
     #: How long the greeting and the longest message take (`CONFERRAL_VOICEMAIL_LIMIT`), with some slack.
     voicemail_timeout_ms: int = 180_000
-    #: How long a party may be on hold; 0 for no limit (`CONFERRAL_HOLD_LIMIT`). The longest of any session: a takeover
-    #: fires longer timers early.
+    #: How long a party may be on hold, and so a consult may last; 0 for no limit (`CONFERRAL_HOLD_LIMIT`). The longest
+    #: of any session: a takeover fires longer timers early.
     hold_limit_ms: int = 1_800_000
     #: How long Twilio may take to confirm a command, instead of its class's `pending_s`; 0 for that.
     command_timeout_ms: int = 0

@@ -1,8 +1,8 @@
 """Which partitions and tasks this worker owns.
 
 Every half second, each worker calls the coordinator, one script in Redis (`answer_tick-2.lua`). It renews what the
-worker owns, and hands out what is free. This file is the worker's side, top to bottom: the tick, what follows from its
-answer, the life of one partition, and the stop.
+worker owns, computes its share of the partitions, and hands out what is free. This file is the worker's side, top to
+bottom: the tick, what follows from its answer, the life of one partition, and the stop.
 
 Redis's clock decides nothing. Each tick carries a number that grows. A worker whose number has not changed for its
 lifetime, by another worker's monotonic clock, is dead; if it still has that number, the script frees what it owned

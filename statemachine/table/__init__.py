@@ -67,7 +67,7 @@ the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands 
 - `complete`: all are taken off hold (`S.COMPLETING`), then the agent is hung up (`S.RELEASING_AGENT`). The target
   becomes the agent, and the state is `C` again.
 - `cancel`: the target is hung up (`S.CANCELLING`), then the customer is taken off hold (`S.RETURNING_CUSTOMER`): `C`.
-- The customer leaves: `E`. The agent leaves: before the target joins, the phase becomes `BLIND`, from
+- The customer leaves: `E` (`when.customer_has_left` in `automatic`). The agent leaves: before the target joins, the phase becomes `BLIND`, from
   `S.HOLDING_CUSTOMER` on; later, as by `complete`. The target leaves: as by `cancel`. Both leave: the fallback follows.
 
 docs/reference/ has this package as pages and a diagram: statemachine.md, state-*.md, statemachine.svg.
