@@ -41,13 +41,21 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
     if len(targets) > NOUNS_MAX:
         said = f"Twilio dials {NOUNS_MAX} nouns at once; those after them are ignored"
         transaction.add_debugger_entry(SCHEMA_WARNING, said, call.sid)
-    children = [child for noun in targets[:NOUNS_MAX] if (child := _make_child(transaction, call, noun)) is not None]
-    if not children:
+    call.dial.waiting = list(targets[:NOUNS_MAX])
+    if not _dial_next(transaction, call, call.dial):
         finish(transaction, call, "failed")
-        return
-    call.dial.children = [child.sid for child in children]
+
+
+def _dial_next(transaction: Transaction, call: Call, dial: Dial) -> bool:
+    """Dial all nouns, or the next if `sequential`; False if none can be."""
+    children: list[Call] = []
+    while dial.waiting and not (children and dial.verb.flag("sequential", default=False)):
+        if (child := _make_child(transaction, call, dial.waiting.pop(0))) is not None:
+            children.append(child)
+    dial.children = [child.sid for child in children]
     for child in children:
         calls.initiate(transaction, child)
+    return bool(children)
 
 
 def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | None:
@@ -292,6 +300,8 @@ def on_child_left(transaction: Transaction, child: Call) -> None:
     if child.sid == dial.winner_sid:
         finish(transaction, parent, "completed", child)
     elif not dial.children and not dial.winner_sid:
+        if _dial_next(transaction, parent, dial):
+            return
         if child.status == "failed" and is_number(child.to):
             dial.error = 13224, "Dial: Twilio does not support calling this number or the number is invalid"
         finish(transaction, parent, child.status, child)

@@ -46,6 +46,7 @@ class Dial:
     verb: Verb
     base_url: str
     children: list[str] = field(default_factory=list)  #: Legs that ring, hear a whisper, or talk.
+    waiting: list[Verb] = field(default_factory=list)  #: Nouns that are dialed one after the other.
     winner_sid: str = ""  #: The leg that answered first, or came from the queue.
     queue_sid: str = ""  #: Of the queue that it dials.
     bridged_at_s: float | None = None

@@ -137,7 +137,7 @@ GRAMMAR: dict[str, Element] = {
             "timeLimit": Attribute(WHOLE, 13216),
             "answerOnBridge": Attribute(FLAG, 13219),
             "ringTone": _no_effect(TEXT, 13220),
-            "sequential": _missing(FLAG, 13218, only="false"),
+            "sequential": Attribute(FLAG, 13218),
             "record": Attribute(
                 _one_of(
                     "do-not-record",
@@ -161,7 +161,7 @@ GRAMMAR: dict[str, Element] = {
         _all(Support.MODELED, "Number Client Sip Conference Queue") | _all(Support.MISSING, "Sim WhatsApp Application"),
         13215,
         takes_text=True,
-        note="several nouns ring together, and the first to answer is bridged; a number may stand alone",
+        note="nouns ring together, or in turn, and the first to answer is bridged; a number may stand alone",
     ),
     "Number": Element(
         _noun(13221)

@@ -3,7 +3,7 @@
 import pytest
 
 from model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
-from offhook.model.messages import PhoneRings
+from offhook.model.messages import PhoneRefuses, PhoneRings
 
 
 def action(story: ModelScenario) -> dict[str, str]:
@@ -111,3 +111,32 @@ def test_redirect_of_a_ringing_call_is_refused(story: ModelScenario) -> None:
 
     for sid in (parent, child):
         assert story.refused("POST", f"/Calls/{sid}.json", ("Twiml", conference_twiml())) == (400, 21220)
+
+
+def test_sequential_nouns_ring_one_after_the_other(story: ModelScenario) -> None:
+    nouns = "<Client>ann</Client><Client>bob</Client><Client>carol</Client>"
+    caller = story.call_in(f"<Response><Dial sequential='true' timeout='10' action='/action'>{nouns}</Dial></Response>")
+
+    def dialed() -> list[tuple[str, str]]:
+        return [(it.to, it.status) for it in story.model.state.calls.values() if it.parent_sid == caller]
+
+    ann = next(it.sid for it in story.model.state.calls.values() if it.to == "client:ann")
+    assert [to for to, _ in dialed()] == ["client:ann"]
+    story.happens(PhoneRefuses(ann, 603))
+    assert dialed() == [("client:ann", "busy"), ("client:bob", "queued")]
+    bob = next(it.sid for it in story.model.state.calls.values() if it.to == "client:bob")
+    story.answers(bob)
+    assert story.hears(caller) == frozenset({bob})
+    story.hangs_up(bob)
+    assert [to for to, _ in dialed()] == ["client:ann", "client:bob"]
+    assert story.sent_to("/action")["DialCallStatus"] == "completed"
+    assert story.errors == []
+
+
+def test_dial_of_sequential_nouns_ends_with_the_status_of_the_last(story: ModelScenario) -> None:
+    nouns = "<Number>nonsense</Number><Client>ann</Client><Client>bob</Client>"
+    story.call_in(f"<Response><Dial sequential='true' timeout='10' action='/action'>{nouns}</Dial></Response>")
+    for name in ("ann", "bob"):
+        (sid,) = (it.sid for it in story.model.state.calls.values() if it.to == f"client:{name}")
+        story.happens(PhoneRefuses(sid, 603))
+    assert story.sent_to("/action")["DialCallStatus"] == "busy"
