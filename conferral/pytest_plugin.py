@@ -40,5 +40,11 @@ def conferral_stack(
     _conferral_server: "StackServer", conferral_stack_settings: dict[str, str], request: pytest.FixtureRequest
 ) -> Iterator["ConferralStack"]:
     """Redis, a sandbox, webhooks, and one worker, without any session."""
+    if (clock := request.getfixturevalue("twilio_sandbox_options").get("clock", "running")) != "running":
+        pytest.fail(
+            f"conferral_stack refuses the option clock={clock!r}: Conferral acts on timers of its own, in real time, "
+            "so Twilio's time can't stand still or jump",
+            pytrace=False,
+        )
     with _conferral_server.stack(request.getfixturevalue("twilio_sandbox"), conferral_stack_settings) as stack:
         yield stack

@@ -30,7 +30,7 @@ Generated from the code by `make docs`. [The sandbox](../sandbox.md#test-your-ap
 _INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
 _INTERNAL |= {"steps_before_answer", "steps_after_answer"}
 _INTERNAL |= {"sign_in", "connect", "disconnect", "receive", "apply", "perform", "notify", "notify_of_read"}
-_INTERNAL |= {"phone_at", "restart_clock", "close", "clock"}
+_INTERNAL |= {"phone_at", "restart_clock", "close", "set_clock", "time", "pace"}
 
 
 def offhook_page() -> str:

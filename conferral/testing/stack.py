@@ -130,6 +130,7 @@ class StackServer:
             settings = load(ServiceSettings, values)
             outcomes = DeliveredOutcomes(values["CONFERRAL_OUTCOMES_SECRET"].partition(" ")[0])
             receiver.serve(outcomes.receive)
+            sandbox.run(lambda it: it.set_clock("running"))  # workers have timers of their own
             others = {"voice_fallback_url": f"{url}/voice/fallback", "status_callback": f"{url}/voice/status"}
             sandbox.add_number(NUMBER, voice_url=f"{url}/voice/inbound", **others)
             services = _Services(settings, port)

@@ -3,7 +3,6 @@
 Messages have the names and fields of the SDK's own signaling. Source: @twilio/voice-sdk 2.18, `pstream.ts`.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from offhook.model import messages
 from offhook.model.state import Call
 from offhook.phones import check_keys, phone_of
 from offhook.real_time import RealTimeModel
+from offhook.twilio_time import Timer
 from offhook.web import json_text
 
 LOST_AFTER_S = 2.0  #: From the end of a browser's connection to that of its call; our reading.
@@ -41,7 +41,7 @@ class Browser:
     reconnect_s: float = 0.0  #: How long its calls wait for its return (`maxCallSignalingTimeoutMs`).
     ringing: set[str] = field(default_factory=set)  #: Calls that it may answer.
     calls: set[str] = field(default_factory=set)  #: Calls that it has answered.
-    expiry: asyncio.TimerHandle | None = None
+    expiry: Timer | None = None
 
     @property
     def address(self) -> str:
@@ -68,7 +68,7 @@ class BrowserPhones:
     def __init__(self, sandbox: SandboxWithBrowsers) -> None:
         self._sandbox = sandbox
         self._browsers: set[Browser] = set()
-        self._lost: dict[str, asyncio.TimerHandle] = {}
+        self._lost: dict[str, Timer] = {}
 
     def connect(self, send_text: Callable[[str], None]) -> Browser:
         """Add a browser; nothing rings there until it registers."""
@@ -82,7 +82,7 @@ class BrowserPhones:
         browser.cancel_expiry()
         for call_sid in browser.calls:
             wait_s = max(LOST_AFTER_S, browser.reconnect_s)
-            self._lost[call_sid] = self._after(wait_s, partial(self._end_lost, call_sid))
+            self._lost[call_sid] = self._sandbox.time.call_later(wait_s, partial(self._end_lost, call_sid))
 
     def clear(self) -> None:
         """End all calls in the browsers, because the sandbox forgets them."""
@@ -162,7 +162,7 @@ class BrowserPhones:
             browser.reconnect_s = seconds
         left_s = read.expires_at_s - sandbox.now_s
         browser.cancel_expiry()
-        browser.expiry = self._after(left_s, partial(self._expire, browser))
+        browser.expiry = self._sandbox.time.call_later(left_s, partial(self._expire, browser))
         browser.send("connected", token={"identity": read.identity, "ttl": left_s / sandbox.speed})
 
     def _expire(self, browser: Browser) -> None:
@@ -239,7 +239,3 @@ class BrowserPhones:
     def _end_lost(self, call_sid: str) -> None:
         del self._lost[call_sid]
         self._sandbox.apply(messages.PhoneHangsUp(call_sid))
-
-    def _after(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call after so many seconds of sandbox time."""
-        return asyncio.get_running_loop().call_later(delay_s / self._sandbox.speed, call)

@@ -21,7 +21,7 @@ _MESSAGE_MAX = 16_384  #: Bytes: an access token, and some more.
 
 def add_browser_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
     """Serve the script and its WebSocket."""
-    sockets = Sockets()
+    sockets = Sockets(sandbox.pace)
 
     async def script(request: web.Request) -> web.Response:
         own_url = f"{'wss' if is_https(request) else 'ws'}://{request.host}{SIGNALING_PATH}"

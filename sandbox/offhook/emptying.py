@@ -2,10 +2,11 @@
 
 from math import isfinite
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from offhook.faults import Faults
 from offhook.model.behavior import Behavior
+from offhook.pace import Clock
 
 if TYPE_CHECKING:
     from offhook.runtime import SandboxRuntime
@@ -17,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "strict": False,
     "unmodeled": "error",
     "records_all_calls": False,
+    "clock": "running",
 }
 """The options, with what they are unless a test says otherwise."""
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -25,6 +27,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "strict": (bool,),
     "unmodeled": (str,),
     "records_all_calls": (bool,),
+    "clock": (str,),
 }
 
 
@@ -39,9 +42,17 @@ def check_options(options: dict[str, Any]) -> None:
             raise TypeError(f"the option {name} takes {allowed}, not {value!r}")
     if options.get("unmodeled", "warn") not in {"error", "warn"}:
         raise ValueError(f"the option unmodeled takes 'error' or 'warn', not {options['unmodeled']!r}")
+    if (clock := options.get("clock", "running")) not in get_args(Clock):
+        raise ValueError(f"the option clock takes {', '.join(map(repr, get_args(Clock)))}, not {clock!r}")
     speed = options.get("speed", SPEED)
     if not isfinite(speed) or speed <= 0:
         raise ValueError(f"the option speed takes a number above 0, not {speed!r}")
+
+
+def check_shared(options: dict[str, Any]) -> None:
+    """Raise ValueError for what a sandbox of another process can't do."""
+    if options.get("clock", "running") != "running":
+        raise ValueError("the clock of a sandbox in another process is 'running': it doesn't know when the test waits")
 
 
 def empty(sandbox: "SandboxRuntime", options: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ class PageSockets(Sockets):
     """All pages' WebSockets."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
-        super().__init__()
+        super().__init__(sandbox.pace)
         self._sandbox = sandbox
 
     async def serve_page(self, request: web.Request) -> web.WebSocketResponse:
@@ -131,7 +131,7 @@ class PageSockets(Sockets):
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
         page = PageState(self._sandbox)
         while True:
-            changed = self._sandbox.changed  # before reading the state, so that no change is missed
+            changed = self._sandbox.pace.changed  # before reading the state, so that no change is missed
             for message in list(page.new_messages()):
                 await socket.send_str(message.decode())
             with suppress(TimeoutError):

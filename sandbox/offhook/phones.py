@@ -1,6 +1,5 @@
 """Phones, scripted or played by hand, and handles on their legs."""
 
-import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Sequence, Set
@@ -13,6 +12,7 @@ from offhook.model import messages
 from offhook.model.state import Call
 from offhook.real_time import RealTimeModel
 from offhook.request_log import DialEntry
+from offhook.twilio_time import Timer
 
 T = TypeVar("T")
 CARD_NUMBER_MIN = 12  #: So many keys may be a card's, whose keys no page shows.
@@ -279,7 +279,7 @@ class PhoneScripts:
     def __init__(self, sandbox: SandboxWithPhones, ring_browsers: Callable[[Call], bool]) -> None:
         self._sandbox = sandbox
         self._ring_browsers = ring_browsers
-        self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self.timers: dict[str, list[Timer]] = {}
         self._running: dict[str, _RunningScript] = {}
 
     def clear(self) -> None:
@@ -320,10 +320,10 @@ class PhoneScripts:
 
     def stop(self, call_sid: str) -> bool:
         """Stop a leg's script; return whether it was running."""
-        handles = self.timers.pop(call_sid, [])
-        for handle in handles:
-            handle.cancel()
-        return bool(handles)
+        timers = self.timers.pop(call_sid, [])
+        for timer in timers:
+            timer.cancel()
+        return bool(timers)
 
     def release(self, call_sid: str) -> None:
         """Stop the script of a leg that has ended, and forget it."""
@@ -376,5 +376,4 @@ class PhoneScripts:
             self._call_later(call_sid, after_s, partial(self._sandbox.apply, step))
 
     def _call_later(self, call_sid: str, after_s: float, act: Callable[[], object]) -> None:
-        handle = asyncio.get_running_loop().call_later(after_s / self._sandbox.speed, act)
-        self.timers.setdefault(call_sid, []).append(handle)
+        self.timers.setdefault(call_sid, []).append(self._sandbox.time.call_later(after_s, act))

@@ -35,7 +35,7 @@ def _twilio_server() -> Iterator["ServerThread"]:
 
 @pytest.fixture
 def twilio_sandbox_options() -> dict[str, Any]:
-    """Options of the sandbox, such as `speed` and `unmodeled`; override it."""
+    """Options of the sandbox, such as `speed` and `clock`; override it."""
     return {}
 
 

@@ -5,7 +5,9 @@ from typing import Protocol
 from offhook.faults import Faults
 from offhook.model import messages
 from offhook.model.twilio_model import TwilioModel
+from offhook.pace import Pace
 from offhook.request_log import RequestLog
+from offhook.twilio_time import TwilioTime
 from offhook.url_map import UrlMap
 from offhook.webhook_rules import WebhookRules
 
@@ -18,6 +20,8 @@ class RealTimeModel(Protocol):
     allow_internet: bool
     faults: Faults
     model: TwilioModel
+    time: TwilioTime
+    pace: Pace
     request_log: RequestLog
     webhook_rules: WebhookRules
     url_map: UrlMap

@@ -55,7 +55,8 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         sandbox.request_log.rest.append(entry)
         started_s = monotonic_s()
         try:
-            return await _respond_with_faults(sandbox, request, RestRequest(request.method, path, params), entry)
+            with sandbox.pace.request():
+                return await _respond_with_faults(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
             entry.duration_ms = (monotonic_s() - started_s) * 1000
             if request.method == "GET":

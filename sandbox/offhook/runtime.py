@@ -1,6 +1,5 @@
 """The sandbox runtime: the model in real time, with phones and faults."""
 
-import asyncio
 import json
 import re
 import secrets
@@ -13,7 +12,6 @@ from typing import Any, Literal, TypeVar, Unpack
 from offhook.account import ACCOUNT_SID, AUTH_TOKEN, NUMBER
 from offhook.browser_phones import BrowserPhones
 from offhook.call_handle import CallHandle
-from offhook.clock import monotonic_s
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
@@ -23,8 +21,10 @@ from offhook.model.numbers import SIP_DOMAINS, Number, NumberFields
 from offhook.model.pruning import prune_finished
 from offhook.model.state import BotScript, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
+from offhook.pace import Clock, Pace
 from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
+from offhook.twilio_time import Timer, TwilioTime
 from offhook.url_map import UrlMap
 from offhook.web.pages import host_name, is_loopback_header
 from offhook.webhook_delivery import WebhookSender
@@ -70,7 +70,7 @@ class SandboxRuntime:
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
     records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
-    clock: Callable[[], float] = monotonic_s  #: Real seconds, from any moment on.
+    clock: Clock = "running"  #: When the sandbox's clock goes on; `waiting`, `virtual`: while `wait_until` waits.
     maps: Mapping[str, str] = field(default_factory=dict)  #: Public base URLs, and where your application plays them.
     allow_internet: bool = False  #: Whether URLs outside of this machine and its network are requested.
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
@@ -89,7 +89,7 @@ class SandboxRuntime:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
-        self.restart_clock()
+        self.time = TwilioTime(lambda: self.speed, time.time())
         self.model = self._make_model(self._seed)
         self.request_log = RequestLog()
         self.webhook_rules = WebhookRules()
@@ -97,8 +97,8 @@ class SandboxRuntime:
         self.webhook_sender = WebhookSender(self)
         self.browsers = BrowserPhones(self)
         self._scripts = PhoneScripts(self, self.browsers.invite)
-        self._wake: asyncio.TimerHandle | None = None
-        self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
+        self.pace = Pace(self.time, lambda: self.clock, lambda: self.webhook_sender.is_idle)
+        self._wake: Timer | None = None
 
     def _make_model(self, seed: str) -> TwilioModel:
         return TwilioModel(self.account_sid, seed=seed, behavior=self.behavior, strict=self.strict)
@@ -106,6 +106,7 @@ class SandboxRuntime:
     async def close(self) -> None:
         """Cancel timers, phone scripts, and deliveries; wait for their end."""
         self._cancel_pending_work()
+        self.time.stand_still()
         await self.webhook_sender.close()
 
     def reset(self) -> None:
@@ -125,6 +126,7 @@ class SandboxRuntime:
     def _cancel_pending_work(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
+            self._wake = None
         self._scripts.clear()
         self.browsers.clear()
         self.webhook_sender.clear()
@@ -138,12 +140,16 @@ class SandboxRuntime:
     @property
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
-        return self.epoch_s + (self.clock() - self._started_s) * self.speed
+        return self.time.now_s
+
+    @property
+    def epoch_s(self) -> float:
+        """The sandbox's time when it started."""
+        return self.time.epoch_s
 
     def restart_clock(self) -> None:
         """Let the sandbox's time start over, from the real time."""
-        self.epoch_s = time.time()  #: The sandbox's time when it started.
-        self._started_s = self.clock()
+        self.time.restart(time.time())
 
     def add_number(self, number: Text, *, voice_url: str = "", **others: Unpack[NumberFields]) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields.
@@ -259,23 +265,6 @@ class SandboxRuntime:
         """Return all recordings, oldest first."""
         return list(self.model.state.recordings.values())
 
-    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
-        """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
-        deadline = monotonic_s() + timeout_s
-        while not predicate():
-            changed = self.changed
-            try:
-                async with asyncio.timeout(max(deadline - monotonic_s(), 0)):
-                    await changed.wait()
-            except TimeoutError:
-                if not predicate():
-                    raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
-                return
-
-    async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
-        """Wait until no delivery is in progress, delayed, or held back."""
-        await self.wait_until(lambda: self.webhook_sender.is_idle, timeout_s)
-
     def __repr__(self) -> str:
         calls = self.model.live_calls()
         shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
@@ -312,21 +301,23 @@ class SandboxRuntime:
 
     def notify(self) -> None:
         """Wake up all who wait for a change: tests and pages."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self.pace.on_change()
 
     def notify_of_read(self) -> None:
         """Wake up the pages, which show REST requests that only read, too."""
         self.notify()
 
     def _schedule_next_timer(self) -> None:
+        due_s = self.model.next_due_s()
+        if self._wake is not None and self._wake.due_s == due_s:
+            return
         if self._wake is not None:
             self._wake.cancel()
-            self._wake = None
-        due_s = self.model.next_due_s()
-        if due_s is not None:
-            wait_s = max(due_s - self.now_s, 0) / self.speed
-            self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
+        self._wake = None if due_s is None else self.time.call_at(due_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._wake = None
+        self.apply(TimePassed())
 
     def perform(self, output: messages.Output) -> None:
         """Perform one of the model's outputs."""

@@ -1,5 +1,6 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Self
@@ -11,12 +12,14 @@ from aiohttp.typedefs import Middleware
 
 from offhook.access import access_middleware
 from offhook.browser_routes import add_browser_routes
+from offhook.clock import monotonic_s
 from offhook.control.error import ControlError
 from offhook.control.routes import control_routes
 from offhook.model.messages import NOT_MODELED, DebuggerEntry
 from offhook.model.remarks import request_not_modeled
 from offhook.model.rest_form import error_answer, method_not_allowed, not_found_answer
 from offhook.model.twilio_model import UnknownNumberError
+from offhook.pace import Clock
 from offhook.page import add_page_routes
 from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
 from offhook.runtime import SandboxRuntime, shown_token
@@ -108,6 +111,9 @@ class Sandbox(SandboxRuntime):
     async def start(self) -> None:
         """Listen, and set `port`; raise OSError if that is impossible."""
         self.webhook_sender.open()
+        self.time.bind(asyncio.get_running_loop())
+        self.restart_clock()
+        self.pace.update()
         # A request takes effect even if its client does not wait for the answer.
         self._runner = web.AppRunner(
             make_app(self), shutdown_timeout=SHUTDOWN_S, handler_cancellation=False, access_log=None
@@ -116,6 +122,40 @@ class Sandbox(SandboxRuntime):
         await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
         self.port = self._runner.addresses[0][1]
         self.model.state.api_url = self.url
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change; a new one each time."""
+        return self.pace.changed
+
+    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
+        """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
+        began_s = monotonic_s()
+        while True:
+            known = self.pace.changes
+            if predicate():
+                return
+            if (left_s := began_s + timeout_s - monotonic_s()) <= 0:
+                raise TimeoutError(f"not within {timeout_s} s; {self!r}")
+            await self.pace.next_change(known, left_s, began_s)
+
+    async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
+        """Wait until no delivery is in progress, delayed, or held back."""
+        await self.wait_until(lambda: self.webhook_sender.is_idle, timeout_s)
+
+    async def advance(self, seconds: float) -> None:
+        """Let that much of Twilio's time pass at once; needs `clock="virtual"`.
+
+        Each event in it happens after 50 ms of real time without a request. Raise RuntimeError for another clock, or
+        while a WebSocket is open.
+        """
+        await self.pace.advance(seconds)
+        self.notify()
+
+    def set_clock(self, clock: Clock) -> None:
+        """Choose how the sandbox's clock goes on."""
+        self.clock = clock
+        self.pace.update()
 
     def facts(self) -> str:
         """Return where everything is, for the person who started it."""

@@ -7,13 +7,16 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import web
 
+from offhook.pace import Pace
+
 CLOSE_S = 2.0  #: Real seconds.
 
 
 class Sockets:
     """Open WebSockets, which are closed when the application ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._sockets: set[web.WebSocketResponse] = set()
 
     async def serve(
@@ -29,8 +32,9 @@ class Sockets:
         self._sockets.add(socket)
         sender = asyncio.create_task(send(socket))
         try:
-            async for message in socket:
-                receive(message)
+            with self._pace.socket():
+                async for message in socket:
+                    receive(message)
         finally:
             self._sockets.discard(socket)
             sender.cancel()

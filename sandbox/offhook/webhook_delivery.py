@@ -308,8 +308,9 @@ class WebhookSender:
         """Send once, and record it; without an answer, return its failure."""
         began, at_s = monotonic_s(), self._sandbox.now_s
         try:
-            async with asyncio.timeout(left_s):
-                answer = await self._request(target, entry)
+            with self._sandbox.pace.request():
+                async with asyncio.timeout(left_s):
+                    answer = await self._request(target, entry)
         except (aiohttp.ClientError, OSError) as error:
             code, failure = failure_of(error)
             answer = WebhookResponse(0, error_code=code, failure=failure)

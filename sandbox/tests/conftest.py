@@ -1,6 +1,5 @@
 """A sandbox on loopback, an application that it calls, and Twilio's own client to talk to it."""
 
-import asyncio
 import warnings
 from collections.abc import AsyncIterator
 
@@ -45,8 +44,7 @@ def bridging(app: WebhookApp) -> WebhookApp:
 
 @pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
-    clock = asyncio.get_running_loop().time
-    async with Sandbox(speed=20.0, api_keys=dict([API_KEY]), clock=clock) as it:
+    async with Sandbox(speed=20.0, api_keys=dict([API_KEY])) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         yield it
 

@@ -98,6 +98,12 @@ class Twilio:
 
 
 @pytest.fixture
+def twilio_sandbox_options() -> dict[str, str]:
+    """Twilio's time always passes, as that of the live service."""
+    return {"clock": "running"}
+
+
+@pytest.fixture
 def twilio(request: pytest.FixtureRequest) -> Iterator[Twilio]:
     yield from _live() if LIVE else _offhook(request)
 

@@ -91,10 +91,12 @@ class VirtualTwilio(SandboxRuntime):
         """
         self.loop = loop
         self.ask = ask
-        self._begin_s = epoch_s
         self.chance = chance
         self.script_of = script_of
         super().__init__(seed=seed, faults=faults or Faults(), behavior=behavior)
+        self.time.bind(loop)
+        self.time.restart(epoch_s + loop.time())
+        self.pace.update()
         self.request_log.rest = deque(maxlen=LOG_ENTRIES_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LOG_ENTRIES_MAX)  # type: ignore[assignment]
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]
@@ -103,11 +105,6 @@ class VirtualTwilio(SandboxRuntime):
         self.dialed: dict[str, list[Dialed]] = {}
         self.moved_to_voicemail: Callable[[str], object] = lambda _call_sid: None
         self.hung_up_s: dict[str, float] = {}
-
-    @property
-    def now_s(self) -> float:
-        """The model's clock."""
-        return self._begin_s + self.loop.time()
 
     def notify(self) -> None:
         """No one waits here."""

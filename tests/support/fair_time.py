@@ -10,12 +10,10 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 from unittest.mock import patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.worker import wiring
-from offhook.model.messages import TimePassed
 from offhook.service import Sandbox
 
 #: How often the kernel is asked, seconds at least.
@@ -121,22 +119,18 @@ class LoopClock(SystemClock):
 
 
 class LoopSandbox(Sandbox):
-    """A sandbox with a loop's time."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(clock=asyncio.get_running_loop().time, **options)
+    """A sandbox whose time a test may change."""
 
     def catch_up(self) -> None:
         """Sets its calendar to the machine's, if it is behind.
 
         A worker takes its partitions' time from Redis, once. Callbacks with an earlier time count as out of date.
         """
-        self.epoch_s += max(0.0, time.time() - self.now_s)
+        self.time.jump(time.time())
 
     def skip(self, seconds: float) -> None:
         """Lets that much time pass at once; what falls due in it happens in order."""
-        self.epoch_s += seconds
-        self.apply(TimePassed())
+        self.time.jump(self.now_s + seconds)
 
 
 class SteadyStoreClock(StoreClock):

@@ -13,7 +13,7 @@ from offhook.call_handle import CallHandle
 from offhook.control.error import ControlError
 from offhook.control.openapi import describe_routes
 from offhook.control.snapshot import snapshot
-from offhook.emptying import DEFAULTS, empty
+from offhook.emptying import DEFAULTS, check_shared, empty
 from offhook.faults import ONE_SHOT_FAULTS, RATES, Seconds, Text
 from offhook.fields import Fields, FieldsError, NoJsonError, at_least, at_most, check, fields_of, read_object
 from offhook.model.behavior import Behavior
@@ -102,6 +102,7 @@ def _empty(sandbox: SandboxRuntime, options: dict[str, Any]) -> None:
     """Empty it for a test; ValueError or TypeError for wrong options."""
     if options.get("behavior") is not None:
         options["behavior"] = Behavior(**check(fields_of(Behavior), options["behavior"]))
+    check_shared(options)
     empty(sandbox, options)
 
 

@@ -91,5 +91,5 @@ class Phone:
         """How long it has rung in its newest call, in Twilio's seconds."""
         if not (dialed := self._dialed) or (call := dialed[-1].record).rang_at_s is None:
             return 0.0
-        ends = (call.answered_at_s, call.ended_at_s, self._sandbox.now_s)
+        ends = (call.answered_at_s, call.ended_at_s, self._sandbox.run(lambda: self._sandbox.now_s))
         return next(at_s for at_s in ends if at_s is not None) - call.rang_at_s

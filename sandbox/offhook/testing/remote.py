@@ -12,10 +12,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from offhook.account import ACCOUNT_SID, AUTH_TOKEN
-from offhook.emptying import check_options
+from offhook.emptying import check_options, check_shared
 from offhook.faults import ONE_SHOT_FAULTS, Faults
 from offhook.fields import check, fields_of
 from offhook.model import messages
@@ -104,7 +104,7 @@ class RemoteSandbox:
         self.auth_token = environment.get("TWILIO_AUTH_TOKEN") or AUTH_TOKEN
         self._token = environment.get("OFFHOOK_TOKEN", "")
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        self.thread = self.webhook_sender = self
+        self.thread = self.webhook_sender = self.pace = self
         self.acts: deque[tuple[float, Any]] = deque(maxlen=50)  #: Of this test.
         self.faults = _Faults(self)
 
@@ -137,9 +137,17 @@ class RemoteSandbox:
             return result
         raise RuntimeError("it awaits something")
 
-    def wait_for_change(self, _known: int, timeout_s: float) -> None:
+    def wait_for_change(self, _known: int, timeout_s: float, _since_s: float) -> None:
         """Wait for the next look."""
         time.sleep(timeout_s)
+
+    def set_clock(self, clock: str) -> None:
+        """Let Twilio's time always pass, as it does."""
+        check_shared({"clock": clock})
+
+    def advance(self, _seconds: float) -> NoReturn:
+        """Refuse it: others may use the same sandbox."""
+        raise RuntimeError("advance needs a sandbox in the test's process, not that of OFFHOOK_URL")
 
     def _read(self) -> Any:
         return self.ask("GET", "/snapshot")
@@ -240,6 +248,7 @@ class RemoteSandbox:
     def empty(self, options: dict[str, Any]) -> None:
         """Remove everything, and set the options, if they are possible."""
         check_options(options)
+        check_shared(options)
         self.acts.clear()
         behavior = options.get("behavior")
         given = options | {"behavior": asdict(behavior) if behavior is not None else None}

@@ -30,8 +30,6 @@ class ServedSandbox(Sandbox):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.acts: deque[tuple[float, Act]] = deque(maxlen=ACTS_MAX)  #: What people did, and when.
-        self.changes = 0
-        self.has_changed = threading.Condition()
 
     def run(self, act: Callable[[], T]) -> T:
         """Run this in the sandbox's thread."""
@@ -39,7 +37,7 @@ class ServedSandbox(Sandbox):
 
     def empty(self, options: dict[str, Any]) -> None:
         """Remove everything, and set the options, if they are possible."""
-        empty(self, options)
+        empty(self, {"clock": "waiting"} | options)
         self.acts.clear()
 
     def apply(self, input_: messages.Input) -> messages.Result:
@@ -51,21 +49,13 @@ class ServedSandbox(Sandbox):
             self.acts.append((self.now_s, shown))
         return super().apply(input_)
 
-    def notify(self) -> None:
-        """Wake up the other threads, too."""
-        super().notify()
-        with self.has_changed:
-            self.changes += 1
-            self.has_changed.notify_all()
-
     def notify_of_read(self) -> None:
-        """Wake up no other threads: a condition may read by REST itself."""
-        super().notify()
+        """Count no change for other threads: a condition may read by REST itself."""
+        self.pace.wake_up()
 
-    def wait_for_change(self, known: int, timeout_s: float) -> None:
+    def wait_for_change(self, known: int, timeout_s: float, since_s: float) -> None:
         """Block another thread until there are more changes than it knows of."""
-        with self.has_changed:
-            self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
+        self.thread.wait(self.pace.next_change(known, timeout_s, since_s))
 
 
 class LoopThread:

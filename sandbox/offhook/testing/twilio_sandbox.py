@@ -133,7 +133,7 @@ class TwilioSandbox:
         """Wait until it holds: `wait_until(…)`, in a coroutine with `await`.
 
         Raise TimeoutError after `timeout_s` real seconds, with what happened last. It is checked at each change of the
-        sandbox, and every 50 ms.
+        sandbox, and every 50 ms. Twilio's time passes meanwhile, and stands still during the check.
         """
         __tracebackhide__ = True
         try:
@@ -141,28 +141,36 @@ class TwilioSandbox:
         except RuntimeError:
             pass
         else:
-            return self._wait_in_loop(condition, monotonic_s() + timeout_s, timeout_s)
-        until_s = monotonic_s() + timeout_s
-        while not self._check_condition(condition, until_s, timeout_s):
-            self._sandbox.wait_for_change(self._known_changes, RECHECK_S)
+            return self._wait_in_loop(condition, monotonic_s(), timeout_s)
+        since_s = monotonic_s()
+        while not self._check_condition(condition, since_s, timeout_s):
+            self._sandbox.wait_for_change(self._known_changes, RECHECK_S, since_s)
         return AlreadyDone()
 
-    async def _wait_in_loop(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> None:
+    async def _wait_in_loop(self, condition: Callable[[], object], since_s: float, timeout_s: float) -> None:
         __tracebackhide__ = True
-        while not self._check_condition(condition, until_s, timeout_s):
-            await asyncio.to_thread(self._sandbox.wait_for_change, self._known_changes, RECHECK_S)
+        while not self._check_condition(condition, since_s, timeout_s):
+            await asyncio.to_thread(self._sandbox.wait_for_change, self._known_changes, RECHECK_S, since_s)
 
     def wait_until_idle(self, timeout_s: float = 10.0) -> Awaitable[None]:
         """Wait, in the same way, until no webhook request is under way."""
         __tracebackhide__ = True
         return self.wait_until(lambda: self._sandbox.webhook_sender.is_idle, timeout_s)
 
-    def _check_condition(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> bool:
+    def advance(self, seconds: float) -> Awaitable[None]:
+        """Let Twilio's time pass: `advance(…)`, in a coroutine with `await`.
+
+        It needs the option `clock="virtual"`. What is due on the way happens in order, each after 50 ms of real time
+        without a request. Raise RuntimeError for another clock, or while a WebSocket is open.
+        """
+        return self._sandbox.thread.finish(self._sandbox.advance(seconds))
+
+    def _check_condition(self, condition: Callable[[], object], since_s: float, timeout_s: float) -> bool:
         __tracebackhide__ = True
-        self._known_changes = self._sandbox.changes
+        self._known_changes = self._sandbox.pace.changes
         if condition():
             return True
-        if monotonic_s() < until_s:
+        if monotonic_s() < since_s + timeout_s:
             return False
         raise ConditionTimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
 
@@ -175,9 +183,9 @@ class TwilioSandbox:
 
         Wait a moment for webhook requests under way first.
         """
-        until_s = monotonic_s() + SETTLE_S
-        while not self._sandbox.webhook_sender.is_idle and (left_s := until_s - monotonic_s()) > 0:
-            self._sandbox.wait_for_change(self._sandbox.changes, min(left_s, RECHECK_S / 10))
+        since_s = monotonic_s()
+        while not self._sandbox.webhook_sender.is_idle and (left_s := since_s + SETTLE_S - monotonic_s()) > 0:
+            self._sandbox.wait_for_change(self._sandbox.pace.changes, min(left_s, RECHECK_S / 10), since_s)
         return "\n".join(alert_lines(self.alerts, self._expected_alerts))
 
     def empty(self, **options: Any) -> None:

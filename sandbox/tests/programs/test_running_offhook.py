@@ -58,6 +58,13 @@ def test_options_and_faults(twilio_sandbox, twilio_client):
     twilio_sandbox.wait_until(lambda: alice.last_call.status == "busy")
     assert alice.last_call.record.rang_at_s is not None
 
+@pytest.mark.parametrize("clock", ["virtual", "waiting"])
+def test_clock_that_stands_still(twilio_sandbox, clock):
+    with pytest.raises(ValueError, match="in another process is 'running'"):
+        twilio_sandbox.empty(clock=clock)
+    with pytest.raises(RuntimeError, match="needs a sandbox in the test's process"):
+        twilio_sandbox.advance(1)
+
 def test_caller_and_text(twilio_sandbox):
     twilio_sandbox.add_number(BUSINESS)
     twilio_sandbox.phones[ANN].text(BUSINESS, "Hi")
@@ -89,7 +96,7 @@ def test_fixtures_use_a_running_offhook(
     monkeypatch.setenv("OFFHOOK_URL", running_url)
     pytester.makepyfile(test_theirs=STRANGERS_TESTS)
     ran = pytester.runpytest_subprocess(*QUICK)
-    ran.assert_outcomes(passed=5, failed=1)
+    ran.assert_outcomes(passed=7, failed=1)
     ran.stdout.fnmatch_lines(["*unexpected alert: error, Twilio has ClientNotificationUrl*"])
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import pytest
 
 from conferral.testing.app_server import AppAddress
-from offhook.model.messages import TimePassed
 from tests.conferral.examples.task_router import OVER, TaskRouter
 from tests.conferral.examples.test_handoff_examples import APP_URL, load
 from tests.support.people import BOB
@@ -40,12 +39,7 @@ class CallCenter:
 
     def passes(self, seconds):
         """Let time pass at Twilio."""
-
-        def jump(sandbox):
-            sandbox.epoch_s += seconds
-            sandbox.apply(TimePassed())
-
-        self.sandbox.run(jump)
+        self.sandbox.run(lambda sandbox: sandbox.time.jump(sandbox.now_s + seconds))
 
     def until(self, task, status):
         self.sandbox.wait_until(lambda: task.status == status, timeout_s=60)  # an outcome may be sent again

@@ -101,6 +101,19 @@ def test_unsigned_requests_are_no_outcomes(conferral_stack: ConferralStack) -> N
     assert len(conferral_stack.outcomes) == 0
 
 
+@pytest.mark.parametrize("twilio_sandbox_options", [{"clock": "virtual"}, {"clock": "waiting"}])
+def test_clock_that_stands_still_is_refused(
+    twilio_sandbox_options: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(pytest.fail.Exception, match="Conferral acts on timers of its own, in real time"):
+        request.getfixturevalue("conferral_stack")
+
+
+def test_twilios_time_runs_as_conferrals_does(conferral_stack: ConferralStack) -> None:
+    before_s, after_s = (conferral_stack.sandbox.run(lambda it: it.now_s) for _ in range(2))
+    assert before_s < after_s
+
+
 def test_plug_in_costs_nothing_unused() -> None:
     program = "import sys, conferral.pytest_plugin; print(*(it for it in sys.modules if it.startswith('conferral')))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
