@@ -12,8 +12,9 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag, urlencode
+from urllib.parse import quote_plus, urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
@@ -90,6 +91,8 @@ def parse_target(url: str) -> Target:
             target = replace(target, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
     return target
 
+
+_quote = lru_cache(maxsize=2_000)(quote_plus)  #: Names and most values are the same in each form.
 
 BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
 REDIRECTS_MAX = 10
@@ -327,7 +330,7 @@ class WebhookSender:
         # By default exactly as signed.
         url = _sorted(target.url) if self._sandbox.model.behavior.sorted_queries else target.url
         method, headers = entry.method, self._sign(target, entry)
-        body = urlencode(entry.params).encode() if method == "POST" else None
+        body = urlencode(entry.params, quote_via=_quote).encode() if method == "POST" else None
         maps, count = self._sandbox.url_map, 0
         while True:
             address = maps.place(url)
