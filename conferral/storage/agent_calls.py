@@ -42,6 +42,7 @@ class AgentCall(BaseRecord, frozen=True, omit_defaults=False):
         about("`busy`: it rang while the desk was in a call; `taken`: someone else took it; `missed`: no one did then"),
     ]
     talk_s: Annotated[float | None, about("how long the agent took part, in seconds; null without an answer")]
+    direction: Annotated[str, about("`outbound` if the agent called; else `inbound`")] = "inbound"
 
 
 class EndedCall(BaseRecord, frozen=True):

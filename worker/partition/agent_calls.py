@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from conferral.runtime.limits import IDENTITY
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.reasons import NOT_DIALED, Reason
-from conferral.statemachine.session import CUSTOMER, INBOUND, SUPERVISOR, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
 from conferral.storage.agent_calls import AgentCall, CallResult, EndedCall
 from conferral.storage.codecs.text_codec import to_iso
 
@@ -58,12 +58,15 @@ def _talk(party: Party, dial_id: str, after: Session) -> EndedCall:
     rung_ms = next((one.started_at_ms for one in _attempts(after) if one.dial_id == dial_id), 0)
     talk_ms = max(0, after.updated_at_ms - party.status_since_ms)
     at_ms = rung_ms or party.dialed_at_ms or party.status_since_ms
-    call = _call(after, party.address, at_ms, CallResult.ANSWERED, round(talk_ms / 1000, 3))
+    # The label keeps the name under which the leg was dialed.
+    is_first = party.label.startswith(AGENT)
+    call = _call(after, party.address, at_ms, CallResult.ANSWERED, round(talk_ms / 1000, 3), is_first=is_first)
     return EndedCall(_identity(party.address), call)
 
 
 def _ring(attempt: Attempt, after: Session) -> AgentCall:
-    return _call(after, attempt.to, attempt.started_at_ms, _result(attempt, after), None)
+    is_first = attempt.party == AGENT
+    return _call(after, attempt.to, attempt.started_at_ms, _result(attempt, after), None, is_first=is_first)
 
 
 def _result(attempt: Attempt, after: Session) -> CallResult:
@@ -76,9 +79,12 @@ def _result(attempt: Attempt, after: Session) -> CallResult:
     return CallResult.TAKEN if was_taken or attempt.result == Reason.TAKEN else CallResult.MISSED
 
 
-def _call(session: Session, own: str, at_ms: int, result: CallResult, talk_s: float | None) -> AgentCall:
+def _call(
+    session: Session, own: str, at_ms: int, result: CallResult, talk_s: float | None, *, is_first: bool
+) -> AgentCall:
     customer = session.customer.address
     other = session.agent.address if customer == own else customer
+    direction = session.direction if is_first else INBOUND
     return AgentCall(
-        session.id, to_iso(at_ms), other or None, session.number or None, session.ref or None, result, talk_s
+        session.id, to_iso(at_ms), other or None, session.number or None, session.ref or None, result, talk_s, direction
     )

@@ -118,7 +118,7 @@ async def test_desk_lists_its_agents_own_calls(desks, store):
     status, answer = await desks.ask("GET", "/desk/calls", headers)
     assert (status, answer) == (200, {"calls": [{
         "session": "s1", "at": at, "customer": "+14155550123", "number": "+14155550100", "ref": None,
-        "result": "missed", "talk_s": None,
+        "result": "missed", "talk_s": None, "direction": "inbound",
     }]})  # fmt: skip
     assert (await desks.ask("GET", "/desk/calls", await desks.bearer("bob")))[1] == {"calls": []}
 

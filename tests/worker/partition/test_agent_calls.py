@@ -4,7 +4,7 @@ import pytest
 
 from conferral.worker.partition.agent_calls import ended_calls
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import conferenced
+from tests.statemachine.transfer_scenarios import conferenced, outbound
 from tests.support.people import BOB, CAROL, CUSTOMER
 
 
@@ -24,6 +24,13 @@ def test_talk_ends_with_the_agents_leg_and_counts_from_the_answer():
     assert (found.identity, found.call.customer, found.call.result, found.call.talk_s) == (
         "alice", CUSTOMER, "answered", 61.5,
     )  # fmt: skip
+
+
+def test_only_a_call_that_the_agent_began_is_outbound():
+    for story, direction in ((outbound(), "outbound"), (Scenario().answered(), "inbound")):
+        story.later(5_000).end()
+        (found,) = [one for _, before, after, _ in story.steps for one in ended_calls(before, after.session)]
+        assert (found.identity, found.call.direction) == ("alice", direction)
 
 
 def test_end_of_the_session_ends_the_talks_of_all_agents_once():
