@@ -44,7 +44,7 @@ def setup(desk: ScriptedDesk) -> None:
     desk.calls = [
         about | {"at": iso(2), "result": "missed"},
         about | {"at": iso(4), "result": "busy", "customer": "+14155550142"},
-        about | {"at": iso(5), "result": "answered", "talk_s": 185, "ref": "order 7"},
+        about | {"at": iso(5), "result": "answered", "talk_s": 185, "ref": "order 7", "direction": "outbound"},
     ]
     desk.parked = [session(id="CA9", state="conferenced", phase="parked", parties=waits, parked_by=DAVE)]
 
@@ -148,5 +148,5 @@ async def _of_a_call(page: Page, desk: ScriptedDesk) -> AsyncIterator[str]:
     await click("Complete")
     await page.evaluate("phone.call.disconnect()")
     await desk.push("session", session("left", state="ended"))
-    await expect(page.get_by_text("Handed over to dave.")).to_be_visible()
+    await expect(page.get_by_text("Handed over to dave.").first).to_be_visible()
     yield "handed over"

@@ -211,7 +211,7 @@ class ScriptedDesk:
             request.transport.close()
         if self.end is not None:
             self._tasks.add(asyncio.create_task(self._finish(command, self.end)))
-        return web.json_response({"command": command}, status=202)
+        return web.json_response({"command": command, "session": SESSION}, status=202)
 
     async def _calls(self, _request: web.Request) -> web.Response:
         return web.json_response({"calls": self.calls})

@@ -1,5 +1,4 @@
-// The desk's requests to Conferral: a token that is asked for again in time, JSON, and the event stream by `fetch`, so
-// that the token is in no URL.
+// The desk's requests to Conferral. The event stream comes by `fetch`, so that the token is in no URL.
 
 import { noteServerTime } from "./shared/server-time.js";
 import { nowMs, setClock } from "./shared/time.js";
@@ -7,13 +6,15 @@ import { nowMs, setClock } from "./shared/time.js";
 /** How long an answer may take, and a stream may be silent, which has a comment every 15 s (ms). */
 const ANSWER_MS = 8_000;
 const SILENT_MS = 35_000;
-/** When the stream is opened again, at first and at most, and after a token was refused (ms). */
+/** When the stream is opened again, and after a token was refused (ms). */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
 const REFUSED_MS = 60_000;
-/** When a page that gave no token is asked again, at first and at most (ms). */
+/** When a page that gave no token is asked again (ms). */
 const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_MAX_MS = 30_000;
+/** A token is valid for an hour (ms). */
+const RENEW_MS = 30 * 60_000;
 const CLOCK_MS = 1_000;
 /** Types of errors: newer pages have ended this one's stream; the page around the desk gave no token. */
 export const REPLACED = "replaced";
@@ -28,7 +29,6 @@ export class ApiError extends Error {
   }
 }
 
-/** Send JSON; what is no success is an ApiError. */
 export async function request(url, { headers, body, ...options }) {
   let answer;
   try {
@@ -88,13 +88,11 @@ export class Api {
     }
   }
 
-  /** Send a request to a path below `/desk`, and return the answer's JSON. */
   async send(method, path, body) {
     const answer = await this.#answered(method, path, body, AbortSignal.timeout(ANSWER_MS));
     return answer.json().catch(() => ({}));
   }
 
-  /** A token that is refused is asked for again once. */
   async #answered(method, path, body, signal, headers, isAgain = false) {
     const authorization = { Authorization: `Bearer ${await this.token()}`, ...headers };
     try {
@@ -110,29 +108,25 @@ export class Api {
     }
   }
 
-  /** Return the token; from half of its life on, another one is asked for. */
   async token() {
     if (typeof this.#source !== "function") {
       this.#token = String(this.#source);
-    } else if (!this.#token || nowMs() >= this.#renewMs) {
+    } else if (!this.#token || Date.now() >= this.#renewMs) {
       this.#asking ??= askFor(this.#source).finally(() => (this.#asking = null));
       try {
         this.#token = await this.#asking;
-        this.#renewMs = (nowMs() + expiryOf(this.#token)) / 2;
+        this.#renewMs = Date.now() + RENEW_MS;
       } catch (error) {
-        if (!this.#token || nowMs() > expiryOf(this.#token)) {
+        if (!this.#token) {
           throw error;
         }
-        this.#renewMs = nowMs() + ASK_AGAIN_MAX_MS; // the old one still works
+        this.#renewMs = Date.now() + ASK_AGAIN_MAX_MS; // the old one may still work
       }
     }
     return this.#token;
   }
 
-  /**
-   * Follow the event stream until `over`, and open it again whenever it ends. `onLink` gets an error, or null once it is
-   * open; `onAlive` is called whenever anything arrives, in hidden pages too, whose timers are late.
-   */
+  /** Keep the event stream open until `over`. `onLink` gets an error, or null once it is open; `onAlive`, whatever arrives. */
   async follow(path, onEvent, onLink, over, onAlive) {
     for (let tries = 0; !over.aborted; tries += 1) {
       const silence = new AbortController();
@@ -230,19 +224,4 @@ function noteTime(date) {
   if (behindMs < -CLOCK_MS || behindMs > 1000 + CLOCK_MS) {
     setClock(Date.parse(date) + 500);
   }
-}
-
-/** When a token expires, as it says (ms); Infinity if it can't be read. */
-function expiryOf(token) {
-  for (const part of token.split(".")) {
-    try {
-      const { identity, exp } = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
-      if (identity) {
-        return Number(exp ?? Infinity) * 1000;
-      }
-    } catch {
-      // Another part, or another kind of token.
-    }
-  }
-  return Infinity;
 }

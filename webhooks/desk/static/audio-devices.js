@@ -16,7 +16,6 @@ export class AudioDevices {
     this.#onError = onError;
   }
 
-  /** Follow the devices of a new phone; of none without one. */
   follow(audio) {
     this.#audio = audio;
     audio?.on("deviceChange", () => audio === this.#audio && this.#changed(audio));
@@ -26,7 +25,6 @@ export class AudioDevices {
     }
   }
 
-  /** @param {"microphone" | "speaker"} kind */
   async choose(kind, id) {
     if (this.#audio && (await this.#use(this.#audio, kind, id))) {
       this.#chosen[kind] = id;

@@ -1,5 +1,4 @@
-// What the page around the desk hears of each call: `desk-incoming`, `desk-connected` once it is answered, and
-// `desk-ended`, in this order, as the phone's own call goes. What is known of its session goes with each.
+// What the page around the desk hears of each call, in order: `desk-incoming`, `desk-connected`, and `desk-ended`.
 
 /** How long a call waits for its session before its events are sent without it (ms). */
 const UNKNOWN_MS = 2_000;
@@ -9,7 +8,6 @@ export class CallEvents {
   #detail;
   #emit;
 
-  /** `detail(call)` returns what is known; `emit(name, detail)` sends an event. */
   constructor(detail, emit) {
     this.#detail = detail;
     this.#emit = emit;
@@ -37,7 +35,6 @@ export class CallEvents {
     }
   }
 
-  /** Send what waits, if the session is known or can't be waited for any longer. */
   update() {
     for (const [call, entry] of this.#calls) {
       const detail = this.#detail(call);

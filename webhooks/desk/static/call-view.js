@@ -5,7 +5,7 @@ import { printable, Text } from "./shared/text.js";
 import { now, timer, toMs } from "./shared/time.js";
 import { DestinationSheet, DigitsSheet, Sheet } from "./forms.js";
 import { Key, Said } from "./keys.js";
-import { actions, sentBack, stateOf } from "./session.js";
+import { actions, ringOf, sentBack, stateOf, UNKNOWN } from "./session.js";
 
 /** A shape for each state, which its color alone does not say. */
 const SIGNS = {
@@ -15,19 +15,21 @@ const SIGNS = {
   alone: "M8 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM3 14c0-3 2-4.5 5-4.5s5 1.5 5 4.5",
   recalled: "M6 2.5 2.5 6 6 9.5M2.5 6H10a3.5 3.5 0 0 1 0 7H6",
 };
-const UNKNOWN = "Conferral has not said more about this call yet";
 const since = (sinceMs) => (sinceMs ? timer(now.value - sinceMs) : "");
 
 export function glance(desk, at) {
-  const { session, own } = at;
-  const { from, fromAgent } = desk.about(at);
-  if (at === desk.current.value) {
-    const state = session && own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: `You are in a call with ${from}.` };
-    return desk.phone.isMuted.value ? { ...state, word: `${state.word} · muted` } : state;
-  }
+  const { session, own, isOver } = at;
   const back = sentBack(session, own);
-  const text = back || (fromAgent ? `${fromAgent} hands a call over to you.` : `${from} calls.`);
-  return { kind: back ? "recalled" : "ringing", word: back ? "Recalled" : "Incoming call", sinceMs: toMs(own?.[1].since), text };
+  if (isOver) {
+    return { kind: "alone", word: "Over", sinceMs: null, text: desk.news.value || "You are not in this call any more." };
+  }
+  if (at === desk.current.value) {
+    const state = own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: UNKNOWN };
+    const recording = { "in-progress": "recording", paused: "recording paused" }[session?.recording];
+    return { ...state, word: [state.word, desk.phone.isMuted.value && "muted", recording].filter(Boolean).join(" · ") };
+  }
+  const [word, text] = back ? ["Recalled", back] : ringOf(session, own, desk.about(at).fromAgent);
+  return { kind: back ? "recalled" : "ringing", word, sinceMs: toMs(own?.[1].since), text };
 }
 
 /** For the page's title: `1:32 Talking: order 7`; empty without a call. */
@@ -54,8 +56,7 @@ export function Glance({ state, about, children }) {
   `;
 }
 
-/** Why a call came: the brief as it was spoken or written, and what is known of the call. */
-export function Facts({ about, session }) {
+export function Facts({ about }) {
   const params = Object.entries(about.params);
   return html`
     ${about.brief
@@ -69,17 +70,16 @@ export function Facts({ about, session }) {
           ${params.map(([name, value]) => html`<dt key=${name}><${Text} value=${name} /></dt><dd><${Text} value=${value} /></dd>`)}
         </dl>`
       : null}
-    ${session ? null : html`<p class="small muted">${UNKNOWN}.</p>`}
   `;
 }
 
 export function CallCard({ desk, at }) {
-  const { session, own } = at;
+  const { session, own, isOver } = at;
   const about = desk.about(at);
   const state = glance(desk, at);
   const keys = keysOf(desk, at, state.kind);
   const panel = desk.panel.value;
-  const back = own?.[1].is_lost ? "" : sentBack(session, own); // one that was lost is back now
+  const back = isOver || own?.[1].is_lost ? "" : sentBack(session, own); // one that was lost is back now
   const draw = (one) => html`<${Key} key=${one.place} desk=${desk} ...${one} />`;
   const sheet = {
     transfer: () => html`<${DestinationSheet} desk=${desk} kind="transfer" session=${session} />`,
@@ -96,18 +96,17 @@ export function CallCard({ desk, at }) {
       </div>
       ${sheet}
     </div>
-    <${Said} desk=${desk} keys=${[...keys.first, ...keys.second, ...keys.more]} />
+    <${Said} desk=${desk} news=${isOver ? "" : desk.news.value} />
     ${back ? html`<p class="back is-recalled"><${Text} value=${back} /></p>` : null}
-    <${Facts} about=${about} session=${session} />
+    <${Facts} about=${about} />
   </section>`;
 }
 
-/** The buttons of a call, in the order of their places; at most one is the main one. */
-function keysOf(desk, { session, own }, kind) {
+function keysOf(desk, { session, own, isOver }, kind) {
   const isKnown = Boolean(session && own);
   const all = isKnown ? actions(session, own) : { more: [] };
   const lost = desk.lost.value;
-  const whyNot = (why) => lost || (isKnown ? why : UNKNOWN);
+  const whyNot = (why) => lost || (isOver ? "the call is over" : isKnown ? why : "Conferral does not know this call yet");
   const main = mainOf(kind, all, own);
   const command = (place, one, label) => ({
     place,
@@ -124,14 +123,14 @@ function keysOf(desk, { session, own }, kind) {
     { ...command("transfer", undefined, "Transfer"), why: whyNot(all.refusedTransfer), opens: "transfer" },
     command("hold", all.hold, "Hold"),
     { place: "mute", label: isMuted ? "Unmute" : "Mute", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.mute(!isMuted) },
-    { place: "press", label: "Digits", why: isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
+    { place: "press", label: "Digits", why: isOver ? "the call is over" : isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },
     command("record", all.record, "Record"),
     command("park", all.park, "Park"),
     { place: "more", label: "More", why: whyNot(""), opens: "more" },
     { place: "hang-up", label: "Hang up", isMain: main === "hang-up", isUrgent: true, class: "danger last", run: () => desk.hangUp() },
   ];
   const second =
-    own?.[1].status === "confirming"
+    !isOver && own?.[1].status === "confirming"
       ? [{ place: "take", label: "Take the call", hint: "Presses 1", isMain: true, run: () => desk.press("1", "") }]
       : ["cancel", "swap", "merge", "complete"].filter((place) => all[place]).map((place) => command(place, all[place]));
   const more = all.more.map((one) => ({ ...command(one.id, one), ...(one.type === "add" ? { opens: "add" } : {}) }));

@@ -1,5 +1,4 @@
-// What a page does by itself once it is loaded: back in the call, or ready again, where the browser lets it ring. And
-// a line that is open without it, since its browser is gone or another one has it.
+// What a page does by itself once it is loaded: back in the call, or ready again. And a line that is open elsewhere.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { keep, kept } from "./shared/kept.js";
@@ -43,7 +42,6 @@ export class Comeback {
     return `conferral-desk ${this.#desk.identity.value}`;
   }
 
-  /** Remember over a reload whether the agent is ready. */
   remember(isReady) {
     this.#wasReady = this.needsClick.value = false;
     keep(this.#key, isReady ? "ready" : "", "sessionStorage");
@@ -55,7 +53,6 @@ export class Comeback {
     void this.consider();
   }
 
-  /** Go ready by itself, if that is due; calls have changed. */
   async consider() {
     this.#watch();
     const desk = this.#desk;
@@ -94,7 +91,6 @@ export class Comeback {
     }
   }
 
-  /** The session in which the agent has a line without this page's phone, if any. */
   get #ownCall() {
     const { identity, phone, sessions } = this.#desk;
     const has = (session) => ["connected", "ringing"].includes(ownLeg(session, identity.value)?.[1].status);
@@ -118,7 +114,6 @@ export class Comeback {
     }
   }
 
-  /** Whether calls can be announced and answered without a click before. */
   async #mayRing() {
     try {
       const { state } = await navigator.permissions.query({ name: "microphone" });

@@ -1,5 +1,5 @@
-// Commands that the agent has sent, until their result is known. Each has a deadline, after which it does nothing: it
-// has failed only if the server says so, or if no worker has decided it some time after that. Before, it is not known yet.
+// Commands that the agent has sent. Each has a deadline, after which it does nothing: it has failed only if the server
+// says so, or if no worker has decided it some time after that.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { earliestMs } from "./shared/server-time.js";
@@ -66,7 +66,6 @@ export class Commands {
     }
   }
 
-  /** Ask what became of a command, until an event or an answer says it. */
   async #watch(known) {
     const overMs = Date.parse(known.deadline) + MARGIN_MS;
     const unknownMs = performance.now() + UNKNOWN_AFTER_MS;
@@ -95,7 +94,6 @@ export class Commands {
     }
   }
 
-  /** What the server knows of a command; null if it can't say. */
   #asked(id) {
     return this.#ask(id).catch((error) => (error.status === 404 ? { status: "" } : null));
   }

@@ -27,7 +27,6 @@ class ConferralDesk extends HTMLElement {
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = sheets;
   }
 
-  /** A desk token, or an async function that returns one; it is called again before the token expires. */
   get token() {
     return this.#token;
   }

@@ -8,11 +8,11 @@ import { CallEvents } from "./call-events.js";
 import { Comeback } from "./comeback.js";
 import { Commands, stamp } from "./commands.js";
 import { Guard } from "./keys.js";
-import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
+import { paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { Rings } from "./rings.js";
-import { nameOf, noteNames, ownLeg } from "./session.js";
+import { callerIn, nameOf, noteNames, noteUnholds, ownLeg, sentBack, whatHappened } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
@@ -27,40 +27,49 @@ export class Desk {
   /** Whether the event stream is open; what is wrong with it, or with the last renewal. */
   isOpen = signal(false);
   trouble = signal(null);
-  /** Why only the phone works, as a sentence without its end; empty if everything does. */
+  /** Why only the phone works; empty if everything does. */
   lost = computed(() => (this.isOpen.value && !this.trouble.value ? "" : lostText(this.trouble.value ?? undefined)));
   sessions = signal(new Map());
   notices = signal([]);
-  /** The directory, by name; the team's parked and queued calls, by id; the agent's calls of the last day, newest first. */
+  /** The directory, by name; the team's parked and queued calls, by id; the agent's own, newest first. */
   names = signal(new Map());
   parked = signal(new Map());
   queued = signal(new Map());
   calls = signal([]);
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
-    onFailed: ({ label, session }, why) => {
-      this.rings.forget(session); // a colleague took it, and may transfer it to this agent
-      this.#failed(why, "command", label);
+    onFailed: ({ label, onFailed, session }, why) => {
+      onFailed?.();
+      this.#done.delete(session);
+      if (!this.#isTold(session, why)) {
+        this.#failed(why, "command", label);
+      }
     },
     onUnknown: ({ label }, id) => this.notify("warn", `${label}: not known yet; Conferral has not answered.`, id),
     onKnown: (id) => this.dismissAll(id),
   });
-  /** The open sheet and what is in it; the place of the button whose reason was asked for. */
+  /** The open sheet and what is in it; why the button that was pressed last did nothing. */
   panel = signal("");
   form = { to: signal(""), names: signal([]), active: signal(-1), digits: signal(""), party: signal("") };
-  asked = signal("");
+  asked = signal({});
   guard = new Guard();
   shortcuts = new Shortcuts();
-  farewell = signal("");
+  /** What has just happened to a call, as a sentence about the past. */
+  news = signal("");
   identity = signal("");
 
   phone;
   rings;
   current = computed(() => this.rings.at(this.phone.call.value));
+  /** Why the agent can begin no call now. */
+  whyNoCall = computed(() => {
+    const why = this.rings.incoming.value ? "a call rings" : "";
+    return this.lost.value || (this.state.value === "ready" ? why : "go ready first, since your own phone rings first");
+  });
 
   #api;
   #emit;
-  /** Kept over a reload, as Conferral would count the page before as another desk; a copy of the tab gets its own. */
+  /** Kept over a reload; a copy of the tab gets its own. */
   #id = kept(ID, "sessionStorage") || (crypto.randomUUID?.() ?? String(Math.random()).slice(2));
   #ring = new Ring();
   comeback = new Comeback(this, this.#ring, ({ id }) => this.#api.send("POST", `/sessions/${path(id)}/take-over`, { desk: this.#id }));
@@ -68,12 +77,13 @@ export class Desk {
   presence = new Presence(this, (said) => this.#api.send("PUT", "/presence", { ...said, desk: this.#id }), this.#id);
   state = this.presence.state;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
-  #noticeCount = 0;
+  /** By session, what the agent is about to do with it, as news; the session of the news. */
+  #done = new Map();
+  #newsOf = "";
   /** Sessions that the stream has sent since it was opened. */
   #seen = new Set();
   #announced = null;
 
-  /** @param {string} base Where Conferral is. @param {string} identity Empty to take it from the token. @param {Function} emit */
   constructor(base, identity, emit) {
     this.#api = new Api(base);
     this.#emit = emit;
@@ -81,21 +91,19 @@ export class Desk {
     this.identity.value = identity;
     this.phone = new Phone(`${base}/desk/voice-sdk.js`, () => this.#api.send("POST", "/access-token"), {
       onConnected: (call) => this.#connected(call),
-      onOver: (call, how) => this.#over(call, how),
+      onOver: (call, how) => this.#callOver(call, how),
       onError: (error) => this.#failed(error, this.phone.call.value ? "call" : "phone"),
       onWarning: (text) => this.notify("warn", text, "phone"),
     });
     this.rings = new Rings(this.phone, this.sessions, this.identity, {
       sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
       onShown: (call) => {
-        this.farewell.value = "";
-        this.dismissAll("command"); // what failed before is over, or rings again
+        this.#tell(); // what failed before is over, or rings again
         this.#events.rang(call);
       },
     });
   }
 
-  /** The token, or an async function that returns one. */
   set source(source) {
     this.#api.source = source;
     if (source && !this.hasToken.value) {
@@ -119,7 +127,6 @@ export class Desk {
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
 
-  /** End everything; a call of this desk ends too. */
   stop() {
     this.comeback.remember(false);
     if (this.state.value !== "away" && !this.lost.value) {
@@ -131,9 +138,6 @@ export class Desk {
     this.phone.destroy();
   }
 
-  // What the agent does.
-
-  /** @param {boolean} isByItself The page was loaded again: no one has clicked. */
   async goReady(isByItself = false) {
     this.presence.hasClicked = !isByItself;
     this.#ring.unlock();
@@ -172,11 +176,12 @@ export class Desk {
 
   /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
   async hangUp() {
-    const { session, call } = this.current.value ?? {};
-    if (session) {
+    const { session, call, isOver } = this.current.value ?? {};
+    if (session && !isOver) {
       this.rings.leave(session.id);
+      this.#done.set(session.id, "You hung up.");
     }
-    if (call) {
+    if (call && !isOver) {
       // By its SID: when a transfer completes, the party's name changes.
       const remove = { id: "hang up", type: "remove", label: "Hang up", fields: { party: sidOf(call) } };
       // Without a stream, nothing else says that it was accepted, nor perhaps which session the call has.
@@ -187,7 +192,7 @@ export class Desk {
     this.phone.hangUp();
   }
 
-  /** Send digits: in a bridge, or without a server, the phone sends them; in a conference, Conferral does, to a party. */
+  /** In a bridge, or without a server, the phone sends digits; in a conference, Conferral does, to a party. */
   press(digits, party) {
     const { session } = this.current.value ?? {};
     if (!party || !session || session.state === "bridged" || this.lost.value) {
@@ -207,28 +212,32 @@ export class Desk {
     keep(MUTED, isMuted ? this.#sessionId : "", "sessionStorage");
   }
 
-  /** Do what a button says; return whether it was accepted. */
   async act(session, action) {
+    this.news.value = "";
+    if (action.done) {
+      this.#done.set(session.id, action.done);
+    }
     const isAccepted = await this.#send(session, action);
     if (isAccepted) {
       this.dismissAll("command");
-      this.farewell.value = action.done || this.farewell.value;
     }
     return isAccepted;
   }
 
   callOut(to) {
-    const action = { id: "call", label: `Call to ${to}`, onSession: (session) => this.rings.expect(session) };
-    return this.commands.request(action, async (stamped) => {
-      const { session } = await this.#api.send("POST", "/calls", { to, ...stamped });
+    const onSession = (session) => {
+      action.session = session;
       this.rings.expect(session);
-    });
+    };
+    const action = { id: "call", label: `Call to ${to}`, onSession };
+    return this.commands.request(action, async (stamped) => onSession((await this.#api.send("POST", "/calls", { to, ...stamped })).session));
   }
 
   retrieve({ id }) {
     this.rings.expect(id);
     const send = (stamped) => this.#api.send("POST", `/parked/${path(id)}/retrieve`, stamped);
-    return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", session: id }, send);
+    // If it fails, a colleague took it, and may transfer it to this agent.
+    return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", onFailed: () => this.rings.forget(id) }, send);
   }
 
   /** Open a sheet, empty; or none. Its names stay in their order, whatever becomes of the people meanwhile. */
@@ -236,7 +245,8 @@ export class Desk {
     const { to, names, active, digits, party } = this.form;
     batch(() => {
       this.panel.value = panel;
-      this.asked.value = to.value = digits.value = party.value = "";
+      this.asked.value = {};
+      to.value = digits.value = party.value = "";
       active.value = -1;
       names.value = inOrder([...this.names.value.values()]).map(({ name }) => name);
     });
@@ -244,11 +254,11 @@ export class Desk {
 
   /** `about` is what it belongs to: `phone`, `call`, `command`, `registration`, `token`, or a command's id. */
   notify(kind, text, about) {
-    this.notices.value = [...this.notices.value.filter((one) => one.text !== text), { id: ++this.#noticeCount, kind, text, about }];
+    this.notices.value = [...this.notices.value.filter((one) => one.text !== text), { kind, text, about }];
   }
 
-  dismiss(id) {
-    this.notices.value = this.notices.value.filter((one) => one.id !== id);
+  dismiss(notice) {
+    this.notices.value = this.notices.value.filter((one) => one !== notice);
   }
 
   dismissAll(about) {
@@ -256,8 +266,6 @@ export class Desk {
   }
 
   tryAgain = () => this.#api.tryAgain();
-
-  // What the server says.
 
   #event(kind, data) {
     if (kind === "session") {
@@ -277,19 +285,52 @@ export class Desk {
   }
 
   #session(session) {
-    this.#seen.add(session.id);
+    const { id } = session;
+    const before = this.sessions.value.get(id);
+    this.#seen.add(id);
     noteNames(session.names);
+    noteUnholds(before, session);
     const sessions = new Map(this.sessions.value);
     if (session.state !== "ended" && ownLeg(session, this.identity.value)) {
-      sessions.set(session.id, session);
+      sessions.set(id, session);
     } else {
-      if (sessions.delete(session.id)) {
-        this.rings.forget(session.id);
+      if (sessions.delete(id)) {
+        this.rings.forget(id);
       }
       void this.#loadCalls();
     }
-    this.sessions.value = sessions;
+    batch(() => {
+      this.sessions.value = sessions;
+      this.#happened(before, session, !sessions.has(id));
+    });
     this.presence.callsChanged();
+  }
+
+  #happened(before, session, isOver) {
+    const { id } = session;
+    const identity = this.identity.value;
+    const said = before && ((isOver && this.#done.get(id)) || whatHappened(before, session, identity));
+    if (isOver) {
+      this.#done.delete(id);
+    }
+    if (said) {
+      this.#tell(said, id);
+    } else if (!before && !isOver && sentBack(session, ownLeg(session, identity))) {
+      this.dismissAll("command"); // the call says it itself
+    }
+  }
+
+  #tell(said = "", session = "") {
+    this.news.value = said;
+    this.#newsOf = session;
+    this.dismissAll("command");
+  }
+
+  /** Whether the desk says itself what became of a session. */
+  #isTold(id, why) {
+    const session = this.sessions.value.get(id);
+    const back = session ? sentBack(session, ownLeg(session, this.identity.value)) : "";
+    return session ? back.endsWith(`: ${String(why).split(" (")[0]}.`) : Boolean(id) && this.#newsOf === id;
   }
 
   async #loadCalls() {
@@ -307,6 +348,8 @@ export class Desk {
       this.#seen.add(id);
       noteNames(session.names);
       waiting.set(id, session);
+    } else if (this.#newsOf === id) {
+      this.#tell(); // no longer parked
     }
     known.value = waiting;
   }
@@ -315,6 +358,9 @@ export class Desk {
   #synced() {
     for (const known of [this.sessions, this.parked, this.queued]) {
       known.value = new Map([...known.value].filter(([id]) => this.#seen.has(id)));
+    }
+    if (!this.parked.value.has(this.#newsOf)) {
+      this.news.value = ""; // it may not be true any more
     }
     this.comeback.begin();
   }
@@ -373,21 +419,20 @@ export class Desk {
   }
 
   #send(session, action) {
-    return this.commands.request(action, (stamped) => this.#post(session.id, action, stamped));
+    return this.commands.request({ ...action, session: session.id }, (stamped) => this.#post(session.id, action, stamped));
   }
 
   #post(session, { type, fields }, stamped, query = "") {
     return this.#api.send("POST", `/sessions/${path(session)}/commands${query}`, { type, ...fields, ...stamped });
   }
 
-  // The phone.
-
   about({ call, session, own }) {
     const leg = own?.[1] ?? {};
-    const from = nameOf(session?.parties.customer?.address ?? callerOf(call));
+    // Twilio may name our own number as the caller.
+    const from = session ? nameOf(callerIn(session, own)) : "";
     return {
       from,
-      title: session?.ref || from,
+      title: session?.ref || from || "A call",
       number: session?.number ?? "",
       brief: leg.brief ?? "",
       params: { ...paramsOf(call), ...leg.params },
@@ -406,8 +451,11 @@ export class Desk {
       this.#announced = null;
     } else if (this.#announced !== at.call) {
       this.#announced = at.call;
+      this.#ring.start();
+    }
+    if (this.#announced && at) {
       const { from, number } = this.about(at);
-      this.#ring.start(number ? `${from} on ${number}` : from);
+      this.#ring.notify(number ? `${from} on ${number}` : from);
     }
   }
 
@@ -419,7 +467,7 @@ export class Desk {
     this.#events.connected(call);
   }
 
-  #over(call, wasAnswered) {
+  #callOver(call, wasAnswered) {
     if (wasAnswered) {
       batch(() => {
         this.open("");
@@ -435,7 +483,6 @@ export class Desk {
   #failed(error, about, label = "") {
     const text = error instanceof Error ? error.message : String(error);
     const said = label ? `${label}: ${text}` : text;
-    this.farewell.value = about === "command" ? "" : this.farewell.value;
     this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, error.isPassing ? "registration" : about);
     this.#emit("desk-error", { message: said, code: error.code ?? null, about });
   }

@@ -7,7 +7,7 @@ import { Key } from "./keys.js";
 import { nameOf, present } from "./session.js";
 import { SHORTCUTS } from "./shortcuts.js";
 
-/** What can be done with a destination, and what it does: the first is the likely one. */
+/** What can be done with a destination; the first is the likely one. */
 const SENDS = {
   transfer: [
     ["consult", MODES.consult, "You ask first; the caller hears music"],
@@ -29,7 +29,6 @@ function close(desk) {
   focusFirst(desk.guard.root.querySelector(`[data-key="${opener}"]`));
 }
 
-/** A part of the desk over the buttons, with a title and a way back. */
 export function Sheet({ desk, title, children }) {
   const onKeyDown = (event) => {
     if (event.key === "Escape") {
@@ -51,19 +50,13 @@ export function DestinationSheet({ desk, kind, session }) {
   const known = desk.names.value;
   const names = [...new Set([...desk.form.names.value, ...known.keys()])].filter((name) => known.has(name)).map((name) => known.get(name));
   const destination = destinationOf(to.value, names);
-  const why = desk.lost.value || (destination ? "" : CHOOSE);
+  const why = (kind === "call" ? desk.whyNoCall.value : desk.lost.value) || (destination ? "" : CHOOSE);
   const send = async (mode) => {
     if (await (kind === "call" ? desk.callOut(destination) : desk.act(session, command(mode, destination, session)))) {
       close(desk);
     }
   };
-  const onEnter = (hasTaken) => {
-    if (!hasTaken && !why && SENDS[kind].length === 1) {
-      void send(SENDS[kind][0][0]);
-    } else {
-      desk.guard.root.querySelector(".sends button").focus();
-    }
-  };
+  const onEnter = () => desk.guard.root.querySelector(".sends button").focus();
   const onChange = (text, place) => {
     to.value = text;
     active.value = place;
@@ -82,15 +75,11 @@ export function DestinationSheet({ desk, kind, session }) {
 function command(mode, destination, session) {
   if (mode !== "add") {
     const name = nameOf(destination);
-    const done = mode === "blind" ? `${name} is being called for the caller; you have left.` : "";
+    const done = mode === "blind" ? `You left while ${name} was being called.` : "";
     return { id: "transfer", type: "transfer", label: `Transfer to ${destination}`, fields: { to: destination, mode }, done };
   }
-  const taken = new Set(Object.keys(session.parties));
-  let number = 1;
-  while (taken.has(`party-${number}`)) {
-    number += 1;
-  }
-  return { id: "add", type: "add", label: `Add ${destination}`, fields: { to: destination, party: `party-${number}` } };
+  const party = `party-${Object.keys(session.parties).length}`; // those who have left are there, too
+  return { id: "add", type: "add", label: `Add ${destination}`, fields: { to: destination, party } };
 }
 
 /** Digits to one party. They may be a PIN: nothing keeps them. */

@@ -8,61 +8,56 @@ import { Key, Said } from "./keys.js";
 import { nameOf } from "./session.js";
 
 const RESULTS = { answered: "talked", missed: "missed", declined: "declined", busy: "rang while you were busy", taken: "someone else took it" };
-const AWAY = "While you are away, callers go to the next agent of the number, or to its fallback. Colleagues see that you are away.";
+const AWAY = "While you are away, callers go to the next agent of the number, or to its fallback.";
 
 export function Idle({ desk, isHome }) {
   const isReady = desk.state.value === "ready";
-  const why = desk.lost.value || (isReady ? "" : "go ready first, since your own phone rings first");
+  const why = desk.whyNoCall.value;
   const pending = desk.commands.pending.value;
   const call = { place: "call", label: "Call out", why, isMain: isReady && isHome, opens: "call" };
   const parked = [...desk.parked.value.values()].map((session) => ({
-    session,
     place: `retrieve ${session.id}`,
     label: "Retrieve",
     why,
     isPending: pending.has(`retrieve ${session.id}`),
     run: () => void desk.retrieve(session),
+    ...ofParked(session),
   }));
   const today = new Date(now.value).toDateString();
   const calls = desk.calls.value
     .filter(({ at }) => new Date(at).toDateString() === today)
     .map((one) => ({
-      one,
       place: `call back ${one.session} ${one.at}`,
       label: "Call back",
       why: one.customer ? why : "the number is unknown",
       isPending: pending.has("call"),
       run: () => void desk.callOut(one.customer),
+      ...ofPast(one),
     }));
   const isCalling = desk.panel.value === "call";
   return html`
     <section class="card" aria-label="Calls" tabindex="-1" data-home=${isHome || undefined}>
-      ${isHome && desk.farewell.value ? html`<p class="farewell" role="status"><${Text} value=${desk.farewell.value} /></p>` : null}
       ${isReady ? null : html`<p class="small muted">${AWAY}</p>`}
       <div class="calls">
         <div class="pad">
           <div class="keys" inert=${isCalling}><${Key} desk=${desk} ...${call} /></div>
           ${isCalling ? html`<${DestinationSheet} desk=${desk} kind="call" />` : null}
         </div>
-        <${Said} desk=${desk} keys=${[call, ...parked, ...calls]} />
+        <${Said} desk=${desk} news=${desk.news.value} />
       </div>
     </section>
-    <${List} desk=${desk} title="Parked" label="Parked calls" none="No call is parked." keys=${parked} describe=${ofParked} />
-    <${List} desk=${desk} title="My calls today" none="No call yet." keys=${calls} describe=${ofPast} />
+    <${List} desk=${desk} title="Parked" label="Parked calls" none="No call is parked." keys=${parked} />
+    <${List} desk=${desk} title="My calls today" none="No call yet." keys=${calls} />
     <${Queue} callers=${[...desk.queued.value.values()]} />
     <${Colleagues} names=${[...desk.names.value.values()]} />
   `;
 }
 
-/** Calls, each with a name, what is known of it, and a button. */
-function List({ desk, title, label = title, none, keys, describe }) {
-  const draw = (key) => {
-    const { name, title: shown = name, about } = describe(key);
-    return html`<li key=${key.place}>
-      <span class="grow"><${Text} value=${shown} /><span class="small muted block">${about}</span></span>
-      <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
-    </li>`;
-  };
+function List({ desk, title, label = title, none, keys }) {
+  const draw = ({ name, shown, about, ...key }) => html`<li key=${key.place}>
+    <span class="grow"><${Text} value=${shown || name} /><span class="small muted block">${about}</span></span>
+    <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
+  </li>`;
   return html`<section class="card" aria-label=${label}>
     <h3>${title}</h3>
     ${keys.length || desk.lost.value ? null : html`<p class="small muted">${none}</p>`}
@@ -70,7 +65,7 @@ function List({ desk, title, label = title, none, keys, describe }) {
   </section>`;
 }
 
-function ofParked({ session: { parties, updated_at: updated, parked_by: by, ref } }) {
+function ofParked({ parties, updated_at: updated, parked_by: by, ref }) {
   const customer = parties?.customer;
   const about = html`
     waits for <${Time} at=${customer?.held ? customer.since : updated} as="age" />
@@ -79,13 +74,13 @@ function ofParked({ session: { parties, updated_at: updated, parked_by: by, ref 
   return { name: nameOf(customer?.address), about };
 }
 
-function ofPast({ one: { at, customer, ref, result, talk_s: talkS } }) {
+function ofPast({ at, customer, ref, direction, result, talk_s: talkS }) {
   const name = nameOf(customer);
   const about = html`
-    ${clock(at).slice(0, 5)}${ref ? html` · <${Text} value=${name} />` : null} · <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
+    ${clock(at).slice(0, 5)}${ref ? html` · <${Text} value=${name} />` : null} · ${direction === "outbound" ? "outgoing" : "incoming"}, <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
     ${talkS >= 1 ? ` ${timer(talkS * 1000)}` : ""}
   `;
-  return { name, title: ref || name, about };
+  return { name, shown: ref, about };
 }
 
 /** Who waits for one of this agent's numbers: the first of them is offered next. */

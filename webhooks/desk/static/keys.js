@@ -7,13 +7,12 @@ import { Text } from "./shared/text.js";
 /** How long a button does nothing that becomes possible under the pointer, or while it has the focus (ms). */
 const GUARD_MS = 1_000;
 
-/** Knows what is under the pointer and what has the focus, and keeps a click from what was not there a moment ago. */
+/** Keeps a click from what was not there a moment ago. */
 export class Guard {
   root = null;
   #point = [-1, -1];
-  /** The places under the pointer and with the focus; the element that has it. */
+  /** The place under the pointer; the element with the focus. */
   #under = "";
-  #focused = "";
   #element = null;
   /** What each place's button does; empty while it is not possible. Until when it is held (ms). */
   #meanings = new Map();
@@ -28,17 +27,15 @@ export class Guard {
     };
     root.addEventListener("pointermove", pointed, { signal });
     root.addEventListener("pointerdown", pointed, { signal });
-    root.addEventListener("focusin", ({ target }) => ((this.#element = target), (this.#focused = placeOf(target))), { signal });
+    root.addEventListener("focusin", ({ target }) => (this.#element = target), { signal });
     root.addEventListener("focusout", ({ target }) => {
-      this.#focused = "";
       // One that is removed keeps its place in the desk, see `drawn`.
       queueMicrotask(() => target.isConnected && this.#element === target && (this.#element = null));
     }, { signal });
   }
 
-  /** Whether a place's button is held, of which this is said now. */
   holds(place, meaning) {
-    if (meaning && meaning !== this.#meanings.get(place) && [this.#under, this.#focused].includes(place)) {
+    if (meaning && meaning !== this.#meanings.get(place) && [this.#under, placeOf(this.root.activeElement)].includes(place)) {
       this.#hold(place);
     }
     this.#meanings.set(place, meaning);
@@ -70,17 +67,19 @@ export class Guard {
 
 const placeOf = (element) => element?.closest?.("[data-key]")?.dataset.key ?? "";
 
-/**
- * A button. `place` is its id, `name` what screen readers say, `why` it is not possible, `opens` a sheet; an urgent one is
- * never held.
- */
+/** `place` is the button's id, `name` what screen readers say, `why` it is not possible, `opens` a sheet. */
 export function Key({ desk, place, label, name, hint = "", why = "", isPending, isMain, isUrgent, opens, class: more = "", run, children }) {
   const isPossible = !why && !isPending;
   const isHeld = desk.guard.holds(place, isPossible ? label : "") && !isUrgent;
   const isOpen = opens && desk.panel.value === opens;
   const said = why || hint || undefined;
+  const { asked } = desk;
+  if (asked.peek().place === place && asked.peek().why !== why) {
+    queueMicrotask(() => (asked.value = {})); // it is not true any more
+  }
   const onClick = () => {
-    desk.asked.value = why ? place : "";
+    const said = why || (isHeld ? "it has just become possible. Press it again" : "");
+    asked.value = said ? { place, why, text: `${label}: ${said}.` } : {};
     if (isPossible && !isHeld) {
       opens ? desk.open(isOpen ? "" : opens) : run();
     }
@@ -103,12 +102,13 @@ export function Key({ desk, place, label, name, hint = "", why = "", isPending, 
 
 export const isOfTheDesk = ({ about }) => ["phone", "token", "call", "registration"].includes(about);
 
-/** Under the buttons, in a line that is always there: why one is not possible, or what has become of the last one. */
-export function Said({ desk, keys }) {
-  const asked = keys.find(({ place, why }) => why && place === desk.asked.value);
+/** Under the buttons, in a line that is always there: why one is not possible, what has failed, or what has happened. */
+export function Said({ desk, news }) {
+  const asked = desk.asked.value.text;
   const notice = desk.notices.value.findLast((one) => !isOfTheDesk(one));
   return html`<div class="said">
-    <p role="status">${asked ? html`<${Text} value=${`${asked.label}: ${asked.why}.`} />` : null}</p>
+    <p role="status">${asked ? html`<${Text} value=${asked} />` : null}</p>
     ${notice && !asked ? html`<p role="alert" class=${`is-${notice.kind}`}><${Text} value=${notice.text} /></p>` : null}
+    ${news && !notice && !asked ? html`<p><${Text} value=${news} /></p>` : null}
   </div>`;
 }

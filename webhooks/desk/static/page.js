@@ -26,7 +26,6 @@ function say(text = "", ...buttons) {
 /** Send a request of the sign-in, whose cookie no script sees. */
 const ask = async (method, path, body) => (await request(`./desk/session${path}`, { method, headers: { "X-Conferral": "desk" }, body })).json().catch(() => ({}));
 
-/** Ask again while Conferral or its Redis is away. */
 async function patiently(method, path, body) {
   for (let waitMs = 1000; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
     try {
@@ -47,8 +46,7 @@ function over(text) {
   signOut.hidden = true;
 }
 
-/** Let the desk get its tokens by this browser's sign-in. @param {string} [first] The first token. */
-function use(identity, first = "") {
+function use(identity) {
   sessionStorage.setItem(AS, identity);
   history.replaceState(null, "", `${location.pathname}?as=${identity}`);
   say();
@@ -57,9 +55,7 @@ function use(identity, first = "") {
     if (sessionStorage.getItem(AS) !== identity) {
       throw new ApiError("You are signed out", 401);
     }
-    const given = first || (await nextToken(identity));
-    first = "";
-    return given;
+    return nextToken(identity);
   };
   if (!desk.isConnected) {
     document.querySelector("main").append(desk); // after a sign-out
@@ -102,7 +98,8 @@ async function signInByLink(identity, code) {
 /** Go on with the sign-in that this browser has. @param {string} [why] Why a link was of no use. */
 async function resume(identity, why) {
   try {
-    return use(identity, (await patiently("POST", "/token", { identity })).token);
+    await patiently("POST", "/token", { identity });
+    return use(identity);
   } catch (error) {
     return HAS_PROXY ? signInByProxy() : over(why ?? error.message);
   }
@@ -122,17 +119,13 @@ async function signInByProxy() {
   }
 }
 
-/** In a window of its own, a proxy asks the agent to sign in: this one may have a call. Here it says who has done so. */
+/** A proxy asks the agent to sign in in a window of its own: this one may have a call. */
 const AGAIN = "again";
 const others = new BroadcastChannel("conferral-desk-sign-in");
 again.href = `?${AGAIN}`;
 others.onmessage = ({ data }) => data === sessionStorage.getItem(AS) && void resume(data);
 
-/**
- * The address may bring a token, or a link's code. It must not stay there, or in the history.
- *
- * Anyone can send a link: a token doesn't replace one in use, and a link for another agent asks first.
- */
+/** The address may bring a secret, which must not stay there. Anyone can send one, so none replaces what is in use. */
 async function begin() {
   const secret = decodeURIComponent(location.hash.slice(1));
   const identity = new URLSearchParams(location.search).get("as") ?? "";

@@ -11,7 +11,6 @@ const REFUSALS = new Set([20101, 20104, 20151, 31202, 31203, 31207]);
 /** Errors about the connection, one for each attempt. What they mean for the agent follows from the device's state. */
 const CONNECTION_ERRORS = new Set([31000, 31005, 31009, 53000, 53001]);
 
-/** A cause that keeps the phone from working, as a sentence. */
 export class PhoneError extends Error {
   /** @param {boolean} [isPassing] Whether it is over once the phone is registered. */
   constructor(message, code = 0, isPassing = false) {

@@ -24,12 +24,11 @@ const MICROPHONE = {
 };
 
 export class Phone {
-  /** The calls that ring, and the one that was answered; null for none. */
   waiting = signal([]);
   call = signal(null);
   isRegistered = signal(false);
   isMuted = signal(false);
-  /** Names of the SDK's warnings that apply now; whether the call's connection is being restored. */
+  /** Names of the SDK's warnings that apply now. */
   warnings = signal(new Set());
   isReconnecting = signal(false);
 
@@ -88,7 +87,6 @@ export class Phone {
     });
   }
 
-  /** Calls that go on, or ring, keep the device until they are over. */
   unregister() {
     this.#takesCalls = false;
     this.#outcome?.done();
@@ -99,7 +97,6 @@ export class Phone {
     return this.isRegistered.value || Date.now() - this.#lostMs < GRACE_MS;
   }
 
-  /** Do what is due; to be called often. */
   tend() {
     const isLost = !this.isRegistered.value && Date.now() - Math.max(this.#lostMs, this.#madeMs) > RECOVER_MS && !this.#hasCalls;
     if (this.#takesCalls && Date.now() > this.#retryMs && (isLost || !this.#access || !this.#device)) {
@@ -353,5 +350,4 @@ export class Phone {
 }
 
 export const sidOf = (call) => call?.parameters.CallSid ?? "";
-export const callerOf = (call) => call?.parameters.From ?? "";
 export const paramsOf = (call) => Object.fromEntries(call?.customParameters ?? []);

@@ -3,7 +3,7 @@
 import { signal } from "./shared/vendor/preact-signals-core.mjs";
 import { GRACE_MS } from "./phone.js";
 
-/** Presence is renewed at the first occasion after this; a hidden page's timers may be late, then the stream's comments do it (ms). */
+/** Presence is renewed at the first occasion after this (ms). */
 const RENEW_EVERY_MS = 9_000;
 /** When it follows a phone that is not registered any more (ms); timers may be early by a millisecond. */
 const LOST_MS = GRACE_MS + 50;
@@ -20,7 +20,7 @@ export class Presence {
   #id;
   #renewedMs = 0;
 
-  /** `send({ status, click })` returns Conferral's answer. @param {string} id The desk's own, which Conferral may register. */
+  /** `send({ status, click })` returns Conferral's answer. @param {string} id The desk's own. */
   constructor(desk, send, id) {
     this.#desk = desk;
     this.#send = send;
@@ -75,7 +75,6 @@ export class Presence {
     }
   }
 
-  /** Whether this desk may be registered, since no other one is. */
   #isMine({ registered }) {
     return registered === undefined || registered === null || registered === this.#id;
   }

@@ -17,6 +17,7 @@ export class Ring {
   #timer = 0;
   #gain = null;
   #notification = null;
+  #text = null;
 
   /** Browsers allow sound and notifications only after a click: call it in one. */
   unlock() {
@@ -29,7 +30,6 @@ export class Ring {
     }
   }
 
-  /** Start sound; without a click before, it may stay silent, and its promise open. */
   #resume() {
     this.#context ??= "AudioContext" in globalThis ? new AudioContext() : null;
     void this.#context?.resume().catch(() => {});
@@ -39,7 +39,6 @@ export class Ring {
     return this.#context?.state !== "running";
   }
 
-  /** Whether the browser lets this page ring now: by sound, or by a notification. */
   async isAllowed() {
     if (notifications() === "granted") {
       return true;
@@ -52,11 +51,16 @@ export class Ring {
     return !this.#isSilent;
   }
 
-  start(text) {
+  start() {
     this.stop();
     this.#sound();
     this.#timer = setInterval(() => this.#sound(), EVERY_MS);
-    if (notifications() === "granted" && (document.hidden || this.#isSilent)) {
+  }
+
+  /** Say who calls, where the page is not seen or heard; said again, it replaces what was said before. */
+  notify(text) {
+    if (notifications() === "granted" && text !== this.#text && (document.hidden || this.#isSilent)) {
+      this.#text = text;
       try {
         this.#notification = new Notification("Incoming call", { body: printable(text), tag: "conferral-desk" });
         this.#notification.addEventListener("click", () => window.focus());
@@ -70,7 +74,7 @@ export class Ring {
     clearInterval(this.#timer);
     this.#gain?.disconnect();
     this.#notification?.close();
-    this.#gain = this.#notification = null;
+    this.#gain = this.#notification = this.#text = null;
   }
 
   #sound() {

@@ -20,17 +20,16 @@ export class Rings {
   #identity;
   #on;
   #shown = signal(new Set());
-  /** Calls that waited for too long for their session, and those that are rejected as busy. */
-  #late = new WeakSet();
+  /** Calls that wait for their session, and whether for too long; those that are rejected as busy. */
+  #waited = new WeakMap();
   #busy = new WeakSet();
-  #seen = new WeakSet();
-  /** The session that each call was seen in last: its id. */
-  #ids = new WeakMap();
+  /** The session that each call was seen in last. */
+  #known = new WeakMap();
   /** Sessions whose call needs no answer by the agent, and those that the agent has left on purpose. */
   #expected = new Set();
   #left = new Set();
 
-  /** Signals: the agent's `sessions` by id, and `identity`. `on` has `sayBusy(sid)`, a promise, and `onShown(call)`. */
+  /** Signals: `sessions` by id, and `identity`. `on` has `sayBusy(sid)`, a promise, and `onShown(call)`. */
   constructor(phone, sessions, identity, on) {
     this.#phone = phone;
     this.#sessions = sessions;
@@ -38,7 +37,6 @@ export class Rings {
     this.#on = on;
   }
 
-  /** Decide whenever something changes; the result ends it. */
   start() {
     const { waiting, call, isReconnecting } = this.#phone;
     return effect(() => {
@@ -53,7 +51,6 @@ export class Rings {
     this.#decide();
   }
 
-  /** The call does not come, is another desk's, or is over. */
   forget(id) {
     this.#expected.delete(id);
     this.#left.delete(id);
@@ -70,13 +67,15 @@ export class Rings {
     return this.#all.filter((one) => isLost(this.#own(one)) && !this.#left.has(one.id)).map(({ id }) => id);
   }
 
-  /** A call, its session, and the agent's own leg, as far as they are known; null for no call. */
+  /** A call, its session, and the agent's own leg, as far as they are known; the last ones if it is over. */
   at(call) {
     if (!call) {
       return null;
     }
-    const session = this.#sessionOf(call) ?? this.#onlySession() ?? null;
-    return { call, session, own: session ? this.#own(session, call) : undefined };
+    const [live, last, only] = [this.#sessionOf(call), this.#known.get(call), this.#onlySession()];
+    const isOver = Boolean(!live && last) && !this.#sessions.value.has(last.id);
+    const session = live ?? (isOver ? last : last && last.id !== only?.id ? null : (only ?? null));
+    return { call, session, own: session ? this.#own(session, call) : undefined, isOver };
   }
 
   get #all() {
@@ -92,7 +91,6 @@ export class Rings {
     return this.#all.find((one) => present(one).some(([, party]) => sid && party.call_sid === sid));
   }
 
-  /** The session of a call whose SID Conferral does not know yet. */
   #onlySession() {
     const found = this.#all.filter((one) => !this.#own(one)?.[1].call_sid);
     return found.length === 1 ? found[0] : undefined;
@@ -101,7 +99,7 @@ export class Rings {
   #decide() {
     const calls = this.#phone.waiting.value;
     for (const call of [...calls, this.#phone.call.value].filter(Boolean)) {
-      this.#ids.set(call, this.#sessionOf(call)?.id ?? this.#ids.get(call));
+      this.#known.set(call, this.#sessionOf(call) ?? this.#known.get(call));
     }
     if (this.#takeOwn()) {
       return; // which leads here again
@@ -135,7 +133,7 @@ export class Rings {
   /** Whether Twilio has ended a call that the phone still has: its session rings the agent again. */
   #isOver(call, ring) {
     const { session, own } = this.at(ring);
-    return own[1].is_lost && this.#ids.get(call) === session.id && !this.#sessionOf(call);
+    return own[1].is_lost && this.#known.get(call)?.id === session.id && !this.#sessionOf(call);
   }
 
   #verdict(call) {
@@ -151,7 +149,7 @@ export class Rings {
     }
     const isFree = !this.#isInACall(session) && !calls.slice(0, calls.indexOf(call)).some((one) => this.#shown.value.has(one));
     const isRestoring = this.#phone.isReconnecting.value || this.lost.length > 0;
-    if (isFree || isRestoring || this.#late.has(call)) {
+    if (isFree || isRestoring || this.#waited.get(call)) {
       return "show";
     }
     if (session) {
@@ -160,7 +158,6 @@ export class Rings {
     return this.#waits(call) ? "wait" : "show";
   }
 
-  /** Whether a ring belongs to a call that the agent has, or asked for. */
   #isOwn(call, session) {
     const [name, { is_lost: isLost, address: own }] = this.#own(session, call);
     const isOther = ([other, { address }]) => other !== name && address === own;
@@ -170,12 +167,12 @@ export class Rings {
   /** Whether the agent is in another call than this session's, and its customer has not left. */
   #isInACall(session) {
     const call = this.#phone.call.value;
-    if (!call || (session && this.#ids.get(call) === session.id)) {
+    if (!call || (session && this.#known.get(call)?.id === session.id)) {
       return false;
     }
     const own = this.#sessionOf(call);
     // A session that was known, and isn't any more, is over, or the agent's leg of it is.
-    return own ? own.parties.customer?.status !== "left" : !this.#ids.get(call);
+    return own ? own.parties.customer?.status !== "left" : !this.#known.get(call);
   }
 
   #show(call) {
@@ -186,11 +183,11 @@ export class Rings {
   }
 
   #waits(call) {
-    if (!this.#seen.has(call)) {
-      this.#seen.add(call);
-      setTimeout(() => (this.#late.add(call), this.#decide()), UNKNOWN_MS);
+    if (!this.#waited.has(call)) {
+      this.#waited.set(call, false);
+      setTimeout(() => (this.#waited.set(call, true), this.#decide()), UNKNOWN_MS);
     }
-    return !this.#late.has(call);
+    return !this.#waited.get(call);
   }
 
   async #reject(call) {

@@ -5,7 +5,6 @@ import { PhoneError } from "./phone-errors.js";
 let loading = null;
 let policy = null;
 
-/** Load the SDK once for the page; a failed attempt is forgotten. */
 export function loadSdk(url) {
   if (globalThis.Twilio?.Device) {
     return Promise.resolve(globalThis.Twilio);

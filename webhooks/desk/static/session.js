@@ -7,6 +7,8 @@ const AWAITED = new Set(["dialing", "ringing", "confirming"]);
 /** A reason as the end of a sentence; the server's own words if it is no known one. */
 export const reasonText = (reason) => REASONS[reason] ?? String(reason ?? "").replace(/\.$/, "");
 
+export const UNKNOWN = "Conferral has not said more about this call yet.";
+
 const names = new Map();
 
 export const noteNames = (found = {}) => Object.entries(found).forEach(([address, name]) => names.set(address, name));
@@ -14,7 +16,6 @@ export const noteNames = (found = {}) => Object.entries(found).forEach(([address
 /** An address as people know it: the colleague's name, or `dave` for `client:dave`. */
 export const nameOf = (address) => (address ? (names.get(address) ?? String(address).replace(/^client:/, "")) : "an unknown caller");
 
-/** The session's parties that have not left, as `[name, party]`. */
 export const present = (session) => Object.entries(session?.parties ?? {}).filter(([, party]) => party.status !== "left");
 
 /** The agent's own leg of a session, `[name, party]`: that of a call, or the newest one with the agent's address. */
@@ -29,10 +30,7 @@ function sinceOf(parties) {
   return Number.isFinite(sinceMs) ? sinceMs : null;
 }
 
-/**
- * What a call is for the agent who has it, and since when: its kind (`ringing`, `talking`, `hold`, or `alone`), a word, and
- * who talks to whom, who waits, and who is rung. The text is true until the session changes, so it has no times.
- */
+/** What a call is for the agent who has it, and since when. The text is true until the session changes, so it has no times. */
 export function stateOf(session, own) {
   const others = present(session).filter(([name, party]) => name !== own[0] && !name.startsWith("supervisor") && party.label);
   const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
@@ -64,7 +62,37 @@ export function stateOf(session, own) {
   return waiting.length ? found("hold", "On hold", waiting) : found("alone", "Alone", Object.entries(session.parties), "You are alone in this call.");
 }
 
-/** Who sent a call back to the agent, and why, as a sentence; empty if no one did. */
+/** Conferral gives a party that is not held the time of its status; people count from the end of its hold. */
+export function noteUnholds(before, session) {
+  for (const party of Object.values(session.parties)) {
+    const was = Object.values(before?.parties ?? {}).find(({ label, status }) => label === party.label && status === party.status);
+    const since = !party.held && (was?.held ? session.updated_at : was?.unheldAt);
+    Object.assign(party, since && { since, unheldAt: since });
+  }
+}
+
+/** What others have done between two versions of a session, as a sentence about the past. */
+export function whatHappened(before, after, identity) {
+  const [name, { status }] = ownLeg(before, identity);
+  if (after.state === "ended") {
+    const why = after.end_reason === "agent-left" && name === "agent" ? "you hung up" : reasonText(after.end_reason);
+    return why ? `The call has ended: ${why}.` : "The call has ended.";
+  }
+  const { status: reached, reason } = after.transfer ?? {};
+  const isCancelled = reached === "cancelled" && reason !== "target-left";
+  if (isCancelled && before.transfer?.status !== reached) {
+    return "The transfer was canceled.";
+  }
+  if (!ownLeg(after, identity)) {
+    return status === "connected" ? "You have left the call, which goes on." : "The call has stopped ringing here.";
+  }
+  const addresses = present(after).map(([, { address }]) => address);
+  const hasLeft = ([party, one]) => !party.startsWith("supervisor") && one.status === "connected" && !addresses.includes(one.address);
+  const left = present(before).find((one) => hasLeft(one) && !(isCancelled && isTarget(one)));
+  return left ? `${nameOf(left[1].address)} left the call.` : "";
+}
+
+/** Who sent a call back to the agent, and why; empty if no one did. */
 export function sentBack(session, own) {
   const { mode, to, status, reason } = session?.transfer ?? {};
   const isBack = session?.phase === "recall" || (status === "failed" && (mode === "blind" || mode === "park"));
@@ -78,16 +106,32 @@ export function sentBack(session, own) {
   return mode === "park" ? `Back from park: ${why}.` : `Back from ${listed(String(to).split(",").map(nameOf))}: ${why}.`;
 }
 
-/** A button's command, and what it does; `done` is what the agent reads after the call. */
+/** Why a call rings, as a word and a sentence. */
+export function ringOf(session, own, fromAgent) {
+  const caller = session && nameOf(callerIn(session, own));
+  if (own?.[0] === "customer") {
+    return ["Colleague", `${caller}, a colleague, calls you.`];
+  }
+  if (!fromAgent) {
+    return ["Incoming call", caller ? `${caller} calls.` : UNKNOWN];
+  }
+  if (session.phase === "consult") {
+    return ["Consult", `${fromAgent} asks you first. ${caller} waits with music.`];
+  }
+  return session.phase === "warm" || !/^(agent|target)/.test(own[0])
+    ? ["Three-way call", `${fromAgent} adds you to the call with ${caller}.`]
+    : ["Handover", `${fromAgent} hands a call over to you.`];
+}
+
+/** The address of the one whom a call is about: for an agent whom a colleague calls, the colleague. */
+export const callerIn = ({ parties }, own) => (own?.[0] === "customer" ? parties.agent : parties.customer)?.address;
+
 const action = (type, label, hint, fields = {}, done = "") => ({ id: [type, ...Object.values(fields)].join(" "), type, label, hint, fields, done });
 
 const isTarget = ([name]) => name === "target" || name.startsWith("target-");
 const isMerged = (session) => session.transfer?.status === "merged";
 
-/**
- * What the agent can do with a session, by the button's place; `more` is a list. What the session would refuse now has
- * `why`. Those of a transfer are there while the agent's own transfer is under way.
- */
+/** What the agent can do with a session, by the button's place. What the session would refuse now has `why`. */
 export function actions(session, own) {
   const isTransfer = own[0] === "agent" && session.state === "transferring" && ["warm", "consult"].includes(session.phase);
   const parties = present(session).filter(([name]) => name !== own[0]);
@@ -95,7 +139,7 @@ export function actions(session, own) {
   const added = parties.filter((one) => one[0] !== "customer" && !(isTransfer && isTarget(one)));
   const isReached = targets.some(([, { status }]) => status === "connected");
   const whom = listed(targets.map(([, { address }]) => nameOf(address))) || "them";
-  const left = isReached ? `Handed over to ${whom}.` : `You have left. ${whom} is still being called.`;
+  const left = isReached ? `Handed over to ${whom}.` : `You left while ${whom} was being called.`;
   const together = isMerged(session) ? "all three talk already" : "";
   const refusal = (one, why = "") => ({ ...one, why: why || (session.refused?.[one.type] ?? "") });
   const holding = ([name, { held, address }]) =>
@@ -130,7 +174,6 @@ function hold(session, refusal) {
   return refusal(one, isConsult ? "in a consult, Swap and Merge say who waits" : status === "connected" ? "" : "the caller is not connected");
 }
 
-/** What can be done next with a recording of this status. */
 function recording(status) {
   if (status === "in-progress") {
     return action("record", "Pause recording", "", { action: "pause" });

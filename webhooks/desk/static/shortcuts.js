@@ -17,7 +17,6 @@ export const SHORTCUTS = {
 export class Shortcuts {
   isOn = signal(false);
 
-  /** `isDefault` says whether they are on unless the agent has chosen. */
   start(root, isDefault, over) {
     this.isOn.value = (kept(STORED) ?? String(isDefault)) === "true";
     const pressed = (event) => {

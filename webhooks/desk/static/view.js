@@ -1,5 +1,4 @@
-// What the desk shows: the agent's state, the call or who calls, and what is wrong. Buttons never move: what comes and
-// goes by itself is below them, or in a line that is always there.
+// What the desk shows. Buttons never move: what comes and goes by itself is below them, or in a line that is always there.
 
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
@@ -8,7 +7,7 @@ import { CallCard, Facts, Glance, glance } from "./call-view.js";
 import { AudioSheet, ShortcutsSheet } from "./forms.js";
 import { Idle } from "./idle-view.js";
 import { isOfTheDesk, Key } from "./keys.js";
-import { nameOf, ownLeg } from "./session.js";
+import { nameOf } from "./session.js";
 
 const STATES = { away: "Away", starting: "Starting…", ready: "Ready", waiting: "Ready elsewhere" };
 
@@ -22,6 +21,7 @@ export function View({ desk }) {
     <${Troubles} desk=${desk} />
     <${ReadyAgain} desk=${desk} />
     ${call ? null : html`<${Idle} desk=${desk} isHome=${!ring} />`}
+    <p class="unseen" role="status"><${Text} value=${desk.news.value} /></p>
   </div>`;
 }
 
@@ -59,7 +59,6 @@ function ReadyAgain({ desk }) {
     : null;
 }
 
-/** Everything that is wrong with the desk now, the worst first. */
 function Troubles({ desk }) {
   const isElsewhere = desk.state.value === "waiting" && !desk.phone.call.value && !desk.comeback.openLine.value;
   return html`<div class="notices">
@@ -67,9 +66,9 @@ function Troubles({ desk }) {
       <${Link} desk=${desk} />
       ${desk.phone.trouble ? html`<p class="notice is-warn">${desk.phone.trouble}</p>` : null}
       ${desk.notices.value.filter(isOfTheDesk).map(
-        ({ id, kind, text }) => html`<p key=${id} class=${`notice is-${kind}`}>
-          <${Text} value=${text} />
-          <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => desk.dismiss(id)}>✕</button>
+        (one) => html`<p key=${one.text} class=${`notice is-${one.kind}`}>
+          <${Text} value=${one.text} />
+          <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => desk.dismiss(one)}>✕</button>
         </p>`,
       )}
     </div>
@@ -95,18 +94,18 @@ function Link({ desk }) {
 
 /** After a reload, the agent's own call may still be live, without this browser. */
 function LostLeg({ desk }) {
-  const open = desk.comeback.openLine.value;
-  const [lost] = [...desk.sessions.value.values()].filter((one) => ownLeg(one, desk.identity.value)[1].is_lost);
-  const caller = ({ parties }) => html`<${Text} value=${nameOf(parties.customer?.address)} />`;
-  if (open) {
-    return html`<p class="notice is-warn">
-      <span>Your line with ${caller(open)} is still open, in a window that is closed or in another one.</span>
-      <button type="button" onClick=${() => desk.comeback.takeOver(open)}>Take over here</button>
-    </p>`;
+  const { comeback, phone, rings, sessions, state } = desk;
+  const open = comeback.openLine.value;
+  const one = open ?? sessions.value.get(rings.lost[0]);
+  if (!one || phone.call.value || (!open && (rings.incoming.value || state.value === "waiting"))) {
+    return null;
   }
-  return lost && desk.state.value === "away" && !desk.phone.call.value
-    ? html`<p class="notice is-warn"><span>Your line was lost. Go ready to take the call with ${caller(lost)} back.</span></p>`
-    : null;
+  const who = nameOf(one.parties.customer?.address);
+  const lost = state.value === "away" ? `Your line was lost. Go ready to take the call with ${who} back.` : `Taking your call with ${who} back…`;
+  return html`<p class="notice is-warn" role="status">
+    <${Text} value=${open ? `Your line with ${who} is still open, in a window that is closed or in another one.` : lost} />
+    ${open ? html`<button type="button" onClick=${() => comeback.takeOver(open)}>Take over here</button>` : null}
+  </p>`;
 }
 
 /** A call that rings; during another call, it is below that one's buttons. */
@@ -119,9 +118,9 @@ function Incoming({ desk, at }) {
     { place: "decline", label: "Decline", class: "danger", run: () => desk.phone.decline(at.call) },
   ];
   return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
-    <p class="unseen" role="alert">${state.word} from <${Text} value=${about.title} /></p>
+    <p class="unseen" role="alert">${state.word}: <${Text} value=${about.title} /></p>
     <${Glance} state=${state} about=${about} />
     <div class="row of-two">${keys.map((key) => html`<${Key} key=${key.place} desk=${desk} ...${key} />`)}</div>
-    <${Facts} about=${about} session=${at.session} />
+    <${Facts} about=${about} />
   </section>`;
 }

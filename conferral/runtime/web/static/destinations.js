@@ -30,7 +30,7 @@ export function destinationOf(text, names) {
  *
  * @param {{
  *   text: string, active: number, names: { name: string, status: string | null }[],
- *   onChange: (text: string, active: number) => void, onEnter: (hasTaken: boolean) => void, focus?: Function,
+ *   onChange: (text: string, active: number) => void, onEnter: () => void, focus?: Function,
  * }} props `onEnter` is called once there is a destination.
  */
 export function DestinationField({ text, active, names, onChange, onEnter, focus }) {
@@ -48,7 +48,7 @@ export function DestinationField({ text, active, names, onChange, onEnter, focus
         onChange(found.name, -1);
       }
       if (found || destination) {
-        onEnter(Boolean(found));
+        onEnter();
       }
     }
   };
