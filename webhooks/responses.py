@@ -165,11 +165,11 @@ class Routes:
         """Return who answers a call that comes in now: no one outside the hours."""
         return self._routing.inbound(form).at(self._clock.wall_ms())
 
-    async def _presence(self, agents: Sequence[str], session_id: str) -> Presence:
+    async def _presence(self, agents: Sequence[str], session_id: str, *, with_queue: bool = False) -> Presence:
         """Return who of a number's agents is there; all are if that takes long."""
         try:
             async with store_timeout(PRESENCE_DEADLINE_S):
-                return await self._store.presence(agents, self._routing.people())
+                return await self._store.presence(agents, self._routing.people(), with_queue=with_queue)
         except StoreError as error:
             log_unreachable(error, session_id=session_id)
             return UNKNOWN_PRESENCE

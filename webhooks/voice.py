@@ -113,7 +113,8 @@ class VoiceRoutes(Routes):
 
     async def judged(self, form: Form, inbound: InboundRoute) -> InboundRoute:
         """Return a number's route by who is there now."""
-        return inbound.judged(await self._presence(inbound.agents, call_sid_of(form)))
+        found = await self._presence(inbound.agents, call_sid_of(form), with_queue=inbound.has_queue)
+        return inbound.judged(found)
 
     async def receive(
         self,

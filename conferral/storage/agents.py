@@ -165,9 +165,14 @@ def identities_of(session: Session) -> frozenset[str]:
 
 
 async def read_presence(
-    run: Callable[..., Awaitable[Sequence[Any]]], keys: Keys, agents: Sequence[str], listed: Collection[str]
+    run: Callable[..., Awaitable[Sequence[Any]]],
+    keys: Keys,
+    agents: Sequence[str],
+    listed: Collection[str],
+    *,
+    with_queue: bool = False,
 ) -> Presence:
-    """Return the presence of agents, and for which numbers callers wait.
+    """Return the presence of agents; `with_queue`, also for which numbers callers wait.
 
     The identities in `listed` work at desks.
     `run` runs commands together. An absence shows nothing unless presence was being kept.
@@ -175,13 +180,9 @@ async def read_presence(
     identities = [*filter(None, map(identity_of, agents))]
     if not identities:
         return UNKNOWN_PRESENCE
-    time, kept_since, left_ms, stored, queued = await run(
-        ("TIME",),
-        ("GET", keys.presence),
-        ("PTTL", keys.presence),
-        ("HMGET", keys.agents, *identities),
-        ("HGETALL", keys.queued),
-    )
+    reads: list[Command] = [("TIME",), ("GET", keys.presence), ("PTTL", keys.presence)]
+    reads += [("HMGET", keys.agents, *identities), *([("HGETALL", keys.queued)] if with_queue else [])]
+    time, kept_since, left_ms, stored, *queued = await run(*reads)
     now_ms = time_ms(time)
     is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
     # Where the clock was set back, all renewals are in the future, until each desk's next one.
@@ -198,5 +199,5 @@ async def read_presence(
             away.add(address)
         if agent.is_there:
             idle_since_ms[address] = IN_A_CALL_MS if agent.in_call else max(agent.since_ms, agent.called_ms)
-    numbers = frozenset(number.decode(errors="replace") for number in queued.values())
+    numbers = frozenset(number.decode(errors="replace") for found in queued for number in found.values())
     return Presence(frozenset(away), idle_since_ms, is_kept=is_kept, queued_numbers=numbers)

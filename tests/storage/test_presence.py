@@ -6,7 +6,8 @@ import pytest
 
 from conferral.statemachine.presence import Presence
 from conferral.statemachine.record import replace
-from conferral.storage.agents import KEPT_MS, PAUSE_MS, PRESENCE_MS, Agents
+from conferral.storage.agents import KEPT_MS, PAUSE_MS, PRESENCE_MS, Agents, read_presence
+from conferral.storage.connection.client import run_or_raise
 from tests.storage.test_agents import age
 from tests.support.entries import ringing
 from tests.support.people import AGENT_PHONE, ALICE, BOB
@@ -138,3 +139,19 @@ async def test_a_renewal_corrects_what_a_lost_callback_left(agents, presence, pu
 
 def call_of_alice(status: str) -> Any:
     return replace(ringing(), address=ALICE, status=status)
+
+
+async def test_who_waits_is_read_only_on_request(client, keys):
+    """A list of hundreds of callers costs most calls nothing."""
+    await client.hset(keys.queued, mapping={"s1": "+14155550100", "s2": ""})
+    sent: list[tuple[Any, ...]] = []
+
+    async def run(*commands: tuple[Any, ...]) -> Any:
+        sent.extend(commands)
+        return await run_or_raise(client, *commands)
+
+    for with_queue, numbers in ((False, frozenset()), (True, {"+14155550100", ""})):
+        sent.clear()
+        found = await read_presence(run, keys, [ALICE], ["alice"], with_queue=with_queue)
+        assert found.queued_numbers == numbers
+        assert [one[1:] for one in sent].count((keys.queued,)) == with_queue

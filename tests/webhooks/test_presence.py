@@ -79,6 +79,18 @@ async def test_presence_is_not_read_where_no_agent_has_a_browser(open_client, we
     assert rung((await post(client, "/voice/inbound", fields("call_arrives")))[1]) == "+14155550123"
 
 
+async def test_who_waits_is_read_only_for_a_number_with_a_queue_and_only_when_a_call_comes_in(
+    open_client, write_directory, webhook_store
+):
+    for fallback, reads in (("end", 0), ("queue", 1)):
+        client = await open_client(**write_directory(f'{DIRECTORY}fallback = "{fallback}"\n'))
+        _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+        webhook_store.facts = facts("bridged", agents=AGENTS)
+        await post(client, next_url(document, "Dial", "action"), unanswered())
+        assert webhook_store.queue_reads == reads
+        webhook_store.facts = None
+
+
 @pytest.mark.parametrize("route", VOICE)
 async def test_where_redis_takes_no_writes_no_one_is_skipped(open_client, write_directory, webhook_store, route):
     """No session knows the order: the next one is found by the directory."""

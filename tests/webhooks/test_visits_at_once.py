@@ -31,9 +31,9 @@ class InTurn:
     def __init__(self, webhook_store, store, name, turns):
         self._webhook_store, self._store, self._name, self._turns = webhook_store, store, name, turns
 
-    async def presence(self, *arguments):
+    async def presence(self, *arguments, **options):
         """The agents' presence is no part of a visit's claim."""
-        return await self._webhook_store.presence(*arguments)
+        return await self._webhook_store.presence(*arguments, **options)
 
     def __getattr__(self, step):
         async def run(*arguments, **options):

@@ -107,7 +107,7 @@ class FakeWebhookStore:
         self.digits = {}
         #: Whose a call is.
         self.sessions = {}
-        self.reads = 0
+        self.reads = self.queue_reads = 0
         self.away = False
         self.takes_no_writes = False
         #: What is raised while it is away.
@@ -140,8 +140,9 @@ class FakeWebhookStore:
         self.reads += 1
         return self.facts
 
-    async def presence(self, agents, listed):
+    async def presence(self, agents, listed, *, with_queue=False):
         await self._reach()
+        self.queue_reads += with_queue
         if self.presence_hangs:
             await asyncio.Event().wait()
         return self.agents_there

@@ -112,9 +112,11 @@ class WebhookStore:
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
 
-    async def presence(self, agents: Sequence[str], listed: Collection[str]) -> Presence:
-        """Return the presence of agents."""
-        return await read_presence(self._queue.run, self._keys, agents, listed)
+    async def presence(
+        self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False
+    ) -> Presence:
+        """Return the presence of agents, and who waits if that counts."""
+        return await read_presence(self._queue.run, self._keys, agents, listed, with_queue=with_queue)
 
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once; empty if there are none."""
