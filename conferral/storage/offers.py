@@ -68,6 +68,8 @@ class Desks:
     """What was read of desks at one moment."""
 
     by_address: Mapping[str, Desk]
+    #: The moment by Redis's clock, Unix ms.
+    now_ms: int = 0
     #: Whether any desk of the installation has renewed its presence lately.
     is_kept: bool = False
 
@@ -97,7 +99,9 @@ class Offers:
         (found,) = await run_or_raise(self._client, ("HKEYS", self._keys.queued))
         queued = _decode(found)
         await self._load([*queued, *others])
-        await self._keep(self._keys.queued, "HDEL", queued, waits_in_queue)
+        # One that this version can't read stays: it may wait, and a later version offers it again.
+        judged = [name for name in queued if self._read[name].session is not None or not self._read[name].version]
+        await self._keep(self._keys.queued, "HDEL", judged, waits_in_queue)
         return {name: one.session for name, one in self._read.items() if one.session is not None}
 
     async def _load(self, names: Iterable[str]) -> None:
@@ -139,7 +143,8 @@ class Offers:
         for identity in agents.values():
             reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
         time, is_kept, records, *rest = await run_or_raise(self._client, *reads)
-        present = present_agents([*agents.values()], records, time_ms(time))
+        now_ms = time_ms(time)
+        present = present_agents([*agents.values()], records, now_ms)
         await self._load(name for names in rest[1::2] for name in _decode(names))
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
@@ -147,7 +152,7 @@ class Offers:
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
             is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
             found[address] = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
-        return Desks(found, bool(is_kept))
+        return Desks(found, now_ms, bool(is_kept))
 
     async def claim(self, address: str, claim: Claim) -> bool:
         """Claim an agent for an offer; False if another offer has the agent."""

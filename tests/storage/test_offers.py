@@ -133,6 +133,15 @@ async def test_no_one_waits_behind_a_session_that_is_over_or_gone(offers, client
     assert not await client.exists(keys.agent_sessions("alice"))
 
 
+async def test_a_caller_whose_record_cant_be_read_now_stays_in_the_queue(offers, client, keys, sessions):
+    """As after a rollback; the next version finds the caller again."""
+    sessions.stored["s1"] = CorruptHashError("x")
+    await client.hset(keys.queued, "s1", "")
+    await client.hset(keys.session("s1"), "version", 7)
+    assert await offers.waiting() == {}
+    assert await client.hkeys(keys.queued) == [b"s1"]
+
+
 async def test_a_session_that_changes_meanwhile_stays_in_its_queue(offers, client, keys, sessions):
     await client.hset(keys.queued, "s1", "")
     await client.hset(keys.session("s1"), "version", 7)

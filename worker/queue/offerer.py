@@ -102,8 +102,7 @@ class Offerer:
         for address, claim in claims.items():
             if (session := sessions.get(claim.session_id)) is None:
                 continue
-            now_ms = self._core.store_clock.now_ms()
-            verdict = judge(session if session.version else None, address, claim, now_ms)
+            verdict = judge(session if session.version else None, address, claim, self._latest_ms(desks))
             if verdict in (Verdict.WAIT, Verdict.REPEAT) and await self._offers.was_refused(address, claim):
                 verdict = Verdict.END
             undecided += verdict in (Verdict.WAIT, Verdict.REPEAT)
@@ -131,12 +130,20 @@ class Offerer:
             if limit := await self._limits.exceeded(self._core.client, session.id, undecided + 1, is_offer=True):
                 report_dial_limit(self._core.metrics, limit, session_id=session.id)
                 return
-            claim = Claim(session.id, number, now_ms + DEADLINE_MS)
+            claim = Claim(session.id, number, self._latest_ms(desks) + DEADLINE_MS)
             if self._owns_queue() and await self._offers.claim(address, claim):
                 self._open[address], undecided = session.id, undecided + 1
                 await self._send(address, claim)
                 self._core.metrics.queue.offers.labels("sent").inc()
                 log.info("caller_offered", session_id=session.id, attempt=number)
+
+    def _latest_ms(self, desks: Desks) -> int:
+        """Return the time by which offers expire, Unix ms.
+
+        An offer is late by Redis's clock or by the workers', which may differ: those of a machine that was suspended,
+        or of a Redis whose clock was set.
+        """
+        return max(self._core.store_clock.now_ms(), desks.now_ms)
 
     async def _send(self, address: str, claim: Claim) -> None:
         offer = Offer(

@@ -47,9 +47,9 @@ class Queue:
     def __init__(self, client: Any) -> None:
         self.client, self.agents, self.clock = client, Agents(client, KEYS), Clock()
 
-    def offerer(self, *, owns: bool = True, per_minute: int = 0) -> Offerer:
+    def offerer(self, *, owns: bool = True, per_minute: int = 0, behind_ms: int = 0) -> Offerer:
         self.core = core = core_of(self.client, KEYS, self.clock)
-        core.store_clock.observe(self.clock.wall_ms(), self.clock.monotonic_s())
+        core.store_clock.observe(self.clock.wall_ms() - behind_ms, self.clock.monotonic_s())
         return Offerer(core, DialLimits(KEYS, per_minute=per_minute), lambda: owns)
 
     async def waits(self, name: str, since_ms: int = 1, *tried: Any, **given: Any) -> Session:
@@ -111,6 +111,17 @@ async def test_an_offer_whose_sender_died_is_sent_by_the_next_one_with_the_same_
     assert {(one.token, one.number, one.deadline_ms) for one in sent} == {
         (claim.offer_id(ALICE), claim.number, claim.deadline_ms)
     }
+
+
+@pytest.mark.parametrize("behind_ms", [60_000, -60_000])
+async def test_an_offer_expires_neither_by_the_clock_of_redis_nor_by_that_of_the_workers(queue, behind_ms):
+    """The workers' clock stands still while their machine is suspended, and then follows Redis's slowly."""
+    session = await queue.waits("first", parked_until_ms=queue.clock.wall_ms() + 600_000)
+    await queue.is_ready()
+    await queue.offerer(behind_ms=behind_ms).poll()
+    (offered,) = await queue.sent()
+    decided = step(session, offered, queue.core.store_clock.now_ms())
+    assert [one.to for one in decided.session.attempts] == [ALICE]
 
 
 async def test_an_offer_that_was_refused_is_followed_by_one_that_is_decided(queue):
