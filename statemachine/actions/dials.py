@@ -169,7 +169,7 @@ def _place_dial(draft: Draft, party: Party, *, is_redial: bool = False) -> None:
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
         "is_redial": is_redial,
-        "is_offer": draft.session.phase is Phase.QUEUED,
+        "is_offer": draft.session.phase is Phase.QUEUED and party.name == AGENT,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed)

@@ -65,7 +65,8 @@ class EffectFailed(EffectResult, frozen=True, kw_only=True):
     code: int = 0
     #: Whether the call or conference is over or no longer exists (20404, 21220).
     gone: bool = False
-    #: Why it failed if Twilio did not refuse it: `Reason.DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
+    #: Why it failed if Twilio did not refuse it: `Reason.DIAL_LIMIT`, `Reason.EXPIRED` for an offer that
+    #: has ended, or an error in Conferral. Empty otherwise.
     reason: str = ""
     #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.
     awaited_redis: bool = False

@@ -114,6 +114,13 @@ async def test_dial_beyond_the_limit_is_not_sent_and_fails(
     assert value_of(system.metrics.calls.dials_refused.labels(limit)) == 1
 
 
+async def test_offer_that_has_ended_is_not_dialed(system: ExecutorHarness):
+    system.records.beyond_limit["d"] = MarkResult.OFFER_ENDED
+    outcome = await system.run(straight("d"))
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.reason, system.calls.asked) == (Reason.EXPIRED, [])
+
+
 async def test_dial_that_is_sent_again_is_marked_and_counted_once(system: ExecutorHarness):
     system.calls.script["d"] += [BUSY, None]
 

@@ -298,6 +298,8 @@ class Execution:
             result = await self.context.outbox.mark_sent(effect, self._sent_at_ms)
             if result is MarkResult.ALREADY_MARKED:
                 return unknown(effect)
+            if result is MarkResult.OFFER_ENDED:
+                return replace(failed(effect, None), reason=Reason.EXPIRED)
             if limit := result.limit:
                 report_dial_limit(self.context.core.metrics, limit, **log_fields(effect), party=effect.party)
                 return replace(failed(effect, None), reason=Reason.DIAL_LIMIT)

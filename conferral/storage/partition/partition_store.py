@@ -10,6 +10,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
+from conferral.storage.agents import identity_of
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.connection.client import (
@@ -39,9 +40,11 @@ class MarkResult(Enum):
     #: Not wanted here: another worker owns the partition, or the effect is done, or dropped by its session.
     REFUSED = 0
     ALREADY_MARKED = 2
+    #: The dial is an offer that has ended: the agent may get another one now.
+    OFFER_ENDED = 3
     #: The dial would exceed a limit: the installation's in a minute, or its call's.
-    MINUTE_LIMIT = 3
-    SESSION_LIMIT = 4
+    MINUTE_LIMIT = 4
+    SESSION_LIMIT = 5
 
     @property
     def limit(self) -> str:
@@ -123,8 +126,11 @@ class PartitionStore:
         limits: list[DialLimit] = []
         if isinstance(effect, Dial) and not effect.is_redial:
             limits = self._dial_limits.of(effect.session_id, is_offer=effect.is_offer)
-        keys = [self._keys.lease(partition), self._keys.outbox(partition), *(one.key for one in limits)]
+        offered = effect if isinstance(effect, Dial) and effect.is_offer else None
+        claim = self._keys.offer(identity_of(offered.to) if offered else "")
+        keys = [self._keys.lease(partition), self._keys.outbox(partition), claim, *(one.key for one in limits)]
         arguments: list[scripts.Argument] = [lease.holder, effect.effect_id, sent_at_ms]
+        arguments.append(offered.session_id if offered else "")
         arguments += [number for one in limits for number in (one.most, one.window_ms)]
         result, marks = await scripts.mark_sent.durably(self._client, keys, arguments)
         lease.marks = max(lease.marks, int(marks))

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.statemachine import record
 from conferral.statemachine.effects import CreateCall
 from conferral.statemachine.parts import DialOptions
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
+from conferral.storage.offers import Claim
 from conferral.storage.partition.partition_store import MarkResult
 from tests.support.redis_clients import full
 
@@ -54,6 +56,21 @@ async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(clie
 async def test_dial_no_one_waits_for_is_not_marked(client, keys, access, lease):
     assert await access.mark_sent(PARTITION, lease, DIAL, 7_000) is MarkResult.REFUSED
     assert not await client.exists(keys.outbox(PARTITION))
+
+
+@pytest.mark.usefixtures("ordered")
+@pytest.mark.parametrize("claim", ["", Claim("S2", 1, 8_000).text, "S1", "another program's"])
+async def test_offer_that_has_ended_is_not_marked(client, keys, access, lease, claim):
+    """Its commit may take so long that the agent is offered another caller meanwhile."""
+    offer = record.replace(DIAL, is_offer=True)
+    if claim:
+        await client.set(keys.offer("bob"), claim)
+    assert await access.mark_sent(PARTITION, lease, offer, 7_000) is MarkResult.OFFER_ENDED
+    assert await entry(client, keys) == ENTRY
+    await client.set(keys.offer("bob"), Claim("S1", 1, 8_000).text)
+    assert await access.mark_sent(PARTITION, lease, offer, 7_000) is MarkResult.MARKED
+    await client.delete(keys.offer("bob"))
+    assert await access.mark_sent(PARTITION, lease, offer, 8_000) is MarkResult.ALREADY_MARKED
 
 
 @pytest.mark.usefixtures("ordered")
