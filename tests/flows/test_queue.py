@@ -210,3 +210,27 @@ async def test_who_waits_at_closing_time_is_served(redis_server, tmp_path):
         await system.until_talk(customer, await system.dialed(AGENT))
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         assert tried(system) == [BOB, AGENT]
+
+
+async def test_who_waits_during_a_rollback_is_served_by_the_next_version(redis_server, tmp_path, monkeypatch):
+    """Workers of an earlier version offer no one, and leave who waits alone."""
+
+    async def offers_no_one(_offerer, stop):
+        await stop.wait()
+
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, agents=(AGENT, BOB))) as system:
+        await no_one_takes_calls(system)
+        customer = await system.customer_calls()
+        before = await waits(system, customer)
+        with monkeypatch.context() as earlier:
+            earlier.setattr(offerer.Offerer, "run", offers_no_one)
+            await system.replace_workers()
+            late = await system.customer_calls()
+            await waits(system, late)
+            assert (await waits(system, customer))["queued_since"] == before["queued_since"]
+        await system.replace_workers()
+        await is_at_desk(system, AGENT)
+        for nth, caller in enumerate((customer, late), start=1):
+            await system.until_talk(caller, await system.dialed(AGENT, nth))
+            caller.hang_up()
+            await system.until(caller.sid, state="ended")

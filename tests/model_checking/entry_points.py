@@ -95,9 +95,7 @@ class _WebhookStore:
     async def read(self, session_id: str) -> Session | None:
         return self.facts
 
-    async def presence(
-        self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False
-    ) -> Presence:
+    async def presence(self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False) -> Presence:
         return Presence(queued_numbers=frozenset({""} if with_queue and self.others_wait else ()))
 
     async def take_digits(self, command_id: str) -> str:

@@ -14,9 +14,9 @@ import structlog
 
 from tests.simulation import virtual_loop
 from tests.simulation.plan import CALM, HARSH, Plan
+from tests.simulation.queues.world import simulate
 from tests.simulation.report import describe
 from tests.simulation.run_result import Run
-from tests.simulation.simulation import simulate
 from tests.support.row_marks import marked, never_taken
 
 #: Log events that mean a defect, or that something was lost.

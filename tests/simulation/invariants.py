@@ -178,7 +178,7 @@ class InvariantChecker:
         session_id = self._session_of.get(sid)
         if session_id is None:
             call = self._twilio.model.state.calls[sid]
-            session_id = self._session_of[sid] = self._belongs_to(call)
+            session_id = self._session_of[sid] = self.session_of(call)
             self._watched(session_id).calls[sid] = None
             to = phone_address(call.to)
             # A browser that has called in and is an agent's may be rung again.
@@ -186,7 +186,8 @@ class InvariantChecker:
                 self.blame(session_id, f"{call.to} was dialed, which may not be")
         return self._watched(session_id)
 
-    def _belongs_to(self, call: Call) -> str:
+    def session_of(self, call: Call) -> str:
+        """The session of a call."""
         if call.parent_sid:
             return self._of_call(call.parent_sid).session_id
         if call.direction == "inbound":

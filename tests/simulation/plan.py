@@ -66,6 +66,13 @@ class Plan:
     #: Worlds whose callers wait in a queue if no agent takes them.
     queues: float = 0.2
 
+    #: Agents of two numbers whose callers wait in a queue: a world of its own if there are any (count).
+    agents: int = 0
+    #: How often the browser of each crashes; how long callers wait before they hang up; and the limit of the queue.
+    agents_vanish_every_s: float = 300.0
+    patience_s: float = 200.0
+    queue_limit_s: int = 150
+
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 

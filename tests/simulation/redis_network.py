@@ -41,6 +41,11 @@ class Network:
         """All keys as they stand now."""
         return self.server.db.values
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it is down now."""
+        return self._away > 0
+
     def client(self, process: Process | None, *, blocking: bool = False) -> MemoryClient:
         """A client for a process; for no one's, one that is never killed.
 

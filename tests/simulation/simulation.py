@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
 from conferral.storage import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -31,6 +32,7 @@ from tests.simulation.replay import Replays
 from tests.simulation.run_result import Run
 from tests.simulation.submitted_commands import SubmittedCommand, SubmittedCommands
 from tests.simulation.unknown_responses import UnknownResponses
+from tests.simulation.virtual_clock import EPOCH_S, VirtualClock
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
 from tests.simulation.world_settings import either_way, world_settings
@@ -39,8 +41,6 @@ from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 from tests.support.local_system import NUMBER
 from tests.support.people import SALES
 
-#: The world's Unix time at its beginning, seconds.
-EPOCH_S = 1_800_000_000
 PUBLIC_URL = "https://conferral.example.com"
 #: The number whose calls begin in a conference, and the application of browsers.
 APPLICATION = "AP" + "0" * 32
@@ -52,23 +52,6 @@ CHECK_EVERY_S = 5.0
 #: dead worker's partition has another owner, twice; 7 for a read whose requests fail, until it is repeated; and a
 #: second for what is asked of Twilio in the end. Each further owner that dies costs as much as one of these two.
 LONE_SLACK_S = 18.0
-
-
-class VirtualClock:
-    """A process's clocks: its own zero, and a wall clock that is wrong by seconds."""
-
-    def __init__(self, loop: VirtualLoop, chance: Random, wrong_s: float | None = None) -> None:
-        self._loop = loop
-        self._zero_s = chance.uniform(1_000.0, 1_000_000.0)
-        self._wrong_ms = chance.randrange(-2_000, 2_000) if wrong_s is None else round(wrong_s * 1000)
-
-    def monotonic_s(self) -> float:
-        """Seconds that only grow."""
-        return self._zero_s + self._loop.time()
-
-    def wall_ms(self) -> int:
-        """Unix milliseconds, more or less."""
-        return round((EPOCH_S + self._loop.time()) * 1000) + self._wrong_ms
 
 
 @dataclass(slots=True)
@@ -84,11 +67,17 @@ class WorkerProcess:
 class Simulation:
     """One world."""
 
-    def __init__(self, loop: VirtualLoop, plan: Plan, wrong: WrongClocks | None = None) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        plan: Plan,
+        wrong: WrongClocks | None = None,
+        settings: ServiceSettings | None = None,
+    ) -> None:
         self.loop = loop
         self._wrong = wrong = wrong or WrongClocks()
         self.plan = plan
-        self.settings = world_settings(plan, PUBLIC_URL)
+        self.settings = settings or world_settings(plan, PUBLIC_URL)
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)
         self.network = Network(loop, plan, lambda: round((EPOCH_S + wrong.redis_s + loop.time()) * 1000))
@@ -422,7 +411,7 @@ class Simulation:
             self.start_webhooks()
         for _ in range(self.plan.workers):
             self.start_worker()
-        desks = self.loop.create_task(keep_desks(self.client, self.keys, self.plan))
+        desks = self.loop.create_task(self.keep_desks())
         await asyncio.sleep(2.0)
         self._begin_chaos()
         judging = self.loop.create_task(self._judge_all_along())
@@ -436,6 +425,10 @@ class Simulation:
         await self._judge_the_end()
         self.run.real_s = time.perf_counter() - started_s
         return self.run
+
+    async def keep_desks(self) -> None:
+        """The desks of agents renew their presence."""
+        await keep_desks(self.client, self.keys, self.plan)
 
     async def _judge_all_along(self) -> None:
         while True:

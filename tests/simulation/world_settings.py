@@ -1,6 +1,7 @@
 """The settings of a world: of all processes, and of Twilio."""
 
 from random import Random
+from typing import Any
 
 from conferral.runtime.settings import ServiceSettings
 from offhook.model.behavior import Behavior
@@ -9,7 +10,7 @@ from tests.simulation.plan import Plan
 from tests.support.local_system import settings_for
 
 
-def world_settings(plan: Plan, public_url: str) -> ServiceSettings:
+def world_settings(plan: Plan, public_url: str, **given: Any) -> ServiceSettings:
     """Return the settings of a world; some are drawn."""
     inbound_fallback = random_people.fallback(plan.chance("inbound fallback"), without=frozenset({"recall"}))
     if plan.chance("queue").random() < plan.queues:
@@ -20,7 +21,7 @@ def world_settings(plan: Plan, public_url: str) -> ServiceSettings:
         CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
         CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
         CONFERRAL_RETURN_URLS=random_people.MENU, CONFERRAL_VOICEMAIL_LIMIT=25,
-        CONFERRAL_INBOUND_FALLBACK=inbound_fallback,
+        CONFERRAL_INBOUND_FALLBACK=inbound_fallback, **given,
     )  # fmt: skip
 
 
