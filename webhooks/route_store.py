@@ -45,9 +45,7 @@ class RouteStore(Protocol):
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
 
-    async def presence(
-        self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False
-    ) -> Presence:
+    async def presence(self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False) -> Presence:
         """Return the presence of agents, and who waits if that counts."""
 
     async def take_digits(self, command_id: str) -> str:

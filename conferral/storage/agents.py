@@ -172,9 +172,9 @@ async def read_presence(
     *,
     with_queue: bool = False,
 ) -> Presence:
-    """Return the presence of agents; `with_queue`, also for which numbers callers wait.
+    """Return the presence of agents.
 
-    The identities in `listed` work at desks.
+    The identities in `listed` work at desks. `with_queue`: also return for which numbers callers wait.
     `run` runs commands together. An absence shows nothing unless presence was being kept.
     """
     identities = [*filter(None, map(identity_of, agents))]

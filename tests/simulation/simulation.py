@@ -422,7 +422,7 @@ class Simulation:
         for task in self._chaos:
             task.cancel()
         await asyncio.sleep(0)
-        await self._judge_the_end()
+        await self.judge_the_end()
         self.run.real_s = time.perf_counter() - started_s
         return self.run
 
@@ -446,7 +446,8 @@ class Simulation:
             quiet = quiet + 1 if not self.judge.leftovers() else 0
         self.run.ending_s = self.loop.time() - began_s
 
-    async def _judge_the_end(self) -> None:
+    async def judge_the_end(self) -> None:
+        """Judge what is left."""
         run, judge = self.run, self.judge
         for words in judge.leftovers():
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")

@@ -112,9 +112,7 @@ class WebhookStore:
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
 
-    async def presence(
-        self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False
-    ) -> Presence:
+    async def presence(self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False) -> Presence:
         """Return the presence of agents, and who waits if that counts."""
         return await read_presence(self._queue.run, self._keys, agents, listed, with_queue=with_queue)
 

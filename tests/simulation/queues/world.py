@@ -101,9 +101,10 @@ class QueueWorld(Simulation):
         if sid in self.twilio.model.state.live_calls:
             self.twilio.apply(PhoneHangsUp(sid))
 
-    async def _judge_the_end(self) -> None:
+    async def judge_the_end(self) -> None:
+        """See `Simulation`."""
         self.queue.judge_the_end(self.run)
-        await super()._judge_the_end()
+        await super().judge_the_end()
 
 
 async def simulate(loop: VirtualLoop, plan: Plan) -> Run:
