@@ -49,7 +49,7 @@ class WorkerCore:
     #: Held by the partition of this worker that decides its first entries alone (`worker.partition.crash_loop`).
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
-    is_accepted: bool | None = None
+    twilio_accepts: bool | None = None
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
     #: The identities of those who work at desks, by the directory.

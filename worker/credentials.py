@@ -64,11 +64,11 @@ class CredentialsWatch:
 
     def note_answer(self, answer: RequestResult) -> None:
         """Note whether Twilio accepts the credentials, if its answer says so."""
-        if (is_accepted := accepts_credentials(answer)) is None:
+        if (twilio_accepts := accepts_credentials(answer)) is None:
             return
         now_s = self._core.clock.monotonic_s()
-        self._core.is_accepted = is_accepted
-        self._refused_s = None if is_accepted else ((self._refused_s or (now_s,))[0], now_s)
+        self._core.twilio_accepts = twilio_accepts
+        self._refused_s = None if twilio_accepts else ((self._refused_s or (now_s,))[0], now_s)
 
     async def ask_twilio(self) -> bool:
         """Ask Twilio; return whether this worker may own anything.
@@ -78,7 +78,7 @@ class CredentialsWatch:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._probe()
-        return self._core.is_accepted is not False
+        return self._core.twilio_accepts is not False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Probe while any worker is refused; stop this one if only it is.
@@ -87,7 +87,7 @@ class CredentialsWatch:
         """
         while not stop.is_set():
             asked_at_s = self._core.clock.monotonic_s()
-            if self._core.is_accepted is not True or self._ownership.is_other_refused:
+            if self._core.twilio_accepts is not True or self._ownership.is_other_refused:
                 await self._probe()
             if self._is_refused_for_long(asked_at_s) and self._ownership.is_other_accepted:
                 self.has_given_up = True

@@ -63,7 +63,7 @@ class Ownership:
         self._granted_epochs: dict[str, int] = {}
         self._unowned_since_s: float | None = None
         #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
-        self._others: dict[str, tuple[OtherWorker, float]] = {}
+        self._other_workers: dict[str, tuple[OtherWorker, float]] = {}
         #: By partition: the highest epoch that has ended here or was refused. A failover may make Redis forget it.
         self._ended: dict[int, int] = {}
         #: By partition: its epoch, and the task that serves it.
@@ -81,12 +81,12 @@ class Ownership:
     @property
     def is_other_accepted(self) -> bool:
         """Whether Twilio accepts another live worker."""
-        return any(one.is_accepted for one, _ in self._others.values())
+        return any(worker.twilio_accepts for worker, _ in self._other_workers.values())
 
     @property
     def is_other_refused(self) -> bool:
         """Whether Twilio refuses another live worker, as far as that is known."""
-        return any(not one.is_accepted for one, _ in self._others.values())
+        return any(not worker.twilio_accepts for worker, _ in self._other_workers.values())
 
     @property
     def problems(self) -> list[str]:
@@ -122,10 +122,10 @@ class Ownership:
             await asyncio.wait(tasks)
 
     async def _tick(self, wants: Wants) -> Granted | None:
-        """Renew what is owned, and apply the answer; None if there is none."""
+        """Renew what is owned; None if Redis fails, or had a later tick before."""
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
-            self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
+            self._other_workers.clear()  # Redis was unreachable, or this process suspended: they get their time again
             self._was_away = self._answered_at_s > -math.inf
         self._tick_number += 1
         tick = Tick(
@@ -134,10 +134,12 @@ class Ownership:
             lifetime_s=self.held.lifetime_s,
             wants=wants,
             tasks=self._core.tasks,
-            ended_epochs=self._unreported_ends,
-            is_accepted=bool(self._core.is_accepted),
+            ended_epochs=self._ended_epochs_to_report,
+            twilio_accepts=bool(self._core.twilio_accepts),
             dead={
-                name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
+                name: worker.number
+                for name, (worker, since_s) in self._other_workers.items()
+                if since_s + worker.lifetime_s <= sent_s
             },
         )
         # From its arrival on, the others wait only this long, although its answer may be lost.
@@ -166,10 +168,10 @@ class Ownership:
         self._core.store_clock.observe(granted.now_ms, sent_s)
         for name in tick.dead.keys() - granted.others.keys():
             log.warning("worker_lost", holder=name)
-        before = self._others
-        self._others = {
-            name: before[name] if name in before and before[name][0].number == one.number else (one, now_s)
-            for name, one in granted.others.items()
+        before = self._other_workers
+        self._other_workers = {
+            name: before[name] if name in before and before[name][0].number == worker.number else (worker, now_s)
+            for name, worker in granted.others.items()
         }
         self.held.live_workers = 1 + len(granted.others)
         self._granted_epochs = dict(granted.epochs)
@@ -185,11 +187,12 @@ class Ownership:
     def _until_next_tick_s(self) -> float:
         """Return the wait; it ends early when another worker's lifetime does."""
         wait_s = min(TICK_S, self._core.lifetime_s / 4) - self._round_trip_s
-        dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
+        ends_s = [since_s + worker.lifetime_s for worker, since_s in self._other_workers.values()]
+        dies_at_s = min(ends_s, default=math.inf)
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
     @property
-    def _unreported_ends(self) -> dict[int, int]:
+    def _ended_epochs_to_report(self) -> dict[int, int]:
         """What the coordinator still grants us, though its epoch has ended here."""
         granted = self._granted_epochs
         return {number: ended for number, ended in self._ended.items() if ended >= granted.get(str(number), math.inf)}
@@ -222,7 +225,7 @@ class Ownership:
     def _stop_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
         active = [partition for partition in self.partitions.values() if partition.status.is_active]
-        on_their_way = len(self._serving) - len(active) + len(self._unreported_ends)
+        on_their_way = len(self._serving) - len(active) + len(self._ended_epochs_to_report)
         busy = self._executor.busy_partitions
         idle = [partition for partition in active if partition.number not in busy]
         for partition in idle[: max(0, surplus - on_their_way)]:
@@ -278,7 +281,7 @@ class Ownership:
 
     def _has_died(self, last_holder: str) -> bool:
         """Whether a partition's last owner (empty if it released it) is dead."""
-        return last_holder not in ("", self._core.name) and last_holder not in self._others
+        return last_holder not in ("", self._core.name) and last_holder not in self._other_workers
 
     async def _run_partition(self, number: int, lease: Lease) -> None:
         """Run a claimed partition to its end, drain its jobs, and note the end.
@@ -317,7 +320,7 @@ class Ownership:
                     self._executor.leave_partition(number)
             await self._release(self.partitions.keys() - self._executor.busy_partitions)
             pause_s = IDLE_POLL_S
-            if self._unreported_ends or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
+            if self._ended_epochs_to_report or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, partition in list(self.partitions.items()):
                 if partition.status.is_aborted or str(number) not in self._granted_epochs:

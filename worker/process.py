@@ -162,7 +162,7 @@ class Worker:
         while self._start_problem and not stop.is_set():
             try:
                 await config.check_eviction_policy(self._core.client)
-                await self._config.ensure()
+                await self._config.store_or_compare()
                 await try_commit(self._core.client, self._settings.prefix)
                 self._start_problem = "" if await self._parts.credentials.ask_twilio() else REFUSED
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
@@ -202,7 +202,7 @@ class Worker:
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
-                await self._config.ensure()
+                await self._config.store_or_compare()
                 process = replace(self._process, stats=process_registry.stats_of(self.metrics))
                 await process_registry.register(client, keys, process)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:

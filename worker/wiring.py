@@ -86,7 +86,7 @@ class WorkerParts:
     ) -> None:
         self._settings, self._environment, self._directory = settings, environment, directory
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
-        receiver, keys = OutcomeDelivery.of(settings, clock), Keys(settings.prefix, partitions)
+        delivery, keys = OutcomeDelivery.of(settings, clock), Keys(settings.prefix, partitions)
         primary = primary_of(url, settings.prefix)
         primary.replication.on_unreplicated = unreplicated_writes(metrics)
         client = environment.redis(url, primary, max_connections=256)
@@ -111,7 +111,7 @@ class WorkerParts:
             ),
             policy=policy,
             lifetime_s=environment.lifetime_ms / 1000,
-            tasks=TASKS if receiver is not None else (ROUTER, SWEEP, QUEUE),
+            tasks=TASKS if delivery is not None else (ROUTER, SWEEP, QUEUE),
             twilio_now_ms=self._http.twilio_clock.now_ms,
             people=lambda: directory.current.agents.keys(),
             checkpoint=environment.checkpoint,
@@ -138,17 +138,17 @@ class WorkerParts:
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.offerer = Offerer(core, limits, partial(self.ownership.owns, QUEUE))
         self.outcomes: OutcomeSender | None = None
-        if receiver is not None:
-            self.outcomes = self._outcome_sender(reads, receiver, environment.rng)
+        if delivery is not None:
+            self.outcomes = self._make_outcome_sender(reads, delivery, environment.rng)
 
-    def _outcome_sender(
-        self, reads: redis_client.BlockingReads, receiver: OutcomeDelivery, rng: random.Random
+    def _make_outcome_sender(
+        self, reads: redis_client.BlockingReads, delivery: OutcomeDelivery, rng: random.Random
     ) -> OutcomeSender:
         core = self.core
         return OutcomeSender(
             OutcomeQueue(core.client, core.keys),
             partial(reads.read, core.keys.outcomes, redis_client.CHUNK),
-            receiver.post,
+            delivery.post,
             clock=core.clock,
             store_clock=core.store_clock,
             metrics=core.metrics,

@@ -11,7 +11,7 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.configured import find_primary, redis_address
-from conferral.storage.connection.errors import URL_ERRORS
+from conferral.storage.connection.errors import SETTING_ERRORS
 from conferral.storage.connection.primary import Primary
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def describe_redis_error(error: StoreError, url: str, primary: Primary | None = None) -> str:
     """Describe an error in one sentence, with the servers it may come from."""
-    if str(error) in URL_ERRORS:
+    if str(error) in SETTING_ERRORS:
         return str(error)
     found = f"; the primary was {primary.address[0]}:{primary.address[1]}" if primary and primary.address else ""
     return f"{error}; REDIS_URL names {redis_address(url)}{found}"

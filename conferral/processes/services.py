@@ -135,7 +135,7 @@ async def _ensure_config(
         try:
             if is_first:
                 await config.check_eviction_policy(client)
-            await agreed.ensure()
+            await agreed.store_or_compare()
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
             if is_first:
                 await try_commit(client, settings.prefix)

@@ -19,7 +19,7 @@ from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
-from conferral.storage.foreign import log_removed
+from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 from conferral.storage.server import time_ms
 
@@ -114,7 +114,7 @@ class Agents:
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""
         removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [PRESENCE_MS])
-        log_removed(self._keys.agents, int(removed))
+        log_unreadable_removed(self._keys.agents, int(removed))
         return _readable(zip(found[::2], found[1::2], strict=True))
 
     async def read(self, now_ms: int) -> Sequence[Agent]:

@@ -19,10 +19,10 @@ class AgreedConfig:
         #: How Redis differs from what the process started with, and keeps; empty if it doesn't.
         self.contradiction = ""
 
-    async def ensure(self) -> None:
+    async def store_or_compare(self) -> None:
         """Store what is absent; compare the rest.
 
-        Raise SettingsError only until both have agreed once.
+        Raise SettingsError if they differ at the start; later, only log it.
 
         Someone may write anything there. A running process must not end because of it.
         """

@@ -12,7 +12,7 @@ from typing import Any
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.storage.connection.client import Client, as_store_errors, ask, none_if_missing, run_all
-from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
+from conferral.storage.connection.errors import FOREIGN, SETTING_ERRORS
 from conferral.storage.keys import Keys, config_key
 
 #: Of a number that Conferral wrote (count).
@@ -44,7 +44,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, account_sid: s
     """
     keys, account = Keys(prefix, partitions), account_digest(account_sid)
     key, fields = keys.config, {"partitions": partitions, "account": account, "schema": SCHEMA_VERSION}
-    with _url_errors(), as_store_errors(key):
+    with _setting_errors(), as_store_errors(key):
         await client.exists(key, keys.owners)  # a cluster refuses keys in different slots
         values = await client.hmget(key, [*fields])
         if None in values:  # write only if absent: a full Redis refuses writes
@@ -88,12 +88,12 @@ def other_account(key: str) -> str:
 
 
 @contextmanager
-def _url_errors() -> Iterator[None]:
+def _setting_errors() -> Iterator[None]:
     """Raise SettingsError for settings that Redis refuses for good."""
     try:
         yield
     except StoreError as error:
-        if str(error) in URL_ERRORS:
+        if str(error) in SETTING_ERRORS:
             raise SettingsError((str(error),)) from error
         raise
 
@@ -107,7 +107,7 @@ async def check_eviction_policy(client: Client) -> None:
 
     Raise SettingsError for that, or a wrong `REDIS_URL`. Pass if Redis forbids INFO: `conferral check` reports that.
     """
-    with _url_errors():
+    with _setting_errors():
         problem = await _eviction_problem(client)
     if problem:
         raise SettingsError((f"REDIS_URL: {problem}",))
@@ -123,9 +123,9 @@ async def _eviction_problem(client: Client) -> str:
     except StoreUnreachableError:
         raise
     except StoreError as error:
-        if str(error) in URL_ERRORS:
+        if str(error) in SETTING_ERRORS:
             raise
-        return ""
+        return ""  # a service without INFO: its answer says nothing about the policy
     policy = str(info.get("maxmemory_policy", ""))
     if not policy.startswith("allkeys-"):
         return ""
@@ -133,9 +133,9 @@ async def _eviction_problem(client: Client) -> str:
 
 
 async def read_warnings(client: Client, keys: Keys) -> dict[str, str]:
-    """Return states that lose calls or results, though Redis takes writes.
+    """Return the warnings about Redis, by kind (`WARNING_KINDS`).
 
-    By kind, one of `WARNING_KINDS`.
+    It takes writes, yet calls or results get lost.
     """
     problem = await _eviction_problem(client)
     return ({"eviction": problem} if problem else {}) | await read_stream_warnings(client, keys)

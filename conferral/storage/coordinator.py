@@ -13,7 +13,7 @@ from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, as_store_errors
-from conferral.storage.foreign import log_removed
+from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
@@ -53,7 +53,7 @@ class Tick:
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
     #: Whether Twilio accepts its credentials; False if that is unknown.
-    is_accepted: bool = False
+    twilio_accepts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class OtherWorker:
     number: int
     lifetime_s: float
     #: Whether Twilio accepts its credentials.
-    is_accepted: bool = False
+    twilio_accepts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(tick.tasks),
         " ".join(f"{number}={epoch}" for number, epoch in tick.ended_epochs.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
-        int(tick.is_accepted),
+        int(tick.twilio_accepts),
         DEAD_LISTED_MS,
     ]
     answer = await scripts.answer_tick(client, [keys.owners, keys.workers], arguments)
     if not answer:
         return None
     now_ms, surplus, free, mine, others, removed = answer
-    log_removed(keys.owners, int(removed))
+    log_unreadable_removed(keys.owners, int(removed))
     found = [one.decode(errors="replace") for one in others]
     return Granted(
         int(now_ms),

@@ -1,7 +1,7 @@
 """The log line of records that another program wrote."""
 
 
-def log_removed(key: str, count: int) -> None:
+def log_unreadable_removed(key: str, count: int) -> None:
     """Log how many records of a key were removed because they can't be read."""
     if count:
         import structlog  # the client in Python loads this module, and logs nothing

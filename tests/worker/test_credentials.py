@@ -41,13 +41,13 @@ def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: 
 
 @pytest.mark.parametrize("status", [0, 500])
 async def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
-    core = Mock(is_accepted=None, clock=LoopClock())
+    core = Mock(twilio_accepts=None, clock=LoopClock())
     watch = CredentialsWatch(core, Mock(), Mock())
     watch.note_answer(RequestResult(401, 20003, 0.0, 0.0))
     watch.note_answer(RequestResult(status, 0, 0.0, 0.0))
-    assert core.is_accepted is False
+    assert core.twilio_accepts is False
     watch.note_answer(RequestResult(200, 0, 0.0, 0.0))
-    assert core.is_accepted is True
+    assert core.twilio_accepts is True
 
 
 @each("given, asked", [({}, f"GET {BASE[:-1]}"), ({"api_key": "SK1", "api_secret": SecretStr("secret")}, "GET Calls")])
@@ -69,7 +69,7 @@ async def test_only_a_refusal_keeps_a_worker_from_starting(
     answer: int | None, are_refused: bool, loop: VirtualLoop
 ) -> None:
     """No answer within two seconds counts as accepted."""
-    core = Mock(is_accepted=None, clock=LoopClock())
+    core = Mock(twilio_accepts=None, clock=LoopClock())
 
     async def probe() -> None:
         if answer is None:
@@ -83,7 +83,7 @@ async def test_only_a_refusal_keeps_a_worker_from_starting(
 
 @in_virtual_time
 async def test_probe_that_fails_strangely_refuses_nothing(loop: VirtualLoop) -> None:
-    core = Mock(is_accepted=None, clock=LoopClock(), metrics=Metrics())
+    core = Mock(twilio_accepts=None, clock=LoopClock(), metrics=Metrics())
     assert await CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock()).ask_twilio()
 
 
@@ -148,8 +148,8 @@ async def test_no_one_stops_while_all_are_refused(team: WorkerCluster) -> None:
     assert await team.is_fair()
     account.refuses = set()
     await team.passes(10.0)
-    assert busy.core.is_accepted
-    assert idle.core.is_accepted
+    assert busy.core.twilio_accepts
+    assert idle.core.twilio_accepts
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))

@@ -177,7 +177,10 @@ class Execution:
         return self.is_between_requests and not self.must_not_be_sent
 
     async def run(self) -> JobResult:
-        """Return the result, or raise LeaseLostError or JobObsoleteError."""
+        """Return the result, with failed attempts, and whether it may unhold late.
+
+        Raise LeaseLostError, or JobObsoleteError if the outbox refuses the mark as sent.
+        """
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
@@ -185,7 +188,7 @@ class Execution:
             await context.sleep(self._policy.delay_s)
         if job.maybe_sent_until_s is not None and not self._is_at_most_once:
             self._mark_unknown(job.maybe_sent_until_s)
-        result = await self._run()
+        result = await self._attempt_until_result()
         if _unholds(job.effect) and self._may_have_happened and not isinstance(result, CallsRead):
             result = replace(result, may_unhold_later=True)
         # If a single request failed, the result itself says so.
@@ -194,7 +197,7 @@ class Execution:
         failed_attempts = tuple(f"{word} x{count}" for word, count in self._failed_attempts.items())
         return replace(result, attempts=self.attempts, failed_attempts=failed_attempts)
 
-    async def _run(self) -> JobResult:
+    async def _attempt_until_result(self) -> JobResult:
         """Send, verify, and retry; never repeat what can't be verified."""
         if self.must_not_be_sent:
             self.state = ExecutionState.FINISHED

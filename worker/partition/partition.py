@@ -263,6 +263,7 @@ class Partition:
                 log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
+            # Their reads are in the outbox now: once none is left, the lease key need not note the loss.
             self._undecided_loss_entries.difference_update(commit.entry_ids)
             return
 

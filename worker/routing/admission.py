@@ -154,16 +154,16 @@ class CommandAdmission:
             claim = await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "")
             if claim is None:
                 return None
-            session_id, reason = await self._find_session(named), identity.unknown_session(named)
+            session_id, reason_if_rejected = await self._find_session(named), identity.unknown_session(named)
         else:
             new_id = named or identity.session_id_of(command_id)
             is_free = await self._find_session(new_id) is None
             if (claim := await self._claim(command_id, entry, new_id if is_free else "")) is None:
                 return None
             session_id = new_id if claim.session == new_id else None
-            reason = identity.existing_session(*(() if named else ("give the command another id",)))
+            reason_if_rejected = identity.existing_session(*(() if named else ("give the command another id",)))
         if session_id is None:
-            await self._reject(command_id, "", reason)
+            await self._reject(command_id, "", reason_if_rejected)
             return None
         return claim._replace(session=session_id)
 

@@ -321,7 +321,10 @@ def _codec_of(prefix: str) -> RecordCodec:
 
 
 def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
-    """Yield the session's records, each with the prefix of its fields."""
+    """Yield the session's records, each with the prefix of its fields.
+
+    None: the session has none.
+    """
     yield "", session
     yield "transfer.", session.public_transfer
     yield "internal_transfer.", session.internal_transfer

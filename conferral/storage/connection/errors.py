@@ -52,7 +52,7 @@ SENTINEL_LOGIN_REFUSED = "a Sentinel refused the login in REDIS_URL (sentinel_us
 FOREIGN = "belongs to another program"
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
 #: What is wrong with the settings, as Redis's answers show: no wait helps, and a process stops.
-URL_ERRORS = frozenset(
+SETTING_ERRORS = frozenset(
     {CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG, BRACES_MISSING, SENTINEL_SETTING_WRONG, NO_SUCH_DATABASE}
 )
 #: The server refused the command because it is not, or is no longer, the primary.
@@ -80,7 +80,7 @@ class UnknownNameError(NoPrimaryError):
 
 
 class WrongTopologyError(NoPrimaryError):
-    """The servers are not what `REDIS_URL` says; the message is a URL error."""
+    """The servers are not what `REDIS_URL` says: see `SETTING_ERRORS`."""
 
 
 class MovedAwayError(redis_errors.TryAgainError):

@@ -85,7 +85,8 @@ class Primary:
     def refresh(self) -> None:
         """Ask Sentinels in the background, if that was not done just now.
 
-        When they name another primary, the former one may take writes for seconds, all of which will be lost.
+        Each use of a connection calls this. When they name another primary, the former one may take writes for seconds,
+        all of which will be lost.
         """
         if self.topology is Topology.SENTINEL:
             self._ask(REFRESH_EVERY_S)

@@ -16,7 +16,8 @@ ASK_EVERY_S = 5.0
 WAIT_MS = 200
 #: After how long without a replica that has the write its result counts as unknown, seconds.
 WAIT_MAX_S = 2.0
-#: How many replicas must have a write before it counts.
+#: How many replicas must have a write before it counts: WAIT's number, and the threshold in `must_wait`. So with 2, a
+#: primary with one replica would stop waiting.
 REPLICAS_MIN = 1
 ASK = ("INFO", "replication")
 WAIT = ("WAIT", REPLICAS_MIN, WAIT_MS)

@@ -180,7 +180,7 @@ class CommitStore:
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
         shared, shared_keys = self._encode_shared(commit, len(names))
-        batch = orjson.dumps(_encode(commit) | shared)
+        batch = orjson.dumps(_encode_partition(commit) | shared)
         return [*names, *shared_keys], [holder, number, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, batch]
 
     def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:
@@ -247,7 +247,7 @@ def _named(names: Sequence[str], numbers: Iterable[bytes | int]) -> list[str]:
     return sorted({names[int(number) - 1] for number in numbers})
 
 
-def _encode(commit: Commit) -> dict[str, Any]:
+def _encode_partition(commit: Commit) -> dict[str, Any]:
     """Return what goes to the partition's own keys."""
     timers = commit.timers.items()
     return {

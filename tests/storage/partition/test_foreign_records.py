@@ -126,16 +126,16 @@ async def test_running_process_keeps_its_settings_and_only_a_start_refuses(clien
         return AgreedConfig(client, keys.prefix, 4, ACCOUNT_SID)
 
     running = made()
-    await running.ensure()
+    await running.store_or_compare()
     kept = await client.hget(keys.config, field)
     await client.hset(keys.config, field, value)
     with capture_logs() as lines:
         for _ in range(3):
-            await running.ensure()
+            await running.store_or_compare()
     assert [line["event"] for line in lines] == ["config_contradicted"]
     assert keys.config in running.contradiction
     with pytest.raises(SettingsError, match=keys.config):
-        await made().ensure()
+        await made().store_or_compare()
     await client.hset(keys.config, field, kept)
-    await running.ensure()
+    await running.store_or_compare()
     assert running.contradiction == ""
