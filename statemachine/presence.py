@@ -24,7 +24,7 @@ class Presence:
     #: Our numbers whose callers wait in a queue; empty for `TWILIO_NUMBER`.
     queued_numbers: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def judge(self, agents: Sequence[str], order: str) -> tuple[tuple[str, ...], int]:
+    def in_ringing_order(self, agents: Sequence[str], order: str) -> tuple[tuple[str, ...], int]:
         """Return agents in the order in which they are rung now.
 
         Also return how many of these are skipped, from the first on.
@@ -32,7 +32,7 @@ class Presence:
         if order == IDLE:
             desks = sorted((one for one in agents if one in self.idle_since_ms), key=self.idle_since_ms.__getitem__)
             agents = (*desks, *(one for one in agents if one not in self.idle_since_ms))
-        present = (number for number, one in enumerate(agents) if one not in self.away)
+        present = (index for index, one in enumerate(agents) if one not in self.away)
         return tuple(agents), next(present, len(agents))
 
     def has_desk(self, agents: Sequence[str]) -> bool:

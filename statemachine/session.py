@@ -296,7 +296,7 @@ class Session(BaseRecord, frozen=True):
     has_caller_id: bool = False
     #: The inbound call's CallToken. It contains a number: never logged or shown, removed at the end.
     call_token: Hidden[str] = ""
-    #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.
+    #: The caller ID of dials: the called number, E.164. Empty for `TWILIO_NUMBER`.
     called_number: Hidden[str] = ""
     #: How to dial the agent.
     options: DialOptions = DialOptions()

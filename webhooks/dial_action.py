@@ -132,8 +132,8 @@ class DialActionRoutes(Routes):
         if not rest or event.failed_with_callers_number:
             return event
         presence = await self._presence(rest, action.session_id)
-        next_agents, away = presence.judge(rest, view.agent_order if view else "")
-        return replace(event, next_agents=next_agents, away=away)
+        next_agents, skipped_count = presence.in_ringing_order(rest, view.agent_order if view else "")
+        return replace(event, next_agents=next_agents, away=skipped_count)
 
     async def _session_of_call_without_redis(self, form: Form, event: DialEnded, action: DialAction) -> str:
         """Return the session of a call that came in without Redis, or empty.

@@ -133,7 +133,7 @@ class VoiceRoutes(Routes):
         turned_away = None
         if not inbound.first_agent and inbound.fallback == (Place.END,):
             turned_away = twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-            if not (inbound.is_closed or inbound.away):
+            if not (inbound.is_closed or inbound.skipped_count):
                 return turned_away
         # Without an agent, the caller waits for the fallback.
         mode = inbound.mode if inbound.mode and inbound.first_agent else SessionMode.CONFERENCE
@@ -237,7 +237,7 @@ class VoiceRoutes(Routes):
         listed = self._routing.inbound(form).agents
         only_agent = {*inbound.agents} != {*listed}
         if without_redis and not only_agent:  # the next one is found by the directory, and no one waits in a queue
-            inbound = replace(inbound, agents=listed, away=0, begins_in_queue=False)
+            inbound = replace(inbound, agents=listed, skipped_count=0, begins_in_queue=False)
         if not inbound.first_agent:  # and no worker that could move the caller on
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         agent = parse_address(inbound.first_agent)
@@ -247,7 +247,7 @@ class VoiceRoutes(Routes):
             caller=await self._shown_number(form, agent),
             own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
-            agent_number=inbound.away,
+            agent_number=inbound.skipped_count,
             options=inbound.options,
             without_redis=without_redis,
             only_agent=only_agent,

@@ -192,7 +192,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         called_number=route.called_number,
         mode=mode.value,
         other_agents=route.agents[1:],
-        away=route.away,
+        away=route.skipped_count,
         agent_order=route.order,
         options=route.options,
         attributes=route.attributes,

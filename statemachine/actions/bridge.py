@@ -5,7 +5,7 @@ import math
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
-from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
+from conferral.statemachine.actions.conference import apply_presence, forget_conference, settle_conference
 from conferral.statemachine.actions.participants import read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_step
 from conferral.statemachine.effects import HangUpCall, RedirectCall
@@ -32,8 +32,8 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent, or waits for them."""
     draft.change(options=event.options, direction=event.direction, was_handed_off=event.handed_off, ref=event.ref)
     agents = (event.agent_address, *event.other_agents)
-    number = len(agents) - 1 if event.begins_in_queue else min(event.away, len(agents) - 1)
-    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=agents[number])
+    index = len(agents) - 1 if event.begins_in_queue else min(event.away, len(agents) - 1)
+    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=agents[index])
     draft.change(
         former_calls=event.former_calls,
         has_caller_id=event.has_caller_id,
@@ -41,7 +41,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         called_number=event.called_number,
         number=event.called_number or draft.policy.own_number,
         agents=agents,
-        agent_number=number,
+        agent_number=index,
         agent_order=event.agent_order,
         fallback=event.fallback,
         closed=event.closed,
@@ -403,16 +403,16 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
-    session, number = draft.session, draft.session.agent_number + 1
-    rest, away = draft.presence.judge(session.agents[number:], session.agent_order)
-    draft.change(agents=(*session.agents[:number], *rest))
-    parties.note_away(draft, number, away)
-    number += away
-    if number == len(session.agents):
-        draft.change(agent_number=number - 1)  # the last one tried stays the agent
+    session, index = draft.session, draft.session.agent_number + 1
+    rest, skipped_count = draft.presence.in_ringing_order(session.agents[index:], session.agent_order)
+    draft.change(agents=(*session.agents[:index], *rest))
+    parties.note_away(draft, index, skipped_count)
+    index += skipped_count
+    if index == len(session.agents):
+        draft.change(agent_number=index - 1)  # the last one tried stays the agent
         return
-    draft.change(agent_number=number)
-    address = draft.session.agents[number]
+    draft.change(agent_number=index)
+    address = draft.session.agents[index]
     dials.dial(draft, AGENT, address, options=dials.agent_options(draft, address))
 
 
@@ -436,7 +436,7 @@ def await_in_another_conference(draft: Draft, event: Event) -> None:
 
     Its wait audio failed here. Who was dialed into this conference is dialed again.
     """
-    leave_conference(draft, event)
+    forget_conference(draft, event)
     draft.change(moved_at_ms=draft.now_ms)  # gives the party time to arrive
     # In the new conference, the party waits without a hold, and its leaving ends nothing.
     draft.change_party(not_none(guards.waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)

@@ -43,7 +43,7 @@ from conferral.statemachine.states import (
 from conferral.statemachine.step import Draft, not_none
 
 #: What a join resets: the participant is not held, and its leaving does not end the conference.
-_NOT_UPDATED = {"held": False, "end_on_exit": False, "pending_update": "", "update_effect_id": ""}
+_FRESH_PARTICIPANT = {"held": False, "end_on_exit": False, "pending_update": "", "update_effect_id": ""}
 
 
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -79,7 +79,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool, muted: bo
         muted=party.is_supervisor or muted,
         coaches="",
         waits_for_start=not (party.is_supervisor or draft.session.participants),
-        **_NOT_UPDATED,
+        **_FRESH_PARTICIPANT,
     )
     for command in draft.session.pending_commands:
         # Twilio must confirm a supervisor's mode from now on.
@@ -147,13 +147,13 @@ def note_former_conference(draft: Draft, event: events.ConferenceEnded) -> None:
         draft.change(former_conferences=(*former, event.conference_sid))
 
 
-def leave_conference(draft: Draft, event: Event) -> None:
+def forget_conference(draft: Draft, event: Event) -> None:
     """Record that no one is in a conference; the next leg opens a new one."""
     if isinstance(event, events.ConferenceEnded):
         note_conference(draft, event)
     _switch_conference(draft, "")
     for party in draft.session.parties.values():
-        apply(draft, party, in_conference=False, waits_for_start=False, **_NOT_UPDATED)
+        apply(draft, party, in_conference=False, waits_for_start=False, **_FRESH_PARTICIPANT)
 
 
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:

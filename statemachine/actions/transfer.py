@@ -315,12 +315,15 @@ def begin_park_fallback(draft: Draft, _event: Event) -> None:
 
 
 def begin_inbound_fallback(draft: Draft, event: Event) -> None:
-    """Begin the fallback of a caller whom no agent took, who waits with music."""
-    status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
+    """Begin the fallback of a caller whom no agent took, who waits with music.
+
+    An agent who is already gone keeps the earlier reason. The transfer is internal: users see none.
+    """
+    reason_if_not_gone = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
     code = event.code_text if isinstance(event, events.DialEnded) else ""
     if not draft.session.agent.address:
-        status = EndReason.CLOSED if draft.session.closed else Reason.NOT_CONFIGURED
-    parties.note_gone(draft, AGENT, status, code)
+        reason_if_not_gone = EndReason.CLOSED if draft.session.closed else Reason.NOT_CONFIGURED
+    parties.note_gone(draft, AGENT, reason_if_not_gone, code)
     session = draft.session
     fail_waiting_commands(draft, reported_reason(session.agent.left_reason), session.agent.left_code)
     draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")
@@ -332,6 +335,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
         code=session.agent.left_code,
         unreached=reported_reason(session.agent.left_reason),
         fallback=session.fallback,
+        # Places before the queue are skipped.
         places_tried=session.fallback.index(Place.QUEUE) if session.begins_in_queue else 0,
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)

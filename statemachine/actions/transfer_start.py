@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials, reports
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
-from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
+from conferral.statemachine.actions.conference import add_unknown_participants, forget_conference
 from conferral.statemachine.actions.participants import (
     apply_participants,
     suspect,
@@ -39,8 +39,11 @@ from conferral.statemachine.states import (
 from conferral.statemachine.step import CommandStatus, Draft
 
 
-def begin_pending_transfer(draft: Draft, event: Event) -> None:
-    """Start the pending transfer: both parties are in the conference now."""
+def begin_accepted_transfer(draft: Draft, event: Event) -> None:
+    """Begin the accepted transfer.
+
+    At once in a conference, else once the conversion is over.
+    """
     # The agent is released immediately if `complete` came during the conversion.
     phase = Phase.BLIND if draft.transfer.step_name == "complete" else Phase(draft.transfer.mode.value)
     draft.change(phase=phase)
@@ -209,9 +212,12 @@ def apply_conferenced_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: a read shows the customer with others."""
+    """Complete a conversion whose callbacks, or whose decision, were lost.
+
+    A read shows the customer with the agent or others.
+    """
     if event.conference_sid != draft.session.conference_sid:
-        leave_conference(draft, event)
+        forget_conference(draft, event)
     agent, customer = draft.session.agent, draft.session.customer
     if AGENT in guards.shown_parties(draft.session, event):
         apply(draft, agent, status=PartyStatus.CONNECTED)
@@ -252,7 +258,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
     """Continue in a new conference: the agent's leaving ended the old one."""
-    leave_conference(draft, event)
+    forget_conference(draft, event)
     note_gone(draft, AGENT, event.conference_reason or "completed")
     continue_alone(draft, event)
 

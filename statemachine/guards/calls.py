@@ -120,10 +120,10 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     """Whether a `<Dial>` that failed by its caller ID is repeated without it."""
-    session, number = draft.session, event.agent_number
-    is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
+    session, index = draft.session, event.agent_number
+    is_current = session.phase is Phase.RINGING and session.agent_number == index < len(session.agents)
     is_refused = event.failed_with_callers_number and not event.party_is_gone
-    return is_refused and is_current and session.agents[number].startswith("+")
+    return is_refused and is_current and session.agents[index].startswith("+")
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:

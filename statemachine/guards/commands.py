@@ -27,6 +27,7 @@ PARTICIPANTS_MAX = 250
 #: Status, reason, and Twilio's error code; the last two may be empty.
 CommandResult = tuple[CommandStatus, str, str]
 _DONE: CommandResult = (CommandStatus.DONE, "", "")
+_SUPERSEDED = "superseded by another command"
 
 
 def named_party(draft: Draft, event: PartyCommand) -> Party | None:
@@ -224,17 +225,17 @@ def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult
     mutes = command.name in ("mute", "unmute")
     wanted = command.name in ("hold", "mute")
     if (party.desired_mute if mutes else party.desired_hold) != wanted:
-        return CommandStatus.FAILED, "superseded by another command", ""
+        return CommandStatus.FAILED, _SUPERSEDED, ""
     is_as_wanted = (party.muted if mutes else party.held) == wanted
     return _DONE if is_as_wanted and not party.pending_update else None
 
 
 def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> CommandResult | None:
+    """Return the result; None while open. A failed switch has set `monitor`."""
     if party.supervises != command.mode:
-        # A refusal is why the supervisor only monitors.
         if isinstance(draft.event, events.EffectFailed):
             return CommandStatus.FAILED, draft.event.reason_text, draft.event.code_text
-        return CommandStatus.FAILED, "superseded by another command", ""
+        return CommandStatus.FAILED, _SUPERSEDED, ""
     is_confirmed = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )

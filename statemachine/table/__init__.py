@@ -44,7 +44,7 @@ What the table does not show:
   says of a participant with a newer fact is replaced before the table is asked (`with_newer_facts`); guards about calls
   ask `overtakes`.
 - What is unsettled, and when Twilio is asked about it: `unsettled`. The rows of `CallsRead` say what follows.
-- The next phase: no column has it, actions set it. `begin_pending_transfer` takes it from the transfer's mode;
+- The next phase: no column has it, actions set it. `begin_accepted_transfer` takes it from the transfer's mode;
   `continue_alone` continues without the agent, as `BLIND` or `PARK`.
 - Names of parties: guards and actions find a party by the name that it has now, and actions change names. The first of
   a ring group to answer becomes `target` (`choose_winner`). When the transfer completes, the target becomes `agent`,

@@ -70,8 +70,8 @@ PROGRESS = Group("PROGRESS", "The session goes on: no customer of a transfer, an
     auto(BEFORE_DIAL, ANY,               when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
     auto(BEFORE_DIAL, ANY,               when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
 
-    # The transfer that led to the conversion.
-    auto(C,           ANY,               when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
+    # The accepted transfer that led to the conversion.
+    auto(C,           ANY,               when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_accepted_transfer),
 
     # All are on hold. (A party that is left alone has a timer.)
     auto(C,           RINGING|CONNECTED, when.all_are_held,                 STAY,                   do.unhold_all),

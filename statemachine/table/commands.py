@@ -81,7 +81,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,     ANY,     (on.Transfer, on.Park), when.lacks_agent_or_customer,    STAY,                   refuse(refusals.one_side_is_gone)),
     Row(C,     ANY,     on.Transfer,            when.cannot_take_target,         STAY,                   refuse(refusals.CONFERENCE_FULL)),
     Row(C,     ANY,     (on.Transfer, on.Park), None,                            S.CLEARING_END_ON_EXIT,
-        (do.accept_transfer, do.begin_pending_transfer)),
+        (do.accept_transfer, do.begin_accepted_transfer)),
 
     # retrieve
     Row(C,     PARKED|QUEUED, on.Retrieve, None, S.DIALING, do.retrieve),

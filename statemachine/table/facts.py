@@ -67,9 +67,9 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,       ANY,     on.ParticipantJoined, when.is_of_released_party,                    STAY,              do.hang_up_arrival),
     Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
     Row(V,         ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,
-        (do.leave_conference, do.note_join)),
+        (do.forget_conference, do.note_join)),
     Row(PREPARING, ANY,     on.ParticipantJoined, when.customer_joined_another_conference,      S.MOVING_CUSTOMER,
-        (do.leave_conference, do.continue_alone, do.note_join)),
+        (do.forget_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined, when.waiting_party_joined_another_conference, STAY,
         (do.await_in_another_conference, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined, when.precedes_repair,                         STAY,              do.ignore_late),
@@ -90,9 +90,9 @@ CONFERENCE: tuple[Row, ...] = (
 
     # ConferenceStarted, ConferenceEnded
     Row(V|C|T,     ANY,       on.ConferenceEnded,   when.is_another_conference,         STAY,              do.note_former_conference),
-    Row(T,         VOICEMAIL, on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
+    Row(T,         VOICEMAIL, on.ConferenceEnded,   None,                               STAY,              do.forget_conference),
     Row(V|C|T,     ANY,       on.ConferenceStarted, None,                               STAY,              do.note_conference_started),
-    Row(V,         ANY,       on.ConferenceEnded,   None,                               STAY,              do.leave_conference),
+    Row(V,         ANY,       on.ConferenceEnded,   None,                               STAY,              do.forget_conference),
     Row(PREPARING, ANY,       on.ConferenceEnded,   when.agent_ended_conference,        S.MOVING_CUSTOMER,
         do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.

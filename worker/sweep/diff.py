@@ -115,7 +115,7 @@ class AccountDiff:
         self.sessions += 1
         self.unmatched_calls.difference_update(_latest_starts_ms(session))
         self.unmatched_conferences.pop(session.conference_sid, None)
-        if finding := self._find_missing_call(session) or self._find_other(session):
+        if finding := self._find_missing_call(session) or self._find_answer_or_conference(session):
             self.findings.append(finding)
 
     def _find_missing_call(self, session: Session) -> Finding | None:
@@ -131,8 +131,11 @@ class AccountDiff:
                     return Finding(Difference.CALL_MISSING, session.id, call_sid)
         return None
 
-    def _find_other(self, session: Session) -> Finding | None:
-        """Return an answered call that rings, or a conference unknown or missing.
+    def _find_answer_or_conference(self, session: Session) -> Finding | None:
+        """Return an answered call that rings, or a conference only one side has.
+
+        Twilio answered the call, and the session has it ringing. The conference is unknown to the session, or missing
+        at Twilio.
 
         The sessions are read after the lists, so an answer's callback has had its time. No one speaks in a conference
         that is over, so its session is quiet.
@@ -141,7 +144,7 @@ class AccountDiff:
         answered = [call_sid for call_sid in _ringing(session) if call_sid in account.answered]
         if answered := answered or self._calls_with_unreported_child(session):
             return Finding(Difference.CALL_ANSWERED, session.id, answered[0])
-        # A sweep whose lists were older than the conference has opened the session again, as a bridge.
+        # The session knows no conference, but one has its name: an earlier sweep took it for a bridge.
         named = self._sid_by_name.get(session.conference_name, "")
         if named and not session.conference_sid and self._is_old(session.updated_at_ms):
             return Finding(Difference.CONFERENCE_UNKNOWN, session.id, named)
@@ -246,7 +249,7 @@ class UnknownBridge(NamedTuple):
 
     def events(self, session_id: str) -> tuple[CallReceived, CallProgressed]:
         """Return what was lost: the call's arrival, and the agent's answer."""
-        number = self.route.agents.index(self.child.address)
+        index = self.route.agents.index(self.child.address)
         received = CallReceived(
             session_id=session_id,
             token=f"sweep:{self.call_sid}",
@@ -255,7 +258,7 @@ class UnknownBridge(NamedTuple):
             agent_address=self.child.address,
             has_caller_id=is_caller_id(self.call.address),
             called_number=self.route.called_number,
-            other_agents=self.route.agents[number + 1 :],
+            other_agents=self.route.agents[index + 1 :],
             attributes=self.route.attributes,
         )
         progressed = CallProgressed(

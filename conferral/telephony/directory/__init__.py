@@ -73,7 +73,7 @@ class InboundRoute:
     #: How agents are ordered before each is rung: see `statemachine.presence`.
     order: str = ""
     #: How many agents, from the first on, are away, and skipped.
-    away: int = 0
+    skipped_count: int = 0
     #: How callers wait in the queue, if that is one of the places.
     queue: QueueOptions = DEFAULT_QUEUE
     #: Whether the caller begins in the queue, as others wait there: no agent is rung.
@@ -82,8 +82,8 @@ class InboundRoute:
     @property
     def first_agent(self) -> str:
         """The agent who is rung first; empty if there is none."""
-        is_no_one_rung = self.begins_in_queue or self.away >= len(self.agents)
-        return "" if is_no_one_rung else self.agents[self.away]
+        is_no_one_rung = self.begins_in_queue or self.skipped_count >= len(self.agents)
+        return "" if is_no_one_rung else self.agents[self.skipped_count]
 
     @property
     def has_queue(self) -> bool:
@@ -92,9 +92,9 @@ class InboundRoute:
 
     def judged(self, presence: Presence) -> Self:
         """Return the route by who is there now, and who waits."""
-        agents, away = presence.judge(self.agents, self.order)
+        agents, skipped_count = presence.in_ringing_order(self.agents, self.order)
         waits = self.has_queue and self.called_number in presence.queued_numbers and presence.has_desk(agents)
-        return replace(self, agents=agents, away=away, begins_in_queue=waits)
+        return replace(self, agents=agents, skipped_count=skipped_count, begins_in_queue=waits)
 
     def at(self, now_ms: int) -> Self:
         """Return the route of a call that comes now, Unix milliseconds."""
