@@ -214,7 +214,7 @@ def finish_ringing(transaction: Transaction, child: Call) -> None:
     dial.winner_sid = child.sid
     for sid in dial.children:
         if sid != child.sid:
-            calls.end(transaction, transaction.call(sid), "canceled")
+            calls.hang_up(transaction, transaction.call(sid))  # another may have answered, and press keys
     if child.start is not None:
         child.activity = "fetching"
         child.generation += 1

@@ -203,3 +203,12 @@ def test_callee_gets_its_digits_before_it_is_connected(story: ModelScenario) -> 
     story.passes(1.0)
     assert story.hears(caller) == frozenset({callee})
     assert story.call(callee).digits_sent == "ww12"
+
+
+def test_callee_whose_keys_are_late_is_hung_up(story: ModelScenario) -> None:
+    numbers = "<Number sendDigits='wwww1'>+14155550166</Number><Number>+14155550177</Number>"
+    story.call_in(f"<Response><Dial>{numbers}</Dial></Response>")
+    late, winner = (it.sid for it in story.model.state.calls.values() if it.parent_sid)
+    story.answers(late)
+    story.answers(winner)
+    assert (story.status(late), story.status(winner)) == ("completed", "in-progress")
