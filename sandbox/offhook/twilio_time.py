@@ -36,7 +36,7 @@ class TwilioTime:
         self._since_s: float | None = None  #: The loop's time at `_from_s`; None while it stands still.
         self._limit_s = inf  #: What is due then has not acted yet.
         self._is_acting = False
-        self.epoch_s = self._from_s = epoch_s  #: Seconds since 1970 when it started.
+        self.epoch_s = self._from_s = self._read_s = epoch_s  #: Seconds since 1970 when it started.
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Count with this loop's time; without one, it stands still."""
@@ -44,14 +44,15 @@ class TwilioTime:
 
     def restart(self, epoch_s: float) -> None:
         """Start over, from seconds since 1970."""
-        self.epoch_s = epoch_s
+        self.epoch_s = self._read_s = epoch_s
         self._set(epoch_s)
         self._arm()
 
     @property
     def now_s(self) -> float:
-        """Seconds since 1970."""
-        return max(self._from_s, min(self._reached_s(), self._limit_s))
+        """Seconds since 1970; never less than before."""
+        self._read_s = max(self._read_s, self._from_s, min(self._reached_s(), self._limit_s))
+        return self._read_s
 
     @property
     def next_due_s(self) -> float | None:

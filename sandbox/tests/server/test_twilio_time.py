@@ -125,3 +125,14 @@ def test_restart_sets_the_time_and_keeps_what_is_due_later(twilio: Twilio) -> No
     assert twilio.happened == []
     twilio.loop.turn(pause_s=2 / SPEED)
     assert twilio.happened == [("token expires", 10)]
+
+
+def test_time_does_not_go_back(twilio: Twilio) -> None:
+    twilio.time.run()
+    twilio.loop.now_s += 60
+    before_s = twilio.now_s
+    twilio.time.call_at(START_S + 1, lambda: None)
+    assert twilio.now_s == before_s == 60 * SPEED
+    twilio.loop.turn()
+    twilio.time.restart(START_S)
+    assert twilio.now_s == 0
