@@ -143,19 +143,20 @@ class Sandbox(SandboxRuntime):
         """Wait until no delivery is in progress, delayed, or held back."""
         await self.wait_until(lambda: self.webhook_sender.is_idle, timeout_s)
 
-    async def advance(self, seconds: float) -> None:
-        """Let that much of Twilio's time pass at once; needs `clock="virtual"`.
+    async def advance(self, seconds: float, timeout_s: float = 30.0) -> None:
+        """Let that much of Twilio's time pass at once, unless it always passes.
 
-        Each event in it happens after 50 ms of real time without a request. Raise RuntimeError for another clock, or
-        while a WebSocket is open.
+        Each event in it happens after 50 ms of real time without a request. Raise TimeoutError if requests leave no
+        such pause for `timeout_s` real seconds, RuntimeError with `clock="running"`, or while a WebSocket is open.
         """
-        await self.pace.advance(seconds)
+        await self.pace.advance(seconds, timeout_s)
         self.notify()
 
     def set_clock(self, clock: Clock) -> None:
         """Choose how the sandbox's clock goes on."""
         self.clock = clock
         self.pace.update()
+        self.pace.wake_up()
 
     def facts(self) -> str:
         """Return where everything is, for the person who started it."""

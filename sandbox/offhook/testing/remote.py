@@ -145,7 +145,11 @@ class RemoteSandbox:
         """Let Twilio's time always pass, as it does."""
         check_shared({"clock": clock})
 
-    def advance(self, _seconds: float) -> NoReturn:
+    def in_words(self) -> str:
+        """Return that Twilio's time passes."""
+        return "Twilio's time always passes (clock='running')"
+
+    def advance(self, _seconds: float, _timeout_s: float) -> NoReturn:
         """Refuse it: others may use the same sandbox."""
         raise RuntimeError("advance needs a sandbox in the test's process, not that of OFFHOOK_URL")
 

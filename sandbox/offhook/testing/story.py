@@ -21,7 +21,7 @@ SHOWN = ("Digits", "SpeechResult", "CallStatus", "DialCallStatus", "StatusCallba
 
 
 def story_lines(sandbox: "ServedSandbox") -> Iterator[str]:
-    """Yield the last events, oldest first, then the live calls."""
+    """Yield the last events, oldest first, then the live calls, and the clock."""
     log = sandbox.request_log
     events = [(at_s, _act_words(sandbox, act)) for at_s, act in sandbox.acts]
     events += [(it.at_s, f"Twilio dials {it.to}") for it in log.dials]
@@ -36,6 +36,7 @@ def story_lines(sandbox: "ServedSandbox") -> Iterator[str]:
     live = sandbox.model.live_calls()
     yield f"Live calls{'' if live else ': none'}"
     yield from (f"  {CallHandle(sandbox, call.sid)}" for call in live)
+    yield sandbox.pace.in_words()
 
 
 def _heard(sandbox: "ServedSandbox") -> Iterator[tuple[float, str]]:

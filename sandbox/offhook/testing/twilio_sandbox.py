@@ -1,7 +1,7 @@
 """The sandbox of a test: what the fixture `twilio_sandbox` is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from offhook.call_handle import CallHandle, ConferenceHandle
@@ -157,13 +157,22 @@ class TwilioSandbox:
         __tracebackhide__ = True
         return self.wait_until(lambda: self._sandbox.webhook_sender.is_idle, timeout_s)
 
-    def advance(self, seconds: float) -> Awaitable[None]:
+    def advance(self, seconds: float, timeout_s: float = 10.0) -> Awaitable[None]:
         """Let Twilio's time pass: `advance(…)`, in a coroutine with `await`.
 
-        It needs the option `clock="virtual"`. What is due on the way happens in order, each after 50 ms of real time
-        without a request. Raise RuntimeError for another clock, or while a WebSocket is open.
+        What is due on the way happens in order, each after 50 ms of real time without a request. Raise TimeoutError if
+        requests leave no such pause for `timeout_s` real seconds, RuntimeError with `clock="running"`, or while a
+        WebSocket is open.
         """
-        return self._sandbox.thread.finish(self._sandbox.advance(seconds))
+        __tracebackhide__ = True
+        return self._sandbox.thread.finish(self._or_story(self._sandbox.advance(seconds, timeout_s)))
+
+    async def _or_story(self, work: Coroutine[Any, Any, None]) -> None:
+        __tracebackhide__ = True
+        try:
+            await work
+        except TimeoutError as error:
+            raise ConditionTimeoutError(f"{error}\n{self.story()}") from None
 
     def _check_condition(self, condition: Callable[[], object], since_s: float, timeout_s: float) -> bool:
         __tracebackhide__ = True
@@ -175,7 +184,7 @@ class TwilioSandbox:
         raise ConditionTimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
 
     def story(self) -> str:
-        """Return the last events, with TwiML and keys, and the live calls."""
+        """Return the last events, with TwiML and keys, live calls, and the clock."""
         return "\n".join(self._sandbox.run(lambda: story_lines(self._sandbox)))
 
     def unexpected_alerts(self) -> str:

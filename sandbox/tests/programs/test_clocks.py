@@ -11,6 +11,7 @@ import pytest
 from twilio.rest import Client
 
 from offhook import Sandbox
+from offhook.pace import Clock
 from offhook.testing import ConditionTimeoutError, Serve, TwilioSandbox
 from webhook_app import WebhookApp
 
@@ -124,9 +125,69 @@ async def test_advance_waits_for_the_answers_of_a_program_in_the_loop_of_the_tes
     assert caller.was_told("An hour later")
 
 
-def test_advance_needs_a_virtual_clock(twilio_sandbox: TwilioSandbox) -> None:
-    with pytest.raises(RuntimeError, match=r"needs the option clock='virtual'.*: the clock is 'waiting'"):
+@pytest.mark.parametrize("twilio_sandbox_options", [{"clock": "waiting", "speed": 1}])
+def test_advance_passes_the_time_of_a_waiting_clock(
+    twilio_sandbox: TwilioSandbox, twilio_sandbox_options: dict[str, Any], rings: Callable[[], None]
+) -> None:
+    alice = twilio_sandbox.phones[ALICE].script(answer_after_s=55)
+    rings()
+    before_s = now_s(twilio_sandbox)
+    twilio_sandbox.advance(20)
+    assert (now_s(twilio_sandbox) - before_s, alice.rings) == (pytest.approx(20), True)
+    twilio_sandbox.advance(3700)
+    assert alice.last_call.was_told("An hour later")
+
+
+@running
+def test_advance_needs_a_clock_that_stands_still(
+    twilio_sandbox: TwilioSandbox, twilio_sandbox_options: dict[str, Any]
+) -> None:
+    with pytest.raises(RuntimeError, match=r"needs .*clock='waiting' or 'virtual'.*: the clock is 'running'"):
         twilio_sandbox.advance(1)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_advance_refuses_what_is_no_duration(twilio_sandbox: TwilioSandbox, seconds: float) -> None:
+    with pytest.raises(ValueError, match="advance takes seconds from 0 on"):
+        twilio_sandbox.advance(seconds)
+
+
+def test_advance_ends_with_the_story_if_requests_go_on(twilio_sandbox: TwilioSandbox, serve: Serve) -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        is_asked.set()
+        may_answer.wait()
+        start_response("200 OK", [("Content-Type", "text/xml")])
+        return [b"<Response/>"]
+
+    twilio_sandbox.add_number(BUSINESS, voice_url=serve(app))
+    twilio_sandbox.phones[ANN].call(BUSINESS)
+    is_asked.wait()
+    with pytest.raises(ConditionTimeoutError, match=r"(?s)requests went on for 0.1 s\nLast events"):
+        twilio_sandbox.advance(1, timeout_s=0.1)
+    may_answer.set()
+
+
+@pytest.mark.parametrize(
+    ("twilio_sandbox_options", "words"),
+    [
+        (
+            {"clock": "waiting", "speed": 1},
+            r"stands still between waits \(clock='waiting'\); the next event is due in ",
+        ),
+        ({"clock": "virtual"}, r"stands still between waits \(clock='virtual'\); the next event is due in "),
+        ({"clock": "running"}, r"always passes \(clock='running'\)"),
+    ],
+)
+def test_story_ends_with_the_clock(
+    twilio_sandbox: TwilioSandbox, twilio_sandbox_options: dict[str, Any], words: str, rings: Callable[[], None]
+) -> None:
+    assert "nothing is due" in twilio_sandbox.story() or twilio_sandbox_options["clock"] == "running"
+    twilio_sandbox.phones[ALICE].script(answer_after_s=55)
+    rings()
+    with pytest.raises(ConditionTimeoutError, match=f"Twilio's time {words}[^\n]*$"):
+        twilio_sandbox.wait_until(lambda: False, 0.01)
 
 
 @virtual
@@ -136,12 +197,30 @@ async def test_no_jump_while_a_websocket_is_open(
     twilio_sandbox.phones[ALICE].script(answer_after_s=3)
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{twilio_sandbox.url}/sandbox/live") as socket:
         await socket.receive()
+        assert twilio_sandbox.story().endswith("; a WebSocket is open")
         with pytest.raises(RuntimeError, match="a WebSocket is open"):
             await twilio_sandbox.advance(1)
         before_s = now_s(twilio_sandbox)
         await twilio_sandbox.wait_until(lambda: now_s(twilio_sandbox) > before_s)  # it passes as usual
     await twilio_sandbox.wait_until(lambda: twilio_sandbox.run(lambda it: it.pace.jumps))
     await twilio_sandbox.advance(1)
+
+
+@pytest.mark.parametrize("ends", ["socket", "clock"])
+async def test_wait_jumps_as_soon_as_it_may(ends: str) -> None:
+    clock: Clock = "virtual" if ends == "socket" else "waiting"
+    async with Sandbox(clock=clock) as sandbox, aiohttp.ClientSession() as session:
+        sandbox.time.call_later(1e6, sandbox.notify)
+        socket = await session.ws_connect(f"{sandbox.url}/sandbox/live") if ends == "socket" else None
+        wait = asyncio.create_task(sandbox.wait_until(lambda: sandbox.now_s > sandbox.epoch_s + 9e5, 60))
+        if socket is None:
+            await asyncio.sleep(0)  # the wait has begun
+            sandbox.set_clock("virtual")
+        else:
+            await socket.receive()
+            assert not sandbox.pace.jumps
+            await socket.close()
+        await wait
 
 
 async def test_no_jump_while_a_request_is_under_way() -> None:
