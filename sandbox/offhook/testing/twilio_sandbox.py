@@ -165,7 +165,8 @@ class TwilioSandbox:
         WebSocket is open.
         """
         __tracebackhide__ = True
-        return self._sandbox.thread.finish(self._or_story(self._sandbox.advance(seconds, timeout_s)))
+        work = self._sandbox.advance(seconds, timeout_s)  # of another process's sandbox, it raises at once
+        return self._sandbox.thread.finish(self._or_story(work))
 
     async def _or_story(self, work: Coroutine[Any, Any, None]) -> None:
         __tracebackhide__ = True
