@@ -103,10 +103,12 @@ class StackServer:
 
     @contextmanager
     def stack(self, sandbox: TwilioSandbox, changes: Mapping[str, str]) -> Iterator[ConferralStack]:
-        """Run webhooks and a worker; ValueError, SettingsError: a bad setting."""
+        """Run webhooks and a worker; ValueError, SettingsError: it can't."""
         known = {str(it.validation_alias) for it in ServiceSettings.model_fields.values()}
         if unknown := changes.keys() - known:
             raise ValueError(f"no setting has the name {min(unknown)!r}")
+        if sandbox.run(lambda it: it.clock) == "virtual":
+            raise ValueError("the sandbox has clock='virtual', but Conferral acts on timers of its own, in real time")
         with AppAddress() as app, AppAddress() as receiver:
             port = free_port()
             url, prefix = f"http://{HOST}:{port}", f"test-{secrets.token_hex(4)}"

@@ -97,6 +97,7 @@ class RemoteSandbox:
     """What the fixtures use of a `ServedSandbox`, of one that runs elsewhere."""
 
     changes = 0  #: Never known: conditions are checked at intervals.
+    clock = "running"
 
     def __init__(self, url: str, environment: Mapping[str, str]) -> None:
         self.url = url.rstrip("/")

@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 
 from conferral import Client
 from conferral.testing import ConferralStack
+from offhook.testing import TwilioSandbox
 from tests.support.people import BOB
 
 pytestmark = pytest.mark.redis
@@ -106,6 +107,14 @@ def test_clock_that_stands_still_is_refused(
     twilio_sandbox_options: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     with pytest.raises(pytest.fail.Exception, match="Conferral acts on timers of its own, in real time"):
+        request.getfixturevalue("conferral_stack")
+
+
+def test_virtual_clock_of_the_sandbox_is_not_replaced(
+    twilio_sandbox: TwilioSandbox, request: pytest.FixtureRequest
+) -> None:
+    twilio_sandbox.empty(clock="virtual")
+    with pytest.raises(ValueError, match="clock='virtual', but Conferral acts on timers of its own"):
         request.getfixturevalue("conferral_stack")
 
 
