@@ -252,7 +252,7 @@ async def test_repetitions_write_something_to_wait_for(servers: ReplicatedServer
         await scripts.claim_gate(client, [KEYS.gates("CA1")], ["D1", "CA2", "group", 60])
 
     async def mark(client: Client) -> None:
-        await scripts.mark_sent(client, [KEYS.lease(1), KEYS.outbox(1)], ["3:worker", "E1", 1])
+        await scripts.mark_sent(client, [KEYS.lease(1), *[KEYS.outbox(1)] * 2], ["3:worker", "E1", 1, ""])
 
     async def finish(client: Client) -> None:
         await scripts.finish_effect(client, [KEYS.outbox(1), KEYS.events(1)], ["E1", "type", "effect_succeeded"])
