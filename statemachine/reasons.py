@@ -134,7 +134,8 @@ class Reason(_Worded):
         "expired",
         "its deadline passed",
         desk="it took too long",
-        about="the command's `deadline` passed while it waited for a conversion, which continues",
+        about="the command's `deadline` passed while it waited for a conversion, which continues; or an offer of a "
+        "waiting caller ended before it was dialed",
     )
     NOT_CONFIGURED = _entry(
         "not-configured", "no agent is configured", about="no agent is configured for the number", is_in_urls=True
@@ -273,7 +274,7 @@ class EndReason(_Worded):
 #: Ends at which no agent was reached.
 NO_AGENT = frozenset(one for one in EndReason if one.words.is_unreached and one.startswith("agent-"))
 #: Results of attempts that never rang.
-NOT_DIALED: frozenset[str] = frozenset({Reason.DIAL_LIMIT, Reason.AWAY})
+NOT_DIALED: frozenset[str] = frozenset({Reason.DIAL_LIMIT, Reason.AWAY, Reason.EXPIRED})
 #: All, by their words.
 REASONS: dict[str, Reason | EndReason] = {str(one): one for kind in (Reason, EndReason) for one in kind}
 

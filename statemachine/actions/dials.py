@@ -9,7 +9,7 @@ from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCa
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
-from conferral.statemachine.reasons import EndReason, Reason
+from conferral.statemachine.reasons import NOT_DIALED, EndReason, Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
@@ -232,8 +232,8 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    at_limit = event.reason == Reason.DIAL_LIMIT
-    reason = Reason.DIAL_LIMIT if at_limit else Reason.REFUSED if is_signed else Reason.FAILED
+    refused = Reason.REFUSED if is_signed else Reason.FAILED
+    reason = event.reason if event.reason in NOT_DIALED else refused
     note_gone(draft, party.name, reason, event.code_text)
 
 

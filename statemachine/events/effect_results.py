@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
-from conferral.statemachine.reasons import Reason
+from conferral.statemachine.reasons import NOT_DIALED
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
 
@@ -80,7 +80,7 @@ class EffectFailed(EffectResult, frozen=True, kw_only=True):
     def reason_text(self) -> str:
         """The reason that the command's result states."""
         if self.reason:
-            return self.reason if self.reason == Reason.DIAL_LIMIT else f"an error in Conferral ({self.reason})"
+            return self.reason if self.reason in NOT_DIALED else f"an error in Conferral ({self.reason})"
         if self.awaited_redis:
             return "Redis was too slow to allow a request to Twilio in time"
         if not self.http_status:

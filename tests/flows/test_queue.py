@@ -225,6 +225,7 @@ async def test_who_waits_during_a_rollback_is_served_by_the_next_version(redis_s
         with monkeypatch.context() as earlier:
             earlier.setattr(offerer.Offerer, "run", offers_no_one)
             await system.replace_workers()
+            await no_one_takes_calls(system)  # again: presence lasts for real seconds
             late = await system.customer_calls()
             await waits(system, late)
             assert (await waits(system, customer))["queued_since"] == before["queued_since"]

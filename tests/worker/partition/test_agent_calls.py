@@ -4,6 +4,7 @@ import pytest
 
 from conferral.worker.partition.agent_calls import ended_calls
 from tests.statemachine.scenario import Scenario
+from tests.statemachine.test_queue import offers, queued
 from tests.statemachine.transfer_scenarios import conferenced, outbound
 from tests.support.people import BOB, CAROL, CUSTOMER
 
@@ -71,3 +72,10 @@ def test_of_two_targets_the_one_who_is_too_late_has_a_taken_call():
     story.gate("target-2").gate("target-2", "accepted").joins("target-2")
     story.call("target-1", "canceled")
     assert listed(story) == [("bob", "taken", False)]
+
+
+def test_an_offer_that_ended_before_it_was_dialed_is_no_missed_call():
+    story = offers(queued())
+    story.fails("create_participant", "agent", status=0, reason="expired", effect_id=story.session.agent.dial_id)
+    assert [one.result for one in story.session.attempts] == ["expired"]
+    assert listed(story) == []
