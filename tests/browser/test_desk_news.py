@@ -51,13 +51,14 @@ async def test_a_call_back_that_fails_says_so_and_is_in_no_call(desk, windows):
     await desk.push("session", called("ringing"))
     await expect(card(page).get_by_text(f"{CUSTOMER} is being called.")).to_be_visible()
     await desk.push("session", called("left", state="ended", end_reason="customer-no-answer"))
-    why = "The call has ended: the caller did not answer."
+    why = f"The call has ended: {CUSTOMER} did not answer."
     await expect(card(page).locator(".sentence")).to_have_text(f"Over. {why}")
     await expect(card(page).get_by_role("heading")).to_have_text(CUSTOMER)
     await expect(card(page)).not_to_contain_text("In a call")
     for name in ("Transfer", "Hold", "Digits", "More"):
         await expect(button(page, name)).to_have_attribute("title", "the call is over")
     await expect(said(page)).to_have_text(why)
+    await expect(card(page).get_by_role("status").filter(has_text=why)).to_have_count(0)
     await button(page, "Hang up").click()
     await expect(card(page, "Calls")).to_contain_text(why)
     assert [path for path, _ in desk.sent] == ["/calls"]
@@ -150,6 +151,8 @@ async def test_who_calls_and_what_for_is_said_and_nothing_before_it_is_known(des
         ("warm", held | {"target": own}, f"Three-way call. bob adds you to the call with {CUSTOMER}."),
         ("connected", held | {"party-1": own}, f"Three-way call. bob adds you to the call with {CUSTOMER}."),
         ("blind", held | {"target": own}, "Handover. bob hands a call over to you."),
+        ("connected", held | {"supervisor": own}, f"Supervision. You are asked to listen to the call with {CUSTOMER}."),
+        ("queued", {"customer": held["customer"], "agent": own}, f"Incoming call. {CUSTOMER} calls."),
         ("ringing", {"agent": party(BOB), "customer": own}, "Colleague. bob, a colleague, calls you."),
     ):
         await desk.push("session", session(phase=phase, parties=known))
@@ -167,7 +170,7 @@ async def test_the_band_counts_from_the_end_of_a_hold_and_says_that_it_is_record
     held = session(state="conferenced")
     held["parties"]["customer"] |= {"held": True, "since": iso(250)}
     await desk.push("session", held)
-    await expect(band).to_contain_text("4:1")
+    await expect(band).to_contain_text(re.compile(r"4:[1-5]\d"))
     talking = session(state="conferenced", updated_at=iso(80), recording="in-progress")
     for party_ in talking["parties"].values():
         party_["since"] = iso(1_000)
@@ -176,3 +179,65 @@ async def test_the_band_counts_from_the_end_of_a_hold_and_says_that_it_is_record
         await expect(band).to_have_text(re.compile(r"Talking · recording\s*1:[2-5]\d"))
     await desk.push("session", talking | {"recording": "paused"})
     await expect(band).to_contain_text("Talking · recording paused")
+
+
+async def test_a_calls_news_and_errors_stay_when_another_call_rings_and_ends(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk, state="conferenced")
+    desk.end = {"status": "failed", "reason": "hold-failed", "code": None}
+    await button(page, "Hold").click()
+    failed = "Hold: the caller could not be put on hold."
+    await expect(card(page).get_by_role("alert")).to_have_text(failed)
+    other = session("ringing", {"call_sid": "CA" + "3" * 32}, id="CA" + "4" * 32, phase="recall")
+    await desk.push("session", other)
+    await page.evaluate("phone.ring({ CallSid: 'CA' + '3'.repeat(32), From: 'x' })")
+    incoming = card(page, "Incoming call")
+    await expect(incoming.get_by_role("alert")).to_be_attached()
+    await desk.push("session", other | {"state": "ended", "end_reason": "customer-left"})
+    await expect(incoming.locator(".sentence")).to_have_text("Over. You are not in this call any more.")
+    await expect(incoming.get_by_role("alert")).to_have_count(0)
+    await expect(incoming.get_by_role("status")).to_have_count(0)
+    await expect(button(page, "Answer")).to_have_attribute("title", "the call is over")
+    await expect(card(page).get_by_role("alert")).to_have_text(failed)
+    await expect(said(page)).to_have_text("")
+
+
+async def test_the_end_of_a_call_wins_over_what_the_agent_had_planned(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk, state="conferenced")
+    desk.end = None
+    await button(page, "Park").click()
+    await desk.sends(f"/sessions/{SESSION}/commands")
+    await button(page, "More").click()
+    await expect(button(page, "Close")).to_be_visible()
+    await desk.push("session", session("left", state="ended", end_reason="customer-left"))
+    await expect(said(page)).to_have_text("The call has ended: the caller hung up.")
+    await expect(button(page, "Close")).to_have_count(0)
+
+
+async def test_why_a_button_did_nothing_is_forgotten_with_the_button(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await desk.push("session", session("ringing", {"call_sid": "CA" + "3" * 32}, id="CA" + "4" * 32, phase="recall"))
+    await page.evaluate("phone.ring({ CallSid: 'CA' + '3'.repeat(32), From: 'x' })")
+    await button(page, "Answer").press("Enter")
+    await expect(page.get_by_text("Answer: end your call first.")).to_be_visible()
+    await page.evaluate("phone.call.emit('cancel')")
+    await expect(button(page, "Answer")).to_have_count(0)
+    await expect(page.get_by_text("Answer: end your call first.")).to_have_count(0)
+
+
+async def test_an_agent_whom_a_colleague_calls_holds_the_colleague(desk, windows):
+    page = await ready(windows, desk)
+    parties = {"agent": party(BOB), "customer": party(ALICE, "ringing", call_sid=LEG)}
+    call = {"direction": "outbound", "state": "conferenced"}
+    await desk.push("session", session(parties=parties, **call))
+    await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, NUMBER])
+    await button(page, "Answer").click()
+    parties["customer"]["status"] = "connected"
+    await desk.push("session", session(parties=parties, **call))
+    await expect(button(page, "Hold")).to_have_attribute("title", "bob hears music")
+    await button(page, "Hold").click()
+    await desk.has_sent((f"/sessions/{SESSION}/commands", {"type": "hold", "party": "agent"}))
+    await desk.push("session", session(parties=parties, **call | {"state": "ended", "end_reason": "agent-left"}))
+    await expect(said(page)).to_have_text("The call has ended: bob hung up.")

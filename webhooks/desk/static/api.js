@@ -54,7 +54,7 @@ export async function request(url, { headers, body, ...options }) {
   throw new ApiError(String(error?.reason || other), status, String(error?.type ?? ""));
 }
 
-/** What is wrong with the link to Conferral, so that only the phone works: a sentence without its end. */
+/** What is wrong with the link to Conferral: a sentence without its end. */
 export function lostText({ status = 0, type, message } = {}) {
   if (type === REPLACED) {
     return "This page is the oldest of yours that are open, so it gets no calls any more";
@@ -180,7 +180,7 @@ function pauseMs({ type, status }, tries) {
   return status === 401 ? REFUSED_MS : Math.min(BACK_OFF_MS * 2 ** tries, BACK_OFF_MAX_MS) * (0.5 + Math.random());
 }
 
-/** Parse an event stream. Source: HTML Living Standard, section 9.2.6. */
+/** Parse an event stream, whose data have one line. Source: HTML Living Standard, section 9.2.6. */
 async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -193,10 +193,9 @@ async function* events(body, heard) {
     const blocks = (text + value).split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
-      const fields = block.split("\n").map((line) => /^(\w+): ?(.*)$/.exec(line)).filter(Boolean);
-      const data = fields.filter(([, name]) => name === "data").map(([, , one]) => one);
-      if (data.length) {
-        yield [fields.find(([, name]) => name === "event")?.[2] ?? "message", JSON.parse(data.join("\n"))];
+      const { event, data } = Object.fromEntries([...block.matchAll(/^(\w+): ?([^\n]*)/gm)].map(([, ...field]) => field));
+      if (data) {
+        yield [event, JSON.parse(data)];
       }
     }
   }

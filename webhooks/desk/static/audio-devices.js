@@ -1,4 +1,4 @@
-// The choice of microphone and speaker. Only members that the SDK's type declarations have are used.
+// The choice of microphone and speaker.
 // Source: @twilio/voice-sdk 2.18, es5/twilio/audiohelper.d.ts, outputdevicecollection.d.ts.
 
 import { signal } from "./shared/vendor/preact-signals-core.mjs";

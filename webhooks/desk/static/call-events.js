@@ -1,4 +1,4 @@
-// What the page around the desk hears of each call, in order: `desk-incoming`, `desk-connected`, and `desk-ended`.
+// What the page around the desk hears of each call, in order.
 
 /** How long a call waits for its session before its events are sent without it (ms). */
 const UNKNOWN_MS = 2_000;

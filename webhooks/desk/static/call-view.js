@@ -1,4 +1,4 @@
-// A call: its state at a glance, the buttons in their places, why it came, and what is known of it.
+// A call: its state at a glance, its buttons, why it came, and what is known of it.
 
 import { html } from "./shared/html.js";
 import { printable, Text } from "./shared/text.js";
@@ -21,7 +21,8 @@ export function glance(desk, at) {
   const { session, own, isOver } = at;
   const back = sentBack(session, own);
   if (isOver) {
-    return { kind: "alone", word: "Over", sinceMs: null, text: desk.news.value || "You are not in this call any more." };
+    const news = (desk.current.value ?? at) === at && desk.news.value;
+    return { kind: "alone", word: "Over", sinceMs: null, text: news || "You are not in this call any more.", isOver };
   }
   if (at === desk.current.value) {
     const state = own ? stateOf(session, own) : { kind: "talking", word: "In a call", sinceMs: null, text: UNKNOWN };
@@ -40,7 +41,7 @@ export function headline(desk) {
 }
 
 export function Glance({ state, about, children }) {
-  const { kind, word, sinceMs, text } = state;
+  const { kind, word, sinceMs, text, isOver } = state;
   return html`
     <p class=${`state is-${kind}`}>
       <svg viewBox="0 0 16 16" aria-hidden="true"><path d=${SIGNS[kind]} /></svg>
@@ -51,7 +52,7 @@ export function Glance({ state, about, children }) {
     <p class="caller muted">
       <${Text} value=${about.title === about.from ? "" : about.from} />${about.number ? html`${" "}on <${Text} value=${about.number} />` : null}
     </p>
-    <p class="sentence" role="status"><span class="unseen">${word}. </span><${Text} value=${text} /></p>
+    <p class="sentence" role=${isOver ? undefined : "status"}><span class="unseen">${word}. </span><${Text} value=${text} /></p>
     ${children}
   `;
 }
@@ -81,9 +82,10 @@ export function CallCard({ desk, at }) {
   const panel = desk.panel.value;
   const back = isOver || own?.[1].is_lost ? "" : sentBack(session, own); // one that was lost is back now
   const draw = (one) => html`<${Key} key=${one.place} desk=${desk} ...${one} />`;
+  const destination = () => html`<${DestinationSheet} desk=${desk} kind=${panel} session=${session} />`;
   const sheet = {
-    transfer: () => html`<${DestinationSheet} desk=${desk} kind="transfer" session=${session} />`,
-    add: () => html`<${DestinationSheet} desk=${desk} kind="add" session=${session} />`,
+    transfer: destination,
+    add: destination,
     press: () => html`<${DigitsSheet} desk=${desk} at=${at} />`,
     more: () => html`<${Sheet} desk=${desk} title="More"><div class="more">${keys.more.map(draw)}</div></${Sheet}>`,
   }[panel]?.();
@@ -120,7 +122,7 @@ function keysOf(desk, { session, own, isOver }, kind) {
   });
   const isMuted = desk.phone.isMuted.value;
   const first = [
-    { ...command("transfer", undefined, "Transfer"), why: whyNot(all.refusedTransfer), opens: "transfer" },
+    { ...command("transfer", { why: all.refusedTransfer }, "Transfer"), opens: "transfer" },
     command("hold", all.hold, "Hold"),
     { place: "mute", label: isMuted ? "Unmute" : "Mute", isUrgent: true, class: isMuted ? "is-on" : "", run: () => desk.mute(!isMuted) },
     { place: "press", label: "Digits", why: isOver ? "the call is over" : isKnown && !lost ? (session.refused?.press ?? "") : "", opens: "press" },

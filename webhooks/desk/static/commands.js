@@ -31,7 +31,7 @@ export class Commands {
   #on;
   #isStopped = false;
 
-  /** `ask(id)` asks the server for a result; `on` has `onFailed(action, why)`, `onUnknown(action, id)`, and `onKnown(id)`. */
+  /** `ask(id)` asks the server for a result. */
   constructor(ask, on) {
     this.#ask = ask;
     this.#on = on;

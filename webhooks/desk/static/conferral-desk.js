@@ -9,7 +9,7 @@ import { View } from "./view.js";
 
 const STYLES = ["./shared/colors.css", "./shared/tokens.css", "./shared/destinations.css", "./desk.css"];
 
-// Sheets of the shadow tree: the page's own style neither reaches it nor is reached by it.
+// The page's own style neither reaches the shadow tree nor is reached by it.
 const sheets = await Promise.all(
   STYLES.map(async (path) => {
     const answer = await fetch(new URL(path, import.meta.url));
@@ -60,7 +60,7 @@ class ConferralDesk extends HTMLElement {
     const effects = [
       effect(() => {
         render(html`<${View} desk=${desk} />`, this.shadowRoot);
-        desk.guard.drawn();
+        desk.guard.drawn(desk.asked);
       }),
       effect(() => emit("desk-title", { text: title.value })),
     ];

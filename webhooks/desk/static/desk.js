@@ -20,6 +20,7 @@ const TICK_MS = 3_000;
 const MUTED = "conferral-desk muted";
 /** A call is hung up even if Conferral has not accepted it by then (ms). */
 const HANG_UP_MS = 1_000;
+const HUNG_UP = "You hung up.";
 const ID = "conferral-desk-id";
 const path = encodeURIComponent;
 
@@ -38,10 +39,10 @@ export class Desk {
   calls = signal([]);
   hasToken = signal(false);
   commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
-    onFailed: ({ label, onFailed, session }, why) => {
+    onFailed: ({ label, onFailed, session, done }, why) => {
       onFailed?.();
       this.#done.delete(session);
-      if (!this.#isTold(session, why)) {
+      if (!this.#isTold(session, why, done)) {
         this.#failed(why, "command", label);
       }
     },
@@ -98,7 +99,7 @@ export class Desk {
     this.rings = new Rings(this.phone, this.sessions, this.identity, {
       sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
       onShown: (call) => {
-        this.#tell(); // what failed before is over, or rings again
+        this.#tell(this.rings.at(call).session?.id); // what failed before is over, or rings again
         this.#events.rang(call);
       },
     });
@@ -179,7 +180,7 @@ export class Desk {
     const { session, call, isOver } = this.current.value ?? {};
     if (session && !isOver) {
       this.rings.leave(session.id);
-      this.#done.set(session.id, "You hung up.");
+      this.#done.set(session.id, HUNG_UP);
     }
     if (call && !isOver) {
       // By its SID: when a transfer completes, the party's name changes.
@@ -245,7 +246,6 @@ export class Desk {
     const { to, names, active, digits, party } = this.form;
     batch(() => {
       this.panel.value = panel;
-      this.asked.value = {};
       to.value = digits.value = party.value = "";
       active.value = -1;
       names.value = inOrder([...this.names.value.values()]).map(({ name }) => name);
@@ -309,28 +309,37 @@ export class Desk {
   #happened(before, session, isOver) {
     const { id } = session;
     const identity = this.identity.value;
-    const said = before && ((isOver && this.#done.get(id)) || whatHappened(before, session, identity));
+    const planned = isOver ? this.#done.get(id) : "";
+    // If the call ends before the agent leaves, what was planned is not done.
+    const isDone = session.state !== "ended" || planned === HUNG_UP;
+    const said = before && ((isDone && planned) || whatHappened(before, session, identity));
     if (isOver) {
       this.#done.delete(id);
+      if (id === this.#sessionId) {
+        this.open("");
+      }
     }
     if (said) {
-      this.#tell(said, id);
+      this.#tell(id, said);
     } else if (!before && !isOver && sentBack(session, ownLeg(session, identity))) {
       this.dismissAll("command"); // the call says it itself
     }
   }
 
-  #tell(said = "", session = "") {
-    this.news.value = said;
-    this.#newsOf = session;
-    this.dismissAll("command");
+  /** Unless the agent has another call. */
+  #tell(id, said = "") {
+    if ([id, ""].includes(this.#sessionId)) {
+      this.news.value = said;
+      this.#newsOf = said && id;
+      this.dismissAll("command");
+    }
   }
 
   /** Whether the desk says itself what became of a session. */
-  #isTold(id, why) {
+  #isTold(id, why, done) {
     const session = this.sessions.value.get(id);
     const back = session ? sentBack(session, ownLeg(session, this.identity.value)) : "";
-    return session ? back.endsWith(`: ${String(why).split(" (")[0]}.`) : Boolean(id) && this.#newsOf === id;
+    return session ? back.endsWith(`: ${String(why).split(" (")[0]}.`) : !done && Boolean(id) && this.#newsOf === id;
   }
 
   async #loadCalls() {
@@ -349,7 +358,7 @@ export class Desk {
       noteNames(session.names);
       waiting.set(id, session);
     } else if (this.#newsOf === id) {
-      this.#tell(); // no longer parked
+      this.#tell(id); // no longer parked
     }
     known.value = waiting;
   }

@@ -1,4 +1,4 @@
-// The desk's sheets, which lie over the buttons: whom to call, digits, the keys, and the microphone and speaker.
+// The desk's sheets, which lie over the buttons.
 
 import { CHOOSE, DestinationField, destinationOf, MODES } from "./shared/destinations.js";
 import { html } from "./shared/html.js";
@@ -48,7 +48,7 @@ export function Sheet({ desk, title, children }) {
 export function DestinationSheet({ desk, kind, session }) {
   const { to, active } = desk.form;
   const known = desk.names.value;
-  const names = [...new Set([...desk.form.names.value, ...known.keys()])].filter((name) => known.has(name)).map((name) => known.get(name));
+  const names = [...new Set([...desk.form.names.value, ...known.keys()])].map((name) => known.get(name)).filter(Boolean);
   const destination = destinationOf(to.value, names);
   const why = (kind === "call" ? desk.whyNoCall.value : desk.lost.value) || (destination ? "" : CHOOSE);
   const send = async (mode) => {
@@ -78,7 +78,8 @@ function command(mode, destination, session) {
     const done = mode === "blind" ? `You left while ${name} was being called.` : "";
     return { id: "transfer", type: "transfer", label: `Transfer to ${destination}`, fields: { to: destination, mode }, done };
   }
-  const party = `party-${Object.keys(session.parties).length}`; // those who have left are there, too
+  const { parties } = session; // those who have left are there, too
+  const party = Object.keys(parties).map((_, count) => `party-${count}`).find((one) => !(one in parties));
   return { id: "add", type: "add", label: `Add ${destination}`, fields: { to: destination, party } };
 }
 

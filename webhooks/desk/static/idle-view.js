@@ -1,4 +1,4 @@
-// Between calls: call out, take a call that a colleague has parked, see who is ready, and call back who called today.
+// Between calls: call out, take a parked call, see who is ready, and call back who called today.
 
 import { html } from "./shared/html.js";
 import { listed, printable, Text } from "./shared/text.js";

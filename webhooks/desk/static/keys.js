@@ -43,8 +43,11 @@ export class Guard {
     return (this.#heldUntilMs.get(place) ?? 0) > Date.now();
   }
 
-  /** Once the page is drawn: hold what has come under the pointer by itself, and keep the focus in the desk. */
-  drawn() {
+  /** Once the page is drawn: forget what a gone button said, hold what came under the pointer, keep the focus. */
+  drawn(asked) {
+    if (asked.peek().text && !this.root.querySelector(`[data-key="${asked.peek().place}"]`)) {
+      queueMicrotask(() => (asked.value = {}));
+    }
     const place = placeOf(this.root.elementFromPoint(...this.#point));
     if (place && place !== this.#under) {
       this.#hold(place);

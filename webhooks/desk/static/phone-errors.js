@@ -6,9 +6,9 @@ const SENTENCES = {
   31401: "The browser refuses the microphone.",
   31402: "The browser can't use the microphone.",
 };
-/** Errors about the access token: its form, its age, its signature, its account, its lifetime. */
+/** About the access token. */
 const REFUSALS = new Set([20101, 20104, 20151, 31202, 31203, 31207]);
-/** Errors about the connection, one for each attempt. What they mean for the agent follows from the device's state. */
+/** About the connection, one for each attempt: the device's state says what they mean. */
 const CONNECTION_ERRORS = new Set([31000, 31005, 31009, 53000, 53001]);
 
 export class PhoneError extends Error {

@@ -51,7 +51,6 @@ export class Phone {
   #sdkUrl;
   #on;
 
-  /** `on` has `onConnected(call)`, `onOver(call, wasAnswered)`, `onError(error)`, and `onWarning(text)`. */
   constructor(sdkUrl, askAccess, on) {
     this.#sdkUrl = sdkUrl;
     this.#askAccess = askAccess;

@@ -20,7 +20,7 @@ export class Presence {
   #id;
   #renewedMs = 0;
 
-  /** `send({ status, click })` returns Conferral's answer. @param {string} id The desk's own. */
+  /** @param {string} id The desk's own. */
   constructor(desk, send, id) {
     this.#desk = desk;
     this.#send = send;
@@ -76,7 +76,7 @@ export class Presence {
   }
 
   #isMine({ registered }) {
-    return registered === undefined || registered === null || registered === this.#id;
+    return (registered ?? this.#id) === this.#id;
   }
 
   note(agent) {

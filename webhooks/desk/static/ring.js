@@ -57,7 +57,7 @@ export class Ring {
     this.#timer = setInterval(() => this.#sound(), EVERY_MS);
   }
 
-  /** Say who calls, where the page is not seen or heard; said again, it replaces what was said before. */
+  /** Say who calls, where the page is not seen or heard. */
   notify(text) {
     if (notifications() === "granted" && text !== this.#text && (document.hidden || this.#isSilent)) {
       this.#text = text;

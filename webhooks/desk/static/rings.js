@@ -29,7 +29,7 @@ export class Rings {
   #expected = new Set();
   #left = new Set();
 
-  /** Signals: `sessions` by id, and `identity`. `on` has `sayBusy(sid)`, a promise, and `onShown(call)`. */
+  /** `sayBusy(sid)` of `on` is a promise. */
   constructor(phone, sessions, identity, on) {
     this.#phone = phone;
     this.#sessions = sessions;
@@ -60,7 +60,7 @@ export class Rings {
     this.#left.add(id);
   }
 
-  /** Ids of sessions whose own leg was lost, so that it is rung again, although the agent has not left on purpose. */
+  /** Ids of sessions whose own leg was lost, not left on purpose. */
   get lost() {
     const sid = sidOf(this.#phone.call.value);
     const isLost = ([, leg] = ["", {}]) => leg.is_lost && leg.call_sid !== sid;

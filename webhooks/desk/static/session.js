@@ -24,7 +24,7 @@ export function ownLeg(session, identity, sid = "") {
   return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
 }
 
-/** Since when all these parties have been as they are (ms); null if one's time is unknown. */
+/** In ms; null if unknown. */
 function sinceOf(parties) {
   const sinceMs = Math.max(...parties.map(([, { since }]) => Date.parse(since)));
   return Number.isFinite(sinceMs) ? sinceMs : null;
@@ -47,8 +47,8 @@ export function stateOf(session, own) {
   ];
   const found = (kind, word, parties, ...lines) => ({ kind, word, sinceMs: sinceOf(parties), text: [...lines, ...rest].filter(Boolean).join(" ") });
   if (own[1].status === "confirming") {
-    const hears = session.state === "ringing" ? "The caller hears it ring." : "The caller hears music.";
-    return { ...found("ringing", "Brief", [own]), text: `You hear why you are called. ${hears}` };
+    const hears = session.state === "ringing" ? "it ring" : "music";
+    return { ...found("ringing", "Brief", [own]), text: `You hear why you are called. The caller hears ${hears}.` };
   }
   if (own[1].held) {
     return found("hold", "On hold", [own], "You wait on hold.", talking.length > 1 ? `${named(talking)} talk.` : "");
@@ -71,11 +71,20 @@ export function noteUnholds(before, session) {
   }
 }
 
+/** Why a session ended, to the agent who is `own` in it. */
+function endOf({ end_reason: reason, direction, parties }, own) {
+  const named = (word, role) => {
+    const party = role === "agent" ? role : "customer";
+    return party === own ? "you" : direction === "outbound" ? nameOf(parties[party]?.address) : word;
+  };
+  return reasonText(reason).replace(/the (agent|caller)/, named).replace("you was", "you were");
+}
+
 /** What others have done between two versions of a session, as a sentence about the past. */
 export function whatHappened(before, after, identity) {
   const [name, { status }] = ownLeg(before, identity);
   if (after.state === "ended") {
-    const why = after.end_reason === "agent-left" && name === "agent" ? "you hung up" : reasonText(after.end_reason);
+    const why = endOf(after, name);
     return why ? `The call has ended: ${why}.` : "The call has ended.";
   }
   const { status: reached, reason } = after.transfer ?? {};
@@ -109,10 +118,13 @@ export function sentBack(session, own) {
 /** Why a call rings, as a word and a sentence. */
 export function ringOf(session, own, fromAgent) {
   const caller = session && nameOf(callerIn(session, own));
+  if (own?.[0].startsWith("supervisor")) {
+    return ["Supervision", `You are asked to listen to the call with ${caller}.`];
+  }
   if (own?.[0] === "customer") {
     return ["Colleague", `${caller}, a colleague, calls you.`];
   }
-  if (!fromAgent) {
+  if (!fromAgent || session.phase === "queued") {
     return ["Incoming call", caller ? `${caller} calls.` : UNKNOWN];
   }
   if (session.phase === "consult") {
@@ -145,7 +157,7 @@ export function actions(session, own) {
   const holding = ([name, { held, address }]) =>
     refusal(action(held ? "unhold" : "hold", `${held ? "Unhold" : "Hold"} ${nameOf(address)}`, "", { party: name }));
   return {
-    hold: hold(session, refusal),
+    hold: hold(session, own, refusal),
     record: refusal(recording(session.recording)),
     park: refusal(action("park", "Park", "The caller waits until a colleague takes the call", {}, "The call is parked.")),
     more: [
@@ -166,19 +178,18 @@ export function actions(session, own) {
   };
 }
 
-function hold(session, refusal) {
-  const { held, status } = session.parties.customer ?? {};
+function hold(session, own, refusal) {
+  const party = own[0] === "customer" ? "agent" : "customer";
+  const { held, status, address } = session.parties[party] ?? {};
+  const who = session.direction === "outbound" ? nameOf(address) : "The caller";
   const isConsult = session.state === "transferring" && session.phase === "consult" && !isMerged(session);
-  const party = { party: "customer" };
-  const one = held && !isConsult ? action("unhold", "Unhold", "The caller hears you again", party) : action("hold", "Hold", "The caller hears music", party);
-  return refusal(one, isConsult ? "in a consult, Swap and Merge say who waits" : status === "connected" ? "" : "the caller is not connected");
+  const [label, hears] = held && !isConsult ? ["Unhold", "you again"] : ["Hold", "music"];
+  return refusal(action(label.toLowerCase(), label, `${who} hears ${hears}`, { party }), isConsult ? "in a consult, Swap and Merge say who waits" : status === "connected" ? "" : "the other side is not connected");
 }
 
+const RECORDING = { "in-progress": ["Pause recording", "", "pause"], paused: ["Resume recording", "", "resume"] };
+
 function recording(status) {
-  if (status === "in-progress") {
-    return action("record", "Pause recording", "", { action: "pause" });
-  }
-  return status === "paused"
-    ? action("record", "Resume recording", "", { action: "resume" })
-    : action("record", "Record", "Records the caller's call", { action: "start" });
+  const [label, hint, step] = RECORDING[status] ?? ["Record", "Records the caller's call", "start"];
+  return action("record", label, hint, { action: step });
 }

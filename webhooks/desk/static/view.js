@@ -1,4 +1,4 @@
-// What the desk shows. Buttons never move: what comes and goes by itself is below them, or in a line that is always there.
+// What the desk shows. Buttons never move: what comes and goes by itself is below them.
 
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
@@ -114,11 +114,11 @@ function Incoming({ desk, at }) {
   const isBusy = Boolean(desk.phone.call.value);
   const state = glance(desk, at);
   const keys = [
-    { place: "answer", label: "Answer", why: isBusy ? "end your call first" : "", isMain: true, isUrgent: true, class: "good", run: () => desk.answer(at) },
+    { place: "answer", label: "Answer", why: at.isOver ? "the call is over" : isBusy ? "end your call first" : "", isMain: true, isUrgent: true, class: "good", run: () => desk.answer(at) },
     { place: "decline", label: "Decline", class: "danger", run: () => desk.phone.decline(at.call) },
   ];
   return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
-    <p class="unseen" role="alert">${state.word}: <${Text} value=${about.title} /></p>
+    ${at.isOver ? null : html`<p class="unseen" role="alert">${state.word}: <${Text} value=${about.title} /></p>`}
     <${Glance} state=${state} about=${about} />
     <div class="row of-two">${keys.map((key) => html`<${Key} key=${key.place} desk=${desk} ...${key} />`)}</div>
     <${Facts} about=${about} />
