@@ -1,7 +1,7 @@
 """What a queue promises, judged by what phones ring, and by what is stored of callers."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ EVERY_S = 0.25
 #: How long a caller must have waited, and an agent must have been free, before an offer is missed: seconds. A worker
 #: dies, and another begins; an answer is lost, and read later. Without faults, and with them.
 OFFERED_WITHIN_S, OFFERED_WITHIN_FAULTS_S = 4.0, 30.0
+#: After a try, how long the caller is not offered to that agent: one who rejected, and any other; seconds.
+REJECTED_S, PAUSE_S = 60.0, 5.0
 #: How old what an offerer has read may be, seconds: it may have stood still. Without faults, and with them.
 READ_WITHIN_S, READ_WITHIN_FAULTS_S = 2.0, 25.0
 #: How long after its limit a caller may wait: the last offer rings, and is noticed late.
@@ -145,8 +147,9 @@ class QueueJudge:
             await asyncio.sleep(EVERY_S)
             now_s = self._twilio.now_s
             self._note_claims(now_s)
-            self._team.note_free(self._values().get(self._keys.agents.encode()) or {}, now_s)
             waiting = [one for one in self.callers.values() if one.is_queued]
+            stored = self._values().get(self._keys.agents.encode()) or {}
+            self._team.note_free(stored, set(_kept_for_callers(waiting, now_s)), now_s)
             self._longest_line = max(self._longest_line, len(waiting))
             for caller in waiting:
                 self._check_limit(caller, now_s)
@@ -186,10 +189,8 @@ class QueueJudge:
         session = caller.session
         if not is_idle or address not in session.agents or now_s * 1000 >= session.parked_until_ms:
             return False
-        for tried in session.attempts:
-            pause_s = 60.0 if tried.result == "rejected" else 5.0
-            if tried.to == address and now_s < tried.ended_at_ms / 1000 + pause_s + within_s:
-                return False
+        if now_s < _pause_ends_s(session, address) + within_s:
+            return False
         return session.id in self._twilio.model.state.live_calls
 
     def _check_forgotten(self, waiting: Iterable[Caller], now_s: float) -> None:
@@ -226,3 +227,18 @@ class QueueJudge:
         run.counts["callers in a queue"], run.counts["offers"] = len(self.callers), self._offers
         run.counts["callers in a queue at once"] = self._longest_line
         run.counts["callers taken from a queue"] = sum(one.session.left_queue for one in self.callers.values())
+
+
+def _pause_ends_s(session: Session, address: str) -> float:
+    """Return until when an agent is not offered a caller again."""
+    tries = [one for one in session.attempts if one.to == address]
+    ends_s = (one.ended_at_ms / 1000 + (REJECTED_S if one.result == "rejected" else PAUSE_S) for one in tries)
+    return max(ends_s, default=0.0)
+
+
+def _kept_for_callers(waiting: Iterable[Caller], now_s: float) -> Iterator[str]:
+    """Yield agents who get no other caller: one they were rung for is next."""
+    for caller in waiting:
+        for address in {tried.to for tried in caller.session.attempts} if caller.idle_since_s is not None else ():
+            if 0.0 < _pause_ends_s(caller.session, address) - now_s <= PAUSE_S:
+                yield address

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -60,11 +60,15 @@ class Team:
         sids = self._twilio.phones[address].call_sids if address in self._twilio.phones else []
         return (state.calls[sid] for sid in sids[-20:] if sid in state.live_calls)
 
-    def note_free(self, stored: Mapping[bytes, bytes], now_s: float) -> None:
-        """Note who could be rung now; `stored` is what is stored of agents."""
+    def note_free(self, stored: Mapping[bytes, bytes], kept: Collection[str], now_s: float) -> None:
+        """Note who could be rung now; `stored` is what is stored of agents.
+
+        Agents in `kept` are kept for a caller.
+        """
         for agent in self.agents.values():
             is_ready = b'"status":"ready"' in stored.get(agent.identity.encode(), b"")
-            is_free = agent.is_there and is_ready and not any(self.calls_of(agent.address))
+            is_taken = agent.address in kept or any(self.calls_of(agent.address))
+            is_free = agent.is_there and is_ready and not is_taken
             agent.free_since_s = (agent.free_since_s or now_s) if is_free else None
 
     # ---- phones --------------------------------------------------------------------------------------------------
