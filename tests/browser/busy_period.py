@@ -1,5 +1,6 @@
 """A busy quarter of an hour: sessions of every kind, some of them in trouble, and how the last transfers went."""
 
+import json
 from dataclasses import replace
 
 from redis import Redis
@@ -119,6 +120,25 @@ def outcomes(now_ms: int) -> list[dict[str, str]]:
             to=("client:dave",), attempts=(attempt,), started_at_ms=began_ms, ended_at_ms=began_ms + 30_000,
         )  # fmt: skip
         found.append(encode_outcome(conclusion))
+    return found
+
+
+def talks(now_ms: int) -> list[dict[str, str]]:
+    """Today's ended calls of each agent, some of which rang in vain before."""
+    found = []
+    for number, person in enumerate((*PEOPLE, "dave", "heidi", "ivan")):
+        address, at_ms = f"client:{person}", now_ms - 1_000
+        rung = ["answered", *["no-answer"] * (number % 3)]
+        attempts = tuple(
+            Attempt("agent", address, f"d{place}", result=result, started_at_ms=at_ms - 9_000, ended_at_ms=at_ms)
+            for place, result in enumerate(rung)
+        )
+        conclusion = Conclusion(
+            id=f"t{number}", kind="session", session_id=session_id(900 + number), result="completed",
+            attempts=attempts, started_at_ms=at_ms - 3_600_000, ended_at_ms=at_ms,
+        )  # fmt: skip
+        agents = [{"address": address, "talk_s": 2_700 + 431 * number, "holds": 1}]
+        found.append(encode_outcome(conclusion) | {"agents": json.dumps(agents)})
     return found
 
 

@@ -5,7 +5,7 @@ from playwright.async_api import expect
 
 from tests.browser import axe, browser_actions, busy_period
 from tests.browser.windows import NARROW
-from tests.conferral.cli_helpers import put_desk
+from tests.conferral.cli_helpers import KEYS, put_desk
 
 
 @pytest.mark.soak
@@ -62,6 +62,8 @@ async def test_agents_are_listed_with_their_calls(redis, console, windows, camer
     ready, away = (*busy_period.PEOPLE, "dave", "heidi"), ("ivan",)
     for person in ready + away:
         put_desk(redis, person, person, "ready" if person in ready else "away", renewed_ms=redis.time()[0] * 1000)
+    for fields in busy_period.talks(redis.time()[0] * 1000):
+        redis.xadd(KEYS.outcomes, fields)
     page = await browser_actions.signed_in(windows, console)
     await page.get_by_role("link", name="Agents", exact=True).click()
     address = live[4].parties["agent"].address
@@ -71,6 +73,7 @@ async def test_agents_are_listed_with_their_calls(redis, console, windows, camer
     ]
     await expect(row.get_by_role("link")).to_have_count(len(talking))
     await expect(row).to_contain_text("busy")
+    await expect(row.get_by_role("cell").last).to_contain_text("min")
     assert await axe.troubles(page, "agents") == []
     await camera.take(page, "agents")
 
