@@ -4,10 +4,11 @@ With `CONFERRAL_TEST_SHEET`, a file's name, both desks after each step are one s
 """
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Error, Page, expect
 
 from tests.browser.desk_stage import DESK_SIZE, DeskStage, button, click, go_ready, link, reads, says, transfer
 from tests.browser.sheet import Sheet
@@ -94,6 +95,9 @@ class Shift:
         await self.reloads(alice, "You talk to dave", "consult")
         await click(alice, "Swap")
         await reads(alice, TALKING)
+        await alice.reload()
+        await reads(alice, "dave")
+        await self.shown("swapped, after a reload")
         await click(alice, "Merge")
         await reads(dave, f"You talk to {CUSTOMER} and alice")
         await self.reloads(alice, "and dave", "merged")
@@ -123,13 +127,18 @@ class Shift:
 
     async def has_troubles(self) -> None:
         """No webhooks, then no network."""
-        alice = self._alice
+        alice, url = self._alice, self._alice.url
         away = asyncio.create_task(self._stage.without_webhooks(OUTAGE_S))
         await expect(alice.get_by_role("alert").filter(has_text="Conferral can't be reached").first).to_be_visible()
         await click(alice, "Mute")
         await expect(button(alice, "Unmute")).to_be_visible()
         await self.shown("without webhooks")
+        with suppress(Error):
+            await alice.reload()  # no one serves the page
         await away
+        await alice.goto(url)
+        await reads(alice, TALKING)
+        await self.shown("a reload without webhooks")
         await click(alice, "Unmute")
         await click(alice, "Hold")
         await reads(alice, WAITS)
