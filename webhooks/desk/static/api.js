@@ -126,7 +126,7 @@ export class Api {
     return this.#token;
   }
 
-  /** Keep the event stream open until `over`. `onLink` gets an error, or null once it is open; `onAlive`, whatever arrives. */
+  /** Keep the event stream open until `over`. `onLink` gets an error, or null once it is open. */
   async follow(path, onEvent, onLink, over, onAlive) {
     for (let tries = 0; !over.aborted; tries += 1) {
       const silence = new AbortController();

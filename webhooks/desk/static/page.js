@@ -113,19 +113,20 @@ async function signInByProxy() {
     }
     say(`You are signed in as ${identity}. Close this window, and go on in the other one.`);
     others.postMessage(identity);
+    await customElements.whenDefined("conferral-desk"); // it would be cut off while it loads
     close();
   } catch (error) {
     over(error.message);
   }
 }
 
-/** A proxy asks the agent to sign in in a window of its own: this one may have a call. */
+/** A proxy signs the agent in in a window of its own: this one may have a call. */
 const AGAIN = "again";
 const others = new BroadcastChannel("conferral-desk-sign-in");
 again.href = `?${AGAIN}`;
 others.onmessage = ({ data }) => data === sessionStorage.getItem(AS) && void resume(data);
 
-/** The address may bring a secret, which must not stay there. Anyone can send one, so none replaces what is in use. */
+/** A secret must not stay in the address. Anyone can send one, so none replaces what is in use. */
 async function begin() {
   const secret = decodeURIComponent(location.hash.slice(1));
   const identity = new URLSearchParams(location.search).get("as") ?? "";
