@@ -279,7 +279,8 @@ async def ready(windows: Windows, desk: ScriptedDesk, **options: Any) -> Page:
 
 
 async def ring(page: Page, desk: ScriptedDesk, **changes: Any) -> None:
-    """Have the customer's call ring."""
+    """Have the customer's call ring, once there is a phone."""
+    await page.wait_for_function("phone.device !== undefined")
     await desk.push("session", session("ringing", phase="ringing", **changes))
     await page.evaluate("([sid, from]) => phone.ring({ CallSid: sid, From: from })", [LEG, CUSTOMER])
 

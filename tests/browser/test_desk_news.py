@@ -164,6 +164,7 @@ async def test_the_band_counts_from_the_end_of_a_hold_and_says_that_it_is_record
     page = await opened(windows, "about:blank")
     await page.goto(f"{desk.url}#desk-token")
     await button(page, "Go ready").click()
+    await expect(page.get_by_role("status").first).to_have_text("Ready")
     await talk(page, desk, state="conferenced")
     band = card(page).locator(".state")
     await expect(band).to_have_text(re.compile(r"^\s*Talking\s*0:[3-5]\d"))
