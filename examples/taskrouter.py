@@ -135,7 +135,10 @@ def ended() -> tuple[str, int]:
     outcome = event["data"]
     if event["type"] != "session.ended" or not outcome["ref"]:
         return "", 204
-    # A call that was moved may be with the same worker again; one that came back has another task.
+    # A call that was moved may be handed over again in a moment: if it is not, `sweep` completes its task.
+    if outcome["reason"] == "moved":
+        return "", 204
+    # One that came back has another task.
     if outcome["ref"] not in live_refs(outcome["session"].partition("-")[0]):
         results = [attempt["result"] for attempt in outcome["attempts"]]
         if "answered" in results:
