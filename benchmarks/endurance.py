@@ -18,8 +18,9 @@ from benchmarks.support.programs import NO_TWILIO, Program, conferral
 SETTINGS = {"CONFERRAL_SESSION_TTL": "60"}
 #: In a shorter run, memory still grows, in seconds.
 STEADY_AFTER_S = 300.0
-#: How much more the last third may use than the first: of CPU time for an event, and of memory.
-_GROWTH_MAX = {"cpu_us": 1.2, "workers_bytes": 1.1, "redis_bytes": 1.1}
+#: How much more the last third may use than the first: of CPU time for an event, and of memory. The worker that is left
+#: holds all sessions for a while, and keeps that memory.
+_GROWTH_MAX = {"cpu_us": 1.2, "workers_bytes": 1.5, "redis_bytes": 1.1}
 _TICK_S = 0.01
 
 

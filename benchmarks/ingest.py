@@ -1,7 +1,6 @@
-"""How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?
+"""How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?"""
 
-The callbacks are those of a call that an agent's browser answers, and of its conference.
-"""
+# The callbacks are those of a call that an agent's browser answers, and of its conference.
 
 import sys
 from contextlib import AsyncExitStack

