@@ -44,7 +44,7 @@ class DeskStage(BrowserEnvironment):
     def mount(self, app: web.Application) -> None:
         """Add API and desk."""
         self._api_client = make_client(self.redis_url, max_connections=2 * CONCURRENT_MAX)
-        api = add_api(app, self.settings, self._api_client, self.keys, self.metrics, self.clock, self._directory)
+        api = add_api(app, self.settings, self._api_client, self.keys, self.metrics, self.clock, self.directory)
         add_desk(api, self._api_client, self.keys, partial(complete_call, rest_client(self.settings, self._http)))
 
     async def __aexit__(self, *error: object) -> None:

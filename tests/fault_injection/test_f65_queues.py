@@ -1,5 +1,6 @@
 """Callers wait in a queue while the worker that offers them dies, or Redis."""
 
+import asyncio
 import signal
 
 import pytest
@@ -70,11 +71,17 @@ async def test_fault_65_worker_killed_while_it_offers_a_caller(redis_server, tmp
             await are_served_in_order(system, callers)
 
 
-async def test_fault_14_redis_restarts_while_callers_wait_in_a_queue(durable_redis, tmp_path):
+@pytest.mark.parametrize("away_s", [0.0, pytest.param(30.0, marks=pytest.mark.soak)])
+async def test_fault_14_redis_is_away_while_callers_wait_in_a_queue(durable_redis, tmp_path, away_s):
     async with FaultSystem(durable_redis, **queue(tmp_path, agents=(AGENT, BOB))) as system:
         callers = await two_wait(system)
+        before = [await system.session(one.sid) for one in callers]
         durable_redis.kill()
+        await asyncio.sleep(away_s)  # a delay: how long Redis is away
         durable_redis.start()
         await system.everything_is_held()
+        after = [await waits(system, one) for one in callers]
+        assert [one["queued_since"] for one in after] == [one["queued_since"] for one in before]
+        await is_at_desk(system, BOB)  # again: presence lasts for 30 s
         await is_at_desk(system, AGENT)
         await are_served_in_order(system, callers)

@@ -168,8 +168,9 @@ async def test_number_that_answers_for_the_canary_is_dialed_in_its_own_calls_onl
         customer, _ = await system.talking()
         await system.rejected(refused, "transfer", customer.sid, to=answer, mode="consult")
         system.hang_up_signal()
-        assert system.current_agents(canary) == (answer,)
+        assert system.directory.current.inbound(canary).agents == (answer,)
         directory.write_text(f'[inbound."{canary}"]\nagents = ["{answer}", "{AGENT}"]\n')
         system.hang_up_signal()
-        assert system.current_agents(canary) == (answer,)  # refused next to another agent: the old file stays in effect
+        # It is refused next to another agent: the old file stays in effect.
+        assert system.directory.current.inbound(canary).agents == (answer,)
         await system.ended_by_command(customer.sid)

@@ -235,3 +235,21 @@ async def test_who_waits_during_a_rollback_is_served_by_the_next_version(redis_s
             await system.until_talk(caller, await system.dialed(AGENT, nth))
             caller.hang_up()
             await system.until(caller.sid, state="ended")
+
+
+async def test_who_waits_during_a_deploy_of_webhooks_is_served_in_order(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, agents=(AGENT, BOB))) as system:
+        await no_one_takes_calls(system)
+        callers, before = [], []
+        for _ in range(2):
+            callers.append(await system.customer_calls())
+            before.append(await waits(system, callers[-1]))
+        await system.restart_webhooks()
+        after = [await waits(system, one) for one in callers]
+        assert [one["queued_since"] for one in after] == [one["queued_since"] for one in before]
+        await is_at_desk(system, AGENT)
+        for nth, caller in enumerate(callers, start=1):
+            await system.until_talk(caller, await system.dialed(AGENT, nth))
+            caller.hang_up()
+            await system.until(caller.sid, state="ended")
+        assert tried(system).count(AGENT) == 2

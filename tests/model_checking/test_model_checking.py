@@ -84,14 +84,14 @@ def test_conversion_whose_callbacks_are_lost(name: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", FLOWS)
 def test_flow_with_a_loss_for_a_quarter_of_a_minute(name: str) -> None:
     explored(name, Left(1, 1, 1, 2), faults=("loss",), seconds=15)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", FLOWS)
 def test_flow_for_half_a_minute(name: str, report_figure: Callable[[str], None]) -> None:
     seen = explored(name, Left(1, 1, 1, 2), seconds=30)

@@ -126,7 +126,6 @@ class LocalSystem:
         self._changes = settings
         self._stops: list[asyncio.Event] = []
         self._running: list[asyncio.Task[int]] = []
-        self._stop_webhooks = asyncio.Event()
         #: Sessions as they were read last, and decoded.
         self._read: dict[str, tuple[dict[bytes, bytes], dict[str, str]]] = {}
         self.worker_options: dict[str, Any] = {}
@@ -152,13 +151,8 @@ class LocalSystem:
         self._webhooks_client = make_client(self._webhooks_url, primary_of(self._webhooks_url, self.settings.prefix))
         self.publisher = WebhookStore(self._webhooks_client, self.keys, self.clock)
         self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
-        lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
-        self._directory = DirectoryFile(self.settings)
-        app = make_app(self.settings, self.publisher, lookup, self.metrics, self.clock, self._directory)
-        self.mount(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
+        self.directory = DirectoryFile(self.settings)
+        await self._serve(listening)
         self.sandbox.add_number(
             NUMBER,
             voice_url=f"{self.public_url}/voice/inbound",
@@ -170,6 +164,14 @@ class LocalSystem:
             self.start_worker()
         await self.eventually(self._partitions_are_held, "every partition has an owner")
         self.sandbox.catch_up()
+
+    async def _serve(self, listening: socket.socket) -> None:
+        lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
+        app = make_app(self.settings, self.publisher, lookup, self.metrics, self.clock, self.directory)
+        self.mount(app)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
 
     def mount(self, app: web.Application) -> None:
         """Add what else the webhooks process serves; without it, Twilio's requests alone."""
@@ -184,7 +186,6 @@ class LocalSystem:
         await asyncio.gather(*self._running)
         # Before the webhooks: what the sandbox still delivers would meet a server that is closing.
         await self.sandbox.stop()
-        self._stop_webhooks.set()
         await self._runner.cleanup()
         await self.publisher.close()
         await self._http.close()
@@ -195,25 +196,26 @@ class LocalSystem:
         policy = replace(make_policy(self.settings), **self._policy_changes)
         options: dict[str, Any] = {"clock": self.clock} | self.worker_options
         environment = Environment(lifetime_ms=self._lease_ms, policy=policy, **options)
-        worker = Worker(self.settings, directory=self._directory, environment=environment)
+        worker = Worker(self.settings, directory=self.directory, environment=environment)
         stop = asyncio.Event()
         self.workers.append(worker)
         self._stops.append(stop)
         self._running.append(asyncio.create_task(worker.run(stop)))
         return worker
 
+    async def restart_webhooks(self) -> None:
+        """Stops the webhooks as SIGTERM does, and starts others at their address."""
+        await self._runner.cleanup()
+        await self._serve(socket.create_server(("127.0.0.1", int(self.public_url.rpartition(":")[2]))))
+
     @property
     def own_numbers(self) -> OwnNumbers:
         """The numbers of ours that webhooks and workers know."""
-        return self._directory.own_numbers
-
-    def current_agents(self, number: str) -> tuple[str, ...]:
-        """The agents of a called number, by the directory in effect."""
-        return self._directory.current.inbound(number).agents
+        return self.directory.own_numbers
 
     def hang_up_signal(self) -> None:
         """SIGHUP to webhooks and workers: they read the directory again."""
-        self._directory.reload()
+        self.directory.reload()
 
     async def stop_worker(self, index: int = 0) -> int:
         """Stops a worker as SIGTERM does; returns its exit code."""
@@ -403,18 +405,14 @@ class LocalSystem:
             for name in sorted({*live, *ended}):
                 lines.append(str(await self.session(name.decode())))
                 lines += [f"  {entry}" for entry in await self.log(name.decode())]
-        lines += [
-            f"{entry.method} {entry.path} {entry.status} {entry.fault}" for entry in self.sandbox.request_log.rest
-        ]
+        rest = self.sandbox.request_log.rest
+        lines += [f"{entry.method} {entry.path} {entry.status} {entry.fault}" for entry in rest]
         return "\n".join([*lines, process_reports.described()])
 
     async def sandbox_conference(self) -> Any:
         """The one conference that is live at the sandbox."""
-        (conference,) = [
-            conference
-            for conference in self.sandbox.model.state.conferences.values()
-            if conference.status != "completed"
-        ]
+        conferences = self.sandbox.model.state.conferences.values()
+        (conference,) = [one for one in conferences if one.status != "completed"]
         return conference
 
     def end_calls_in_test(self) -> None:
