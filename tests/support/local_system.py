@@ -272,9 +272,9 @@ class LocalSystem:
         return await self._ends("done", kind, session, **fields)
 
     async def failed(self, reasons: str, kind: str, session: str, **fields: str) -> CommandResult:
-        """Gives a command that is accepted and fails for that reason, or one of those that a space separates."""
+        """Gives a command that is accepted and fails with that sentence, or for one of these reasons."""
         outcome = await self._ends("failed", kind, session, **fields)
-        assert outcome.reason in reasons.split()
+        assert outcome.reason in {reasons, *reasons.split()}, outcome
         return outcome
 
     async def rejected(self, why: str, kind: str, session: str, **fields: str) -> CommandResult:

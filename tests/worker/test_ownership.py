@@ -425,8 +425,9 @@ def test_lost_answer_shortens_the_time_to_send_as_it_does_for_the_others(phase_s
 async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
     """Workers join, stop, die, and are paused, answers are late and lost, Redis's clock is set; then all is calm."""
     chance = random.Random(seed)
-    # Several deaths, pauses, and lost answers add up.
-    judge = Judge(team, 2 * (GUARANTEE_S + 6 * round_trip_s))
+    # Several deaths, pauses, and lost answers add up: a handover whose answers are lost, one during which the clock
+    # is set, and the death of the worker that has just got the partition.
+    judge = Judge(team, 3 * (GUARANTEE_S + 6 * round_trip_s))
 
     async def pause(member: ClusterMember, for_s: float) -> None:
         judge.asleep.add(member.name)
