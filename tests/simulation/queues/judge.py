@@ -79,6 +79,8 @@ class QueueJudge:
         self._passed_over: dict[str, str] = {}
         #: By call of an agent's phone: the session, and whether it is an offer.
         self._rung: dict[str, tuple[str, bool]] = {}
+        #: When a session was stored first: a call that comes in while Redis is away is unknown for a while, seconds.
+        self._known_s: dict[str, float] = {}
         #: Since when an agent without a call counts as in one, seconds.
         self._kept_busy_since_s: dict[str, float] = {}
         self._offers = self._longest_line = 0
@@ -88,6 +90,7 @@ class QueueJudge:
     def committed(self, session_ids: Iterable[str]) -> None:
         """Sessions were stored."""
         for session_id in session_ids:
+            self._known_s.setdefault(session_id, self._twilio.now_s)
             record = self._values().get(self._keys.session(session_id).encode())
             if isinstance(record, dict) and (record[b"phase"] == b"queued" or session_id in self.callers):
                 self._note(session_codec.load(session_id, record))
@@ -124,8 +127,9 @@ class QueueJudge:
         for other in self._team.calls_of(agent.address):
             theirs, is_offered = self._rung.get(other.sid, ("", False))
             is_other = theirs not in ("", session_id) and self._is_live(theirs)
-            # One that is no offer may ring at the same moment: the desk rejects it as busy.
-            talks_s = self._twilio.now_s - (other.answered_at_s or self._twilio.now_s)
+            # One that is no offer may ring at the same moment, or be unknown: the desk rejects the offer as busy.
+            now_s = self._twilio.now_s
+            talks_s = now_s - max(other.answered_at_s or now_s, self._known_s.get(theirs, now_s))
             if is_other and (is_offered or talks_s > self._read_within_s):
                 what = "rings for" if other.answered_at_s is None else "talks to"
                 self._blame(session_id, f"{agent.address} is offered the caller, and {what} {theirs}")
