@@ -165,7 +165,7 @@ class QueueJudge:
 
     def _note_claims(self, now_s: float) -> None:
         """Note which offers are open, and whom a new one passes over."""
-        before, self._claims = self._claims, {}
+        before, self._claims, begun = self._claims, {}, dict[str, Caller]()
         for address in self._team.agents:
             claim = Claim.parse(self._values().get(self._keys.offer(identity_of(address)).encode()))
             if claim is None:
@@ -173,11 +173,13 @@ class QueueJudge:
                 continue
             self._claims[address] = claim
             caller = self.callers.get(claim.session_id)
-            if caller is None or claim == before.get(address):
-                continue
-            self._passed_over[address] = self._who_is_passed_over(caller, address, now_s)
+            if caller is not None and claim != before.get(address):
+                begun[address] = caller
+        for caller in begun.values():  # before any is compared: of two that began since, neither passes over the other
             if caller.idle_since_s is not None:
                 caller.idle_since_s = now_s
+        for address, caller in begun.items():
+            self._passed_over[address] = self._who_is_passed_over(caller, address, now_s)
 
     def _who_is_passed_over(self, offered: Caller, address: str, now_s: float) -> str:
         """Return a caller who waits longer, and could have been offered."""
