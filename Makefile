@@ -62,15 +62,16 @@ test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 # pip compiles every module of every library, 20 s of one core; Python compiles those that the tests import.
 test soak: export PIP_COMPILE = 0
 
-test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
+test: $(VENV)/dev.done   ## run all tests, in about eight minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests sandbox/tests
 
 # Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
 # lost. Source: github.com/python/cpython/issues/106905
-# The tests of two folders load the machine by themselves, and wait for many processes or a browser. One at a time.
+# One module has most of the time, so its tests are shared by all processes. The tests of two folders load the machine by
+# themselves, and wait for many processes or a browser. One at a time.
 SOAK := $(BIN)/python -m pytest -q --tb=native -m soak
 soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about 90 minutes on two cores: more races, more steps at which workers are killed
-	@$(SOAK) -n 4 --ignore tests/soak --ignore tests/browser tests sandbox/tests
+	@$(SOAK) -n 4 --dist worksteal --ignore tests/soak --ignore tests/browser tests sandbox/tests
 	@$(SOAK) -n 0 tests/soak tests/browser
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
