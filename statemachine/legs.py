@@ -12,7 +12,7 @@ Callbacks, the actions of a `<Dial>`, results, and reads come in any order, and 
 - A read proves that a leg is absent only in our live conference, some time after anyone was moved into it.
 - Not being held or muted proves nothing while an update of ours has no result, unless Twilio reports just that.
 
-Decisions about a leg, such as `released`, are no facts: they are written where they are made.
+Decisions about a leg, such as `is_leaving`, are no facts: they are written where they are made.
 """
 
 from typing import Any
@@ -30,21 +30,21 @@ _KEPT = {"call_sid", "answered", "answered_at_ms", "has_passed_gate", "has_desk"
 _AFTER_END = ("call_sid", "conference_sequence")
 
 
-def apply(draft: Draft, party: Party, **fact: Any) -> None:
+def note_facts(draft: Draft, party: Party, **facts: Any) -> None:
     """Write what the event shows of a leg, as far as nothing better is known.
 
-    It says nothing of an attribute that is None.
+    The event shows nothing of an attribute that is None.
     """
     party = draft.session.parties[party.name]
-    is_final = party.is_gone and not fact.get("in_conference")
-    fact = {name: value for name, value in fact.items() if value is not None and (name in _AFTER_END or not is_final)}
-    for name in _KEPT & fact.keys():
-        fact[name] = getattr(party, name) or fact[name]
-    has_moved = any(fact.get(name, getattr(party, name)) != getattr(party, name) for name in _PLACE)
-    if has_moved or fact.get("status") is PartyStatus.LEFT:
+    is_final = party.is_gone and not facts.get("in_conference")
+    facts = {name: value for name, value in facts.items() if value is not None and (name in _AFTER_END or not is_final)}
+    for name in _KEPT & facts.keys():
+        facts[name] = getattr(party, name) or facts[name]
+    has_moved = any(facts.get(name, getattr(party, name)) != getattr(party, name) for name in _PLACE)
+    if has_moved or facts.get("status") is PartyStatus.LEFT:
         began = draft.event.read_version if isinstance(draft.event, CallsRead) else draft.session.version + 1
-        fact["known_version"] = max(party.known_version, began)
-    draft.change_party(party, **fact)
+        facts["known_version"] = max(party.known_version, began)
+    draft.change_party(party, **facts)
 
 
 def overtake_reads(draft: Draft, *parties: Party) -> None:

@@ -10,7 +10,7 @@ Other places ask the same, in the order in which an event meets them:
   the version grows.
 - `guards.with_newer_facts`, of a read: legs that changed since it was requested are shown as they are known.
 - this module; then `table.DEFAULT`, of what no row of the state names: the event is logged, and automatic rows run.
-- `legs.apply`, of each fact about a leg, once a row has been taken: what is final or newer stays.
+- `legs.note_facts`, of each fact about a leg, once a row has been taken: what is final or newer stays.
 - `withdraw`, `cancel_session`, and `cancel_unwanted_dials` of the executor, after each commit, and
   `Execution._check_before_send`, right before a request: an effect that the session no longer wants is not sent.
 """
@@ -93,7 +93,7 @@ def _of_join(draft: Draft, event: events.ParticipantJoined) -> IgnoringAction | 
         return ignore_unknown_call if party is None else None
     if session.is_former_conference(event.conference_sid):
         return ignore_late
-    if party is None or (draft.state is not State.CONVERTING and guards.is_of_released_party(draft, event)):
+    if party is None or (draft.state is not State.CONVERTING and guards.is_no_longer_expected(draft, event)):
         return None
     if _is_older_than_known(session, party, event):
         return ignore_late

@@ -157,7 +157,7 @@ class Draft:
         """
         party = self.session.parties[party.name]
         if changes.get("status") is PartyStatus.CONNECTED:
-            self._note_attempt_answered(party)
+            self._note_attempt_succeeded(party)
         parties = {**self.session.parties, party.name: self._since(party, replace(party, **changes))}
         self.session = replace(self.session, parties=parties)
 
@@ -203,7 +203,8 @@ class Draft:
         is_of_transfer = self.session.internal_transfer is None and party.rung_again_because != LOST
         if transfer is not None and is_of_transfer:
             self.change_transfer(attempts=(*transfer.attempts, attempt))
-        elif party.address and not any(one.dial_id == dial_id for one in attempts):  # may be known
+        # An earlier event may have added it.
+        elif party.address and not any(one.dial_id == dial_id for one in attempts):
             self.change(attempts=(*attempts, attempt))
 
     def change_attempt(self, dial_id: str, /, **changes: Any) -> None:
@@ -216,8 +217,8 @@ class Draft:
             self.change_transfer(attempts=changed(self.session.transfer.attempts))
         self.change(attempts=changed(self.session.attempts))
 
-    def _note_attempt_answered(self, party: Party) -> None:
-        """Record that a party who was rung for the call itself took it."""
+    def _note_attempt_succeeded(self, party: Party) -> None:
+        """Record the success of an attempt that is of no transfer."""
         dial_id = self.session.dial_of(party)
         for attempt in self.session.attempts:
             if attempt.dial_id == dial_id and not attempt.result:

@@ -11,7 +11,7 @@ from conferral.statemachine.actions.reports import conclude_transfer, fail_trans
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, Reason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bridge_dial, first_label
@@ -126,7 +126,7 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
     seen, child = guards.child_in_read(draft, event), draft.session.child
     note_parent_live(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
-        apply(draft, child, call_sid=seen.call_sid)
+        note_facts(draft, child, call_sid=seen.call_sid)
         parties.note_call_over(draft, child.name, event)
     elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
         # In its gate, a call is live, too; the event of the gate's decision may be lost.
@@ -221,7 +221,7 @@ def switch_to_next_agent(draft: Draft, event: events.CallsRead) -> None:
     if seen.status == CallStatus.IN_PROGRESS:
         dials.note_talking(draft, seen.call_sid)
     else:
-        apply(draft, draft.session.child, call_sid=seen.call_sid)
+        note_facts(draft, draft.session.child, call_sid=seen.call_sid)
 
 
 def _bridged_agent(draft: Draft, address: str) -> Party:

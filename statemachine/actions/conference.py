@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
-from conferral.statemachine.actions.dials import note_attempt_answered
+from conferral.statemachine.actions.dials import note_answer_time
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.other_apps import MOVE_SHOWS_MS
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.reasons import MOVED_OUT
@@ -51,7 +51,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     is_known = guards.is_known_to_have_joined(draft, event)
     note_conference(draft, event)
     party = not_none(draft.session.subject_of(event))
-    apply(draft, party, conference_sequence=event.sequence)
+    note_facts(draft, party, conference_sequence=event.sequence)
     if not is_known:  # else, what was requested or confirmed since stays
         _enter(draft, party, event.call_sid, starts=event.start_on_enter, muted=event.muted)
         draft.change(moved_at_ms=draft.now_ms)
@@ -64,9 +64,9 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool, muted: bo
     # With early media, a dialed party may join before answering; that does not yet count as taking part.
     proves_answer = not (party.dial_id and party.early_media)
     if proves_answer:
-        note_attempt_answered(draft, party)  # the call's own callback may come too late for the outcome
+        note_answer_time(draft, party)  # the call's own callback may come too late for the outcome
     takes_part = party.answered or proves_answer
-    apply(
+    note_facts(
         draft,
         party,
         call_sid=call_sid,
@@ -106,7 +106,7 @@ def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
 def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> None:
     """Record that the conference has started, maybe by one not seen yet."""
     note_conference(draft, event)
-    unseen = guards.unseen_starters(draft.session)
+    unseen = guards.possible_starters(draft.session)
     mark_conference_started(draft)
     for party in unseen:
         draft.change_party(party, may_be_inside=True)
@@ -153,7 +153,7 @@ def forget_conference(draft: Draft, event: Event) -> None:
         note_conference(draft, event)
     _switch_conference(draft, "")
     for party in draft.session.parties.values():
-        apply(draft, party, in_conference=False, waits_for_start=False, **_FRESH_PARTICIPANT)
+        note_facts(draft, party, in_conference=False, waits_for_start=False, **_FRESH_PARTICIPANT)
 
 
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
@@ -183,7 +183,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
         if seen in shown:
             _enter(draft, party, seen.call_sid, starts=has_started)
         else:
-            apply(draft, party, call_sid=seen.call_sid)
+            note_facts(draft, party, call_sid=seen.call_sid)
     if has_started:
         mark_conference_started(draft)
     for party in draft.session.parties.values():
@@ -198,15 +198,19 @@ def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
 
 
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
-    """Record that a read made up for missing events of this conference."""
+    """Record that a read made up for missing events of this conference.
+
+    Then, a gap in the sequence numbers so far asks for no other read.
+    """
     session, sid = draft.session, draft.session.conference_sid
     if event.conference_sid == sid:
-        # An event that is missing may be newer than the read. But this session dials, and so knows of, who joins later.
+        # If a party has newer facts than the read, a missing event may be newer, too. But if at most one party is left,
+        # and none is being dialed, it can't be a join: others join only if this session dials them.
         is_complete = guards.is_alone(draft) or not any(party.overtakes(event) for party in session.parties.values())
         newest = max(session.seen.numbers.get(sid, ()), default=0) if is_complete else session.verified_sequence
         version = max(session.verified_version, event.read_version)
         draft.change(verified_sequence=newest, verified_version=version, presence_reads=0)
-    elif len(event.participants) < 2:
+    elif len(event.participants) < 2:  # another conference, or none, where no two talk
         draft.change(presence_reads=session.presence_reads + 1)
 
 
@@ -244,7 +248,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         # A call that a REST request completed was not moved.
         is_over = event.left_reason == MOVED_OUT and event.call_status in FINAL_CALL_STATUSES
         left_reason = event.call_status if is_over else event.left_reason
-        apply(draft, party, in_conference=False, conference_sequence=event.sequence, left_reason=left_reason)
+        note_facts(draft, party, in_conference=False, conference_sequence=event.sequence, left_reason=left_reason)
         failed = event.left_reason == "participant_add_failed"
         is_busy = failed and event.call_status == CallStatus.BUSY
         if is_busy and party.dial_id and not (party.answered or party.is_leaving):
@@ -258,10 +262,11 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
             reason = event.call_status if failed else left_reason or event.call_status
-            apply(draft, party, left_s=event.left_s)
+            note_facts(draft, party, left_s=event.left_s)
             parties.note_gone(draft, party.name, reason)
     else:
-        apply(draft, party, in_conference=False, has_rejoined=event.dial_kind == "conference")
+        # If its call goes on, the action of a `<Dial>` into the conference joins it again.
+        note_facts(draft, party, in_conference=False, has_rejoined=event.dial_kind == "conference")
         if event.party_is_gone:
             parties.note_dialing_party_gone(draft, party, event)
 
@@ -342,7 +347,7 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     _add(draft, event.conference_sid, (seen,), {})
     party = draft.session.subject_of(event)
     if party is not None:
-        apply(draft, party, conference_sequence=event.sequence)
+        note_facts(draft, party, conference_sequence=event.sequence)
 
 
 def add_unknown_participants(draft: Draft, event: CallsRead | ConferenceFound) -> None:

@@ -7,7 +7,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply
+from conferral.statemachine.legs import note_facts
 from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
 from conferral.statemachine.reasons import NOT_DIALED, EndReason, Reason
 from conferral.statemachine.record import replace
@@ -94,7 +94,7 @@ def _continue_dial(draft: Draft, party: Party, lost: LostDial) -> None:
         note_answered(draft, party, lost.call_sid)
     else:
         due_ms = _ring_due_ms(draft, party)
-        apply(draft, party, call_sid=lost.call_sid, status=PartyStatus.RINGING, dial_check_at_ms=due_ms)
+        note_facts(draft, party, call_sid=lost.call_sid, status=PartyStatus.RINGING, dial_check_at_ms=due_ms)
 
 
 def note_lost_dial(draft: Draft, event: events.CallProgressed | events.GateReached) -> None:
@@ -222,7 +222,7 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID Redis lost
-    apply(draft, party, call_sid=event.call_sid, dial_check="", dial_check_at_ms=due_ms)
+    note_facts(draft, party, call_sid=event.call_sid, dial_check="", dial_check_at_ms=due_ms)
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
@@ -272,7 +272,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     note_desk(draft, event)
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
-        apply(draft, party, call_sid=event.call_sid, left_s=event.ended_s)
+        note_facts(draft, party, call_sid=event.call_sid, left_s=event.ended_s)
         # In a conference, the leave usually comes first, and does not say how long the call was.
         reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
         note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)
@@ -289,7 +289,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
         if party.dial_id:
             changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
-        apply(draft, party, call_sid=event.call_sid, **changes)
+        note_facts(draft, party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
 
 
@@ -299,7 +299,7 @@ def note_desk(draft: Draft, event: events.CallProgressed) -> None:
     if event.signed_out:
         draft.change_party(party, has_desk=False)
     elif event.desk and not party.has_desk:
-        apply(draft, party, has_desk=True)
+        note_facts(draft, party, has_desk=True)
         draft.change_party(party, desired_end_on_exit=party.desired_end_on_exit and party.name != AGENT)
 
 
@@ -309,7 +309,7 @@ def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
     if not agent.answered_at_ms:
         draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
         draft.change_party(agent, answered_at_ms=draft.now_ms)
-    apply(draft, agent, call_sid=call_sid, status=status)
+    note_facts(draft, agent, call_sid=call_sid, status=status)
     draft.set_timer(events.CallsOverdue, gate_ms(draft, agent))
 
 
@@ -325,11 +325,11 @@ def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
 def note_talking(draft: Draft, child_call_sid: str) -> None:
     """Record that the child of a bridge answered: both parties talk."""
     draft.add_attempt(draft.session.child)  # no callback may have reported that it rings
-    apply(draft, draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
+    note_facts(draft, draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = draft.session.parent
     # After a loss, the call of a dialed agent may be unknown; it is still searched for.
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
-    apply(draft, parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
+    note_facts(draft, parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
     if not draft.session.dial_call_status:  # else, the end of both calls is awaited
         draft.cancel_timers(events.CallsOverdue)
@@ -338,7 +338,7 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
 
 def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     """Record that a dialed party answered."""
-    note_attempt_answered(draft, party)
+    note_answer_time(draft, party)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.options.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
@@ -346,14 +346,14 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
         wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
         wait_ms = draft.policy.confirm_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
-    apply(
+    note_facts(
         draft, party, call_sid=call_sid, answered=True, status=status, answered_at_ms=draft.now_ms,
         dial_check="", dial_check_at_ms=draft.now_ms + wait_ms,
     )  # fmt: skip
 
 
-def note_attempt_answered(draft: Draft, party: Party) -> None:
-    """Record when an attempt was answered, unless the answer is known."""
+def note_answer_time(draft: Draft, party: Party) -> None:
+    """Record when an attempt was answered, unless that is known."""
     if not party.answered:
         draft.change_attempt(party.dial_id, answered_at_ms=draft.at_ms)
 
@@ -371,14 +371,14 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.options.confirm or party.ring_group else _briefing_ms(party)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
-    apply(draft, party, has_passed_gate=not briefing_ms, dial_check_at_ms=due_ms)
+    note_facts(draft, party, has_passed_gate=not briefing_ms, dial_check_at_ms=due_ms)
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
-        apply(draft, party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
+        note_facts(draft, party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
         note_child_rings(draft)
 
 
 def note_child_rings(draft: Draft) -> None:
-    """Record that a bridge rings its child, and by when it answers or fails."""
+    """Record that a bridge rings its child; set the timer for its answer."""
     draft.add_attempt(draft.session.child)
     _await_child(draft)
 
@@ -404,7 +404,7 @@ def _briefing_ms(party: Party) -> int:
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate turned the call away and hangs up."""
     party = not_none(guards.party_of_dial(draft, event))
-    apply(draft, party, call_sid=event.call_sid, hang_up_requested=True)
+    note_facts(draft, party, call_sid=event.call_sid, hang_up_requested=True)
     # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
     note_gone(draft, party.name, Reason.CANCELLED if was_removed else event.decision)
@@ -450,7 +450,7 @@ def hang_up_late_dial(draft: Draft, event: events.DialedCallEvent | events.Effec
     if party is None:
         draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     else:
-        apply(draft, party, call_sid=event.call_sid)
+        note_facts(draft, party, call_sid=event.call_sid)
         draft.change_party(party, hang_up_requested=True)
     draft.emit(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
     draft.reason = "its dial was abandoned"

@@ -11,7 +11,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
@@ -154,7 +154,7 @@ def note_update_result(draft: Draft, event: events.EffectResult) -> None:
     if isinstance(event, events.EffectSucceeded) and event.is_confirmed and party.pending_update in _VALUE_AFTER:
         changes["pending_update"], shown = "", dict([_VALUE_AFTER[party.pending_update]])
     draft.change_party(party, **changes)
-    apply(draft, party, **shown)
+    note_facts(draft, party, **shown)
     overtake_reads(draft, party)
 
 
@@ -166,7 +166,7 @@ def _party_of_update(draft: Draft, event: events.EffectResult) -> Party | None:
 def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> None:
     """Record a participant's confirmed hold, mute, and other attributes."""
     party = not_none(draft.session.subject_of(event))
-    apply(draft, party, conference_sequence=event.sequence, **_shown_by(event))
+    note_facts(draft, party, conference_sequence=event.sequence, **_shown_by(event))
     shows_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)
 
@@ -177,7 +177,7 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
         party = draft.session.subject_of(seen)
         if party is None or party.is_gone or party.overtakes(event):
             continue
-        apply(draft, party, **_shown_by(seen))
+        note_facts(draft, party, **_shown_by(seen))
         # A request still in progress may not show yet.
         _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 

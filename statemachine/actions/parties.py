@@ -7,7 +7,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.participants import restore_end_on_exit, suspect
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply
+from conferral.statemachine.legs import note_facts
 from conferral.statemachine.parts import Attempt, PendingCommand
 from conferral.statemachine.reasons import HANG_UP, REMOVED_BY_END, EndReason, Reason, reported_reason
 from conferral.statemachine.record import replace
@@ -99,7 +99,7 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
     if party.dial_id:
         reason = _leave_reason(party, reason)
     close_attempt(draft, party, reason)
-    apply(
+    note_facts(
         draft, party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False,
         left_reason=reason, left_code=code or party.left_code,
     )  # fmt: skip
@@ -137,7 +137,7 @@ def _await_other_leg(draft: Draft, name: str) -> None:
 def note_call_over(draft: Draft, name: str, event: events.CallsRead) -> None:
     """Record that a party's call is over, as a read shows."""
     party = draft.session.parties[name]
-    apply(draft, party, left_s=event.end_of(party.call_sid))
+    note_facts(draft, party, left_s=event.end_of(party.call_sid))
     note_gone(draft, name, event.status_of(party.call_sid) or CallStatus.COMPLETED)
 
 
@@ -286,13 +286,17 @@ def without_oldest_parties(session: Session) -> Session:
 
 
 def _may_be_pruned(session: Session, party: Party) -> bool:
-    """Whether nothing open refers to a former party."""
+    """Whether a session can do without a former party.
+
+    It always keeps the customer, the agent, and the first to leave; others as long as something open refers to them.
+    """
     transfer = session.running_transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()
-    # A call that may or may not have been placed can still show up.
-    is_open = (party.left_reason == Reason.UNKNOWN and not party.call_sid) or party.dial_id in dials - {""}
+    # Its call may have been placed.
+    can_show_up = party.left_reason == Reason.UNKNOWN and not party.call_sid
+    is_attempt = party.dial_id in dials - {""}
     is_named = any(command.party == party.name for command in session.pending_commands)
-    return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
+    return not (can_show_up or is_attempt or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
 
 
 def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:

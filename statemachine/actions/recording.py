@@ -182,7 +182,7 @@ def _commands_of(draft: Draft, event: events.EffectResult) -> list[PendingComman
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
     is_news = _note_recording(draft, event, event.conference_sid if event.of_conference else event.call_sid)
-    if not guards.is_of_our_recording(draft, event):
+    if not guards.is_of_newest_recording(draft, event):
         if not is_news:
             draft.ignore(DecisionKind.STALE, "not the session's recording")
         return

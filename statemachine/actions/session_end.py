@@ -11,7 +11,7 @@ from conferral.statemachine.actions.recording import find_recordings
 from conferral.statemachine.actions.reports import code_of_end, conclude_session
 from conferral.statemachine.effects import EndConference, FindRecording, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.other_apps import is_of_another_app, may_be_moved_by_us
 from conferral.statemachine.places import return_url
 from conferral.statemachine.reasons import (
@@ -124,7 +124,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
-        apply(draft, session.child, call_sid=seen.call_sid)
+        note_facts(draft, session.child, call_sid=seen.call_sid)
     if guards.shows_ended(draft, event, session.parent):
         parties.note_call_over(draft, session.parent.name, event)
     child = draft.session.child
@@ -155,7 +155,7 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen = guards.child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        apply(draft, draft.session.child, call_sid=seen.call_sid)
+        note_facts(draft, draft.session.child, call_sid=seen.call_sid)
         parties.note_call_over(draft, draft.session.child.name, event)
     for party in (draft.session.parent, draft.session.child):
         if not (party.is_gone or may_be_moved_by_us(draft.session, party, draft.now_ms)):

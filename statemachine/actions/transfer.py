@@ -13,7 +13,7 @@ from conferral.statemachine.actions.session_end import end_session, reason_if_le
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.parts import DialOptions, Voicemail
 from conferral.statemachine.reasons import EndReason, Reason, reported_reason
 from conferral.statemachine.record import replace
@@ -361,7 +361,7 @@ def _change_voicemail(draft: Draft, **changes: Any) -> None:
 def note_moved_to_voicemail(draft: Draft, _event: events.EffectSucceeded) -> None:
     """Record that the customer hears the greeting."""
     _change_voicemail(draft, move_effect_id="")
-    apply(draft, draft.session.customer, in_conference=False)
+    note_facts(draft, draft.session.customer, in_conference=False)
 
 
 def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFailed) -> None:

@@ -22,7 +22,7 @@ from conferral.statemachine.actions.parties import (
     retire_targets,
 )
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import apply, overtake_reads
+from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.record import replace
@@ -89,10 +89,10 @@ def _transfer_fields(draft: Draft, event: events.Transfer | events.Park | events
     }
 
 
-def take_over_transfer(draft: Draft, event: events.Transfer) -> None:
-    """Report the running transfer for its command, which is decided again.
+def adopt_found_transfer(draft: Draft, event: events.Transfer) -> None:
+    """Make the running transfer this command's: Redis lost that it was.
 
-    Redis lost it, and a read or a join has shown its target.
+    A read or a join has shown the target, and so restored the transfer without its command.
     """
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change_transfer(**_transfer_fields(draft, event))
@@ -207,7 +207,7 @@ def apply_conferenced_read(draft: Draft, event: events.CallsRead) -> None:
         suspect_later(draft)  # the list may lag, but the callback may be lost, too
         missing = []
     for party in missing:
-        apply(draft, party, in_conference=False)
+        note_facts(draft, party, in_conference=False)
     conference.note_verified(draft, event)
 
 
@@ -220,10 +220,10 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
         forget_conference(draft, event)
     agent, customer = draft.session.agent, draft.session.customer
     if AGENT in guards.shown_parties(draft.session, event):
-        apply(draft, agent, status=PartyStatus.CONNECTED)
+        note_facts(draft, agent, status=PartyStatus.CONNECTED)
     else:
         note_call_over(draft, AGENT, event)
-    apply(draft, customer, status=PartyStatus.CONNECTED)
+    note_facts(draft, customer, status=PartyStatus.CONNECTED)
     draft.change(phase=Phase.NONE)
     apply_conferenced_read(draft, event)
     finish_conversion(draft, event)

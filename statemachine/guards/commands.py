@@ -264,16 +264,18 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 
 
 #: Consecutive failures after which a recording stays as it is (count); each may take a request's longest time.
-_CHANGES_MAX = 5
+_FAILURES_MAX = 5
 STATUS_AFTER = {
     RecordAction.START: RecordingStatus.IN_PROGRESS,
     RecordAction.PAUSE: RecordingStatus.PAUSED,
     RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
     RecordAction.STOP: RecordingStatus.STOPPED,
 }
-_CHANGES: dict[str, RecordAction] = {
+#: By wanted status.
+_ACTION_TO_REACH: dict[str, RecordAction] = {
     status: action for action, status in STATUS_AFTER.items() if action is not RecordAction.START
 }
+#: It does not record anymore, and can't be resumed.
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
@@ -314,7 +316,7 @@ def would_record_consult(draft: Draft, event: Record) -> bool:
     return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
 
 
-def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
+def is_of_newest_recording(draft: Draft, event: RecordingChanged) -> bool:
     """Whether the event is about the session's newest recording."""
     recording = draft.session.recording
     if event.of_conference and draft.session.is_former_conference(event.conference_sid):
@@ -345,12 +347,12 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
 def next_recording_action(draft: Draft, _event: Event) -> RecordAction | None:
     """Return how the recording is to change; None if it is as wanted."""
     recording = recording_of(draft.session)
-    if not is_recorded(draft.session) or recording.pending_update or recording.failures >= _CHANGES_MAX:
+    if not is_recorded(draft.session) or recording.pending_update or recording.failures >= _FAILURES_MAX:
         return None
     is_wanted = recording.wanted == RecordingStatus.IN_PROGRESS
-    is_paused = is_wanted and recording.of_conference and consult_is_private(draft)
-    wanted = RecordingStatus.PAUSED if is_paused else recording.wanted
-    return None if recording.status == wanted else _CHANGES[wanted]
+    must_pause = is_wanted and recording.of_conference and consult_is_private(draft)
+    wanted = RecordingStatus.PAUSED if must_pause else recording.wanted
+    return None if recording.status == wanted else _ACTION_TO_REACH[wanted]
 
 
 def consult_is_private(draft: Draft) -> bool:

@@ -41,8 +41,8 @@ def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
     return party.in_conference and not is_reported and (party.answered or not party.dial_id)
 
 
-def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the party that joined is no longer expected."""
+def is_no_longer_expected(draft: Draft, event: ParticipantJoined) -> bool:
+    """Whether the party that joined is gone or leaving (`is_leaving`)."""
     party = draft.session.subject_of(event)
     if party is None:
         return event.call_sid in draft.session.former_calls

@@ -224,10 +224,11 @@ def shows_leg_ended(draft: Draft, event: events.CallsRead) -> bool:
     return shows_child_ended(draft, event) or shows_ended(draft, event, draft.session.parent)
 
 
-def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a caller who came back never got this session's TwiML.
+def shows_caller_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a later visit is none: its call continues elsewhere.
 
-    The voice request was an earlier one, sent again while the call continues elsewhere.
+    A visit is a call's request to a voice URL. This one was an earlier visit's, sent again, so the caller never got
+    this session's TwiML.
     """
     session = draft.session
     caller = session.parent

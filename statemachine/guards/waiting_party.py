@@ -50,14 +50,15 @@ def is_being_dialed(party: Party) -> bool:
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
-def unseen_starters(session: Session) -> tuple[Party, ...]:
-    """Return who may have started the conference, if no participant has.
+def possible_starters(session: Session) -> tuple[Party, ...]:
+    """Return who may have answered and started the conference, unseen.
 
-    A start proves that a second party is in: the callbacks of its join or answer may take longer.
+    A start proves that another party is in, whose join or answer may be reported later. A participant that does not
+    wait for a start explains it alone. Left out are phones with early media, which start it while they still ring, and
+    parties known to have answered: they count as company already (`has_company`).
     """
     if not all(one.waits_for_start for one in session.participants if not one.is_supervisor):
         return ()
-    # With early media, a phone that rings may start it.
     dialed = (one for one in session.parties.values() if is_being_dialed(one))
     return tuple(one for one in dialed if not (one.in_conference or one.early_media or _may_join(one)))
 

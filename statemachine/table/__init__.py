@@ -40,7 +40,7 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 What the table does not show:
 
-- Facts in any order: `legs.apply` alone writes what is known of a leg, and its module says what wins. What a read
+- Facts in any order: `legs.note_facts` alone writes what is known of a leg, and its module says what wins. What a read
   says of a participant with a newer fact is replaced before the table is asked (`with_newer_facts`); guards about calls
   ask `overtakes`.
 - What is unsettled, and when Twilio is asked about it: `unsettled`. The rows of `CallsRead` say what follows.
@@ -51,9 +51,15 @@ What the table does not show:
   and the former agent gets a number: `agent-1` (`complete_transfer`).
 - The ring time: it starts with the dial's first callback or result, since the request may wait in the rate limiter.
   When it is over, `DialOverdue` reads Twilio before the dial counts as failed (`check_dials`).
-- Derived timers: after each event, `machine` sets `ReadOverdue`, `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`,
-  `LoneOverdue`, `ParkOverdue`, and `AgeOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
-  timers of states that are over. A row that leads to a stage with a limit sets `StageOverdue`.
+- Timers: a row that leads to a stage with a limit sets `StageOverdue`. After each event, `machine` sets these for what
+  may become overdue next, and cancels those of states that are over:
+  - `ReadOverdue`: what is unsettled.
+  - `DialOverdue`: the dials.
+  - `PendingCommandOverdue`: pending commands, and the deadline of a transfer.
+  - `HoldOverdue`: parties on hold.
+  - `LoneOverdue`: a party that is alone.
+  - `ParkOverdue`: a parked call, or a caller in a queue.
+  - `AgeOverdue`: the session.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets
 the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:

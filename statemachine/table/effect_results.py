@@ -86,7 +86,7 @@ READS: tuple[Row, ...] = (
     Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_after_loss,    S.MOVING_CUSTOMER,
         (do.note_bridge_read, do.recall_lost_agent, do.apply_read)),
     Row(B,    ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(B,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
+    Row(B,    ANY, on.CallsRead,       when.shows_caller_elsewhere,            E,                 do.end_moved),
     Row(B,    ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),
     Row(B,    ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              (do.note_parent_live, do.read_later)),
     Row(B,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
@@ -101,7 +101,7 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
 
     # CallsRead, while conferenced or transferring
-    Row(C,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
+    Row(C,    ANY, on.CallsRead,       when.shows_caller_elsewhere,            E,                 do.end_moved),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),

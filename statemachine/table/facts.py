@@ -64,7 +64,7 @@ CALLS: tuple[Row, ...] = (
 CONFERENCE: tuple[Row, ...] = (
     # Row by row: in, phase, event, when, to, do
     # ParticipantJoined
-    Row(C|T,       ANY,     on.ParticipantJoined, when.is_of_released_party,                    STAY,              do.hang_up_arrival),
+    Row(C|T,       ANY,     on.ParticipantJoined, when.is_no_longer_expected,                   STAY,              do.hang_up_arrival),
     Row(V|C|T,     ANY,     on.ParticipantJoined, when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
     Row(V,         ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,
         (do.forget_conference, do.note_join)),
