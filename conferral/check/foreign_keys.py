@@ -18,7 +18,7 @@ async def check_foreign_keys(reader: SessionReader) -> list[CheckResult]:
     keys, live = reader.keys, await reader.live_ids()
     for start in range(0, len(live), CHUNK):
         await reader.read_sessions(live[start : start + CHUNK])
-    types = keys.types(live)
+    types = keys.redis_types(live)
     found = await run_each(reader.client, [("TYPE", name) for name in types])
     wrong = {
         name for (name, kind), one in zip(types.items(), found, strict=True) if one not in (b"none", kind.encode())

@@ -1,4 +1,4 @@
-"""The log line of records that another program wrote."""
+"""Logs that records were removed which another program wrote."""
 
 
 def log_unreadable_removed(key: str, count: int) -> None:

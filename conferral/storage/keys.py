@@ -141,15 +141,19 @@ class Keys:
         """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions
 
-    def types(self, session_ids: Iterable[str]) -> dict[str, str]:
-        """Return the Redis type of each key that no call or command names."""
-        owners = {PartitionKey: range(self.partitions), SessionKey: list(session_ids)}
+    def redis_types(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """Return the Redis types of keys, by name: those that can be listed.
+
+        These are the prefix's, the partitions', and these sessions' keys. All others need the id of a call, a command,
+        an agent, or the like.
+        """
+        ids = {PartitionKey: range(self.partitions), SessionKey: list(session_ids)}
         found: dict[str, str] = {}
         for attribute, key in vars(Keys).items():
             if isinstance(key, PrefixKey):
                 found[getattr(self, attribute)] = key.redis_type
             elif isinstance(key, PartitionKey | SessionKey):
-                found |= {getattr(self, attribute)(owner): key.redis_type for owner in owners[type(key)]}
+                found |= {getattr(self, attribute)(one): key.redis_type for one in ids[type(key)]}
         return found
 
 

@@ -368,27 +368,27 @@ class Execution:
         """Return the final result; None, after the backoff, to go on."""
         context = self.context
         self._consecutive_failures += 1
-        wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
+        backoff_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
         if not is_verifying:
             self._last_error = error
             self._may_happen_late |= isinstance(error, RequestTimeoutError)
-            if wait_s is not None:
+            if backoff_s is not None:
                 _count_failed_attempt(self._failed_attempts, error)
             if isinstance(error, ResultUnknownError):
                 if self._is_at_most_once:
                     return unknown(self.job.effect)
                 self._mark_unknown(context.core.clock.monotonic_s())
             if self.state is ExecutionState.VERIFYING:
-                wait_s = 0.0  # verify immediately
+                backoff_s = 0.0  # verify immediately
                 self._consecutive_failures = 0
-        if wait_s is None:
+        if backoff_s is None:
             is_unknown = is_verifying or (self._may_have_happened and _may_be_done(self.job.effect, error))
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
-        if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
+        if backoff_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._give_up()
-        _log_retry(self, error, wait_s)
-        if wait_s:
-            await context.sleep(wait_s)
+        _log_retry(self, error, backoff_s)
+        if backoff_s:
+            await context.sleep(backoff_s)
         return None
 
     def _remaining_s(self) -> float:

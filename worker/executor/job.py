@@ -34,11 +34,11 @@ class RetryPolicy:
     #: Minimum timeout, even of the last request: a shorter one would make its result unknown for no reason.
     last_request_s: float = 1.0
     #: Upper bound of the backoff: someone waits for most effects.
-    wait_max_s: float = 2.0
+    backoff_max_s: float = 2.0
     #: Upper bound of the first backoff: most refusals under load end soon.
-    first_wait_s: float = 0.25
-    #: Whether to retry refusals that may pass: of the credentials, and those without a Twilio code, from a proxy.
-    retries_passing_refusals: bool = False
+    first_backoff_max_s: float = 0.25
+    #: Whether to retry refusals that may be temporary: of the credentials, and a proxy's, which have no Twilio code.
+    retries_temporary_refusals: bool = False
 
 
 #: By kind of effect; `HANG_UP_RETRY` for those that end a call or a conference.
@@ -61,32 +61,34 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.ReadCalls: RetryPolicy(deadline_s=10, request_timeout_s=5),
     effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
     # Twilio finishes a recording some seconds after the call, a long one in minutes. No one waits.
-    effects.FindMessage: RetryPolicy(deadline_s=3600, request_timeout_s=5, first_wait_s=1, wait_max_s=30),
+    effects.FindMessage: RetryPolicy(deadline_s=3600, request_timeout_s=5, first_backoff_max_s=1, backoff_max_s=30),
     # As above; most callbacks arrive before the first request, which is then not sent.
-    effects.FindRecording: RetryPolicy(deadline_s=3600, request_timeout_s=5, delay_s=2, first_wait_s=1, wait_max_s=30),
+    effects.FindRecording: RetryPolicy(
+        deadline_s=3600, request_timeout_s=5, delay_s=2, first_backoff_max_s=1, backoff_max_s=30
+    ),
 }
 #: A call costs money until it is hung up, and Twilio may be away for minutes.
-HANG_UP_RETRY = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
+HANG_UP_RETRY = RetryPolicy(deadline_s=3600, request_timeout_s=10, backoff_max_s=30, retries_temporary_refusals=True)
 
 
-def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:
+def backoff_s(failures: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:
     """Return the backoff before the next attempt, seconds; None: don't retry.
 
-    The wait is uniform from zero to a growing bound ("full jitter"), or a Retry-After plus jitter, so that effects that
-    failed together don't retry together. `attempt` counts failures from 1. The caller decides whether an unknown
-    result may be repeated.
+    It is uniform from zero to a bound that grows with the `failures` in a row ("full jitter"), or a Retry-After plus
+    jitter, so that effects that failed together don't retry together. The caller decides whether an unknown result may
+    be repeated.
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
     is_from_proxy = error.http_status > 0 and not error.code
-    may_pass = error.http_status in AUTH_FAILURE_STATUSES or is_from_proxy
-    if isinstance(error, ProviderRefusedError) and not (may_pass and policy.retries_passing_refusals):
+    may_be_temporary = error.http_status in AUTH_FAILURE_STATUSES or is_from_proxy
+    if isinstance(error, ProviderRefusedError) and not (may_be_temporary and policy.retries_temporary_refusals):
         return None
     if error.retry_after_s > 0:
-        return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_wait_s)
-    # Bounded, because an hour of attempts would overflow the power.
-    bound_s = policy.first_wait_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
-    return rng.uniform(0, min(bound_s, policy.wait_max_s))
+        return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_backoff_max_s)
+    # Bounded, because an hour of failures would overflow the power.
+    bound_s = policy.first_backoff_max_s * 2.0 ** min(failures - 1, _DOUBLINGS_MAX)
+    return rng.uniform(0, min(bound_s, policy.backoff_max_s))
 
 
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
@@ -121,7 +123,8 @@ class Job:
     maybe_sent_until_s: float | None = None
     #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
-    #: Redis may have lost that it was sent.
+    #: Redis may have lost the mark of a request. Then an effect that must not be repeated, or unholds, is not sent: its
+    #: result is unknown.
     mark_may_be_lost: bool = False
     #: A read that no one waits for yet.
     is_background: bool = False

@@ -113,14 +113,14 @@ class RequestLimiter:
     ) -> None:
         """Create it; `requests_max` is the budget of all workers, in slots.
 
-        This worker gets the share that its partitions are of all.
+        This worker gets a part of it: as many of all slots as `owned_count` is of all `partitions`.
         """
         self._requests_max, self._partitions = requests_max, partitions
         self._owned_count = owned_count
         self._clock = clock
         self._rng = rng
         #: Slots in use by priority, counts.
-        self._held: Counter[Priority] = Counter()
+        self._in_use: Counter[Priority] = Counter()
         self._waiting: dict[Priority, _Queue] = {one: deque() for one in Priority}
         #: How many ordinary requests AIMD allows at once, count: what 429s have left.
         self._window = math.inf
@@ -151,7 +151,7 @@ class RequestLimiter:
     @property
     def in_use(self) -> int:
         """Slots in use, count."""
-        return self._held.total()
+        return self._in_use.total()
 
     @asynccontextmanager
     async def slot(self, priority: Priority, *, deadline_s: float = math.inf) -> AsyncIterator[bool]:
@@ -173,7 +173,7 @@ class RequestLimiter:
         finally:
             # It may have been granted in the iteration of the loop that ended the wait.
             if granted.done() and not granted.cancelled():
-                self._held[priority] -= 1
+                self._in_use[priority] -= 1
                 self._grant()
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class RequestLimiter:
             priority = min(found, key=lambda one: self._waiting[one][0][0])
             _, granted = self._waiting[priority].popleft()
             granted.set_result(None)
-            self._held[priority] += 1
+            self._in_use[priority] += 1
         # With no slot in use, no release would wake the waiters.
         if any(self._waiting.values()) and (pause_s := self.pause_s) > 0:
             self.close()
@@ -198,10 +198,10 @@ class RequestLimiter:
         if priority is Priority.ENDING:
             return self.in_use < self.slots
         most = self.ordinary_slots
-        if self.in_use >= self.slots or self.in_use - self._held[Priority.ENDING] >= most:
+        if self.in_use >= self.slots or self.in_use - self._in_use[Priority.ENDING] >= most:
             return False
         return all(
-            sum(self._held[one] for one in Priority if one >= limited) < max(1, int(share * most))
+            sum(self._in_use[one] for one in Priority if one >= limited) < max(1, int(share * most))
             for limited, share in SHARES.items()
             if priority >= limited
         )

@@ -36,9 +36,9 @@ class OpenEffects:
         self._partition = partition
         self._lease = lease
         self._core = core
-        self._clock = core.store_clock
+        self._store_clock = core.store_clock
         self._executor = executor
-        #: When another owner could last send, monotonic seconds: the partition was claimed just now.
+        #: Until when another owner may have sent, monotonic seconds: until this one claimed the partition, just now.
         self._maybe_sent_until_s = core.clock.monotonic_s()
         #: In the outbox, by id.
         self.by_id: dict[str, Effect] = {}
@@ -46,14 +46,14 @@ class OpenEffects:
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
         """Start what a former owner left."""
         # A takeover that an error of Redis has cut short is repeated.
-        entries = [entry for entry in await self.decode(outbox) if entry.effect.effect_id not in self.by_id]
+        entries = [entry for entry in await self._load_outbox(outbox) if entry.effect.effect_id not in self.by_id]
         for entry in entries:
             self.by_id[entry.effect.effect_id] = entry.effect
         for entry in entries:
             self._executor.submit(self._restored_job(entry))
 
-    async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
-        """Return the outbox's entries, oldest first; dead-letter unreadable ones."""
+    async def _load_outbox(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
+        """Return the outbox's entries, oldest first; remove unreadable ones."""
         entries = []
         for name, body in outbox.items():
             try:
@@ -66,7 +66,7 @@ class OpenEffects:
         return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
 
     async def _dead_letter(self, effect_id: str, body: bytes) -> None:
-        """Dead-letter a body that can't be read."""
+        """Move an entry that can't be read to the dead letters."""
         letter = Entry(effect_id, {b"type": b"effect", b"session": b"", b"effect": body})
         outbox = self._core.keys.outbox(self._partition)
         await dead_letter(self._core, outbox, letter, UNREADABLE_REASON, partition=self._partition)
@@ -96,7 +96,7 @@ class OpenEffects:
             effect=effect,
             partition=self._partition,
             # Later than now: the former owner's time was ahead.
-            committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
+            committed_at_ms=min(entry.committed_at_ms, self._store_clock.now_ms()),
             maybe_sent_until_s=self._maybe_sent_until_s,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._lease.is_after_loss,
@@ -110,7 +110,7 @@ class OpenEffects:
         return Job(
             effect=effect,
             partition=self._partition,
-            committed_at_ms=self._clock.now_ms(),
+            committed_at_ms=self._store_clock.now_ms(),
             command_published_at_ms=published_at_ms or None,
             maybe_sent_until_s=self._maybe_sent_until_s if may_repeat else None,
             # The move to the voicemail follows a read, which showed that the caller was not there.

@@ -27,16 +27,16 @@ class SessionCache:
         """Load the states of the live sessions, and catch up with their time."""
         store = self._core.partition_store
         found = await store.fields_of(await store.live_sessions(self._partition), "state", "updated_at")
-        for name, (state, updated_at) in found.items():
+        for session_id, (state, updated_at) in found.items():
             self._core.store_clock.catch_up(parse_time_ms(updated_at))
             if state:
-                self.states[name] = state
+                self.states[session_id] = state
 
     async def load(self, session_ids: Iterable[str]) -> dict[str, Session]:
         """Return sessions, new if unknown; log and leave out unreadable ones."""
-        names = dict.fromkeys(session_ids)
-        sessions = {name: self.sessions[name] for name in names if name in self.sessions}
-        if missing := [name for name in names if name not in sessions]:
+        wanted = dict.fromkeys(session_ids)
+        sessions = {one: self.sessions[one] for one in wanted if one in self.sessions}
+        if missing := [one for one in wanted if one not in sessions]:
             for session_id, loaded in (await self._core.commit_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
                     key = self._core.keys.session(session_id)

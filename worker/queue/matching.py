@@ -32,7 +32,7 @@ class Verdict(Enum):
 def next_offers(
     sessions: Iterable[Session], desks: Mapping[str, Desk], now_ms: int
 ) -> Iterator[tuple[Session, str, int]]:
-    """Yield a session, an agent's address, and the offer's number, in order.
+    """Yield a session, an agent's address, and the attempt's number, in order.
 
     Who has waited longest comes first; the desk that has been free longest is rung. While that caller may not be
     offered to a free desk yet, the desk is kept for them. A caller with an open offer gets no other.

@@ -30,18 +30,21 @@ log = structlog.get_logger()
 
 #: Between two polls of who waits and who is free, seconds.
 POLL_S = 0.25
-#: After how long without a desk the callers of a number wait no longer; and how long no desk of the installation may
-#: renew its presence without that it counts, seconds.
-ABSENT_S, NOT_KEPT_S = 60.0, 300.0
+#: After how long without a desk the callers of a phone number wait no longer, seconds.
+ABSENT_S = 60.0
+#: How much of that time does not count while no desk of the installation renews its presence, seconds: Redis or the
+#: webhooks may have been away, not the agents.
+NOT_KEPT_S = 300.0
 #: The longest time between two polls that counts, seconds: this process may have been stopped.
 _STEP_MAX_S = 2.0
 
 
 @dataclass(slots=True)
 class _Absence:
-    """For how long there was no desk; what of it did not count (seconds)."""
+    """For how long there was no desk, seconds."""
 
     absent_s: float = 0.0
+    #: Not counted: no desk of the installation renewed its presence.
     not_kept_s: float = 0.0
 
 
@@ -55,7 +58,7 @@ class Offerer:
         self._offers = Offers(core.client, core.keys, core.commit_store)
         #: The agents whose offers are open, each with the session: it may have ended.
         self._open: dict[str, str] = {}
-        #: By the agents of a number.
+        #: By the agents whom a phone number rings.
         self._absences: dict[tuple[str, ...], _Absence] = {}
         #: When it last polled, monotonic seconds; before, infinite.
         self._polled_s = math.inf
@@ -102,7 +105,7 @@ class Offerer:
         for address, claim in claims.items():
             if (session := sessions.get(claim.session_id)) is None:
                 continue
-            verdict = judge(session if session.version else None, address, claim, self._latest_ms(desks))
+            verdict = judge(session if session.version else None, address, claim, self._now_ms(desks))
             if verdict in (Verdict.WAIT, Verdict.REPEAT) and await self._offers.was_refused(address, claim):
                 verdict = Verdict.END
             undecided += verdict in (Verdict.WAIT, Verdict.REPEAT)
@@ -126,22 +129,22 @@ class Offerer:
         Offers that are `undecided` are not counted as dials yet.
         """
         now_ms = self._core.store_clock.now_ms()
-        for session, address, number in next_offers(queued.values(), desks.by_address, now_ms):
+        for session, address, attempt_number in next_offers(queued.values(), desks.by_address, now_ms):
             if limit := await self._limits.exceeded(self._core.client, session.id, undecided + 1, is_offer=True):
                 report_dial_limit(self._core.metrics, limit, session_id=session.id)
                 return
-            claim = Claim(session.id, number, self._latest_ms(desks) + DEADLINE_MS)
+            claim = Claim(session.id, attempt_number, self._now_ms(desks) + DEADLINE_MS)
             if self._owns_queue() and await self._offers.claim(address, claim):
                 self._open[address], undecided = session.id, undecided + 1
                 await self._send(address, claim)
                 self._core.metrics.queue.offers.labels("sent").inc()
-                log.info("caller_offered", session_id=session.id, attempt=number)
+                log.info("caller_offered", session_id=session.id, attempt=attempt_number)
 
-    def _latest_ms(self, desks: Desks) -> int:
-        """Return the time by which offers expire, Unix ms.
+    def _now_ms(self, desks: Desks) -> int:
+        """Return the present time, by which offers expire, Unix ms.
 
-        An offer is late by Redis's clock or by the workers', which may differ: those of a machine that was suspended,
-        or of a Redis whose clock was set.
+        It is the later of Redis's clock and the workers', which may differ: a machine was suspended, or Redis's clock
+        was set.
         """
         return max(self._core.store_clock.now_ms(), desks.now_ms)
 

@@ -33,13 +33,15 @@ _UNANSWERED = frozenset({PartyStatus.DIALING, PartyStatus.RINGING})
 
 
 class Difference(StrEnum):
-    """Kinds of differences (`AccountSwept.finding`); LIVE: of ended sessions."""
+    """Kinds of differences, as in `AccountSwept.finding`."""
 
     CALL_MISSING = "call-missing"
     CONFERENCE_MISSING = "conference-missing"
     #: The live session still has it ringing, or does not know of the call that answered its `<Dial>`.
     CALL_ANSWERED = "call-answered"
+    #: Live, but its session has ended.
     CALL_LIVE = "call-live"
+    #: The same.
     CONFERENCE_LIVE = "conference-live"
     #: Ours, but Redis has lost its session, or the session does not know of it.
     CONFERENCE_UNKNOWN = "conference-unknown"
@@ -62,19 +64,20 @@ class Finding:
         """Whether it concerns an ended session; else a live one."""
         return self.ended_at_ms > 0
 
-    def is_due(self, interval_ms: float, number: int, last_number: int) -> bool:
-        """Whether to publish it in this interval, after the last complete sweep's.
+    def is_due(self, interval_ms: float, interval_number: int, last_interval_number: int) -> bool:
+        """Whether to publish it now; the last interval: of a complete sweep.
 
         What outlives its session is reported 1, 2, 4, ... intervals after that has ended: each hang-up is retried for
         an hour, and a redirected customer may be meant to be there.
         """
-        ended = int(self.ended_at_ms / interval_ms)
-        before, now = last_number - ended, number - ended
+        end_number = int(self.ended_at_ms / interval_ms)
+        # Intervals since the end.
+        last_age, age = last_interval_number - end_number, interval_number - end_number
         return (
             not self.is_of_ended
-            or before < 0
-            or before.bit_length() < now.bit_length()
-            or before // REPORT_EVERY_MAX < now // REPORT_EVERY_MAX
+            or last_age < 0
+            or last_age.bit_length() < age.bit_length()
+            or last_age // REPORT_EVERY_MAX < age // REPORT_EVERY_MAX
         )
 
     def event(self, interval_number: int) -> AccountSwept:

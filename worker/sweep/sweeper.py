@@ -208,8 +208,8 @@ class Sweeper:
             except StoreUnreachableError as error:  # the other parts count
                 sweep.is_complete = False
                 log_unreachable(error, task="sweep")
-        interval_ms, last_number = 1000 * self._times.interval_s, self._last_interval_number
-        due = (one for one in sweep.diff.findings if one.is_due(interval_ms, interval_number, last_number))
+        interval_ms, last = 1000 * self._times.interval_s, self._last_interval_number
+        due = (one for one in sweep.diff.findings if one.is_due(interval_ms, interval_number, last))
         # Live calls of ended sessions cost money, so they come first.
         findings = sorted(due, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
         await append_events(self._client, self._keys, [one.event(interval_number) for one in findings])

@@ -118,13 +118,13 @@ class CommitStore:
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions: new if missing, an error if corrupt."""
-        records = await run_each(self._client, [("HGETALL", self._keys.session(name)) for name in session_ids])
+        records = await run_each(self._client, [("HGETALL", self._keys.session(one)) for one in session_ids])
         found: dict[str, Session | CorruptHashError] = {}
-        for name, record in zip(session_ids, records, strict=True):
+        for session_id, record in zip(session_ids, records, strict=True):
             try:
-                found[name] = session_codec.load(name, record)
+                found[session_id] = session_codec.load(session_id, record)
             except CorruptHashError as error:
-                found[name] = error
+                found[session_id] = error
         return found
 
     async def whole_logs(self, session_ids: Collection[str]) -> dict[str, list[LogEntry]]:
@@ -132,11 +132,13 @@ class CommitStore:
 
         Oldest entry first; empty if missing.
         """
-        reads = [("XRANGE", self._keys.log(name), "-", "+") for name in session_ids]
+        reads = [("XRANGE", self._keys.log(one), "-", "+") for one in session_ids]
         answers = await run_each(self._client, reads)
         return {
-            name: [LogEntry.of(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries or ()]
-            for name, entries in zip(session_ids, answers, strict=True)
+            session_id: [
+                LogEntry.of(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries or ()
+            ]
+            for session_id, entries in zip(session_ids, answers, strict=True)
         }
 
     async def commit(self, partition: int, lease: Lease, commit: Commit) -> CommitResult:

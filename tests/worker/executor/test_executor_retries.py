@@ -58,43 +58,43 @@ from tests.worker.executor_harness import (
     update,
 )
 
-POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
+POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_backoff_max_s=0.25, backoff_max_s=2)
 
 
 class Highest(random.Random):
-    """Draws the upper end, so that ends are predictable."""
+    """Draws the upper bound, so that results are predictable."""
 
     def uniform(self, _a: float, b: float) -> float:
         return b
 
 
 @pytest.mark.parametrize("error", [RateLimitedError(), ProviderUnreachableError(), ResultUnknownError()])
-def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
-    ends = [backoff_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
+def test_bounds_of_the_backoff_double_up_to_a_maximum(error: ProviderError) -> None:
+    bounds_s = [backoff_s(failures, error, POLICY, Highest()) for failures in range(1, 7)]
 
-    assert ends == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+    assert bounds_s == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
 
 
-def test_waits_are_spread_from_zero_to_their_end() -> None:
+def test_backoffs_are_spread_from_zero_to_their_bound() -> None:
     rng = random.Random(1)
 
-    waits = [backoff_s(4, RateLimitedError(), POLICY, rng) or 0.0 for _ in range(500)]
+    backoffs_s = [backoff_s(4, RateLimitedError(), POLICY, rng) or 0.0 for _ in range(500)]
 
-    assert 0.0 <= min(waits) < 0.05
-    assert 1.95 < max(waits) <= 2.0
+    assert 0.0 <= min(backoffs_s) < 0.05
+    assert 1.95 < max(backoffs_s) <= 2.0
 
 
-def test_thousandth_try_has_a_wait_too() -> None:
+def test_ten_thousandth_failure_has_a_backoff_too() -> None:
     assert backoff_s(10_000, ResultUnknownError(), HANG_UP_RETRY, Highest()) == 30.0
 
 
 def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
     error = RateLimitedError(http_status=429, retry_after_s=3)
 
-    waits = [backoff_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
+    backoffs_s = [backoff_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
 
-    assert all(3.0 <= wait <= 3.25 for wait in waits)
-    assert len(set(waits)) > 90
+    assert all(3.0 <= one <= 3.25 for one in backoffs_s)
+    assert len(set(backoffs_s)) > 90
     absurd = RateLimitedError(http_status=429, retry_after_s=1e9)
     assert backoff_s(1, absurd, HANG_UP_RETRY, Highest()) == 60.25
 
@@ -113,10 +113,10 @@ def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
         (ProviderRefusedError(http_status=407),             False, False),
     ],
 )  # fmt: skip
-def test_refusal_is_repeated_only_where_it_may_pass(
+def test_refusal_is_repeated_only_where_it_may_be_temporary(
     error: ProviderError, repeats_denied: bool, is_repeated: bool
 ) -> None:
-    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, retries_passing_refusals=repeats_denied)
+    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, retries_temporary_refusals=repeats_denied)
 
     assert (backoff_s(1, error, policy, random.Random(1)) is not None) is is_repeated
 
@@ -149,8 +149,8 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     waits_s = (1, 30) if isinstance(effect, FindMessage | FindRecording) else (0.25, 30 if effect.is_ending else 2)
-    assert (policy.first_wait_s, policy.wait_max_s) == waits_s
-    assert policy.retries_passing_refusals is effect.is_ending
+    assert (policy.first_backoff_max_s, policy.backoff_max_s) == waits_s
+    assert policy.retries_temporary_refusals is effect.is_ending
 
 
 # ---- retries ---------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ async def test_waits_grow_from_a_quarter_of_a_second_and_again_for_verifications
 
 @pytest.mark.parametrize("refusal", [DENIED, OF_A_PROXY])
 @pytest.mark.parametrize("effect, requests", [(redirect("a"), 1), (read("a"), 1), (hang_up("a"), 3)])
-async def test_refusal_that_may_pass_is_tried_again_only_to_end_something(
+async def test_refusal_that_may_be_temporary_is_retried_only_to_end_something(
     system: ExecutorHarness, effect: Effect, requests: int, refusal: ProviderRefusedError
 ) -> None:
     system.calls.script["a"].extend([refusal, refusal, None])

@@ -17,6 +17,7 @@ from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, DecisionKind, Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
+from conferral.worker.executor.job import Job
 from conferral.worker.partition import batch
 from conferral.worker.partition.effects import OpenEffects
 from conferral.worker.times import in_workers_time
@@ -93,9 +94,12 @@ async def test_next_owner_executes_the_effects_of_several_commits_at_one_time_in
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).commit.outbox_set | outbox
 
-    nothing: Any = SimpleNamespace(store_clock=None, clock=SystemClock())
-    entries = await OpenEffects(0, nothing, nothing, nothing).decode(outbox)
-    assert [entry.effect for entry in entries] == [other, HOLD, unhold]
+    jobs = list[Job]()
+    core: Any = SimpleNamespace(store_clock=SimpleNamespace(now_ms=lambda: NOW_MS), clock=SystemClock())
+    lease: Any = SimpleNamespace(is_after_loss=False)
+    executor: Any = SimpleNamespace(submit=jobs.append)
+    await OpenEffects(0, lease, core, executor).restore(outbox)
+    assert [job.effect for job in jobs] == [other, HOLD, unhold]
 
 
 # ---- what the end drops and keeps ------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
 
 from conferral.operations.dead_letters import DeadLetters
-from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import AccountSwept, CallsRead, Event, Park, Transfer
@@ -128,7 +128,12 @@ def dispatched(event: Event, *, verifies: bool, effect: Effect | None = None) ->
 
 
 def open_effects(
-    jobs: list[Job], *, verifies: bool, expedited: list[str] | None = None, withdrawn: list[Effect] | None = None
+    jobs: list[Job],
+    *,
+    verifies: bool,
+    client: Any = None,
+    expedited: list[str] | None = None,
+    withdrawn: list[Effect] | None = None,
 ) -> OpenEffects:
     """Those of a lease that was claimed after a loss, if `verifies`."""
     time = FakeTime()
@@ -139,7 +144,7 @@ def open_effects(
         expedite_read=([] if expedited is None else expedited).append,
     )
 
-    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time))
+    core = core_of(client, Keys("test", 1), time, store_clock=StoreClock(time))
     lease = Lease("7:worker", 0, 0, START_MS, NEWEST, last_holder="", is_after_loss=verifies)
     return OpenEffects(0, lease, core, executor)
 
@@ -186,7 +191,7 @@ async def test_unreadable_entry_stays_for_the_next_owner_while_dead_letters_are_
         raise StoreUnreachableError("no answer")
 
     client: Any = SimpleNamespace(execute_command=unreachable)
-    core, nothing = core_of(client, Keys("test", 1), SystemClock()), cast("Any", None)
-    good = OutboxEntry(hang_up("e2", "s1"), 1)
-    found = await OpenEffects(0, nothing, core, nothing).decode({"e1": b"[]", "e2": effect_codec.encode(good)})
-    assert found == [good]
+    jobs, good = list[Job](), OutboxEntry(hang_up("e2", "s1"), 1)
+    outbox = {"e1": b"[]", "e2": effect_codec.encode(good)}
+    await open_effects(jobs, verifies=False, client=client).restore(outbox)
+    assert [job.effect for job in jobs] == [good.effect]
