@@ -325,8 +325,10 @@ def _to_ms(time: str) -> int:
         raise ValueError(_DEADLINE_RULE) from None
 
 
+_TIME_OF_DAY = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 DEADLINE = _text(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})",
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    rf"T{_TIME_OF_DAY}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:Z|[+-]{_TIME_OF_DAY})",
     _DEADLINE_RULE,
     normalize=_to_ms,
     metavar="TIME",

@@ -54,7 +54,8 @@ def settings_of(folder, desk_token):
     """Ids and cursors of what there is, so that more is seen than that there is none.
 
     No description can say which text is a cursor, so one which is none may be refused; nor that no destination may be
-    named twice, that percent-encoded bytes are UTF-8, nor that a command has one id, in its body or in a header.
+    named twice, that percent-encoded bytes are UTF-8, that a time has a day of the calendar, nor that a command has one
+    id, in its body or in a header.
     """
     named = {
         "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
@@ -65,6 +66,7 @@ def settings_of(folder, desk_token):
         "places": [SessionCursor(None, CALLER).text, SessionCursor(7, CALLER).text],
         "entries": ["0-1", "1-1"],
         "nothing": [""],
+        "times": ["2100-01-01T00:00:00Z", "2100-02-28T23:59:59.5-11:30"],
         "visible": ["alice", "Ada L\u00f3pez", "\u6ce8\u6587 12"],  # no pattern says which letters show something
     }
     lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in named.items()]
@@ -80,6 +82,7 @@ def settings_of(folder, desk_token):
         "header.Idempotency-Key" = { dictionary = "nothing", probability = 1.0 }
         "body.by" = { dictionary = "visible", probability = 1.0 }
         "body.ref" = { dictionary = "visible", probability = 1.0 }
+        "body.deadline" = { dictionary = "times", probability = 1.0 }
         [[operations]]
         include-operation-id = "list_sessions"
         parameters = { "query.cursor" = { dictionary = "places" } }
