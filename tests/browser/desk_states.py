@@ -147,6 +147,6 @@ async def _of_a_call(page: Page, desk: ScriptedDesk) -> AsyncIterator[str]:
     await push(merged, f"You talk to {CUSTOMER} and dave.")
     await click("Complete")
     await page.evaluate("phone.call.disconnect()")
-    await desk.push("session", session("left", state="ended"))
+    await desk.push("session", session("left"))
     await expect(page.get_by_text("Handed over to dave.").first).to_be_visible()
     yield "handed over"
