@@ -9,7 +9,7 @@ from conferral.storage.offers import Claim
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
 from tests.flows.test_presence import is_at_desk
-from tests.flows.test_queue import no_one_takes_calls, queue, waits
+from tests.flows.test_queue import are_served_in_order, no_one_takes_calls, queue, waits
 from tests.support.local_system import AGENT
 from tests.support.people import BOB
 from tests.support.tcp_relay import Relay
@@ -29,12 +29,9 @@ async def two_wait(system):
     return first, second
 
 
-async def are_served_in_order(system, callers):
-    """Each talks to the agent, who is rung once for each."""
-    for nth, caller in enumerate(callers, start=1):
-        await system.until_talk(caller, await system.dialed(AGENT, nth))
-        caller.hang_up()
-        await system.until(caller.sid, state="ended", end_reason="customer-left")
+async def all_are_served(system, callers):
+    """In order; everyone was rung as often as there are callers, and nothing is left."""
+    await are_served_in_order(system, callers)
     assert (system.dials_to(AGENT), system.dials_to(BOB)) == (len(callers), len(callers))
     claim = system.keys.offer("alice")
     await system.eventually(lambda: system.client.exists(claim), "no offer is left", equals=0)
@@ -68,7 +65,7 @@ async def test_fault_65_worker_killed_while_it_offers_a_caller(redis_server, tmp
             await is_at_desk(system, AGENT)
             await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{first.text()}")
         with system.worker_process(tmp_path, "second"):
-            await are_served_in_order(system, callers)
+            await all_are_served(system, callers)
 
 
 @pytest.mark.parametrize("away_s", [0.0, pytest.param(30.0, marks=pytest.mark.soak)])
@@ -84,4 +81,4 @@ async def test_fault_14_redis_is_away_while_callers_wait_in_a_queue(durable_redi
         assert [one["queued_since"] for one in after] == [one["queued_since"] for one in before]
         await is_at_desk(system, BOB)  # again: presence lasts for 30 s
         await is_at_desk(system, AGENT)
-        await are_served_in_order(system, callers)
+        await all_are_served(system, callers)

@@ -43,6 +43,14 @@ async def no_one_takes_calls(system):
     system.sandbox.phone(AGENT).script(answer_after_s=0.02)
 
 
+async def are_served_in_order(system, callers):
+    """Each talks to the agent, who is rung once for each."""
+    for nth, caller in enumerate(callers, start=1):
+        await system.until_talk(caller, await system.dialed(AGENT, nth))
+        caller.hang_up()
+        await system.until(caller.sid, state="ended", end_reason="customer-left")
+
+
 @MODES
 async def test_a_caller_whom_no_one_takes_waits_and_is_offered_to_who_becomes_free(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, mode, (AGENT, BOB))) as system:
@@ -189,10 +197,7 @@ async def test_two_numbers_with_the_same_agents_are_one_queue(redis_server, tmp_
             callers.append(await system.sandbox.call_in(CUSTOMER, number))
             await waits(system, callers[-1])
         await is_at_desk(system, AGENT)
-        for nth, caller in enumerate(callers, start=1):
-            await system.until_talk(caller, await system.dialed(AGENT, nth))
-            caller.hang_up()
-            await system.until(caller.sid, state="ended")
+        await are_served_in_order(system, callers)
         assert tried(system).count(AGENT) == 3
 
 
@@ -231,10 +236,7 @@ async def test_who_waits_during_a_rollback_is_served_by_the_next_version(redis_s
             assert (await waits(system, customer))["queued_since"] == before["queued_since"]
         await system.replace_workers()
         await is_at_desk(system, AGENT)
-        for nth, caller in enumerate((customer, late), start=1):
-            await system.until_talk(caller, await system.dialed(AGENT, nth))
-            caller.hang_up()
-            await system.until(caller.sid, state="ended")
+        await are_served_in_order(system, (customer, late))
 
 
 async def test_who_waits_during_a_deploy_of_webhooks_is_served_in_order(redis_server, tmp_path):
@@ -248,8 +250,5 @@ async def test_who_waits_during_a_deploy_of_webhooks_is_served_in_order(redis_se
         after = [await waits(system, one) for one in callers]
         assert [one["queued_since"] for one in after] == [one["queued_since"] for one in before]
         await is_at_desk(system, AGENT)
-        for nth, caller in enumerate(callers, start=1):
-            await system.until_talk(caller, await system.dialed(AGENT, nth))
-            caller.hang_up()
-            await system.until(caller.sid, state="ended")
+        await are_served_in_order(system, callers)
         assert tried(system).count(AGENT) == 2
