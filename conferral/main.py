@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from conferral.canary.cli import canary
 from conferral.check.cli import check
 from conferral.cli import commands, dead, outcomes, output
 from conferral.cli.desk_link import desk_link
@@ -34,7 +33,6 @@ commands.register(app)
 app.command()(report)
 app.command()(check)
 app.command()(setup)
-app.command()(canary)
 dead.register(app)
 outcomes.register(app)
 app.command()(forget)

@@ -24,9 +24,6 @@ from conferral.telephony.callback_events import MalformedCallbackError, call_sid
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
-    CANARY_ANSWER_PATH,
-    CANARY_CALLBACK_PATH,
-    CANARY_ROUTE_PATH,
     CHECK_SESSION,
     CONFERENCE_PATH,
     DIAL_ACTION_PATH,
@@ -44,7 +41,6 @@ from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import HANG_UP, TwimlBuilder
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
-from conferral.webhooks.canary import CanaryRoutes
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.handoff import HandoffRoutes
@@ -62,9 +58,7 @@ from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, s
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
-VOICE_URL_PATHS = frozenset(
-    {INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH, CANARY_ANSWER_PATH}
-)
+VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
 #: Paths that always answer with TwiML, at least with one that ends the call.
 _ALWAYS_TWIML = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
@@ -111,7 +105,7 @@ def make_app(
         for path, action in signed.items():
             rules = Rules(
                 bool(prefix),
-                is_voice=path.startswith(("/voice/", CANARY_ANSWER_PATH)),
+                is_voice=path.startswith("/voice/"),
                 is_new_call=path in VOICE_URL_PATHS,
             )
             app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
@@ -132,16 +126,12 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     parser = HandoffParser(dependencies.settings, routing.destinations, routing.allowed, dependencies.metrics)
     voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits, parser=parser)
     callbacks = CallbackRoutes(dependencies, visits=visits)
-    canary = CanaryRoutes(dependencies)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,
         CLIENT_PATH: client.client,
         FALLBACK_PATH: voice.fallback,
         HANDOFF_PATH: HandoffRoutes(dependencies, voice=voice, parser=parser).handoff,
-        CANARY_ANSWER_PATH: canary.answer,
-        CANARY_CALLBACK_PATH: canary.callback,
-        CANARY_ROUTE_PATH: canary.route,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
         WAIT_PATH: WaitRoutes(dependencies).wait,

@@ -82,12 +82,7 @@ class CallRouting:
         is_another = called != self._own_number and is_ours
         route = directory.inbound(called)
         # The account's numbers were not known yet when the directory was read.
-        may_be_canary = len(route.agents) == 1 and called in directory.numbers
-        agents = tuple(
-            agent
-            for agent in route.agents
-            if not own_number_in(agent, self._own) or (may_be_canary and agent in self._own.canary)
-        )
+        agents = tuple(agent for agent in route.agents if not own_number_in(agent, self._own))
         if len(agents) < len(route.agents):
             reason = "an agent is a number in the account: the call would come in again"
             log.error("destination_not_allowed", call_sid=form.get("CallSid", ""), reason=reason)

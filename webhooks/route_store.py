@@ -1,6 +1,6 @@
 """What routes ask of Redis, and a store that never asks it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from conferral.runtime.errors import StoreUnaskedError
@@ -51,9 +51,6 @@ class RouteStore(Protocol):
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once."""
 
-    async def keep_canary_callback(self, form: Mapping[str, str], query: str) -> None:
-        """Store a callback of the canary's own calls."""
-
 
 class NoRedisStore:
     """A store that never contacts Redis."""
@@ -63,4 +60,4 @@ class NoRedisStore:
 
     publish = publish_and_read = read = session_of = newest_session = _refuse
     claim_visit = claim_gate = exceeds_call_limit = uncount_call = _refuse
-    presence = take_digits = keep_canary_callback = _refuse
+    presence = take_digits = _refuse

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from twilio.rest import Client
@@ -34,7 +34,6 @@ from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.fallbacks import AddressRules
 from conferral.telephony.http_client import PooledHttpClient, http_client
-from conferral.telephony.own_numbers import OthersThanCanary
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
@@ -125,9 +124,7 @@ class WorkerParts:
         # A worker that is cut off with the former primary must stop in time, however slow that one has become.
         lifetime_max_s = LIFETIME_MAX_S if primary.topology is Topology.SERVER else core.lifetime_s
         held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s, lifetime_max_s)
-        # The canary's own calls may dial the number that answers for it; other commands were refused it before.
-        may_dial = replace(directory.allowed, own=OthersThanCanary(directory.own_numbers))
-        self.executor = self._make_executor(make_twilio_api(settings, self._http, may_dial), held)
+        self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed), held)
         self.ownership = Ownership(core, held, self.executor)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
@@ -164,7 +161,6 @@ class WorkerParts:
         return CommandAddresses(
             lambda: AddressRules(directory.current.destinations, directory.allowed, urls),
             CallerIdChecker(rest, self._own_numbers, self.core.clock),
-            directory.own_numbers,
         )
 
     def _make_sweeper(self, lists: AccountListReader, names: ConferenceNames) -> Sweeper:

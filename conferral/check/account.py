@@ -202,17 +202,12 @@ async def _check_own_numbers(settings: ServiceSettings, http: PooledHttpClient) 
     try:
         directory = load_directory(settings)
         numbers = OwnNumbers(settings.number, *directory.numbers)
-        numbers.account, numbers.canary = await read_account_numbers(rest_client(settings, http), settings.public_url)
+        numbers.account = await read_account_numbers(rest_client(settings, http))
     except SettingsError:
         return []  # reported as such
     except ProviderError as error:
         return [_failed_query(name, error)]
-    canary = {route.agents for route in directory.numbers.values() if numbers.canary.issuperset(route.agents)}
-    found = [
-        (where, own)
-        for where, place in directory.places()
-        if (own := own_number_in(place, numbers)) and not (where.startswith("inbound") and (place,) in canary)
-    ]
+    found = [(where, own) for where, place in directory.places() if (own := own_number_in(place, numbers))]
     if not found:
         return [ok(name, f"{len(numbers)}; none is dialed")]
     fix = "name another place: a call to your own number would come in again, so it is never dialed"

@@ -1,13 +1,13 @@
 """Runs all checks."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
-from conferral.check.canary import NAME as CANARY
-from conferral.check.canary import check_canary, keep_result
 from conferral.check.failover import check_failover, check_replica_clocks
 from conferral.check.foreign_keys import check_foreign_keys
 from conferral.check.result import CheckResult, fail
@@ -16,13 +16,16 @@ from conferral.check.sign_ins import check_sign_ins
 from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage.checks import store_check
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary, redis_address
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.server import server_time_ms
 
 #: After this time, the check says what it waits for, seconds.
 SLOW_AFTER_S = 2.0
+_STATUSES = ("ok", "warn", "fail")
 T = TypeVar("T")
 
 
@@ -44,11 +47,19 @@ async def run_checks(
             outside, twilio_s = await _announced(reading, "Twilio and CONFERRAL_PUBLIC_URL", on_slow)
         store = await _announced(_check_store(client, settings, address, twilio_s), f"Redis at {address}", on_slow)
         lines = [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
-        if any(line.name == CANARY for line in store):  # Redis is set up
-            await keep_result(client, Keys(settings.prefix, settings.partitions), lines)
+        if any(line.name == "setup" and line.status == "ok" for line in store):
+            await _keep_result(client, Keys(settings.prefix, settings.partitions), lines)
         return lines
     finally:
         await client.aclose()
+
+
+async def _keep_result(client: Client, keys: Keys, lines: Sequence[CheckResult]) -> None:
+    """Store the result, if Redis takes it: the user may only read."""
+    result = max((line.status for line in lines), key=_STATUSES.index, default="ok")
+    with suppress(StoreError):
+        now_ms = await server_time_ms(client, keys.config)
+        await store_check(client, keys, now_ms, result, [asdict(line) for line in lines])
 
 
 async def _announced(check: Coroutine[Any, Any, T], what: str, on_slow: Callable[[str], None]) -> T:
@@ -93,7 +104,6 @@ async def _check_store(
             lines.append(await check_dead_letters(client, keys))
             lines += await redis_server.check_streams(client, keys)
         if set_up.status == "ok":
-            lines.append(await check_canary(client, keys))
             lines += await check_sign_ins(client, keys, settings)
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)

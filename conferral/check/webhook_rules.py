@@ -30,7 +30,7 @@ SIGNED_PATHS = (
     INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, callback_urls.FALLBACK_PATH, callback_urls.HANDOFF_PATH,
     callback_urls.DIAL_ACTION_PATH, callback_urls.GATE_PATH, callback_urls.WAIT_PATH, callback_urls.ANNOUNCEMENT_PATH,
     callback_urls.VOICEMAIL_PATH, STATUS_PATH, callback_urls.CALL_PATH, callback_urls.CONFERENCE_PATH,
-    callback_urls.RECORDING_PATH, callback_urls.CANARY_ANSWER_PATH, callback_urls.CANARY_CALLBACK_PATH,
+    callback_urls.RECORDING_PATH,
 )  # fmt: skip
 #: An account has at most 50 rules and 50 settings, and a page at most 100.
 _PAGE_SIZE = 100

@@ -16,7 +16,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.urls import target_of
-from conferral.telephony.callback_urls import CANARY_ANSWER_PATH, FALLBACK_PATH, HANDOFF_PATH
+from conferral.telephony.callback_urls import FALLBACK_PATH, HANDOFF_PATH
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.own_numbers import find_number
 from conferral.telephony.request_context import label_requests
@@ -26,7 +26,7 @@ from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH
 
 #: Paths that a number may have, and keeps.
-_KEPT = (INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH, CANARY_ANSWER_PATH)
+_KEPT = (INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH)
 #: By URL: the field that has its method.
 _METHODS = {
     "voice_url": "voice_method",

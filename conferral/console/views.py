@@ -124,8 +124,6 @@ class HealthView(View):
         return self._if_changed(await self._health())
 
 
-#: The checks whose last run is shown.
-CHECKS = ("check", "canary")
 #: Interval for reading the last hour's outcomes, and the health for pages that don't show it, seconds.
 TRANSFER_STATS_EVERY_S = 5.0
 #: Window for rates, in seconds; processes publish their counters every other second.
@@ -195,7 +193,7 @@ class ViewFactory:
         self._recent_health.append(found)
         shown = to_json_object(found) | {
             "tasks": health_tasks(found),
-            "checks": [check_line(kind, found.checks.get(kind)) for kind in CHECKS],  # without what may hold numbers
+            "checks": [check_line(found.check)],  # without what may hold numbers
         }
         return encode_message("health", **shown, rates=rates)
 

@@ -53,8 +53,8 @@ class Health:
     outcomes: SendingState
     #: Why they don't arrive at the receiver; empty if they do, or none are sent.
     outcomes_problem: str = ""
-    #: What the last `conferral check` and `conferral canary` found, those that ran.
-    checks: dict[str, StoredCheck] = field(default_factory=dict)
+    #: What the last `conferral check` found; None if none ran.
+    check: StoredCheck | None = None
 
     @property
     def unassigned(self) -> tuple[int, ...]:
@@ -84,7 +84,6 @@ async def read_health(reader: SessionReader, now_ms: int = 0) -> Health:
     # Another program's key must not hide the rest.
     dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])
     outcomes = await OutcomeQueue(client, keys).read_state()
-    ran = {kind: await checks.read_check(client, keys, kind) for kind in (checks.CHECK, checks.CANARY)}
     return Health(
         at_ms=now_ms,
         partitions=tuple(await _read_partitions(client, keys, now_ms, owners)),
@@ -96,7 +95,7 @@ async def read_health(reader: SessionReader, now_ms: int = 0) -> Health:
         died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
         outcomes=outcomes,
         outcomes_problem=outcomes.problem if owners[coordinator.OUTCOMES].at(now_ms).name else "",
-        checks={kind: one for kind, one in ran.items() if one is not None},
+        check=await checks.read_check(client, keys),
     )
 
 

@@ -5,9 +5,7 @@ from typing import Literal, NamedTuple
 
 from conferral.operations.health import Health
 from conferral.runtime.redaction import mask_address_numbers
-from conferral.storage.checks import CANARY, StoredCheck
-
-_CANARY_FIX = "read what it means in docs/canary.md"
+from conferral.storage.checks import StoredCheck
 
 
 class HealthTask(NamedTuple):
@@ -65,20 +63,18 @@ def _of_checks(health: Health) -> Iterator[HealthTask]:
     counted = {"dead letters"}
     if health.outcomes_problem or health.outcomes.undelivered:
         counted.add("outcomes")
-    for kind, ran in health.checks.items():
-        if ran.result == "ok":
-            continue
-        for finding in ran.findings:
-            status, *what, fix = (str(finding.get(key, "")) for key in ("status", "flow", "name", "found", "fix"))
-            if status in ("warn", "fail") and not counted.intersection(what):
-                text = mask_address_numbers(": ".join(filter(None, what)))
-                fix = mask_address_numbers(fix) or (_CANARY_FIX if kind == CANARY else "")
-                yield HealthTask("bad" if status == "fail" else "warn", f"conferral {kind} at {ran.time}: {text}", fix)
+    if (ran := health.check) is None or ran.result == "ok":
+        return
+    for finding in ran.findings:
+        status, *what, fix = (str(finding.get(key, "")) for key in ("status", "name", "found", "fix"))
+        if status in ("warn", "fail") and not counted.intersection(what):
+            text = f"conferral check at {ran.time}: {mask_address_numbers(': '.join(filter(None, what)))}"
+            yield HealthTask("bad" if status == "fail" else "warn", text, mask_address_numbers(fix))
 
 
-def check_line(kind: str, ran: StoredCheck | None) -> str:
-    """Say when a check last ran and what came of it."""
-    return f"conferral {kind}: {ran.result} at {ran.time}" if ran else f"conferral {kind} has not run"
+def check_line(ran: StoredCheck | None) -> str:
+    """Say when the check last ran and what came of it."""
+    return f"conferral check: {ran.result} at {ran.time}" if ran else "conferral check has not run"
 
 
 def _counted(count: int, noun: str) -> str:

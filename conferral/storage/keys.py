@@ -133,9 +133,7 @@ class Keys:
         "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",
     )
 
-    checks = PrefixKey("checks", "Hash: the last check and canary, as JSON: time, result, findings.")
-    canary = PrefixKey("canary", "String: the running canary. Expires a minute after that has stopped.")
-    canary_callbacks = PrefixKey("canary:callbacks", "Stream: callbacks of the canary's own calls. Expires soon.")
+    checks = PrefixKey("checks", "Hash: the last check, as JSON: time, result, findings.")
 
     def partition_of(self, session_id: str) -> int:
         """Return a session's partition: CRC-32 of its id, modulo the count."""

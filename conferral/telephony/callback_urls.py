@@ -23,10 +23,6 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 VOICEMAIL_PATH = "/voice/voicemail"
-#: The canary's: the voice URL of the number that answers, the status callback of its own calls, its question.
-CANARY_ANSWER_PATH = "/canary/answer"
-CANARY_CALLBACK_PATH = "/canary/callback"
-CANARY_ROUTE_PATH = "/canary/route"
 #: How the fallback URL's query begins for a hand-off's caller; its options follow. Even if your app placed the call, it
 #: is no party that we dialed.
 _HANDED_OFF = "handoff=1"

@@ -1,14 +1,12 @@
 """Our own numbers: a call to one of them would come in again.
 
 It would be a session of its own, with new limits, and its agents or fallback may lead to the same number without end.
-One that answers for `conferral canary` dials no one, so the canary's own calls may dial it.
 Source: Twilio docs, IncomingPhoneNumber resource.
 """
 
 import asyncio
 from collections.abc import Collection, Iterator
 from itertools import chain, filterfalse
-from typing import NamedTuple
 
 import structlog
 from twilio.rest import Client
@@ -16,8 +14,6 @@ from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNum
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.lifecycle import wait_at_most
-from conferral.runtime.urls import target_of
-from conferral.telephony.callback_urls import CANARY_ANSWER_PATH
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.request_context import label_requests, unobserved
 from conferral.telephony.twilio_requests import read_with_retry, text_of
@@ -35,14 +31,11 @@ _FOUND_MAX = 20
 class OwnNumbers(Collection[str]):
     """The configured numbers, and those of the account as last read."""
 
-    def __init__(self, *configured: str, public_url: str = "") -> None:
+    def __init__(self, *configured: str) -> None:
         #: `TWILIO_NUMBER`, then those of the directory.
         self.configured = configured
         #: None until they were read.
         self.account: frozenset[str] | None = None
-        #: Those of the account that answer for the canary.
-        self.canary: frozenset[str] = frozenset()
-        self._public_url = public_url
 
     def __contains__(self, number: object) -> bool:
         return number in self.configured or number in (self.account or ())
@@ -58,42 +51,12 @@ class OwnNumbers(Collection[str]):
         """Read the account's list now and every 10 minutes, until the stop."""
         while not stop.is_set():
             try:
-                self.account, self.canary = await read_account_numbers(client, self._public_url)
+                self.account = await read_account_numbers(client)
                 pause_s = READ_EVERY_S
             except ProviderError as error:
                 log.warning("own_numbers_unread", error_type=type(error).__name__, status=error.http_status)
                 pause_s = READ_EVERY_S if isinstance(error, ProviderRefusedError) else RETRY_EVERY_S
             await wait_at_most(stop, pause_s)
-
-
-class OthersThanCanary(Collection[str]):
-    """Our own numbers, except those that answer for the canary."""
-
-    def __init__(self, own: OwnNumbers) -> None:
-        self._own = own
-
-    def __contains__(self, number: object) -> bool:
-        return number in self._own and number not in self._own.canary
-
-    def __iter__(self) -> Iterator[str]:
-        return filterfalse(self._own.canary.__contains__, self._own)
-
-    def __len__(self) -> int:
-        return len(self._own) - sum(number in self._own for number in self._own.canary)
-
-
-class AccountNumbers(NamedTuple):
-    """The account's numbers, and those of them that answer for the canary."""
-
-    numbers: frozenset[str]
-    canary: frozenset[str]
-
-
-def answers_for_canary(record: NumberRecord, public_url: str) -> bool:
-    """Whether a number's calls get the canary's document from here."""
-    is_elsewhere = bool(record.trunk_sid or record.voice_application_sid)
-    target = target_of(text_of(record.voice_url))
-    return not is_elsewhere and target is not None and target == target_of(public_url + CANARY_ANSWER_PATH)
 
 
 async def find_number(client: Client, number: str) -> NumberRecord | None:
@@ -102,20 +65,17 @@ async def find_number(client: Client, number: str) -> NumberRecord | None:
     return next((one for one in found if one.phone_number == number), None)
 
 
-async def read_account_numbers(client: Client, public_url: str) -> AccountNumbers:
+async def read_account_numbers(client: Client) -> frozenset[str]:
     """Return the account's numbers; raise ProviderError."""
-    numbers, canary = set[str](), set[str]()
+    numbers = set[str]()
     with label_requests("own_numbers"), unobserved():
         page = await read_with_retry(lambda: client.incoming_phone_numbers.page_async(page_size=PAGE_SIZE))
         for _ in range(PAGES_MAX):
             with translate_errors():
-                for record in page:
-                    numbers.add(text_of(record.phone_number))
-                    if answers_for_canary(record, public_url):
-                        canary.add(text_of(record.phone_number))
+                numbers |= {text_of(record.phone_number) for record in page}
                 has_next = page.next_page_url is not None
             following = await read_with_retry(page.next_page_async) if has_next else None
             if following is None:
                 break
             page = following
-    return AccountNumbers(frozenset(numbers - {""}), frozenset(canary - {""}))
+    return frozenset(numbers - {""})

@@ -44,8 +44,6 @@ GATE_QUESTIONS = 3
 _SAY_S_PER_CHARACTER = 0.07
 #: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
-#: How long the canary's number rings, which keys it presses (`w` is 0.5 s), and how long it then stays, seconds.
-CANARY_RINGS_S, CANARY_DIGITS, CANARY_STAYS_S = 2, "wwww1wwww1", 300
 #: Length of a pause before a document is requested again because Redis did not answer, seconds.
 RETRY_AFTER_S = 1
 #: An empty document: a `<Dial>` then connects its two parties. And one that only hangs up.
@@ -347,15 +345,6 @@ class TwimlBuilder:
             wait_audio=effect.wait_audio,
             attributes=effect.attributes,
         )
-
-
-def answer_for_canary() -> str:
-    """Ring, answer, press 1 if asked to, and stay on the line for a while."""
-    response = VoiceResponse()
-    response.pause(length=CANARY_RINGS_S)  # before the first other verb, the call is not answered yet
-    response.play(digits=CANARY_DIGITS)
-    response.pause(length=CANARY_STAYS_S)
-    return str(response)
 
 
 def _add_callee(dial: Dial, address: Address, callback_url: str, *, gate_url: str = "", params: str = "") -> None:

@@ -66,9 +66,7 @@ def test_routes_lead_to_the_webhooks_without_the_headers_of_a_sign_in_proxy() ->
                 assert rule["backendRefs"] == [backend]
                 assert removed == [["X-Conferral-Desk-Secret", "X-Forwarded-Email", "X-Email"]]
             found |= {(host, one["value"]): "backendRefs" in rule for one in paths}
-    twilios = dict.fromkeys(
-        [("voice.example.com", f"/{one}") for one in ("voice", "callbacks", "media", "canary")], True
-    )
+    twilios = dict.fromkeys([("voice.example.com", f"/{one}") for one in ("voice", "callbacks", "media")], True)
     assert found == twilios | {("desk.example.com", "/desk/tokens"): False, ("desk.example.com", "/desk"): True}
     plain = CONFIGS["conferral-calls"]
     assert {plain["CONFERRAL_PUBLIC_URL"], plain["CONFERRAL_DESK_URL"]} == {f"https://{host}" for host, _ in found}

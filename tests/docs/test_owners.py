@@ -4,7 +4,6 @@ import tomllib
 from decimal import Decimal
 from typing import Any
 
-from conferral.canary import cli
 from tests.docs.generated import ROOT
 from tests.support.each import each
 
@@ -65,8 +64,3 @@ def test_the_month_of_twenty_agents_is_calculated_with_these_prices():
     assert f"${conferral:,.2f} a month" in README
     assert f"| **${conferral:,.2f}** | **${conference:,.2f}** | **${flex:,.2f}** |" in PAGE
     assert f"{calls:,} tasks of TaskRouter" in PAGE
-
-
-def test_the_canary_states_its_cost_with_the_same_prices():
-    assert Decimal(str(cli.PARTICIPANT_PRICE)) == price("participant")
-    assert Decimal(str(cli.LEG_PRICE)) == (price("inbound") + price("outbound")) / 2

@@ -12,7 +12,7 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.telephony.callback_urls import CANARY_ANSWER_PATH, FALLBACK_PATH, GATE_PATH
+from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
 from conferral.webhooks.api.desk_routes import DESK_ROUTES
 from conferral.webhooks.api.openapi import ALL_ROUTES
 from conferral.webhooks.app import make_app
@@ -97,8 +97,8 @@ def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
     (patterns,) = re.findall(r"@twilio path (.+)\n\thandle @twilio \{\n\t\treverse_proxy 127", CADDY)
     for rest in ("    location / { return 404; }\n", "\thandle {\n\t\trespond 404\n\t}\n"):
         assert (NGINX + CADDY).count(rest) == 2  # of the desk's host, too
-    twilios = {path for path in webhook_paths() if path.split("/")[1] in ("voice", "callbacks", "media", "canary")}
-    assert twilios > {*PATHS.values(), GATE_PATH, FALLBACK_PATH, CANARY_ANSWER_PATH}
+    twilios = {path for path in webhook_paths() if path.split("/")[1] in ("voice", "callbacks", "media")}
+    assert twilios > {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
 
     for path in webhook_paths():
         assert bool(re.search(webhooks, path)) is (path in twilios), path

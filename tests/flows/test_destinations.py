@@ -6,7 +6,6 @@ from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.support.command_results import wait_for_result
 from tests.support.entries import entry_of
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.people import CANARY, CANARY_ANSWER
 
 pytestmark = pytest.mark.redis
 NUMBER_AGENT = "+14155550166"
@@ -145,32 +144,4 @@ async def test_a_call_never_comes_in_again_at_a_number_of_the_account(redis_serv
             refused = await system.command("call", "", **fields)
             assert (refused.status, "one of your own numbers" in refused.reason) == ("rejected", True)
         assert [entry.to for entry in system.sandbox.request_log.dials] == [CAROL]
-        await system.ended_by_command(customer.sid)
-
-
-async def test_number_that_answers_for_the_canary_is_dialed_in_its_own_calls_only(redis_server, tmp_path):
-    directory, canary, answer = tmp_path / "directory.toml", CANARY, CANARY_ANSWER
-    directory.write_text(f'[inbound."{canary}"]\nagents = ["{answer}"]\n')
-    refused = "to: one of your own numbers is never dialed: the call would come in again"
-    async with LocalSystem(redis_server.url, workers=0, speed=4, CONFERRAL_DIRECTORY=directory) as system:
-        system.sandbox.add_number(canary, voice_url=f"{system.public_url}/voice/inbound")
-        system.sandbox.add_number(answer, voice_url=f"{system.public_url}/canary/answer")
-        system.start_worker()
-        await system.eventually(lambda: system.own_numbers.canary, "the account's numbers were read")
-        customer = await system.sandbox.call_in(CUSTOMER, canary)
-        session = await system.until(customer.sid, phase="connected")
-        assert session["party.agent.address"] == answer
-        await system.rejected(refused, "add", customer.sid, to=answer, party="another")
-        await system.done("transfer", customer.sid, to=answer, mode="consult")
-        await system.done("complete", customer.sid)
-        await system.done("transfer", customer.sid, to=answer, mode="blind")
-        await system.ended_by_command(customer.sid)
-        customer, _ = await system.talking()
-        await system.rejected(refused, "transfer", customer.sid, to=answer, mode="consult")
-        system.hang_up_signal()
-        assert system.directory.current.inbound(canary).agents == (answer,)
-        directory.write_text(f'[inbound."{canary}"]\nagents = ["{answer}", "{AGENT}"]\n')
-        system.hang_up_signal()
-        # It is refused next to another agent: the old file stays in effect.
-        assert system.directory.current.inbound(canary).agents == (answer,)
         await system.ended_by_command(customer.sid)

@@ -1,9 +1,11 @@
 """A Twilio for the tests of this folder: Offhook, or, with CONFERRAL_LIVE=1, the real one and numbers of your own."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,14 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from offhook import Behavior
 from offhook.testing import TwilioSandbox
 from tests.live.program import Program
+from tests.live.trace import lines_of, trace_of
 
 LIVE = os.environ.get("CONFERRAL_LIVE") == "1"
 #: What the real service needs; README.md says what each is.
 NEEDED = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "LIVE_CALLER", "LIVE_ANSWER", "LIVE_URL", "LIVE_PORT")
+#: Where a run keeps what it has shown: on the real service always.
+TRACE = os.environ.get("LIVE_TRACE", "live-trace.json" if LIVE else "")
+_TRACES = pytest.StashKey[list[dict[str, Any]]]()
 _CALLER, _ANSWER = "+12025550151", "+12025550152"
 #: Of each call, seconds: no call of a run that dies goes on for longer.
 _TIME_LIMIT_S = 60
@@ -40,6 +46,8 @@ class Twilio:
     readings: Behavior = field(default_factory=Behavior)
     name: str = field(default_factory=lambda: f"live-{secrets.token_hex(6)}")
     calls: list[str] = field(default_factory=list)
+    #: Twilio's, of requests that it has refused.
+    codes: list[int] = field(default_factory=list)
     sandbox: TwilioSandbox | None = None
 
     def call(self, twiml: str, *answers: str) -> CallInstance:
@@ -83,12 +91,18 @@ class Twilio:
         """Return the code with which a request is refused."""
         with pytest.raises(TwilioRestException) as error:
             change(**fields)
-        return int(error.value.code)
+        self.codes.append(int(error.value.code))
+        return self.codes[-1]
 
     def expect_alerts(self, *codes: int) -> None:
         """Expect errors in the debugger, which would fail a test on Offhook."""
         if self.sandbox:
             self.sandbox.expect_alerts(*codes)
+
+    def trace(self, name: str) -> dict[str, Any]:
+        """Return what the test has shown so far."""
+        billed_s = {sid: int(self.client.calls(sid).fetch().duration or 0) for sid in self.calls}
+        return trace_of(name, self.program.kept, self.codes, billed_s)
 
     def hang_up_all(self) -> None:
         for sid in self.calls:
@@ -105,7 +119,23 @@ def twilio_sandbox_options() -> dict[str, str]:
 
 @pytest.fixture
 def twilio(request: pytest.FixtureRequest) -> Iterator[Twilio]:
-    yield from _live() if LIVE else _offhook(request)
+    yield from _live(request) if LIVE else _offhook(request)
+
+
+def _keep(request: pytest.FixtureRequest, twilio: Twilio) -> None:
+    """Hang up all calls, and keep what the test has shown."""
+    twilio.hang_up_all()
+    if TRACE:
+        request.config.stash.setdefault(_TRACES, []).append(twilio.trace(request.node.name))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if traces := config.stash.get(_TRACES, []):
+        Path(TRACE).write_text(json.dumps({"tests": traces}, indent=1) + "\n", "utf-8")
+        terminalreporter.section(f"kept in {TRACE}")
+        for trace in traces:
+            for line in lines_of(trace):
+                terminalreporter.write_line(line)
 
 
 def _offhook(request: pytest.FixtureRequest) -> Iterator[Twilio]:
@@ -116,11 +146,11 @@ def _offhook(request: pytest.FixtureRequest) -> Iterator[Twilio]:
         sandbox.add_number(_ANSWER, voice_url=f"{program.url}/answer")
         twilio = Twilio(client, program, _CALLER, _ANSWER, sandbox=sandbox)
         yield twilio
-        twilio.hang_up_all()
+        _keep(request, twilio)
         sandbox.wait_until_idle()
 
 
-def _live() -> Iterator[Twilio]:
+def _live(request: pytest.FixtureRequest) -> Iterator[Twilio]:
     values = [os.environ.get(name, "") for name in NEEDED]
     if missing := [name for name, value in zip(NEEDED, values, strict=True) if not value]:
         pytest.fail(f"CONFERRAL_LIVE=1 needs {', '.join(missing)}", pytrace=False)
@@ -136,5 +166,5 @@ def _live() -> Iterator[Twilio]:
         try:
             yield twilio
         finally:
-            twilio.hang_up_all()
+            _keep(request, twilio)
             number.update(voice_url=before)

@@ -23,6 +23,8 @@ class Request:
     path: str
     query: str
     fields: dict[str, str]
+    #: When it arrived, on the monotonic clock.
+    at_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Program:
     patience_s: float
     documents: dict[str, list[str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    #: All of them, also those that a test has cleared.
+    kept: list[Request] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __enter__(self) -> Self:
@@ -74,6 +78,7 @@ class Program:
         """Keep a request; return its document."""
         with self._changed:
             self.requests.append(request)
+            self.kept.append(request)
             self._changed.notify_all()
             documents = self.documents.get(request.path, [EMPTY])
             return documents.pop(0) if len(documents) > 1 else documents[0]

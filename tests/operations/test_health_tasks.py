@@ -20,7 +20,6 @@ FINE = {
     "died": (), "outcomes": SendingState("0-0", 0, 0, 0),
 }  # fmt: skip
 PARTITION = PartitionHealth(0, Owner("", 0, 0), undecided=0, lag=0, commit=1, live=1, outbox=0, overdue_timers=2)
-CANARY_FINDING = {"flow": "warm", "name": "hold", "status": "fail", "found": "no music", "reading": ""}
 FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limits", "fix": "raise them"}]
 
 #: What `conferral check` has found, too.
@@ -42,22 +41,18 @@ FOUND = StoredCheck("T", "warn", COUNTED)
         ({"dead": 1, "outcomes_problem": "none"}, ["bad: outcomes: none", "warn: 1 dead letter"]),
         ({"outcomes": SendingState("0-0", 0, 0, 3)}, ["warn: 3 outcomes undelivered"]),
         (
-            {"outcomes": SendingState("0-0", 0, 0, 3), "dead": 1, "checks": {"check": FOUND}},
+            {"outcomes": SendingState("0-0", 0, 0, 3), "dead": 1, "check": FOUND},
             ["warn: 3 outcomes undelivered", "warn: 1 dead letter"],
         ),
         (
-            {"checks": {"check": FOUND}},
+            {"check": FOUND},
             ["warn: conferral check at T: outcomes: no running worker sends them"],
         ),
         (
-            {"checks": {"check": StoredCheck("T", "warn", FINDINGS)}},
+            {"check": StoredCheck("T", "warn", FINDINGS)},
             ["warn: conferral check at T: limits (raise them)"],
         ),
-        ({"checks": {"canary": StoredCheck("T", "ok", FINDINGS)}}, []),
-        (
-            {"checks": {"canary": StoredCheck("T", "fail", [CANARY_FINDING])}},
-            ["bad: conferral canary at T: warm: hold: no music (read what it means in docs/canary.md)"],
-        ),
+        ({"check": StoredCheck("T", "ok", FINDINGS)}, []),
     ],
 )
 def test_each_problem_is_a_task_and_those_that_hurt_calls_come_first(changes, expected):

@@ -25,6 +25,3 @@ SECOND = "+14155550178"
 #: Phones of agents, which a gate screens.
 AGENT_PHONE = "+14155550188"
 SECOND_AGENT_PHONE = "+14155550189"
-#: The canary calls the first of its numbers; the second answers, instead of a person.
-CANARY = "+14155550151"
-CANARY_ANSWER = "+14155550152"

@@ -53,11 +53,11 @@ async def test_every_page_is_read() -> None:
     client, http = account_with(SALES, "")
     link = f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
     http.first_answers = {LIST: listed(NUMBER) | {"next_page_uri": link}}
-    assert await read_account_numbers(client, "https://here.example") == ({NUMBER, SALES}, frozenset())
+    assert await read_account_numbers(client) == {NUMBER, SALES}
     assert http.labels == {"own_numbers"}
     http.answers = {LIST: {"message": "not a list"}}
     with pytest.raises(ProviderError):
-        await read_account_numbers(client, "")
+        await read_account_numbers(client)
 
 
 @each("text", [

@@ -4,7 +4,6 @@ from urllib.parse import urlencode, urlsplit
 
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.callback_urls import (
-    CANARY_ANSWER_PATH,
     CONFERENCE_PATH,
     RECORDING_PATH,
     Announcement,
@@ -45,7 +44,7 @@ def target_of(url: str) -> str:
 
 def test_every_kind_of_url_is_given() -> None:
     paths = {urlsplit(url).path for url, _ in GIVEN}
-    named = VOICE_URL_PATHS - {CANARY_ANSWER_PATH}  # which reads nothing
+    named = VOICE_URL_PATHS
     assert {kind.path for kind in UrlFields.__subclasses__()} | named | {CONFERENCE_PATH, RECORDING_PATH} == paths
 
 

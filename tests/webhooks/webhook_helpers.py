@@ -102,7 +102,6 @@ class FakeWebhookStore:
         self.events = []
         self.indexed = []
         self.facts = None
-        self.canary_callbacks = []
         #: Of each `press`, by command.
         self.digits = {}
         #: Whose a call is.
@@ -150,10 +149,6 @@ class FakeWebhookStore:
     async def take_digits(self, command_id):
         await self._reach()
         return self.digits.pop(command_id, "")
-
-    async def keep_canary_callback(self, form, query):
-        await self._reach()
-        self.canary_callbacks.append((dict(form), query))
 
     async def session_of(self, call_sid):
         await self._reach()

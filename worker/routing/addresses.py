@@ -12,11 +12,10 @@ from twilio.rest import Client
 from conferral.commands.parser import BadCommandError, ParsedCommand
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ProviderError
-from conferral.statemachine.events import Transfer
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import NOT_FOR_TRANSFERS, AddressRules
-from conferral.telephony.own_numbers import OthersThanCanary, OwnNumbers, find_number
+from conferral.telephony.own_numbers import find_number
 from conferral.telephony.request_context import label_requests
 
 #: The fields whose destinations the dial options apply to.
@@ -114,27 +113,14 @@ class CommandAddresses:
         self,
         rules: Callable[[], AddressRules],
         caller_ids: CallerIdChecker,
-        own_numbers: OwnNumbers | None = None,
     ) -> None:
         #: What destinations and fallbacks may name, by the current directory.
         self._rules = rules
         self._caller_ids = caller_ids
-        self._own_numbers = own_numbers or OwnNumbers()
 
-    def may_be_of_canary(self, parsed: ParsedCommand) -> bool:
-        """Whether it is a transfer to a number that answers for the canary."""
-        canary = self._own_numbers.canary
-        return parsed.event_type is Transfer and not canary.isdisjoint(parsed.destinations.get("to", ()))
-
-    async def resolve(self, parsed: ParsedCommand, agent: str = "") -> ParsedCommand:
-        """Return the command with addresses, or raise BadCommandError.
-
-        `agent` is the address of the session's agent: if it answers for the canary, the call is the canary's own.
-        """
-        rules = self._rules()
-        if agent in self._own_numbers.canary:
-            rules = replace(rules, allowed=replace(rules.allowed, own=OthersThanCanary(self._own_numbers)))
-        resolved = resolve_destinations(parsed, rules)
+    async def resolve(self, parsed: ParsedCommand) -> ParsedCommand:
+        """Return the command with addresses, or raise BadCommandError."""
+        resolved = resolve_destinations(parsed, self._rules())
         if caller_id := resolved.values.get("caller_id"):
             await self._caller_ids.check(str(caller_id))
         return resolved

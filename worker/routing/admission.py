@@ -16,7 +16,7 @@ from conferral.statemachine.events import Call, Command, DialCommand, Press, Sup
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.reasons import Reason
-from conferral.statemachine.session import AGENT, SUPERVISOR
+from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, digits, scripts
@@ -75,7 +75,7 @@ class CommandAdmission:
         try:
             parsed = parse(fields)
             try:
-                parsed = await self._addresses.resolve(parsed, await self._agent_if_canary(parsed))
+                parsed = await self._addresses.resolve(parsed)
             except BadCommandError as error:
                 if parsed.event_type.opens_session or await self._find_session(parsed.session) is None:
                     raise
@@ -106,19 +106,6 @@ class CommandAdmission:
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
-
-    async def _agent_if_canary(self, parsed: ParsedCommand) -> str:
-        """Return the address of the session's agent, else empty.
-
-        Only for a transfer to a number that answers for `conferral canary`.
-        """
-        if not self._addresses.may_be_of_canary(parsed):
-            return ""
-        session_id = await self._find_session(parsed.session)
-        address = session_id and await ask(
-            self._client, "HGET", self._keys.session(session_id), f"party.{AGENT}.address"
-        )
-        return address.decode() if address else ""
 
     async def _dial_limit_refusal(self, command: Command) -> str:
         """Return why a command is refused: its dials would exceed a limit."""

@@ -22,7 +22,7 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
-from conferral.storage import checks, digits, scripts
+from conferral.storage import digits, scripts
 from conferral.storage.agents import PRESENCE_MS, identity_of, read_presence
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
@@ -120,10 +120,6 @@ class WebhookStore:
         """Return the digits of a `press`, once; empty if there are none."""
         found, _ = await self._queue.run(*digits.take(self._keys, command_id))
         return (found or b"").decode(errors="replace")
-
-    async def keep_canary_callback(self, form: Mapping[str, str], query: str) -> None:
-        """Store a status callback of the canary's own calls, for minutes."""
-        await self._queue.run(*checks.keep_callback(self._keys, form, query))
 
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""

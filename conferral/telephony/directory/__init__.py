@@ -159,7 +159,7 @@ class DirectoryFile:
         """Read the file; raise SettingsError if it is invalid."""
         self._settings = settings
         #: Those of the account follow once they were read.
-        self.own_numbers = OwnNumbers(settings.number, public_url=settings.public_url)
+        self.own_numbers = OwnNumbers(settings.number)
         #: What may be dialed.
         self.allowed = replace(
             AllowList.from_setting(settings.allowed_destinations, settings.number), own=self.own_numbers
@@ -170,7 +170,7 @@ class DirectoryFile:
 
     def _read(self) -> Directory:
         own = self.own_numbers
-        found = load_directory(self._settings, own.account or (), own.canary)
+        found = load_directory(self._settings, own.account or ())
         own.configured = (self._settings.number, *found.numbers)
         return found
 
@@ -194,19 +194,16 @@ def handoff_allow_list(settings: ServiceSettings) -> AllowList:
     return AllowList.from_setting(settings.handoff_destinations, settings.number, "CONFERRAL_HANDOFF_DESTINATIONS")
 
 
-def load_directory(
-    settings: ServiceSettings, account: Collection[str] = (), canary: frozenset[str] = frozenset()
-) -> Directory:
+def load_directory(settings: ServiceSettings, account: Collection[str] = ()) -> Directory:
     """Return the directory that the settings name; raise SettingsError.
 
-    No place may be a number of ours: `TWILIO_NUMBER`, the file's, and those of the `account`. But the only agent of a
-    number may be one that answers for the `canary`.
+    No place may be a number of ours: `TWILIO_NUMBER`, the file's, and those of the `account`.
     """
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     handoff_allow_list(settings)  # a wrong one stops every process, not only the webhooks
     path = settings.directory
     own = (settings.number, *account)
-    file = read_file(path, allowed, settings.return_urls, own, canary) if path else DirectoryContent()
+    file = read_file(path, allowed, settings.return_urls, own) if path else DirectoryContent()
     names = file.destinations
     allowed = replace(allowed, own=(*own, *file.inbound))
     problems: list[str] = []

@@ -42,8 +42,6 @@ class _Context:
     #: The file's own names, unresolved.
     names: Mapping[str, str] = field(repr=False)
     return_urls: Sequence[str] = ()
-    #: Our numbers that answer for the canary, each permitted as the only agent.
-    canary: frozenset[str] = field(default=frozenset(), repr=False)
     #: Whether the top of the file names a time zone.
     has_timezone: bool = False
 
@@ -69,11 +67,9 @@ def _valid_number(text: str) -> str:
 
 def _allowed_address(text: str, info: ValidationInfo) -> str:
     """Return the address; raise ValueError if it is invalid or not allowed."""
-    context = _context(info)
     try:
         address = parse_address(text)
-        is_canary = info.field_name == "agents" and address.text in context.canary
-        (replace(context.allowed, own=()) if is_canary else context.allowed).check(address)
+        _context(info).allowed.check(address)
     except AddressError as error:
         raise ValueError(error.reason) from None
     return address.text
@@ -87,12 +83,6 @@ def _agent(text: str, info: ValidationInfo) -> str:
     if is_name(text):
         raise ValueError("no such name in [destinations]")
     return _allowed_address(text, info)
-
-
-def _without_others(agents: list[str], info: ValidationInfo) -> list[str]:
-    if len(agents) > 1 and not _context(info).canary.isdisjoint(agents):
-        raise ValueError("a number that answers for the canary must be the only agent")
-    return agents
 
 
 def _inbound_fallback(text: object, info: ValidationInfo) -> tuple[str, ...]:
@@ -175,9 +165,7 @@ class DirectoryEntry(Table):
     """Entry of one number; empty values leave the choice to the settings."""
 
     # Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
-    agents: Annotated[list[Annotated[str, AfterValidator(_agent)]], AfterValidator(_without_others)] = Field(
-        [], min_length=1, max_length=AGENTS_MAX, repr=False
-    )
+    agents: list[Annotated[str, AfterValidator(_agent)]] = Field([], min_length=1, max_length=AGENTS_MAX, repr=False)
     mode: Annotated[str, _one_of("bridge", "conference")] = ""
     record: Annotated[str, _one_of("true", "false", "customer")] = ""
     beep: Annotated[str, _one_of("true", "false", "onEnter", "onExit")] = ""
@@ -293,11 +281,10 @@ def read_file(
     allowed: AllowList,
     return_urls: Sequence[str] = (),
     own: Collection[str] = (),
-    canary: frozenset[str] = frozenset(),
 ) -> DirectoryContent:
     """Return what the file says; raise SettingsError.
 
-    None of them may dial the file's numbers, or our `own`; the only agent of a number may be one of `canary`.
+    None of them may dial the file's numbers, or our `own`.
     """
     content = read_toml("CONFERRAL_DIRECTORY", path)
     named = content.get("destinations")
@@ -305,6 +292,6 @@ def read_file(
     called = content.get("inbound")
     allowed = replace(allowed, own=(*own, *(called if isinstance(called, dict) else ())))
     names = {name: one for name, one in named.items() if isinstance(one, str)}
-    context = _Context(allowed, names, return_urls, canary, "timezone" in content)
+    context = _Context(allowed, names, return_urls, "timezone" in content)
     tables: dict[str, type[Table]] = {"inbound": DirectoryEntry, "agents": DeskAgent}
     return parse_toml("CONFERRAL_DIRECTORY", path, content, DirectoryContent, tables, context)

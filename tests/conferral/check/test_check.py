@@ -54,7 +54,6 @@ def test_a_good_set_up_passes(checked, redis, alive):
         "sources", "settings", "directory", "agent", "fallback", "return URLs", "audio", "public URL", "REST API",
         "control API", "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
         "features", "clocks", "setup", "workers", "partitions", "commands", "outcomes", "dead letters",
-        "canary",
     }  # fmt: skip
 
 

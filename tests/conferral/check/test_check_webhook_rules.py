@@ -8,7 +8,6 @@ from conferral.check.account import check_account, check_round_trip
 from conferral.check.webhook_rules import NAME, SIGNED_PATHS
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.telephony.callback_urls import CANARY_ROUTE_PATH
 from conferral.webhooks.app import make_app
 from offhook import Sandbox
 from offhook.webhook_rules import WebhookSetting
@@ -38,7 +37,7 @@ async def lines_of(given) -> list[tuple[str, str]]:
 def test_every_signed_path_is_judged():
     app = make_app(settings(), None, None, Metrics(), SystemClock())
     routes = {route.resource.canonical for route in app.router.routes() if route.method == "*"}
-    assert set(SIGNED_PATHS) == routes - {CANARY_ROUTE_PATH}  # which only `conferral canary` requests
+    assert set(SIGNED_PATHS) == routes
 
 
 async def test_without_rules_the_auth_token_signs(sandbox):

@@ -18,7 +18,7 @@ from tests.support.each import each
 
 COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "report", "check",
-    "setup", "canary", "dead", "forget", "outcomes", "api-token", "desk-link", *COMMANDS_BY_NAME,
+    "setup", "dead", "forget", "outcomes", "api-token", "desk-link", *COMMANDS_BY_NAME,
 )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage import digits
 from conferral.storage.agents import PRESENCE_MS, Agents
-from conferral.storage.checks import read_callbacks
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.webhook_store import command_queue
@@ -222,14 +221,6 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
         assert relay.cut_off >= 2
         await publisher.close()
         await client.aclose()
-
-
-async def test_callbacks_of_the_canary_hold_numbers_and_are_gone_after_minutes(publisher, client, keys):
-    await publisher.keep_canary_callback({"From": "+12025550151", "CallStatus": "ringing"}, "a=1")
-    ((at_ms, query, form),) = [(one.at_ms, one.query, one.form) for one in await read_callbacks(client, keys, 0)]
-    assert (query, form["From"]) == ("a=1", "+12025550151")
-    assert at_ms > 0
-    assert 0 < await client.ttl(keys.canary_callbacks) <= 300
 
 
 async def test_digits_are_taken_once_and_a_repeated_router_step_does_not_bring_them_back(publisher, client, keys):

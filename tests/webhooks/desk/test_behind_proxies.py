@@ -105,7 +105,7 @@ async def test_the_shipped_proxies_remove_each_header_of_a_sign_in_proxy_on_ever
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", echo)
     upstream = await serve(app)
-    hosts = {"voice.example.com": ("/voice/inbound", "/callbacks/x", "/media/x", "/canary/answer")}
+    hosts = {"voice.example.com": ("/voice/inbound", "/callbacks/x", "/media/x")}
     hosts["desk.example.com"] = ("/desk", "/desk/session", "/desk/session/token", "/desk/calls", "/desk/x.js")
     with proxy(program, tmp_path, upstream.port) as port:
         for host, paths in hosts.items():

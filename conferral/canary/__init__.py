@@ -1,1 +1,0 @@
-"""`canary`: test an installation on the real account, without a person."""
