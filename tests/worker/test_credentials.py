@@ -191,7 +191,7 @@ async def test_one_of_two_workers_with_a_wrong_key_exits_and_the_other_takes_ove
     """Someone deletes the API key that one of them uses."""
     monkeypatch.setattr(credentials, "CREDENTIALS_PAUSE_S", 0.05)
     monkeypatch.setattr(credentials, "GIVE_UP_AFTER_S", 0.5)
-    async with LocalSystem(redis_server.url, workers=0) as system:
+    async with LocalSystem(redis_server.url, workers=0, lease_ms=2_000) as system:
         system.sandbox.api_keys = {"SK" + "1" * 32: "secret"}
         of_token = system.settings
         key = {"api_key": "SK" + "1" * 32, "api_secret": SecretStr("secret")}
