@@ -4,17 +4,15 @@ import re
 from itertools import pairwise
 
 import pytest
-from aiohttp import web
 from playwright.async_api import Page, expect
 
-from conferral.runtime.web.server import run_server
 from conferral.statemachine.step import not_none
+from tests.browser.host_page import embedded
 from tests.browser.many_sessions import HOSTILE
 from tests.browser.scripted_desk import (
     LEG,
     SESSION,
     TOKEN,
-    ScriptedDesk,
     done,
     has_done,
     iso,
@@ -390,42 +388,25 @@ async def test_a_page_hears_of_each_call_in_order_with_what_is_known(desk, windo
 
 async def test_a_page_of_another_origin_embeds_it_and_neither_style_leaks(windows):
     """Ten lines are enough, and the page around it hears of each call."""
-    crm = web.Application()
-    address = []
-
-    async def show(_request: web.Request) -> web.Response:
-        text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>CRM</title>
-        <style>html {{ font-size: 62.5%; --text: red; --small: 6px }} button {{ color: red; font-size: 8px }}</style>
-        <button>Mine</button><conferral-desk style="--desk-accent: rgb(1, 2, 3)"></conferral-desk>
-        <script>document.querySelector("conferral-desk").token = async () => "{TOKEN}"; {HEAR}</script>
-        <script type="module" src="{address[0]}/conferral-desk.js"></script>"""
-        return web.Response(text=text, content_type="text/html")
-
-    crm.router.add_get("/", show)
-    async with run_server(crm, "127.0.0.1", 0, shutdown_s=0.1) as port:
-        origin = f"http://127.0.0.1:{port}"
-        async with ScriptedDesk(CONFERRAL_DESK_ORIGINS=origin) as desk:
-            address.append(desk.url)
-            page = await opened(windows, origin)
-            await button(page, "Go ready").click()
-            await expect(page.get_by_role("status").first).to_have_text("Ready")
-            await stop_time(page)
-            await talk(page, desk, ref="order 7")
-            await page.evaluate("phone.call.disconnect()")
-            detail = {"session": SESSION, "ref": "order 7", "params": {}}
-            heard = [["desk-incoming", detail], ["desk-connected", detail], ["desk-ended", detail]]
-            assert await page.evaluate("heard") == heard
-            away = button(page, "Go away")
-            assert await away.evaluate("one => getComputedStyle(one).fontSize") == "14px"
-            assert await away.evaluate("one => getComputedStyle(one).color") != "rgb(255, 0, 0)"
-            mine = button(page, "Mine")
-            assert await mine.evaluate("one => getComputedStyle(one).minHeight") != "36px"
-            await away.click()
-            go = button(page, "Go ready")
-            await page.clock.run_for(1_100)  # it has come under the pointer
-            await expect(go).to_have_attribute("aria-disabled", "false")
-            assert await go.evaluate("one => getComputedStyle(one).backgroundColor") == "rgb(1, 2, 3)"
-            await page.close()
+    async with embedded(windows, script=HEAR) as (page, desk):
+        await button(page, "Go ready").click()
+        await expect(page.get_by_role("status").first).to_have_text("Ready")
+        await stop_time(page)
+        await talk(page, desk, ref="order 7")
+        await page.evaluate("phone.call.disconnect()")
+        detail = {"session": SESSION, "ref": "order 7", "params": {}}
+        heard = [["desk-incoming", detail], ["desk-connected", detail], ["desk-ended", detail]]
+        assert await page.evaluate("heard") == heard
+        away = button(page, "Go away")
+        assert await away.evaluate("one => getComputedStyle(one).fontSize") == "14px"
+        assert await away.evaluate("one => getComputedStyle(one).color") != "rgb(255, 0, 0)"
+        mine = button(page, "Mine")
+        assert await mine.evaluate("one => getComputedStyle(one).minHeight") != "36px"
+        await away.click()
+        go = button(page, "Go ready")
+        await page.clock.run_for(1_100)  # it has come under the pointer
+        await expect(go).to_have_attribute("aria-disabled", "false")
+        assert await go.evaluate("one => getComputedStyle(one).backgroundColor") == "rgb(1, 2, 3)"
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
 
 import { go } from "./route.js";
+import { keyOf } from "./shared/pressed.js";
 
 /** Timeout for the second key of a sequence, in milliseconds. */
 const SECOND_KEY_MS = 1500;
@@ -54,7 +55,7 @@ export function useKeys(keys, inputs) {
 export function start() {
   addEventListener("keydown", (event) => {
     // Leave the browser's own keys, and a dialog's, alone.
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) {
+    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) {
       return;
     }
     const isTyping = event.target.matches?.("input:not([type=checkbox], [type=range]), select, textarea");
@@ -70,7 +71,7 @@ export function start() {
 }
 
 function actionOf(event) {
-  const { key } = event;
+  const key = keyOf(event);
   if (secondUntilMs > Date.now()) {
     secondUntilMs = 0;
     if (PLACES[key]) {
