@@ -31,8 +31,6 @@ MEANINGS = {
     "console_refused": "The console refused `count` requests since the last line; `reason` is the error's type.",
     "console_started": "The console listens on `host` and `port`.",
     "console_stopped": "The console has stopped.",
-    "crash_loop_detected": "A partition's oldest event has killed each worker that processed it. Others go on; "
-    "this one is retried after `wait_s`, once a minute.",
     "credentials_refused": "Twilio refused the credentials; requests pause, except for hang-ups.",
     "dead_letter_refused": "Redis refuses the stream of dead letters, so an entry was dropped; `reason` says why.",
     "dead_letters_handled": "An operator handled dead letters or undelivered outcomes on the console.",

@@ -36,7 +36,7 @@ def redis_page() -> str:
     )
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
-        "## Keys\n", _keys_table(), prose(_DEAD), prose(_TRIAL),
+        "## Keys\n", _keys_table(), prose(_DEAD),
         "## A log entry's fields\n", prose(_LOG), _described("LogEntry", without="entry"),
         "## An outcome's fields\n", prose(_OUTCOMES), _described("Outcome"),
         prose(_ATTEMPTS), _described("OutcomeAttempt"), prose(_AGENTS), _described("OutcomeAgent"),
@@ -65,10 +65,6 @@ _AGENTS = "Each of its `agents`:"
 _DEAD = (
     "A dead letter has the first 64 KiB of the original entry's fields, plus `dead_reason`, `dead_stream`, "
     "`dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
-)
-_TRIAL = (
-    "Each process tries one commit at its start, as does `conferral check`, so that a right that Redis's rules (ACL) "
-    "lack is named early. Its keys begin with `PREFIX:trial:`, and exist only meanwhile."
 )
 _SESSIONS = (
     "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"

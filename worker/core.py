@@ -46,7 +46,7 @@ class WorkerCore:
     tasks: tuple[str, ...] = TASKS
     #: Nothing is sent for a lease that was not confirmed later, monotonic seconds: Redis may be an older copy since.
     confirm_from_s: float = float("-inf")
-    #: Held by the partition of this worker that decides its first entries alone (`worker.partition.crash_loop`).
+    #: Held while entries are decided of which one may have ended another worker: so a death tells of its partition.
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
     twilio_accepts: bool | None = None

@@ -260,10 +260,7 @@ class Ownership:
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
-                has_failed = number in self._failed
-                lease = await coordinator.claim_partition(
-                    core.reserved, core.keys, number, holder, has_failed=has_failed
-                )
+                lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder)
             except EpochUsedError as error:
                 self._report_epoch_end(number, error.epoch)
                 return None
@@ -271,7 +268,9 @@ class Ownership:
                 log_unreachable(error, partition=number)
                 await asyncio.sleep(REDIS_PAUSE_S)
             else:
-                end = "expired" if self._has_died(lease.last_holder) else "clean"
+                has_died = self._has_died(lease.last_holder)
+                lease.is_after_death = has_died or number in self._failed
+                end = "expired" if has_died else "clean"
                 core.metrics.leases_acquired.labels(end).inc()
                 log.info("lease_acquired", partition=number, holder=holder, outcome=end)
                 # A stop ends only the partitions that it finds. This one isn't among them. Its lease isn't released:

@@ -23,7 +23,6 @@ from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, retention
 from conferral.storage.agreed_config import AgreedConfig
 from conferral.storage.connection.client import as_store_errors
-from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
@@ -153,8 +152,6 @@ class Worker:
             problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
-        loops = [number for number, one in self.ownership.partitions.items() if one.is_crash_looping]
-        found += [f"partition {number}: its oldest event kills workers; retried once a minute" for number in loops]
         return [*found, *filter(None, [problem, self._config.contradiction])]
 
     async def _wait_until_ready(self, stop: asyncio.Event) -> None:
@@ -163,7 +160,6 @@ class Worker:
             try:
                 await config.check_eviction_policy(self._core.client)
                 await self._config.store_or_compare()
-                await try_commit(self._core.client, self._settings.prefix)
                 self._start_problem = "" if await self._parts.credentials.ask_twilio() else REFUSED
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
@@ -241,10 +237,8 @@ class Worker:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(counts[state.value])
             self.metrics.partition_lag.clear()
-            self.metrics.partition_crash_loop.clear()
             for number, partition in partitions.items():
                 self.metrics.partition_lag.labels(str(number)).set(partition.lease.waiting)
-                self.metrics.partition_crash_loop.labels(str(number)).set(partition.is_crash_looping)
             self.metrics.sending_allowed.set(parts.ownership.held.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
 

@@ -28,7 +28,6 @@ from conferral.storage.connection.errors import (
     SILENT_STATES,
 )
 from conferral.storage.keys import Keys, config_key
-from conferral.storage.partition.trial import try_commit
 from conferral.storage.scripts import SCRIPTS
 from conferral.storage.server import server_identity
 
@@ -231,7 +230,7 @@ CONNECTIONS_COMPARED = 4
 
 
 async def check_commands(client: Client, keys: Keys) -> CheckResult:
-    """Check what a managed Redis may lack; write only keys of a trial."""
+    """Check what a managed Redis may lack."""
     name = "EVALSHA with a key"
     try:
         await server_identity(client, keys.config)
@@ -241,14 +240,12 @@ async def check_commands(client: Client, keys: Keys) -> CheckResult:
         await ask(client, "XREAD", "BLOCK", 1, "STREAMS", keys.commands, "$")
         name = "EVALSHA with a key"
         found = await asyncio.gather(*(server_identity(client, keys.config) for _ in range(CONNECTIONS_COMPARED)))
-        name = "what a commit needs"
-        await try_commit(client, keys.prefix)
     except StoreError as error:
         return fail("features", f"{name} is refused: {error}", fix_for(error, NOPERM=f"allow {name} for this user"))
     if len({run_id for run_id, _ in found}) > 1:
         several = "several servers answer: Conferral would take each for a Redis that has restarted"
         return fail("features", several, "use an address that leads to the primary only")
-    return ok("features", "commits, several keys, and blocking reads work; one server answers")
+    return ok("features", "several keys and blocking reads work; one server answers")
 
 
 async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
 from conferral.check.failover import check_failover, check_replica_clocks
-from conferral.check.foreign_keys import check_foreign_keys
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.sign_ins import check_sign_ins
@@ -98,7 +97,6 @@ async def _check_store(
         set_up, found_keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if found_keys is not None:
-            lines += await check_foreign_keys(SessionReader(client, keys))
             lines += await check_workers(SessionReader(client, keys))
             lines.append(await check_outcomes(SessionReader(client, keys), settings))
             lines.append(await check_dead_letters(client, keys))

@@ -20,7 +20,6 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
 from conferral.storage.keys import Keys
-from conferral.storage.partition.trial import try_commit
 from conferral.storage.queries import process_registry
 from conferral.storage.webhook_store.store import CONNECTIONS_MAX, WebhookStore
 from conferral.telephony.directory import DirectoryFile
@@ -138,7 +137,6 @@ async def _ensure_config(
             await agreed.store_or_compare()
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
             if is_first:
-                await try_commit(client, settings.prefix)
                 is_first = False
         except StoreError as error:
             log_unreachable(error, task="config")

@@ -150,12 +150,6 @@ class Metrics:
         self.partition_lag = self._gauge(
             "conferral_partition_lag_events", "Unprocessed events of a partition held here", ["partition"]
         )
-        self.partition_crash_loop = self._gauge(
-            "conferral_partition_crash_loop",
-            "1 while the oldest event of a partition held here has killed each worker that processed it; it is retried "
-            "once a minute",
-            ["partition"],
-        )
         self.commands_waiting = self._gauge(
             "conferral_commands_waiting", "Commands waiting to be routed, as the worker sees that routes them; else 0"
         )

@@ -185,24 +185,17 @@ class Lease:
     awaits_reads: bool = False
     #: Undecided entries, as last seen (count).
     waiting: int = 0
-    #: Claims in a row that followed an owner's death while entries waited, this one included (count).
-    claims: int = 0
-    #: Redis's time when an owner last began to decide these entries alone, Unix milliseconds; 0 if none has.
-    tried_at_ms: int = 0
+    #: The last owner has died, or failed, and may have done so of the oldest entry.
+    is_after_death: bool = False
 
 
-async def claim_partition(
-    client: Client, keys: Keys, partition: int, holder: str, *, has_failed: bool = False
-) -> Lease:
-    """Make `holder` the partition's owner, or raise EpochUsedError.
-
-    `has_failed`: an error has ended this worker's last lease.
-    """
-    arguments: list[scripts.Argument] = [holder, "", 0, 0, "", "failed" if has_failed else ""]
+async def claim_partition(client: Client, keys: Keys, partition: int, holder: str) -> Lease:
+    """Make `holder` the partition's owner, or raise EpochUsedError."""
+    arguments: list[scripts.Argument] = [holder, "", 0, 0, "", 0]
     answer = await scripts.hold_partition.durably(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
-    _, commit_number, marks, now_ms, last_holder, waiting, is_lost, newest_id, claims, tried_at_ms = answer
+    _, commit_number, marks, now_ms, last_holder, waiting, is_lost, newest_id, _ = answer
     return Lease(
         holder,
         int(commit_number),
@@ -213,8 +206,6 @@ async def claim_partition(
         is_after_loss=bool(is_lost),
         awaits_reads=bool(is_lost),
         waiting=int(waiting),
-        claims=int(claims),
-        tried_at_ms=int(tried_at_ms),
     )
 
 
@@ -227,17 +218,16 @@ async def confirm_partition(
     is_release: bool = False,
     reads_requested: bool = False,
     is_try: bool = False,
-    has_survived: bool = False,
-) -> None:
+) -> int:
     """Compare a partition with its key.
 
     Raise WritesLostError or LeaseLostError if they differ. The key notes a loss, for later owners, until
     `reads_requested`: each live session's read is in the outbox. `is_release`: release the lease. `is_try`: note that
-    its entries are about to be decided alone. `has_survived`: forget the claims.
+    its oldest entry is about to be decided after a death; return how often that was so.
     """
     reads: scripts.Argument = int(reads_requested) if lease.awaits_reads else ""
-    note = "tried" if is_try else "well" if has_survived and lease.claims else ""
-    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks, int(is_release), reads, note]
+    known: list[scripts.Argument] = [lease.holder, lease.commit_number, lease.marks]
+    arguments = [*known, int(is_release), reads, int(is_try)]
     answer = await scripts.hold_partition(client, _lease_keys(keys, partition), arguments)
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
@@ -245,8 +235,7 @@ async def confirm_partition(
         raise WritesLostError("Redis lacks something")
     lease.waiting = int(answer[5])
     lease.awaits_reads = lease.awaits_reads and not reads_requested
-    if has_survived:
-        lease.claims = 0
+    return int(answer[8])
 
 
 def _lease_keys(keys: Keys, partition: int) -> list[str]:

@@ -4,7 +4,7 @@ On a cluster, the prefix is in braces, a hash tag: it keeps all keys in one slot
 """
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 #: The consumer group that shows operators position and lag.
@@ -65,7 +65,7 @@ class Keys:
     partitions: int
 
     events = PartitionKey("events", "Stream of unprocessed events.")
-    lease = PartitionKey("lease", "Hash: the partition's lease.")
+    lease = PartitionKey("lease", "Hash: `holder`, `commit`, and the tries of the `oldest` entry after a death.")
     outbox = PartitionKey("outbox", "Hash of unfinished effects, by effect id.")
     timers = PartitionKey("timers", "Sorted set of timers, by due time in ms.")
     live = PartitionKey("live", "Set of live session ids.")
@@ -139,27 +139,7 @@ class Keys:
         """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions
 
-    def redis_types(self, session_ids: Iterable[str]) -> dict[str, str]:
-        """Return the Redis types of keys, by name: those that can be listed.
-
-        These are the prefix's, the partitions', and these sessions' keys. All others need the id of a call, a command,
-        an agent, or the like.
-        """
-        ids = {PartitionKey: range(self.partitions), SessionKey: list(session_ids)}
-        found: dict[str, str] = {}
-        for attribute, key in vars(Keys).items():
-            if isinstance(key, PrefixKey):
-                found[getattr(self, attribute)] = key.redis_type
-            elif isinstance(key, PartitionKey | SessionKey):
-                found |= {getattr(self, attribute)(one): key.redis_type for one in ids[type(key)]}
-        return found
-
 
 def config_key(prefix: str) -> str:
     """Return the key of the partition count and the schema, read before all."""
     return Keys(prefix, 1).config
-
-
-def trial_keys(prefix: str) -> Keys:
-    """Return keys that exist only while a process tries a commit."""
-    return Keys(f"{prefix}:trial", 1)

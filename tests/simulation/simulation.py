@@ -19,7 +19,6 @@ from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twilio_requests import rest_client
-from conferral.worker.partition.crash_loop import LOOP_FROM
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from offhook.model.messages import InboundCall, Params, PhoneHangsUp
@@ -221,8 +220,7 @@ class Simulation:
             await act(chance)
 
     async def _kill_worker(self, chance: Random) -> None:
-        # After a third death in a row before its first batch, a partition is tried once a minute.
-        if not self.workers or max(map(self._deaths_in_a_row, range(self.keys.partitions))) >= LOOP_FROM - 1:
+        if not self.workers:
             return
         entry = chance.choice(self.workers)
         self.workers.remove(entry)
@@ -238,12 +236,6 @@ class Simulation:
         self.loop.create_task(self._restart(chance, self.start_worker))
         if held:
             self.loop.create_task(self._watch_take_over(held, died_s))
-
-    def _deaths_in_a_row(self, partition: int) -> int:
-        """How many owners of a partition have died, or will, before their first batch (count)."""
-        lease = self.network.values.get(self.keys.lease(partition).encode()) or {}
-        is_alive = lease.get(b"holder", b"").decode().partition(":")[2] in {one.process.name for one in self.workers}
-        return int(lease.get(b"claims", 0)) + (not is_alive)
 
     def _holders_of(self, name: str) -> list[tuple[int, str]]:
         found = []

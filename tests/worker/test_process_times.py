@@ -60,7 +60,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
 def partition_of(waiting: int = 0, states: Sequence[State] = ()) -> Any:
     """A partition, with the states of its live sessions."""
     named = {f"s{number}": state.value for number, state in enumerate(states)}
-    return SimpleNamespace(lease=SimpleNamespace(waiting=waiting), states=named, is_crash_looping=False)
+    return SimpleNamespace(lease=SimpleNamespace(waiting=waiting), states=named)
 
 
 def parts_of(partitions: dict[int, Any]) -> Any:

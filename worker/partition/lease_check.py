@@ -33,31 +33,24 @@ class LeaseCheck:
         """Whether it was confirmed since Redis may have been replaced."""
         return self._confirmed_at_s >= self._core.confirm_from_s
 
-    async def confirm_when_due(self, *, reads_requested: bool = False, has_survived: bool = False) -> None:
+    async def confirm_when_due(self, *, reads_requested: bool) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
         Only the key shows that Redis lacks something. `reads_requested`: each live session's read is in the outbox.
-        `has_survived`: the entries that waited have not ended this worker.
         """
         now_s = self._core.clock.monotonic_s()
         must_confirm = not self.is_confirmed and now_s >= self._core.confirm_from_s
-        must_note = has_survived and self._lease.claims > 0
-        if now_s - self._confirmed_at_s >= CONFIRM_EVERY_S or must_confirm or must_note:
-            await self._confirm(reads_requested=reads_requested, has_survived=has_survived)
+        if now_s - self._confirmed_at_s >= CONFIRM_EVERY_S or must_confirm:
+            core, lease = self._core, self._lease
+            await coordinator.confirm_partition(
+                core.reserved, core.keys, self._partition, lease, reads_requested=reads_requested
+            )
+            self._confirmed_at_s = now_s
 
-    async def note_try(self) -> None:
-        """Note in the key that its entries are about to be decided alone."""
-        await self._confirm(is_try=True)
-
-    async def note_survival(self) -> None:
-        """Note in the key that its entries have ended no worker."""
-        await self._confirm(has_survived=True)
-
-    async def _confirm(self, **notes: bool) -> None:
-        """Compare the partition with its key, or raise LeaseLostError."""
-        core, now_s = self._core, self._core.clock.monotonic_s()
-        await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, **notes)
-        self._confirmed_at_s = now_s
+    async def note_try(self) -> int:
+        """Note and count that the oldest entry is tried after a death."""
+        core = self._core
+        return await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease, is_try=True)
 
     async def note_end(self, *, is_release: bool) -> None:
         """Note in the key what ended the lease: a loss of writes, or no death.

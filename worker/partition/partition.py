@@ -20,19 +20,19 @@ from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError,
 from conferral.runtime.lifecycle import gather
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import AccountSwept, Event
+from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.coordinator import Lease
 from conferral.storage.dead_letters import DEAD_LETTERED
-from conferral.storage.entries import Entry
+from conferral.storage.entries import Entry, parse_entry_id
 from conferral.storage.partition.commit_store import Commit, CommitConflictError
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 from conferral.worker.dead_letters import dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.held_partitions import PartitionStatus
 from conferral.worker.partition.batch import decide, discard, encode
-from conferral.worker.partition.crash_loop import CrashLoop
 from conferral.worker.partition.effects import WRITES_LOST, OpenEffects
 from conferral.worker.partition.lease_check import LeaseCheck
 from conferral.worker.partition.presence import presence_of_next_agents
@@ -45,7 +45,8 @@ log = structlog.get_logger()
 
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
 ENTRIES_PER_BATCH = 20
-
+#: How often the same oldest entry is tried after a death until what waits is decided one by one, and until it isn't.
+ONE_BY_ONE_FROM, DEADLY_FROM = 2, 3
 
 Events = list[tuple[Entry, Event]]
 
@@ -74,13 +75,14 @@ class Partition:
         self._core = core
         self._metrics = core.metrics
         self._lease_check = LeaseCheck(number, lease, core)
-        self._crash_loop = CrashLoop(number, lease, core, self._lease_check, ENTRIES_PER_BATCH)
         self._effects = OpenEffects(number, lease, core, executor)
         #: What runs next to the reads, from the takeover to the end.
         self._tasks: list[asyncio.Task[None]] = []
         #: After a loss: ids of the entries that make live sessions read Twilio. The lease key notes the loss until they
         #: are decided: before, the reads are not in the outbox, and a next owner must append such entries again.
         self._undecided_loss_entries: set[str] = set()
+        #: Whether an entry that waited at the claim may have ended the last owner; the tries of the oldest one (count).
+        self._has_suspects, self._tries = lease.is_after_death and lease.waiting > 0, 0
 
     async def run(self) -> None:
         """Take over, then process entries until a stop or the loss of the lease."""
@@ -93,13 +95,11 @@ class Partition:
                 while self.status.is_active:
                     is_serving = self.status is PartitionStatus.SERVING
                     await self._run_or_abandon(self._process_next if is_serving else self._take_over)
-                await self._run_or_abandon(self._crash_loop.note_stop)
                 end = PartitionStatus.STOPPING
             if failure:  # it is claimed again, so that its effects are verified
                 end = PartitionStatus.FAILED
         finally:
             self._advance(end)
-            self._crash_loop.end_turn()
             for task in self._tasks:
                 task.cancel()
 
@@ -128,8 +128,6 @@ class Partition:
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
-        if not await self._crash_loop.try_to_begin():
-            return
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
             self._core.partition_store.outbox(self.number),
@@ -169,15 +167,27 @@ class Partition:
 
     async def _process_next(self) -> None:
         """Confirm the lease if that is due, then read and decide entries."""
-        has_survived = self._crash_loop.has_survived
-        reads_requested = not self._undecided_loss_entries
-        await self._lease_check.confirm_when_due(reads_requested=reads_requested, has_survived=has_survived)
-        if has_survived:
-            self._crash_loop.end_turn()
-        entries = await self._read(self._crash_loop.batch_max)
-        if entries:
+        await self._lease_check.confirm_when_due(reads_requested=not self._undecided_loss_entries)
+        if self._has_suspects:
+            async with self._core.alone:
+                await self._decide_suspects()
+        elif entries := await self._read(ENTRIES_PER_BATCH):
             await self._decide(*await self._drop_undecidable(entries))
-        self._crash_loop.note_decided(len(entries))
+
+    async def _decide_suspects(self) -> None:
+        """Decide what waited when the last owner died, maybe of one of these.
+
+        An entry that ends each process that decides it is the oldest in the end, and is given up.
+        """
+        self._tries = self._tries or await self._lease_check.note_try()
+        entries = await self._read(ENTRIES_PER_BATCH if self._tries < ONE_BY_ONE_FROM else 1)
+        if entries and self._tries >= DEADLY_FROM:
+            await self._drop_deadly(entries[0])
+        elif entries:
+            await self._decide(*await self._drop_undecidable(entries))
+        is_last = not entries or parse_entry_id(entries[-1].entry_id) >= parse_entry_id(self.lease.newest_id)
+        self._has_suspects = self._tries >= ONE_BY_ONE_FROM and not is_last
+        self._tries = min(self._tries, ONE_BY_ONE_FROM)
 
     async def _read(self, count: int) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
@@ -287,12 +297,21 @@ class Partition:
             self._cache.forget([event.session_id])
             await self._dead_letter([entry], reason)
 
-    async def _dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
+    async def _drop_deadly(self, entry: Entry) -> None:
+        """Dead-letter an entry without deciding it; its session reads Twilio."""
+        session_id = entry.fields.get(b"session", b"").decode(errors="replace")
+        if session_id in self.states:
+            token = f"{WRITES_LOST}:{entry.entry_id}"
+            lost = AccountSwept(session_id=session_id, token=token, finding=WRITES_LOST)
+            await self._core.partition_store.append([lost])
+        await self._dead_letter([entry], "ended each worker that decided it", Reason.UNKNOWN)
+
+    async def _dead_letter(self, entries: Sequence[Entry], reason: str, failure: str = "") -> None:
         """Dead-letter entries, and report their commands as failed."""
         core = self._core
         for entry in entries:
             await dead_letter(core, core.keys.events(self.number), entry, reason, partition=self.number)
-        await self._commit(discard(entries, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}"))
+        await self._commit(discard(entries, CommandStatus.FAILED, failure or f"{DEAD_LETTERED}{reason}"))
 
     # ---- end ---------------------------------------------------------------------------------------------------------
 
@@ -323,11 +342,6 @@ class Partition:
     def is_confirmed(self) -> bool:
         """Whether its lease was confirmed since Redis may have been replaced."""
         return self._lease_check.is_confirmed
-
-    @property
-    def is_crash_looping(self) -> bool:
-        """Whether an entry has ended each worker that decided it alone."""
-        return self._crash_loop.is_detected
 
 
 @contextmanager

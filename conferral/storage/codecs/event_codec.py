@@ -46,7 +46,7 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
         raise BadEntryError(f"missing field {EVENT}")
     try:
         event = _DECODERS[name].decode(entry[EVENT])
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise BadEntryError(f"invalid field {EVENT}") from None
     force_setattr(event, "entry_id", entry_id)  # no one else has the event yet
     return event

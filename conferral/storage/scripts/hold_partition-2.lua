@@ -3,9 +3,8 @@
   what an owner has seen there, and notes that until each live session reads Twilio.
 
   KEYS[1]  lease hash: holder; commit and marks (how many of each, counts); released (1 if the owner released
-           it); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio); claims (by
-           successors of owners that died while entries waited, in a row, count); tried_at (when one began to decide
-           these alone, ms)
+           it); server (its run id); lost (1 if Redis lacks something, until each live session reads Twilio); oldest
+           and tries (an entry's id, and how many successors of dead owners began with it, count)
   KEYS[2]  event stream of the partition
 
   ARGV[1]  holder                              text, EPOCH:NAME
@@ -13,10 +12,9 @@
   ARGV[3]  last mark that the owner knows      count
   ARGV[4]  whether it releases the lease       1 or 0
   ARGV[5]  of an owner that claimed it after a loss: whether each live session's read is in the outbox   1 or 0; else empty
-  ARGV[6]  `failed`: it claims the partition after an error of its own ended it. `tried`: it begins to decide the waiting
-           entries alone. `well`: it has decided them, or lived on; the claims are forgotten. Else empty
+  ARGV[6]  whether it begins with what waited when the last owner died   1 or 0
 
-  Returns  {1, commit, marks, now_ms, last_holder, undecided entries, lost, newest entry, claims, tried_at}   held;
+  Returns  {1, commit, marks, now_ms, last_holder, undecided entries, lost, newest entry, tries}   held;
            last_holder: empty if it released the lease, or there was none
            {2}         there are fewer commits or marks than this owner knows, or than a later one knew: it claims the
                        partition again
@@ -26,8 +24,8 @@
 ]]
 local lease, events = KEYS[1], KEYS[2]
 local holder, known, known_marks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local is_release, reads, note = ARGV[4] == '1', ARGV[5], ARGV[6]
-local stored = redis.call('HMGET', lease, 'holder', 'commit', 'marks', 'released', 'server', 'lost', 'claims', 'tried_at')
+local is_release, reads, is_try = ARGV[4] == '1', ARGV[5], ARGV[6] == '1'
+local stored = redis.call('HMGET', lease, 'holder', 'commit', 'marks', 'released', 'server', 'lost', 'oldest', 'tries')
 local commit, marks = tonumber(stored[2] or '0'), tonumber(stored[3] or '0')
 local last_holder, before = stored[4] and '' or stored[1] or '', stored[5] or ''
 local is_new = stored[1] ~= holder
@@ -46,23 +44,23 @@ local is_lost = (stored[6] and reads ~= '1') or lacks or (not known and last_hol
 
 local waiting = redis.pcall('XLEN', events)
 waiting = type(waiting) == 'number' and waiting or 0
-local claims, tried_at = tonumber(stored[7] or '0'), tonumber(stored[8] or '0')
--- A worker that claims again what it has lost lives.
-local function name_of(one) return string.match(one, ':(.*)') end
-local has_died = last_holder ~= '' and (name_of(last_holder) ~= name_of(holder) or note == 'failed')
-if not known and is_new and has_died and waiting > 0 then claims = claims + 1 end
-if note == 'tried' then tried_at = now_ms end
-if note == 'well' then claims, tried_at = 0, 0 end
 
-if not known or is_release or lacks or before ~= server or reads == '1' or note ~= '' then
+if not known or is_release or lacks or before ~= server or reads == '1' or is_try then
   -- A full Redis accepts a script whose first write needs no memory.
   redis.call('HDEL', lease, '')
   if is_lost then redis.call('HSET', lease, 'lost', '1') else redis.call('HDEL', lease, 'lost') end
   if lacks then return {2} end
   redis.call('HSET', lease, 'holder', holder, 'commit', string.format('%.0f', commit), 'marks',
-    string.format('%.0f', marks), 'server', server, 'claims', claims, 'tried_at', string.format('%.0f', tried_at))
+    string.format('%.0f', marks), 'server', server)
   redis.call('HDEL', lease, 'released')  -- not before: while the slot moves, Redis refuses a key without fields
   if is_release then redis.call('HSET', lease, 'released', '1') end
+end
+local tries = 0
+if is_try then
+  local first = redis.pcall('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+  local oldest = first and first[1] or ''
+  tries = stored[7] == oldest and tonumber(stored[8]) + 1 or 1
+  redis.call('HSET', lease, 'oldest', oldest, 'tries', tries)
 end
 local newest_id = '0-0'
 if not known then
@@ -72,4 +70,4 @@ if not known then
   end
 end
 return {1, string.format('%.0f', commit), string.format('%.0f', marks), string.format('%.0f', now_ms), last_holder,
-  waiting, is_lost and 1 or 0, newest_id, claims, string.format('%.0f', tried_at)}
+  waiting, is_lost and 1 or 0, newest_id, tries}

@@ -11,7 +11,7 @@ import pytest
 from conferral.check import run as check_run
 from conferral.storage.config import SCHEMA_FIX, SCHEMA_VERSION
 from conferral.storage.sign_ins import SignIn
-from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, log_entry, make_session, put, set_up
+from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.closed_hours import closed_now
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -440,25 +440,3 @@ def test_check_that_takes_long_says_what_it_waits_for(run, redis, alive, monkeyp
     ran = run("check", "--offline", "--json", **SERVICE)
     assert ran.err.startswith("still checking: waiting for Redis at /")
     assert [line["name"] for line in ran.json][:2] == ["sources", "settings"]
-
-
-OF_PARTITION = ("events", "lease", "outbox", "timers", "live", "ended")
-
-
-@pytest.mark.parametrize("name", ["owners", "config", "agents", "sign_ins", *OF_PARTITION, "session", "log"])
-def test_key_of_another_program_is_named(checked, redis, alive, name):
-    put(redis, make_session(), log=[log_entry("call_received", version="1")])
-    made = getattr(KEYS, name)
-    key = made if isinstance(made, str) else made(KEYS.partition_of(CALL) if name in OF_PARTITION else CALL)
-    redis.delete(key)
-    redis.set(key, "another program's")
-    code, lines = checked()
-    assert code == 1
-    assert any(key in line["found"] and line["status"] == "fail" for line in lines.values())
-
-
-def test_session_that_cant_be_read_is_named(checked, redis, alive):
-    put(redis, make_session())
-    assert "keys" not in checked()[1]
-    redis.hset(KEYS.session(CALL), "state", "flying")
-    assert checked()[1]["keys"]["found"] == f"{KEYS.session(CALL)} belongs to another program"

@@ -184,7 +184,6 @@ NO_PERMISSION = NoPermissionError("this user has no permissions", status_code="N
         (Managed(b"a", b"b"), "fail", "use an address that leads to the primary only"),
         (Managed(b"a", refuses="EVALSHA", error=NO_PERMISSION), "fail", "allow EVALSHA with a key for this user"),
         (Managed(b"a", refuses="XREAD", error=NO_PERMISSION), "fail", "allow a blocking XREAD for this user"),
-        (Managed(b"a", refuses="COPY", error=NO_PERMISSION), "fail", "allow what a commit needs for this user"),
         (
             Managed(b"a", refuses="EXISTS", error=ResponseError("CROSSSLOT Keys in request don't hash")),
             "fail",

@@ -1,24 +1,21 @@
 """The one commit: whole or not at all, recognized when repeated, refused without the lease."""
 
-import re
 from dataclasses import replace
-from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreForbiddenError, StoreUnreachableError
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
 from conferral.storage import coordinator as leases
-from conferral.storage import scripts
 from conferral.storage.agent_calls import CALLS_MAX, AgentCall, CallResult, EndedCall, read_calls
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.codecs.text_codec import to_iso
-from conferral.storage.connection.client import as_store_errors, make_client
+from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.commit_store import (
     Commit,
     CommitConflictError,
@@ -26,7 +23,6 @@ from conferral.storage.partition.commit_store import (
     CommitResult,
     SessionChange,
 )
-from conferral.storage.partition.trial import try_commit
 from conferral.worker.partition.log_entry import log_entry
 from tests.support.redis_clients import full
 
@@ -376,43 +372,6 @@ async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, 
             await add(client, keys, partition)
         assert await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
         assert await client.xlen(keys.events(partition)) == 0
-
-
-@pytest.fixture
-async def limited(server, single):
-    """A client whose user has all rights; and the command that changes them."""
-    user = single.client()
-    user.execute_command("ACL", "SETUSER", "limited", "on", ">a-password", "~*", "&*", "+@all")
-    own = make_client(f"unix://limited:a-password@{server.socket}")
-    yield own, partial(user.execute_command, "ACL", "SETUSER", "limited")
-    await own.aclose()
-    user.execute_command("ACL", "DELUSER", "limited")
-    user.close()
-
-
-async def test_missing_right_is_named_before_the_first_commit(limited):
-    """Redis applies the rules of our user when a command runs: too late, in the middle of a commit."""
-    client, set_rules = limited
-    await try_commit(client, "test")
-    written = set(re.findall(r"(?:call|try|write|attempt)\((?:\w+, )?'([A-Z]+)'", scripts.commit_batch.text))
-    counted = {"XLEN", "HLEN", "ZCARD", "SCARD"}
-    assert {"XADD", "SADD", "ZADD", "HSET", "EXPIRE", "COPY", "XGROUP"} <= written
-    for name in sorted(written | counted):
-        set_rules(f"-{name.lower()}")
-        with pytest.raises(StoreForbiddenError, match=name):
-            await try_commit(client, "test")
-        set_rules("+@all")
-    set_rules("resetkeys", "~test:trial:0:*")
-    with pytest.raises(StoreForbiddenError, match="prefix test"):
-        await try_commit(client, "test")
-
-
-async def test_trial_of_a_commit_leaves_nothing_behind_and_waits_for_no_memory(client):
-    before = await client.keys("*")
-    await try_commit(client, "test")
-    async with full(client):
-        await try_commit(client, "test")
-    assert await client.keys("*") == before
 
 
 async def test_broken_record_differs_from_a_missing_one(store, client, keys):

@@ -250,37 +250,3 @@ async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys):
     await client.hset(keys.lease(P), "server", "")
     await leases.confirm_partition(client, keys, P, lease)
     assert not await is_lost(client, keys, "2:two")
-
-
-# ---- claims after deaths ---------------------------------------------------------------------------------------------
-
-
-async def claims_of(client: object, keys: Keys, holder: str, **more: bool) -> tuple[int, bool]:
-    """How often it was claimed after a death, and whether its entries were tried alone since."""
-    lease = await leases.claim_partition(client, keys, P, holder, **more)
-    return lease.claims, lease.tried_at_ms > 0
-
-
-async def test_claims_after_deaths_are_counted_while_entries_wait(client, keys):
-    assert await claims_of(client, keys, "1:one") == (0, False)
-    assert await claims_of(client, keys, "2:two") == (0, False), "nothing waits, so nothing has killed it"
-    await client.xadd(keys.events(P), {"type": "x"})
-    for _ in range(2):
-        assert await claims_of(client, keys, "3:three") == (1, False), "the answer was lost"
-    assert await claims_of(client, keys, "4:three") == (1, False), "it lives"
-    assert await claims_of(client, keys, "5:three", has_failed=True) == (2, False)
-    fifth = await leases.claim_partition(client, keys, P, "6:four")
-    await leases.confirm_partition(client, keys, P, fifth, is_try=True)
-    await leases.confirm_partition(client, keys, P, fifth, is_release=True)
-    assert await claims_of(client, keys, "7:five") == (3, True), "it was released"
-    assert await claims_of(client, keys, "8:six") == (4, True)
-
-
-async def test_claims_are_forgotten_once_all_is_well(client, keys):
-    await client.xadd(keys.events(P), {"type": "x"})
-    await claims_of(client, keys, "1:one")
-    second = await leases.claim_partition(client, keys, P, "2:two")
-    await leases.confirm_partition(client, keys, P, second, is_try=True)
-    await leases.confirm_partition(client, keys, P, second, has_survived=True)
-    assert second.claims == 0
-    assert await claims_of(client, keys, "3:three") == (1, False)
