@@ -50,6 +50,8 @@ _LOCALIZED = re.compile(r"(?P<domain>.+\.sip)\.[a-z0-9-]+\.twilio\.com", re.IGNO
 _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-z0-9.-]{1,253}))?", re.IGNORECASE)
 #: Visual separators in a number.
 _SEPARATORS = re.compile(r"[\s().\-]+")
+#: A country code, and after it the trunk prefix of the country's own callers, as cards show it.
+_TRUNK_ZERO = re.compile(r"\+[\s().\-]*(?P<country>[1-9][0-9]{0,2})[\s).\-]*\(\s*0\s*\)")
 #: A number with visual separators, in one line.
 _WRITTEN = re.compile(r"\+[0-9 \u00a0().\-]+")
 #: Where a number begins in a query's value: a plus that isn't percent-encoded is read as a space.
@@ -97,10 +99,10 @@ class Address:
 def parse_address(text: str) -> Address:
     """Parse `+E.164`, `client:NAME`, or `sip:URI`; else raise AddressError.
 
-    A number may have separators after its plus, as people write it.
+    A number may have separators after its plus, and `(0)` after its country code, as people write it.
     """
     if _WRITTEN.fullmatch(text):
-        text = _SEPARATORS.sub("", text)
+        text = _digits(text)
     if _E164.fullmatch(text):
         return Address(AddressKind.NUMBER, text)
     if text.startswith("client:"):
@@ -119,6 +121,21 @@ def parse_address(text: str) -> Address:
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
     raise AddressError(f"must be a number with + and country code (such as {EXAMPLE}), client:NAME, or sip:URI")
+
+
+def _digits(written: str) -> str:
+    """Return a number as it is dialed: without separators and trunk zero.
+
+    Where the zero is part of the number, as in Italy, it stays.
+
+    >>> _digits("+44 (0)20 7946 0123"), _digits("+39 (0)6 1234 5678")
+    ('+442079460123', '+390612345678')
+    """
+    digits = _SEPARATORS.sub("", written)
+    trunk = _TRUNK_ZERO.match(written)
+    if not trunk or int(trunk["country"]) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE or _parse_valid(digits):
+        return digits
+    return f"+{trunk['country']}{_SEPARATORS.sub('', written[trunk.end() :])}"
 
 
 def _is_valid_port(port: str | None) -> bool:
@@ -258,7 +275,7 @@ def dialed_number(text: str, own_number: str) -> str:
     >>> dialed_number("011 44 20 7946 0123", "+14155550100"), dialed_number("(415) 555-0123", "+14155550100")
     ('+442079460123', '+14155550123')
     """
-    digits = _SEPARATORS.sub("", text)
+    digits = _digits(text)
     if not _DIALED.fullmatch(digits):
         return ""
     if digits.startswith("+"):
@@ -385,7 +402,8 @@ class AllowList:
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or is_possible(parsed)):
-            raise AddressError("the phone number is incomplete; short and emergency numbers are never dialed")
+            incomplete = "the phone number is incomplete; short and emergency numbers are never dialed"
+            raise AddressError(_trunk_zero_in(number) or incomplete)
         if forbidden := kind_of_forbidden(parsed):
             raise AddressError(_never(forbidden))
         region = _region(parsed)
@@ -397,7 +415,7 @@ class AllowList:
         # The library learns new area codes months after they come into use, so an entry that names one counts.
         country_code = f"+{parsed.country_code}"
         if not is_valid and not any(number.startswith(one) and len(one) > len(country_code) for one in self.prefixes):
-            raise AddressError("the phone number is not valid in its region")
+            raise AddressError(_trunk_zero_in(number) or "the phone number is not valid in its region")
         self._check_cost(parsed)
 
     def _check_cost(self, parsed: PhoneNumber) -> None:
@@ -408,6 +426,15 @@ class AllowList:
         if not any(number.startswith(one) and lies_in_costly_range(one) for one in self.prefixes):
             why = f"{self.setting} needs an entry for a prefix of their own"
             raise AddressError(f"{kind} numbers cost extra: {why}")
+
+
+def _trunk_zero_in(number: str) -> str:
+    """Return what is wrong if a number is complete without its first zero."""
+    for end in range(2, 5):  # after a country code of one to three digits
+        is_country = int(number[1:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        if is_country and number[end] == "0" and parse_possible(number[:end] + number[end + 1 :]) is not None:
+            return "the phone number has a 0 after its country code: leave it out, or write it as (0)"
+    return ""
 
 
 def _never(kind: str) -> str:

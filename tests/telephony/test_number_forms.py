@@ -1,15 +1,24 @@
 """Numbers as carriers, PBXs, and phones write them: in URIs, without plus sign, with separators, as dialed."""
 
+import re
+
 import phonenumbers
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from conferral.telephony.addresses import dialed_number, number_in, parse_uri
+from conferral.telephony.addresses import AddressError, AllowList, dialed_number, number_in, parse_address, parse_uri
 from tests.support.each import each
 from tests.support.people import NUMBER, SALES
 
+ALLOWED = AllowList.from_setting("GB,DE,PL", NUMBER)
 HOST = "acme.sip.twilio.com"
+
+
+def e164(parsed):
+    """A parsed number with its country code."""
+    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
 
 
 def fixed_lines():
@@ -17,7 +26,7 @@ def fixed_lines():
     kinds = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
     found = [phonenumbers.example_number_for_type(region, kind)
              for region in sorted(phonenumbers.SUPPORTED_REGIONS) for kind in kinds]  # fmt: skip
-    return [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
+    return [e164(number) for number in found if number is not None]
 
 
 NUMBERS = fixed_lines()
@@ -94,3 +103,55 @@ def test_no_text_breaks_the_parsers(text):
     assert found == "" or found.startswith("+")
     uri = parse_uri(text)
     assert uri is None or "@" not in uri.domain
+
+
+def is_allowed(text):
+    """Whether an address may be dialed."""
+    try:
+        ALLOWED.check(parse_address(text))
+    except AddressError:
+        return False
+    return True
+
+
+@each("text", ["+44 (0)20 7946 0123", "+44(0)20 7946 0123", "+44 (0) 20-7946-0123", "+44.(0).20.7946.0123",
+               "+(44) (0)20 7946 0123", "+44 ( 0 )20 7946 0123",
+               "+44\u00a0(0)\u00a020\u00a07946\u00a00123", "+44 (0) (20) 79460123"])  # fmt: skip
+def test_zero_in_parentheses_after_the_country_code_is_left_out(text):
+    assert parse_address(text).text == "+442079460123"
+    assert number_in(text, NUMBER) == number_in(f"sip:{text}@{HOST}", NUMBER) == "+442079460123"
+
+
+@each("number", NUMBERS)
+def test_number_of_any_country_may_have_its_zero_in_parentheses(number):
+    country = str(phonenumbers.parse(number).country_code)
+    rest = number.removeprefix(f"+{country}").removeprefix("0")
+    with_zero = f"+{country}0{rest}"
+    parsed = phonenumbers.parse(with_zero)
+    # Where the numbering plan has the number with its zero, as in Italy, the zero is meant.
+    is_meant = phonenumbers.is_valid_number(parsed) and e164(parsed) == with_zero
+    assert parse_address(f"+{country} (0){rest}").text == (with_zero if is_meant else number)
+
+
+def test_zero_that_belongs_to_the_number_stays_also_where_a_phone_has_the_other():
+    assert parse_address("+39 (0)331 123 4567").text == "+3903311234567"
+    assert parse_address("+39 331 123 4567").text == "+393311234567"
+
+
+@each("text", ["+4 (0)4 20 7946 0123", "+44 2(0)0 7946 0123", "+44 20 (0)7946 0123", "+44 (020) 7946 0123",
+               "+44020 7946 0123", "+44 0 20 7946 0123", "+48 022 123 45 67"])  # fmt: skip
+def test_any_other_zero_is_dialed_or_refused(text):
+    assert parse_address(text).text == re.sub(r"[^+0-9]", "", text)
+    assert not is_allowed(text)
+
+
+@each("text", ["+44 020 7946 0123", "+44 (020) 7946 0123", "+4902012345678", "+48 022 123 45 67"])
+def test_trunk_zero_without_parentheses_has_its_own_reason(text):
+    reason = "^the phone number has a 0 after its country code: leave it out, or write it as [(]0[)]$"
+    with pytest.raises(AddressError, match=reason):
+        ALLOWED.check(parse_address(text))
+
+
+@each("text", ["+44 (0)999", "+44 (0)909 879 0123", "+49 (0)110"])
+def test_zero_in_parentheses_opens_no_number_that_is_never_dialed(text):
+    assert not is_allowed(text)
