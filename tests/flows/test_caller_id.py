@@ -163,10 +163,13 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         await system.ended_by_command(session)
 
 
-async def test_customers_number_that_twilio_refuses_gives_way_to_the_called_number_once(redis_server, directory):
-    behavior = Behavior(verify_callers=True, accept_call_tokens=False)
+@pytest.mark.parametrize("code", [21210, 21212], ids=["token", "number"])
+async def test_customers_number_that_twilio_refuses_gives_way_to_the_called_number_once(redis_server, directory, code):
+    behavior = Behavior(verify_callers=True, accept_call_tokens=code != 21210)
     options = {"behavior": behavior, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
     async with with_numbers(redis_server, directory, **options) as system:
+        if code == 21212:
+            system.sandbox.faults.next_rest("POST", "*", status=400, code=code, From=CUSTOMER)
         system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=SALES)
         customer, _ = await called(system)
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
