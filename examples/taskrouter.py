@@ -72,11 +72,17 @@ def assigned() -> dict[str, Any]:
 
     A reservation that was not accepted times out, and TaskRouter offers a caller who talks to the next worker.
     """
-    call_sid = json.loads(request.form["TaskAttributes"])["call_sid"]
-    if live_refs(call_sid):
+    call_sid = json.loads(request.form["TaskAttributes"]).get("call_sid")
+    address = json.loads(request.form["WorkerAttributes"]).get("contact_uri")
+    if not address:  # away, or TaskRouter would choose this worker again
+        app.logger.error("worker %s has no contact_uri", request.form["WorkerSid"])
+        return {"instruction": "reject", "activity_sid": os.environ["AWAY_SID"]}
+    if not call_sid:
+        app.logger.error("task %s has no call_sid", request.form["TaskSid"])
+    if not call_sid or live_refs(call_sid):
         return {"instruction": "reject", "activity_sid": os.environ["AVAILABLE_SID"]}
     options = {
-        "to": json.loads(request.form["WorkerAttributes"])["contact_uri"],
+        "to": address,
         "ref": request.form["TaskSid"],
         "back": f"{APP_URL}/unanswered?{urlencode({'worker': request.form['WorkerSid']})}",
     }
@@ -172,6 +178,6 @@ def sweep() -> None:
     """
     for task in workspace().tasks.list(assignment_status=["assigned"], workflow_sid=os.environ["WORKFLOW_SID"]):
         if task.date_updated and task.date_updated < datetime.now(UTC) - SWEEP_AFTER:
-            attributes = json.loads(task.fetch().attributes)  # lists are without them
-            if not live_refs(attributes["call_sid"]):
+            call_sid = json.loads(task.fetch().attributes).get("call_sid")  # lists are without attributes
+            if call_sid and not live_refs(call_sid):
                 finish(task.sid, "completed", "no session")

@@ -82,7 +82,7 @@ class TaskRouter:
             "TaskSid": task.sid,
             "TaskAttributes": json.dumps(task.attributes),
             "WorkerSid": f"WK{worker.removeprefix('client:')}",
-            "WorkerAttributes": json.dumps({"contact_uri": worker}),
+            "WorkerAttributes": json.dumps({"contact_uri": worker} if worker else {}),
         }
         reservation = Reservation(f"WR{len(self.reservations)}", task, json.loads(self.post("/assigned", **form)))
         self.reservations.append(reservation)

@@ -1,6 +1,6 @@
 """The example that keeps TaskRouter, with a stand-in for it (docs/from-a-queue.md)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -188,6 +188,27 @@ def test_old_task_without_a_session_is_completed(center):
     task.updated -= 2 * center.example.SWEEP_AFTER
     assert sweep(args=["sweep"]).exception is None
     assert (task.status, task.reason) == ("completed", "no session")
+
+
+def test_worker_without_an_address_is_rejected_by_name_and_set_away(center, caplog):
+    _, task = center.call()
+    reservation = center.router.assign(task, "")
+    assert (reservation.status, reservation.answer["activity_sid"]) == ("rejected", "WA2")
+    assert "worker WK has no contact_uri" in caplog.text
+
+
+def test_task_that_is_no_call_is_rejected_by_name_and_never_swept(center, caplog):
+    _, call = center.call()
+    chat = replace(call, sid="WTchat", attributes={"type": "chat"})
+    center.router.tasks[chat.sid] = chat
+    reservation = center.router.assign(chat, center.stack.agent)
+    assert (reservation.status, reservation.answer["activity_sid"]) == ("rejected", "WA1")
+    assert "task WTchat has no call_sid" in caplog.text
+
+    for task in (chat, call):
+        task.status, task.updated = "assigned", task.updated - 2 * center.example.SWEEP_AFTER
+    assert center.example.app.test_cli_runner().invoke(args=["sweep"]).exception is None
+    assert (chat.status, call.status) == ("assigned", "completed")
 
 
 def test_old_task_of_a_call_that_goes_on_stays(center):
