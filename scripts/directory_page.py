@@ -28,7 +28,7 @@ MEANINGS = {
     "max_participants": "participants in the conference, 2 to 250",
     "greeting": "message for a caller who waits in a conference, instead of `CONFERRAL_GREETING`",
     "after": "TwiML URL for the caller after the others left, such as a survey",
-    "time_limit": "seconds after which the caller is removed from the conference, 1 to 86400",
+    "time_limit": "seconds, the wait in a queue included, after which the caller leaves the conference, 1 to 86400",
     "hangup_on_star": "`true`: the caller leaves the conference with `*`",
     "fallback": (
         "[where the caller goes](../flows/fallbacks.md#fallbacks) if no agent takes the call, such as "
