@@ -70,7 +70,7 @@ def _check_control_api(settings: ServiceSettings) -> CheckResult:
     if settings.api_token is None:
         if settings.tokens is not None:
             return ok("control API", "enabled, with CONFERRAL_TOKENS")
-        return ok("control API", "disabled: neither CONFERRAL_API_TOKEN nor CONFERRAL_TOKENS is set")
+        return ok("control API", "neither CONFERRAL_API_TOKEN nor CONFERRAL_TOKENS is set here; webhooks need one")
     if weakness := token_weakness(settings.api_token):
         return warn("control API", weakness, "set CONFERRAL_API_TOKEN to the output of `openssl rand -hex 32`")
     return ok("control API", "enabled, with CONFERRAL_API_TOKEN")

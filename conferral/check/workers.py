@@ -75,15 +75,20 @@ async def check_workers(reader: SessionReader) -> list[CheckResult]:
 
 
 async def check_outcomes(reader: SessionReader, settings: ServiceSettings) -> CheckResult:
-    """Check whether outcomes arrive over HTTP."""
-    if settings.outcomes_url is None:
-        return ok("outcomes", "not sent over HTTP: CONFERRAL_OUTCOMES_URL is not set")
-    state, host = await OutcomeQueue(reader.client, reader.keys).read_state(), urlsplit(settings.outcomes_url).hostname
+    """Check whether outcomes arrive over HTTP.
+
+    A container of webhooks lacks the workers' URL, so who sends them decides.
+    """
+    state = await OutcomeQueue(reader.client, reader.keys).read_state()
+    owner = (await coordinator.read_owners(reader.client, reader.keys))[coordinator.OUTCOMES]
+    is_owned = bool(owner.at(await server_time_ms(reader.client, reader.keys.owners)).name)
+    if settings.outcomes_url is None and not is_owned:
+        return ok("outcomes", "not sent over HTTP: no worker has CONFERRAL_OUTCOMES_URL, and it is not set here")
+    host = urlsplit(settings.outcomes_url).hostname if settings.outcomes_url else "the URL that the workers have"
     if state.stopped_at_ms:
         found = f"to {host}: {state.problem}"
         return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
-    owner = (await coordinator.read_owners(reader.client, reader.keys))[coordinator.OUTCOMES]
-    if not owner.at(await server_time_ms(reader.client, reader.keys.owners)).name:
+    if not is_owned:
         return warn("outcomes", f"no running worker sends them to {host}", "restart the workers with this URL")
     number = "1 session waits" if state.waiting == 1 else f"{state.waiting:,} sessions wait"
     waiting = f"; {number} to be sent" if state.waiting else ""

@@ -161,10 +161,10 @@ def test_undelivered_outcomes_are_listed_and_sent_again(run, redis, written):
     assert redis.hget(KEYS.sending, "other") == f"0 {written[1]}"
 
 
-def found_by_check(run, redis, owner="w1"):
+def found_by_check(run, redis, owner="w1", url=URL):
     # As long as possible before it counts as dead, whatever the clock says by then.
     redis.hset(KEYS.owners, OUTCOMES, owned_by(owner, redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500))
-    lines = run("check", "--offline", "--json", **SERVICE, **URL).json
+    lines = run("check", "--offline", "--json", **SERVICE, **url).json
     (line,) = [one for one in lines if one["name"] == "outcomes"]
     assert "secret" not in str(line)
     return line["status"], line["found"]
@@ -190,6 +190,15 @@ def test_check_says_whether_outcomes_arrive(run, redis, written):
     redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
     found = "to crm.example.com: the receiver responded with 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
     assert found_by_check(run, redis) == ("fail", found)
+
+
+def test_check_without_the_workers_url_judges_by_who_sends(run, redis, written):
+    """As in a container of webhooks, which doesn't get it."""
+    found = "not sent over HTTP: no worker has CONFERRAL_OUTCOMES_URL, and it is not set here"
+    assert found_by_check(run, redis, "", url={}) == ("ok", found)
+    assert found_by_check(run, redis, url={}) == ("ok", "sent to the URL that the workers have")
+    redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
+    assert found_by_check(run, redis, url={})[0] == "fail"
 
 
 def test_check_counts_dead_letters(run, redis, written):
