@@ -14,7 +14,6 @@ from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance as NumberRecord
 
 from conferral.check.result import CheckResult, fail, ok, warn
-from conferral.check.webhook_rules import check_webhook_rules
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import (
@@ -36,7 +35,6 @@ from conferral.telephony.callback_urls import (
     HANDOFF_PATH,
     Announcement,
 )
-from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.directory import load_directory
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient
@@ -123,13 +121,11 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        account, number_results, places, lists, recording, rules = await asyncio.gather(
+        account, number_results, places, recording = await asyncio.gather(
             _check_credentials(settings, http),
             _check_number(settings, http, number),
             _check_own_numbers(settings, http),
-            _check_conference_lists(settings, http),
             _check_recording(settings, http),
-            check_webhook_rules(settings, http),
         )
     finally:
         await http.close()
@@ -137,7 +133,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results, *places, lists, recording, *rules], ahead_s
+    return [account, *number_results, *places, recording], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
@@ -212,29 +208,6 @@ async def _check_own_numbers(settings: ServiceSettings, http: PooledHttpClient) 
         return [ok(name, f"{len(numbers)}; none is dialed")]
     fix = "name another place: a call to your own number would come in again, so it is never dialed"
     return [fail(name, f"{where}: {redact(own)} is a number in this account", fix) for where, own in found]
-
-
-async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
-    """Check which conferences Twilio's lists have: the rule has changed."""
-    name = "conference lists"
-    try:
-        found = await compare_conference_lists(rest_client(settings, http))
-    except ProviderError as error:
-        return _failed_query(name, error)
-    rules = {
-        None: "no conference shows yet what a list without Status has",
-        True: "a list without Status has conferences of any status: Twilio's rule before October 2026",
-        False: "a list without Status has conferences in progress only",
-    }
-    rule = rules[found.shows_all]
-    if found.refused:
-        which = " and ".join(f"Status={status}" if status else "no Status" for status in found.refused)
-        fix = "Conferral needs only the list of in-progress; if Twilio refuses that, allow it for TWILIO_API_KEY"
-        return warn(name, f"Twilio refuses the list with {which}; {rule}", fix)
-    if found.missing:
-        why = f"{found.missing} live conferences are in neither the list of init nor that of in-progress; {rule}"
-        return warn(name, why, "nothing, if they have not started: Conferral then learns of them by callbacks")
-    return ok(name, rule)
 
 
 async def _check_recording(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from conferral.check.failover import read_settings
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
@@ -14,7 +13,6 @@ from conferral.storage.config import (
     account_digest,
     other_account,
     read_count,
-    read_stream_warnings,
 )
 from conferral.storage.connection.client import Client, as_store_errors, ask
 from conferral.storage.connection.errors import (
@@ -111,7 +109,7 @@ def check_version(version: ServerVersion) -> CheckResult:
 
 
 FOREIGN_KEY_FIX = "check whether another program uses this prefix"
-STREAM_FIXES = {
+FIXES = {
     "commands": "once no command waits, delete the key",
     "outcomes": "rename the key (RENAME), delete the field position of PREFIX:sending:state, and tell the programs "
     "that read it: entries start again",
@@ -151,8 +149,10 @@ async def check_reachable(client: Client, address: str) -> tuple[CheckResult, di
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
-    """Check version, eviction, and persistence."""
-    settings = await read_settings(client, "maxmemory-policy", "appendonly", "appendfsync")
+    """Check role, version, eviction, and persistence."""
+    if info.get("role") == "slave":
+        return [fail("replicas", "REDIS_URL leads to a replica, which takes no writes", "use the primary's address")]
+    settings = await _read_settings(client, "maxmemory-policy", "appendonly", "appendfsync")
     policy = settings.get("maxmemory-policy") or str(info.get("maxmemory_policy", ""))
     appends = settings.get("appendonly") or ("yes" if info.get("aof_enabled") else "no")
     version = ServerVersion.of(info)
@@ -162,6 +162,18 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
         check_persistence(appends, settings.get("appendfsync", "")),
         *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
     ]
+
+
+async def _read_settings(client: Client, *names: str) -> dict[str, str]:
+    """Return the server's settings, without those that can't be read."""
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            with as_store_errors():
+                found |= await client.config_get(name)
+        except StoreError:
+            continue  # hosted Redis often forbids CONFIG
+    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in found.items()}
 
 
 def _check_eviction(policy: str) -> CheckResult:
@@ -275,10 +287,3 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
     found = f"prefix {settings.prefix}, {partitions} partitions, schema {SCHEMA_VERSION}"
     return ok("setup", found), Keys(settings.prefix, partitions)
-
-
-async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:
-    """Check the shared streams; return a line for each that takes no entries."""
-    return [
-        fail("streams", text, STREAM_FIXES[kind]) for kind, text in (await read_stream_warnings(client, keys)).items()
-    ]

@@ -1,30 +1,23 @@
 """Runs all checks."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
-from conferral.check.failover import check_failover, check_replica_clocks
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
-from conferral.check.sign_ins import check_sign_ins
 from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.checks import store_check
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary, redis_address
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.storage.server import server_time_ms
 
 #: After this time, the check says what it waits for, seconds.
 SLOW_AFTER_S = 2.0
-_STATUSES = ("ok", "warn", "fail")
 T = TypeVar("T")
 
 
@@ -45,20 +38,9 @@ async def run_checks(
             reading = _check_reachability(settings, number)
             outside, twilio_s = await _announced(reading, "Twilio and CONFERRAL_PUBLIC_URL", on_slow)
         store = await _announced(_check_store(client, settings, address, twilio_s), f"Redis at {address}", on_slow)
-        lines = [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
-        if any(line.name == "setup" and line.status == "ok" for line in store):
-            await _keep_result(client, Keys(settings.prefix, settings.partitions), lines)
-        return lines
+        return [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
     finally:
         await client.aclose()
-
-
-async def _keep_result(client: Client, keys: Keys, lines: Sequence[CheckResult]) -> None:
-    """Store the result, if Redis takes it: the user may only read."""
-    result = max((line.status for line in lines), key=_STATUSES.index, default="ok")
-    with suppress(StoreError):
-        now_ms = await server_time_ms(client, keys.config)
-        await store_check(client, keys, now_ms, result, [asdict(line) for line in lines])
 
 
 async def _announced(check: Coroutine[Any, Any, T], what: str, on_slow: Callable[[str], None]) -> T:
@@ -88,21 +70,16 @@ async def _check_store(
         return lines
     try:
         lines += await redis_server.check_server(client, info)
-        lines += await check_failover(client, settings.redis_url, info)
         lines.append(await redis_server.check_scripts(client))
         keys = Keys(settings.prefix, settings.partitions)
         lines.append(await redis_server.check_commands(client, keys))
         lines.append(await check_clocks(client, keys.config, twilio_s))
-        lines += await check_replica_clocks(client, keys.config, settings.redis_url, info)
         set_up, found_keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if found_keys is not None:
             lines += await check_workers(SessionReader(client, keys))
             lines.append(await check_outcomes(SessionReader(client, keys), settings))
             lines.append(await check_dead_letters(client, keys))
-            lines += await redis_server.check_streams(client, keys)
-        if set_up.status == "ok":
-            lines += await check_sign_ins(client, keys, settings)
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
         lines.append(fail("Redis", f"{address}: {error}", fix))

@@ -11,7 +11,7 @@ from conferral.console.session_view import SessionDetailView
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
-from conferral.operations.health_tasks import check_line, health_tasks
+from conferral.operations.health_tasks import health_tasks
 from conferral.operations.json_values import to_json_object
 from conferral.operations.redis_access import RedisAccess
 from conferral.outcomes.report import TransferStats, read_last_hour
@@ -191,10 +191,7 @@ class ViewFactory:
             self._recent_health.popleft()
         rates = health.rates(self._recent_health[0], found) if self._recent_health else None
         self._recent_health.append(found)
-        shown = to_json_object(found) | {
-            "tasks": health_tasks(found),
-            "checks": [check_line(found.check)],  # without what may hold numbers
-        }
+        shown = to_json_object(found) | {"tasks": health_tasks(found)}
         return encode_message("health", **shown, rates=rates)
 
     async def _count_tasks(self) -> int:

@@ -6,8 +6,7 @@ from itertools import islice
 from typing import Any
 
 from conferral.operations.explain.attention import OVERDUE_AFTER_MS
-from conferral.storage import checks, coordinator
-from conferral.storage.checks import StoredCheck
+from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each
 from conferral.storage.coordinator import Owner
@@ -53,8 +52,6 @@ class Health:
     outcomes: SendingState
     #: Why they don't arrive at the receiver; empty if they do, or none are sent.
     outcomes_problem: str = ""
-    #: What the last `conferral check` found; None if none ran.
-    check: StoredCheck | None = None
 
     @property
     def unassigned(self) -> tuple[int, ...]:
@@ -95,7 +92,6 @@ async def read_health(reader: SessionReader, now_ms: int = 0) -> Health:
         died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
         outcomes=outcomes,
         outcomes_problem=outcomes.problem if owners[coordinator.OUTCOMES].at(now_ms).name else "",
-        check=await checks.read_check(client, keys),
     )
 
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from conferral.operations.health import Health
-from conferral.runtime.redaction import mask_address_numbers
-from conferral.storage.checks import StoredCheck
 
 
 class HealthTask(NamedTuple):
@@ -19,7 +17,7 @@ class HealthTask(NamedTuple):
 
 def health_tasks(health: Health) -> list[HealthTask]:
     """Return what someone has to do, the most urgent first."""
-    return sorted([*_of_processes(health), *_of_data(health), *_of_checks(health)], key=lambda task: task.kind)
+    return sorted([*_of_processes(health), *_of_data(health)], key=lambda task: task.kind)
 
 
 def _of_processes(health: Health) -> Iterator[HealthTask]:
@@ -56,25 +54,6 @@ def _of_data(health: Health) -> Iterator[HealthTask]:
         yield HealthTask("warn", text, "send again under Dead letters")
     if health.dead:
         yield HealthTask("warn", f"{_counted(health.dead, 'dead letter')}", "retry or delete them under Dead letters")
-
-
-def _of_checks(health: Health) -> Iterator[HealthTask]:
-    # What a check found then, and health counts now.
-    counted = {"dead letters"}
-    if health.outcomes_problem or health.outcomes.undelivered:
-        counted.add("outcomes")
-    if (ran := health.check) is None or ran.result == "ok":
-        return
-    for finding in ran.findings:
-        status, *what, fix = (str(finding.get(key, "")) for key in ("status", "name", "found", "fix"))
-        if status in ("warn", "fail") and not counted.intersection(what):
-            text = f"conferral check at {ran.time}: {mask_address_numbers(': '.join(filter(None, what)))}"
-            yield HealthTask("bad" if status == "fail" else "warn", text, mask_address_numbers(fix))
-
-
-def check_line(ran: StoredCheck | None) -> str:
-    """Say when the check last ran and what came of it."""
-    return f"conferral check: {ran.result} at {ran.time}" if ran else "conferral check has not run"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -133,8 +133,6 @@ class Keys:
         "Hash: partition count, a digest of the account's SID, schema, random keys of console cookies and desk tokens.",
     )
 
-    checks = PrefixKey("checks", "Hash: the last check, as JSON: time, result, findings.")
-
     def partition_of(self, session_id: str) -> int:
         """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions

@@ -7,15 +7,12 @@ Source: Twilio changelog, 2026-06-10, 2026-07-08, and 2026-09-23, "Conference li
 """
 
 import re
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from twilio.base import values
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
-from conferral.telephony.request_context import label_requests
 from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, text_of
 
 #: In an `init` conference, a party waits. Source: Twilio docs, Conference resource.
@@ -24,8 +21,6 @@ NOT_STARTED, STARTED, COMPLETED = "init", "in-progress", "completed"
 LIVE_CONFERENCE_STATUSES = (NOT_STARTED, STARTED)
 #: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
-#: Newest conferences that the comparison of the lists reads of each (count).
-_COMPARED_MAX = 100
 
 #: Of a conference; none of Conferral's names has this form. Source: Twilio docs, "What is a String Identifier (SID)?".
 _SID = re.compile(r"CF[0-9a-f]{1,32}", re.ASCII)
@@ -61,43 +56,3 @@ async def live_conferences(client: Client, name: str) -> list[Any]:
     started = await list_conferences(client, name, STARTED)
     sids = {text_of(conference.sid) for conference in started}
     return [*started, *(conference for conference in waiting if conference.sid not in sids)]
-
-
-@dataclass(frozen=True, slots=True)
-class ConferenceLists:
-    """What an account's lists of conferences show, for `conferral check`."""
-
-    #: Statuses whose list Twilio refuses; empty text for the list without `Status`.
-    refused: tuple[str, ...]
-    #: Live conferences that neither the list of `init` nor that of `in-progress` shows (count).
-    missing: int
-    #: Whether a list without `Status` also shows others than those in progress; None if none shows it.
-    shows_all: bool | None
-
-
-async def compare_conference_lists(client: Client) -> ConferenceLists:
-    """Ask for the list without `Status`, and for each status."""
-    listed: dict[str, dict[str, str]] = {}
-    refused: list[str] = []
-    with label_requests("check"):
-        for status in ("", *LIVE_CONFERENCE_STATUSES, COMPLETED):
-            page = partial(client.conferences.page_async, status=status or values.unset, page_size=_COMPARED_MAX)
-            try:
-                found = await list_page(page)
-            except ProviderRefusedError as error:
-                if error.http_status == 401:
-                    raise  # it refuses any request
-                refused.append(status)
-                continue
-            listed[status] = {text_of(one.sid): text_of(one.status) for one in found}
-        live = {sid for found in listed.values() for sid, status in found.items() if status in LIVE_CONFERENCE_STATUSES}
-        shown = {sid for status in LIVE_CONFERENCE_STATUSES for sid in listed.get(status, ())}
-        is_cut = any(len(found) >= _COMPARED_MAX for found in listed.values())
-        missing = 0 if is_cut else sum([await is_live_conference(client, sid) for sid in sorted(live - shown)])
-    unfiltered = listed.get("", {})
-    shows_all: bool | None = None
-    if set(unfiltered.values()) - {STARTED}:
-        shows_all = True
-    elif "" in listed and len(unfiltered) < _COMPARED_MAX and (listed.get(NOT_STARTED) or listed.get(COMPLETED)):
-        shows_all = False
-    return ConferenceLists(tuple(refused), missing, shows_all)

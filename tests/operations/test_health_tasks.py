@@ -2,7 +2,6 @@
 
 from conferral.operations.health import Health, PartitionHealth
 from conferral.operations.health_tasks import health_tasks
-from conferral.storage.checks import StoredCheck
 from conferral.storage.coordinator import Owner
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries.process_registry import Process
@@ -20,14 +19,6 @@ FINE = {
     "died": (), "outcomes": SendingState("0-0", 0, 0, 0),
 }  # fmt: skip
 PARTITION = PartitionHealth(0, Owner("", 0, 0), undecided=0, lag=0, commit=1, live=1, outbox=0, overdue_timers=2)
-FINDINGS = [{"status": "ok", "name": "redis"}, {"status": "warn", "name": "limits", "fix": "raise them"}]
-
-#: What `conferral check` has found, too.
-COUNTED = [
-    {"status": "warn", "name": "dead letters", "found": "1 dead letter"},
-    {"status": "warn", "name": "outcomes", "found": "no running worker sends them"},
-]
-FOUND = StoredCheck("T", "warn", COUNTED)
 
 
 @each(
@@ -40,19 +31,6 @@ FOUND = StoredCheck("T", "warn", COUNTED)
         ({"partitions": (PARTITION,)}, ["bad: partitions without a worker: 0", "bad: 2 timers overdue"]),
         ({"dead": 1, "outcomes_problem": "none"}, ["bad: outcomes: none", "warn: 1 dead letter"]),
         ({"outcomes": SendingState("0-0", 0, 0, 3)}, ["warn: 3 outcomes undelivered"]),
-        (
-            {"outcomes": SendingState("0-0", 0, 0, 3), "dead": 1, "check": FOUND},
-            ["warn: 3 outcomes undelivered", "warn: 1 dead letter"],
-        ),
-        (
-            {"check": FOUND},
-            ["warn: conferral check at T: outcomes: no running worker sends them"],
-        ),
-        (
-            {"check": StoredCheck("T", "warn", FINDINGS)},
-            ["warn: conferral check at T: limits (raise them)"],
-        ),
-        ({"check": StoredCheck("T", "ok", FINDINGS)}, []),
     ],
 )
 def test_each_problem_is_a_task_and_those_that_hurt_calls_come_first(changes, expected):

@@ -207,31 +207,6 @@ class Sentinels:
             raise WrongTopologyError(SENTINEL_SETTING_WRONG) from failure
         raise NoSentinelError("no Sentinel answers") from failure
 
-    async def settings_of_each(self) -> dict[Address, dict[str, Any] | None]:
-        """Return what each Sentinel has set for the primary; None if unknown.
-
-        Each has settings of its own. Ask those that the URL names, and those that they know.
-        """
-        found: dict[Address, dict[str, Any] | None] = {}
-        waiting = list(self._url.hosts)
-        while waiting:
-            address = waiting.pop(0)
-            if address in found:
-                continue
-            found[address] = None
-            try:
-                found[address] = await _ask(self._connect(address), "SENTINEL MASTER", self._url.name)
-                others = await _ask(self._connect(address), "SENTINEL SENTINELS", self._url.name)
-            except (RedisError, OSError):
-                continue
-            waiting += [(one["ip"], int(one["port"])) for one in others]
-        return found
-
-    async def replica_priorities(self) -> set[int]:
-        """Return the `replica-priority` of each replica that a Sentinel knows."""
-        found = await self._first_answer("SENTINEL SLAVES", self._url.name)
-        return {int(one["slave-priority"]) for one in found}
-
     def _connect(self, address: Address) -> Redis:
         login = {"username": None, "password": None} | self._url.sentinel_login
         return _connect(self._url, address, **login)
@@ -287,15 +262,6 @@ def _connect(url: RedisUrl, address: Address, **options: Any) -> Redis:
         **options,
     }
     return Redis.from_pool(pool)
-
-
-async def read_time_s(url: RedisUrl, address: Address) -> float | None:
-    """Return a server's time, Unix seconds; None if it doesn't answer."""
-    try:
-        seconds, microseconds = await _ask(_connect(url, address), "TIME")
-    except (RedisError, OSError):
-        return None
-    return int(seconds) + int(microseconds) / 1e6
 
 
 async def _ask(client: Redis, *command: str) -> Any:

@@ -5,12 +5,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from conferral.check import run as check_run
 from conferral.storage.config import SCHEMA_FIX, SCHEMA_VERSION
-from conferral.storage.sign_ins import SignIn
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.closed_hours import closed_now
 from tests.support.owners import owned_by
@@ -52,7 +50,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "return URLs", "audio", "public URL", "REST API",
-        "control API", "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
+        "control API", "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "scripts",
         "features", "clocks", "setup", "workers", "partitions", "commands", "outcomes", "dead letters",
     }  # fmt: skip
 
@@ -93,22 +91,6 @@ def test_eviction_policies_are_judged(checked, redis, alive, policy, status, cod
         ended_with, lines = checked()
 
     assert (lines["eviction"]["status"], ended_with) == (status, code)
-
-
-@pytest.mark.parametrize("name", ["commands", "outcomes", "dead"])
-@pytest.mark.parametrize("how", ["foreign", "exhausted"])
-def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
-    if how == "foreign":
-        redis.set(f"conferral:{name}", "another program's")
-    else:
-        redis.xadd(f"conferral:{name}", {"type": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
-
-    code, lines = checked()
-
-    assert code == 1
-    if (name, how) != ("commands", "foreign"):  # that one stops the check before
-        assert lines["streams"]["status"] == "fail"
-        assert lines["streams"]["found"].startswith(f"conferral:{name} takes no entries: ")
 
 
 APP = {"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}
@@ -288,30 +270,6 @@ def test_the_tokens_file_is_checked_without_its_secrets(checked, alive, tmp_path
     assert (code, lines["tokens"]["status"]) == (1, "fail")
     assert f"{path}, tokens.desk.may: entry 1 is wrong" in lines["tokens"]["found"]
     assert "SIGHUP" in lines["tokens"]["fix"]
-
-
-def test_sign_ins_whose_token_is_gone_are_counted(checked, redis, alive, tmp_path):
-    now_ms = int(time.time() * 1000)
-
-    def sign_in(digest, identity, token, for_ms=0, lasts_ms=3_600_000):
-        stored = SignIn(identity, token, until_ms=now_ms + lasts_ms, for_ms=for_ms)
-        redis.hset(KEYS.sign_ins, digest, msgspec.json.encode(stored))
-
-    path = write_tokens(tmp_path / "tokens.toml", table("crm", ["desk"]), table("wall", ["read"]))
-    sign_in("of a token", "alice", "crm")
-    sign_in("over", "alice", "gone", lasts_ms=-1)
-    sign_in("unused", "alice", "gone", for_ms=1)
-    redis.hset(KEYS.sign_ins, "foreign", "another program's")
-    assert "sign-ins" not in checked(CONFERRAL_TOKENS=str(path))[1]
-
-    for number, token in enumerate(("gone", "gone", "wall")):
-        sign_in(f"d{number}", "alice", token)
-    code, lines = checked(CONFERRAL_TOKENS=str(path))
-    assert (code, lines["sign-ins"]["status"]) == (0, "warn")
-    assert "2 of the token gone, 1 of the token wall" in lines["sign-ins"]["found"]
-
-    path.write_text("[tokens", "utf-8")
-    assert "sign-ins" not in checked(CONFERRAL_TOKENS=str(path))[1]
 
 
 def test_check_fails_on_redis_outage_and_reports_the_rest(checked):

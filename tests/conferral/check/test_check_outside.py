@@ -13,10 +13,8 @@ from conferral.check.result import CheckResult
 from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load
 from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
-from offhook.model.behavior import Behavior
 from offhook.model.numbers import Number
 from tests.conferral.cli_helpers import SERVICE
-from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import LocalSystem
 from tests.support.people import NUMBER
 
@@ -101,8 +99,7 @@ async def test_number_that_leads_here_is_well(sandbox):
     lines = await asked(settings_of(sandbox))
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
         (
-            "account", "number", "number's fallback", "number's status", "own numbers", "conference lists", "recording",
-            "webhook rules",
+            "account", "number", "number's fallback", "number's status", "own numbers", "recording",
         ),
         "ok",
     )  # fmt: skip
@@ -130,29 +127,6 @@ fallback = "+14155550188,voicemail"
         ("fail", "CONFERRAL_TRANSFER_FALLBACK: +…05 is a number in this account"),
         ("fail", 'inbound."+…01": +…06 is a number in this account'),
     ]
-
-
-@pytest.mark.parametrize(
-    ("behavior", "statuses", "status", "expected"),
-    [
-        (Behavior(), (), "ok", "no conference shows yet"),
-        (Behavior(), ("in-progress",), "ok", "no conference shows yet"),
-        (Behavior(), ("in-progress", "completed"), "ok", "in progress only"),
-        (Behavior(init_conference_list="all"), ("init",), "ok", "in progress only"),
-        (Behavior(conference_list="all", init_conference_list="all"), ("init",), "ok", "of any status"),
-        (Behavior(init_conference_list="refused"), ("completed",), "warn", "refuses the list with Status=init"),
-        (Behavior(conference_list="all"), ("init", "in-progress"), "warn", "1 live conferences are in neither"),
-    ],
-)
-async def test_lists_of_conferences_show_which_rule_the_account_follows(sandbox, behavior, statuses, status, expected):
-    add(sandbox)
-    sandbox.model.behavior = behavior
-    for one in statuses:
-        sandbox.model.state.conferences[add_foreign_conference(sandbox, one)].status = one
-
-    line = (await asked(settings_of(sandbox)))["conference lists"]
-
-    assert (line.status, expected in line.found) == (status, True), line
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from conferral.storage.connection.errors import (
     SENTINEL_LOGIN_REFUSED,
     SENTINEL_SETTING_WRONG,
 )
-from conferral.storage.connection.primary import Sentinels, primary_of
-from conferral.storage.connection.url import RedisUrl
+from conferral.storage.connection.primary import primary_of
 from tests.support.certificates import write_certificate
 from tests.support.each import each
 
@@ -331,43 +330,6 @@ async def test_after_a_refusal_another_sentinel_is_asked(monkeypatch: pytest.Mon
             for _ in range(5):
                 assert await ask(client, "GET", "x") == b"of"
             assert len(stale.got) == asked
-
-
-def fields(**given: object) -> bytes:
-    """A reply of names and values."""
-    parts = [str(part).encode() for pair in given.items() for part in pair]
-    return b"*%d\r\n%b" % (len(parts), b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
-
-
-def with_down_after(value_ms: int, *others: ScriptedServer) -> ScriptedServer:
-    """A Sentinel with a setting of its own, which knows others."""
-
-    def answer(name: str, *_: str) -> bytes:
-        if name == "MASTER":
-            return fields(flags="master", **{"down-after-milliseconds": value_ms})
-        known = [fields(ip="127.0.0.1", port=one.port, flags="sentinel") for one in others]
-        return b"*%d\r\n%b" % (len(known), b"".join(known))
-
-    return ScriptedServer(SENTINEL=answer)
-
-
-async def test_settings_are_read_from_each_sentinel_that_is_listed_or_known() -> None:
-    gone, refusing = ScriptedServer(SENTINEL=CUT), ScriptedServer(SENTINEL=b"-ERR No such master with that name\r\n")
-    known = with_down_after(1_000)
-    first = with_down_after(5_000, known, gone)
-    second = with_down_after(6_000, first)
-    async with serving(gone, refusing, known, first, second):
-        found = await Sentinels(RedisUrl.parse(sentinel_url(first, second, refusing))).settings_of_each()
-    by_port = {port: settings and settings["down-after-milliseconds"] for (_, port), settings in found.items()}
-    assert by_port == {first.port: 5_000, second.port: 6_000, refusing.port: None, known.port: 1_000, gone.port: None}
-
-
-async def test_priorities_of_replicas_are_read_from_a_sentinel_that_answers() -> None:
-    gone = ScriptedServer(SENTINEL=CUT)
-    each = [fields(ip="127.0.0.1", port=1, flags="slave", **{"slave-priority": value}) for value in (100, 10, 100)]
-    first = ScriptedServer(SENTINEL=b"*%d\r\n%b" % (len(each), b"".join(each)))
-    async with serving(gone, first):
-        assert await Sentinels(RedisUrl.parse(sentinel_url(gone, first))).replica_priorities() == {10, 100}
 
 
 # ---- TLS ---------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ RECORDS: dict[str, tuple[tuple[Any, ...], ...]] = {
 #: With another type here, nothing can be commanded, or no one owns anything: those go on once the key is removed.
 NEEDED_BY_ALL = ("commands", "owners")
 #: Nothing that runs here reads these.
-UNREAD = ("checks", "digits", "identity", "new_log", "gates", "call", "undelivered",
+UNREAD = ("digits", "identity", "new_log", "gates", "call", "undelivered",
           "sending", "sending_due", "sending_state", "call_dials", "dials", "command", "outcomes", "log",
           "session", "agents", "agent_away", "agent_calls", "agent_sessions", "offer", "presence", "sign_ins", "ring",
           "dead", "probe", "workers")  # fmt: skip

@@ -34,7 +34,7 @@ export function Health() {
   </div>`;
 }
 
-/** In one line, what someone has to do; below, the rest, and when the checks ran. */
+/** In one line, what someone has to do; below, the rest. */
 function Verdict({ health: of }) {
   const [first, ...others] = of.tasks;
   return html`<div class="verdict">
@@ -42,7 +42,6 @@ function Verdict({ health: of }) {
       ${first ? html`<${Task} task=${first} />` : html`<${Mark} kind="good">Nothing to do: calls are served, and nothing is overdue.<//>`}
     </p>
     ${others.length ? html`<ul aria-label="Also to do">${others.map((one) => html`<li key=${one[1]}><${Task} task=${one} /></li>`)}</ul>` : null}
-    <p class="small muted">${of.checks.map((one) => html`<${Sentence} value=${`${one}. `} />`)}</p>
   </div>`;
 }
 
