@@ -70,7 +70,7 @@ MEANINGS = {
     "rest_limit_reduced": "Twilio answered 429; this worker now sends at most `count` requests at a time.",
     "rest_limit_restored": "Twilio answers again, so the circuit breaker closed; `reason` is why it had opened.",
     "session_reads_requested": "After a loss, `sessions` live sessions of the partition read Twilio once.",
-    "writes_unreplicated": "`count` writes count without a copy: no replica is connected, and Redis takes writes.",
+    "writes_unreplicated": "`count` writes count without a copy: no replica acknowledges, and Redis takes writes.",
     "writes_refused": "A commit lost log entries, outcomes, or statuses: another program wrote to the keys in `names`.",
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",

@@ -25,6 +25,7 @@ from conferral.storage.connection.errors import (
     SENTINEL_SETTING_WRONG,
     SILENT_STATES,
 )
+from conferral.storage.connection.replication import acknowledging
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.scripts import SCRIPTS
 from conferral.storage.server import server_identity
@@ -161,6 +162,7 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
         _check_eviction(policy),
         check_persistence(appends, settings.get("appendfsync", "")),
         *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
+        *check_replicas(info),
     ]
 
 
@@ -201,6 +203,17 @@ def check_persistence(appends: str, fsync: str) -> CheckResult:
     if not fsync:
         return warn("persistence", "appendonly yes; appendfsync can't be read here", "make sure that it is everysec")
     return ok("persistence", f"appendonly yes, appendfsync {fsync}")
+
+
+def check_replicas(info: dict[str, Any]) -> list[CheckResult]:
+    """Check that a connected replica acknowledges; no line without any."""
+    if not (connected := info.get("connected_slaves", 0)):
+        return []
+    found = f"{len(acknowledging(info))} of {connected} acknowledge what they get"
+    if acknowledging(info):
+        return [ok("replicas", found)]
+    fix = "check that it runs and follows; a tool that only reads is no replica"
+    return [warn("replicas", f"{found}: a failover loses what was written meanwhile", fix)]
 
 
 async def _check_default_user(client: Client) -> list[CheckResult]:

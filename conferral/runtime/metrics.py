@@ -167,7 +167,7 @@ class Metrics:
         )
         self.unreplicated_writes = self._counter(
             "conferral_redis_unreplicated_writes_total",
-            "Writes that count although no replica has them: none is connected, and Redis takes writes all the same",
+            "Writes that count although no replica has them: none acknowledges, and Redis takes writes all the same",
         )
         self.lease_round_trip = self._gauge(
             "conferral_lease_round_trip_seconds",

@@ -14,6 +14,7 @@ Requests are distinguished by bytes that they contain. Works between unix socket
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -67,7 +68,7 @@ class Relay:
         cut_off: Replies that were cut off (count).
         on_request: Waited for with every request before it is passed on.
         on_cut: Called when a reply was cut off, before its client notices.
-        reply_delay_s: For how long what the server sends is held back, seconds; what it sends meanwhile, after that.
+        reply_delay_s: For how long each piece that the server sends is held back, seconds.
     """
 
     def __init__(self, server: Address) -> None:
@@ -190,9 +191,27 @@ class Relay:
             await self._changed.wait()
 
     async def _back(self, link: _Link, from_server: asyncio.StreamReader) -> None:
-        while data := await from_server.read(1 << 16):
-            if self.reply_delay_s:
-                await asyncio.sleep(self.reply_delay_s)  # a delay: the network's
+        sent: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        receiving = asyncio.create_task(self._receive(from_server, sent))
+        try:
+            await self._deliver(link, sent)
+        finally:
+            receiving.cancel()
+
+    async def _receive(self, from_server: asyncio.StreamReader, sent: "asyncio.Queue[tuple[float, bytes]]") -> None:
+        now_s = asyncio.get_running_loop().time
+        with suppress(OSError):
+            while data := await from_server.read(1 << 16):
+                sent.put_nowait((now_s() + self.reply_delay_s, data))
+        sent.put_nowait((now_s() + self.reply_delay_s, b""))
+
+    async def _deliver(self, link: _Link, sent: "asyncio.Queue[tuple[float, bytes]]") -> None:
+        while True:
+            due_s, data = await sent.get()
+            if (left_s := due_s - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(left_s)  # a delay: the network's
+            if not data:
+                return
             await self._may_pass(link)
             if link.is_cut:
                 self.cut_off += 1

@@ -37,8 +37,8 @@ log = structlog.get_logger()
 _EXPECTED_ERRORS = (RequestError, BadCursorError, StoreError, ConnectionError, web.HTTPException)
 #: Errors of requests whose token is missing or wrong.
 _WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
-#: How long an API request waits for Redis (seconds).
-REDIS_DEADLINE_S = 2.0
+#: How long an API request waits for Redis, and a command for a replica, seconds.
+REDIS_DEADLINE_S = 5.0
 #: Concurrent requests to Redis (count), over connections of the API's own: no caller waits behind a long list.
 CONCURRENT_MAX = 8
 

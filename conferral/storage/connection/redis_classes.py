@@ -9,6 +9,7 @@ reads. What a cluster's node refused with MOVED was not executed, so it is sent 
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as redis_asyncio
@@ -26,7 +27,7 @@ from conferral.storage.connection.errors import (
     error_word,
 )
 from conferral.storage.connection.primary import Primary
-from conferral.storage.connection.replication import ASK, REPLICAS_MIN, WAIT, WAIT_MAX_S, Replication
+from conferral.storage.connection.replication import ASK, PATIENCE_S, REPLICAS_MIN, WAIT, Replication
 from conferral.storage.connection.url import Topology
 
 
@@ -39,6 +40,8 @@ class _ConnectionMixin:
     def __init__(self, *, primary: Primary, **options: Any) -> None:
         super().__init__(**options)
         self._primary, self._generation = primary, -1
+        #: The replication id of the server to which it leads; None until Redis has said it.
+        self.server: str | None = None
 
     async def connect(self) -> None:
         """Connect, again if outdated; the pool calls this before each use."""
@@ -61,8 +64,8 @@ class _ConnectionMixin:
             except (RedisError, OSError):
                 self._primary.suspect(generation)
                 raise
-            self._generation = generation
-            self._primary.replication.expire()
+            self._generation, self.server = generation, None
+            self._primary.replication.lacks_wait = False  # it may be another server
 
     async def _check_role(self, generation: int) -> None:
         """Leave a server that Sentinels name, but that is not a primary.
@@ -101,6 +104,10 @@ class _ConnectionMixin:
             if isinstance(error, MovedError) and self._primary.topology is Topology.CLUSTER:
                 raise MovedAwayError("the slot has moved", status_code="TRYAGAIN") from error
             raise
+
+
+async def _send(connection: Any, commands: Sequence[Sequence[Any]]) -> None:
+    await connection.send_packed_command(connection.pack_commands(commands))
 
 
 def _cancellations() -> int:
@@ -146,50 +153,58 @@ class ErrorMappingRedis(redis_asyncio.Redis):
         return primary.replication
 
     async def _write(self, connection: Any, replication: Replication, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        asks, waits = replication.must_ask, replication.must_wait
-        answers = await self._exchange(connection, [*commands, *[ASK] * asks, *[WAIT] * waits])
-        confirmed = answers.pop() if waits else None
+        asks = replication.must_ask(connection.server)
+        waits = replication.must_wait and not asks
+        await _send(connection, [*commands, *[ASK] * asks, *[WAIT] * waits])
+        answers = [await self._answer(connection, command) for command in commands]
         if asks:
-            replication.note(answers.pop())
-        if not all(isinstance(answer, Exception) for answer in answers):  # else nothing was written
-            await self._wait(connection, replication, confirmed)
+            connection.server = replication.note(await self._answer(connection, ASK))
+        if all(isinstance(answer, Exception) for answer in answers):
+            if waits:
+                connection.mark_for_reconnect()  # nothing was written, and WAIT may be answered late
+            return answers
+        if asks and (waits := replication.must_wait):
+            await _send(connection, [WAIT])
+        if not (waits and await self._is_replicated(connection, replication)):
+            replication.note_unreplicated()
         return answers
 
-    async def _wait(self, connection: Any, replication: Replication, answer: Any) -> None:
-        """Wait until a replica has what the connection wrote, if one must.
+    async def _answer(self, connection: Any, command: Sequence[Any]) -> Any:
+        """Return the next answer; a refusal as a value."""
+        try:
+            return await self.parse_response(connection, command[0])
+        except ResponseError as error:
+            return error
 
-        `answer` is that to the first WAIT; None if it was not sent.
+    async def _is_replicated(self, connection: Any, replication: Replication) -> bool:
+        """Wait until a replica has what was written; False if none counts.
+
+        WAIT is sent once: it may wait for its own connection's last command, whichever that is, so a repeated one never
+        ends while a replica lags. So Redis is asked over another connection meanwhile.
         """
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + WAIT_MAX_S
-        while answer is not None or replication.must_wait:
-            if answer is None:
-                (answer,) = await self._exchange(connection, [WAIT])
-            if isinstance(answer, Exception):
-                if not replication.note_refusal(answer):
-                    raise RedisConnectionError("the server is no longer the primary") from answer
-                return  # the service has no WAIT
-            if answer >= REPLICAS_MIN:
-                return
-            (info,) = await self._exchange(connection, [ASK])
-            replication.note(info)
-            if replication.refuses_writes:
-                raise RedisConnectionError("Redis refuses writes: no replica follows")
-            if replication.must_wait and loop.time() >= deadline_s:
-                raise RedisTimeoutError("no replica has the write")
-            answer = None
-        replication.note_unreplicated()
-
-    async def _exchange(self, connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send commands on one connection; return answers, refusals as values."""
-        await connection.send_packed_command(connection.pack_commands(commands))
-        answers: list[Any] = []
-        for command in commands:
-            try:
-                answers.append(await self.parse_response(connection, command[0]))
-            except ResponseError as error:
-                answers.append(error)
-        return answers
+        confirmed = None
+        try:
+            while (confirmed := await connection.read_response(timeout=PATIENCE_S)) is None:
+                if replication.begins_to_ask(PATIENCE_S):
+                    with suppress(ResponseError):
+                        replication.note(await self.execute_command(*ASK))
+                if replication.server != connection.server:
+                    raise RedisConnectionError("another server answers by now")
+                if replication.refuses_writes:
+                    raise RedisConnectionError("Redis refuses writes: no replica follows")
+                if not replication.must_wait:
+                    return False
+        except ResponseError as error:
+            confirmed = 0
+            if not replication.note_refusal(error):
+                raise RedisConnectionError("the server is no longer the primary") from error
+            return False  # the service has no WAIT
+        finally:
+            if confirmed is None:
+                connection.mark_for_reconnect()  # the answer is still to come
+        if confirmed < REPLICAS_MIN:
+            raise RedisTimeoutError("no replica has the write")
+        return True
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
         """See redis-py; a transaction only if asked for."""

@@ -16,10 +16,13 @@ from conferral.storage.connection.client import Client, Command, as_store_errors
 from conferral.storage.connection.errors import is_transient
 
 DEADLINE_S = 2.0
+#: How long a durable command may take, seconds: a replica may lag.
+DURABLE_DEADLINE_S = 5.0
 #: Pause before commands are retried after a broken connection, seconds.
 RETRY_AFTER_S = 0.05
-#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers.
-PIPELINE_MAX, PIPELINES_MAX = 500, 2
+#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers. While a replica lags,
+#: durable ones take much longer.
+PIPELINE_MAX, PIPELINES_MAX, DURABLE_PIPELINES_MAX = 500, 2, 8
 #: Callers without an answer, count; more are refused. The commands of each have 10 KiB at most, usually 1 KiB.
 CALLERS_MAX = 1_000
 
@@ -37,7 +40,9 @@ class CommandQueue:
 
     def __init__(self, client: Client, deadline_s: float, *, is_durable: bool = False) -> None:
         self._client = client
-        self._deadline_s = deadline_s
+        #: For how long a caller's commands are sent again, and for how long it waits.
+        self._retry_s, self._deadline_s = deadline_s, max(deadline_s, DURABLE_DEADLINE_S) if is_durable else deadline_s
+        self._pipelines_max = DURABLE_PIPELINES_MAX if is_durable else PIPELINES_MAX
         self._is_durable = is_durable
         self._waiting: deque[_Caller] = deque()
         self._senders: set[asyncio.Task[None]] = set()
@@ -52,7 +57,7 @@ class CommandQueue:
         if self._callers >= CALLERS_MAX:
             raise StoreUnreachableError("too much waits for Redis")
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._deadline_s
+        retry_until_s, deadline_s = loop.time() + self._retry_s, loop.time() + self._deadline_s
         self._callers += 1
         try:
             while True:
@@ -61,7 +66,7 @@ class CommandQueue:
                 except StoreUnreachableError as error:
                     if not is_transient(error.__cause__):
                         raise
-                    if loop.time() + RETRY_AFTER_S >= deadline_s:
+                    if loop.time() + RETRY_AFTER_S >= retry_until_s:
                         raise
                 await asyncio.sleep(RETRY_AFTER_S)
         finally:
@@ -76,7 +81,7 @@ class CommandQueue:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append(_Caller(commands, done))
-        if len(self._senders) < PIPELINES_MAX:
+        if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
         # A timer of the future: a timeout of the task costs more than the command.
@@ -111,7 +116,8 @@ class CommandQueue:
             return
         try:
             commands = [command for one in batch for command in one.commands]
-            answers = iter(await run_all(self._client, commands, is_durable=self._is_durable))
+            async with asyncio.timeout(self._deadline_s):  # by then, no caller waits
+                answers = iter(await run_all(self._client, commands, is_durable=self._is_durable))
         except (RedisError, OSError) as error:
             answers = iter([error] * sum(len(one.commands) for one in batch))
         for one in batch:

@@ -61,6 +61,28 @@ def test_persistence_is_fine_only_if_it_is_known_to_be(appends, fsync, status):
     assert "unknown" not in line.found
 
 
+def replicas(*given):
+    """What INFO says of replicas: of each, what it has acknowledged, and seconds since then."""
+    found = {
+        f"slave{number}": {"state": "online", "offset": offset, "lag": lag}
+        for number, (offset, lag) in enumerate(given)
+    }
+    return {"connected_slaves": len(given)} | found
+
+
+@each("info, status, words", [
+    (replicas((900, 1)), "ok", "1 of 1"),
+    (replicas((900, 9), (900, 10)), "ok", "1 of 2"),
+    (replicas((900, 10)), "warn", "0 of 1"),
+    (replicas((0, 1)), "warn", "0 of 1"),
+    (replicas((900, 1)) | {"slave0": {"state": "wait_bgsave", "offset": 900, "lag": 0}}, "warn", "0 of 1"),
+])  # fmt: skip
+def test_replica_must_acknowledge(info, status, words):
+    (line,) = redis_server.check_replicas(info)
+    assert (line.status, line.found.startswith(words)) == (status, True), line
+    assert redis_server.check_replicas(replicas()) == []
+
+
 @pytest.fixture
 async def client(redis_program):
     with RedisServer(redis_program) as server:

@@ -92,6 +92,31 @@ async def test_pipelines_of_a_durable_queue_wait_for_a_replica(redis) -> None:
 
 
 @story
+async def test_durable_commands_wait_for_a_replica_that_lags(redis) -> None:
+    redis.queue, redis.takes_s = redis.make(is_durable=True), 4.9
+    tasks = []
+    for _ in range(command_queue.DURABLE_PIPELINES_MAX + 1):
+        tasks.append(redis.start())
+        await asyncio.sleep(0.001)  # a delay: virtual time
+    *answered, late = await asyncio.gather(*tasks, return_exceptions=True)
+    assert answered == [["PING"]] * command_queue.DURABLE_PIPELINES_MAX
+    assert isinstance(late, StoreUnreachableError), "until 5 s had passed"
+    assert now_s() == pytest.approx(5.0, abs=0.02)
+
+
+@story
+async def test_pipelines_whose_callers_have_left_end(redis) -> None:
+    redis.queue, redis.takes_s = redis.make(is_durable=True), 1000.0
+    first = [redis.start() for _ in range(3)]
+    await asyncio.wait(first)
+    await redis.queue.close()
+    assert (redis.running, now_s()) == (0, 5.0)
+    redis.takes_s = 0.0
+    assert await redis.start() == ["PING"]
+    assert {type(one.exception()) for one in first} == {StoreUnreachableError}
+
+
+@story
 async def test_some_pipelines_run_at_a_time(redis, monkeypatch) -> None:
     monkeypatch.setattr(command_queue, "PIPELINES_MAX", 4)
     redis.queue = redis.make()
