@@ -16,7 +16,8 @@ pytest_plugins = (
     "tests.support.groups",
     "tests.support.leak_cleanup",
     "tests.support.left_to_soak",
-    "tests.support.loops",
+    "tests.support.tiers",
+    "tests.support.loops",  # imports the one before
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.shared_compiling",
