@@ -9,7 +9,7 @@ PACKAGES := conferral sandbox statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs site pictures bench bench-quick bench-simulation release-check lock clean
+.PHONY: help install demo test test-more soak soak-long mutants simulate explore lint format docs site pictures bench bench-quick bench-simulation release-check lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -57,13 +57,18 @@ demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leav
 	@exec $(BIN)/conferral demo $(if $(STORY),--story "$(STORY)") $(if $(PACE),--pace "$(PACE)")
 
 # Test processes share compiled files, even if the environment disables them.
-test soak: export PYTHONDONTWRITEBYTECODE =
-test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+test test-more soak: export PYTHONDONTWRITEBYTECODE =
+test test-more soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 # pip compiles every module of every library, 20 s of one core; Python compiles those that the tests import.
-test soak: export PIP_COMPILE = 0
+test test-more soak: export PIP_COMPILE = 0
+# Calls at real pace; `make test` plays them in quick time.
+test-more soak: export CONFERRAL_TEST_PACE = 1
 
-test: $(VENV)/dev.done   ## run all tests, in about eight minutes on two cores
-	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests sandbox/tests
+test: $(VENV)/dev.done   ## run the tests, with a real Redis, in about three minutes on two cores
+	@$(BIN)/python -m pytest -q -n 6 -m "not soak and not more" tests sandbox/tests
+
+test-more: $(VENV)/dev.done   ## run what CI runs as well: all browser tests, examples, wheels, calls at real pace, in up to ten minutes
+	@$(BIN)/python -m pytest -q -n 6 -m "not soak and (more or paced)" tests sandbox/tests
 
 # Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
 # lost. Source: github.com/python/cpython/issues/106905

@@ -24,7 +24,7 @@ expect.set_options(timeout=PATIENCE_MS)
 #: Names under which distributions install it.
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = (
-    "no browser on this machine: install Chromium (Debian: apt install chromium), "
+    "console and desk are not tested in a browser: install Chromium (Debian: apt install chromium), "
     "or name one with CONFERRAL_TEST_CHROMIUM"
 )
 #: Each window would have processes for suggestions below its address, and one for a next page: half of its CPU time.
@@ -63,11 +63,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser_program() -> str:
+    return found_program()
+
+
+def found_program() -> str:
+    """The browser's path; empty without one."""
     named = os.environ.get("CONFERRAL_TEST_CHROMIUM", "")
-    found = named or next((found for name in PROGRAMS if (found := shutil.which(name))), "")
-    if not found:
+    return named or next((found for name in PROGRAMS if (found := shutil.which(name))), "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips all of them at one line, as pytest reports one line for that."""
+    if "browser_program" in getattr(item, "fixturenames", ()) and not found_program():
         pytest.skip(NO_BROWSER)
-    return found
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

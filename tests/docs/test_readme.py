@@ -68,11 +68,3 @@ def test_every_target_of_make_is_phony() -> None:
 
     assert listed
     assert sorted(listed[1].split()) == sorted(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
-
-
-def test_the_page_on_tests_says_in_how_many_processes_they_run() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    (count,) = re.findall(r'-n (\d+) -m "not soak" tests sandbox/tests', makefile)
-    words = dict(enumerate(("two", "three", "four", "five", "six", "seven", "eight"), start=2))
-
-    assert f"in {words[int(count)]} processes" in (ROOT / "tests/README.md").read_text("utf-8")

@@ -99,3 +99,18 @@ def test_release_builds_and_publishes_both_distributions_and_both_images() -> No
     images = {one["file"]: one["name"] for one in JOBS["image"]["strategy"]["matrix"]["include"]}
     assert images.keys() == {"Dockerfile", "sandbox/Dockerfile"}
     assert len({*images.values()}) == 2
+
+
+@pytest.mark.parametrize("failing, code", [("none", 0), ("lint", 1), ("test", 1), ("test-more", 1)])
+def test_ci_runs_everything_and_says_what_failed(tmp_path: Path, failing: str, code: int) -> None:
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\n[ "$1" != {failing} ]\n', "utf-8")
+    make.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ran = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert ran.stdout.split("\n") == [
+        "",
+        *(f"make {name}: {'failed' if name == failing else 'passed'}" for name in ("lint", "test", "test-more")),
+        "",
+    ]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 #: Examples of a property in `make test` (count). `make soak` tries 100 of the same properties.
 _EXAMPLES = 25
 _SHORT, _LONG = "not soak", "soak"
-#: Whether this run is `make test`, or `make soak`.
+#: Whether this run leaves the longer tests out, as `make test` and `make test-more`, or is `make soak`.
 is_short = is_long = False
 
 
@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("untimed", untimed)
     settings.register_profile("untimed-short", untimed, max_examples=_EXAMPLES)
     global is_short, is_long
-    is_short, is_long = config.option.markexpr == _SHORT, config.option.markexpr == _LONG
+    is_short, is_long = config.option.markexpr.startswith(_SHORT), config.option.markexpr == _LONG
     settings.load_profile("untimed-short" if is_short else "untimed")
 
 
