@@ -115,7 +115,8 @@ MEANINGS = {
     "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",
     "tokens_read": "The file of `CONFERRAL_TOKENS` was reloaded.",
     "tokens_refused": "The file of `CONFERRAL_TOKENS` has an error; a reload kept the tokens read before.",
-    "unexpected_error": "A defect: one item was lost, and everything else continues; `where` says which kind.",
+    "unexpected_error": "A defect: one item was lost, and everything else continues; `where` says which kind. Each "
+    "place has one line a minute, with the `count`.",
     "visit_delayed": "A caller came back before the last session ended, and asks again in a second; `attempt` counts.",
     "visit_limit_reached": "A call has opened `count` sessions; the caller hears a message and is disconnected.",
     "visit_opened": "A call came back to a voice URL and opened session number `count`.",

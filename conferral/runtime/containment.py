@@ -8,17 +8,25 @@ catches errors that it does not name.
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.lifecycle import wait_at_most
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 
+#: Minimum interval between two log lines about unexpected errors of one place, seconds; each line has their count.
+UNEXPECTED_LOG_EVERY_S = 60.0
+#: The limits of these lines, by the process's metrics.
+_limits: WeakKeyDictionary[Metrics, LogRateLimit] = WeakKeyDictionary()
 #: Pause before a failed task restarts, seconds: shorter than a worker's lease.
 RESTART_PAUSE_S = 1.0
 
@@ -60,9 +68,16 @@ class contain(catch_unexpected):  # noqa: N801  # used as a `with` statement, li
 
 
 def log_unexpected(where: ItemKind, metrics: Metrics, error: BaseException, **fields: Any) -> None:
-    """Log and count an unexpected error that the caller has as a value."""
+    """Log and count an unexpected error that the caller has as a value.
+
+    Each place has one line a minute: anyone might cause many.
+    """
     metrics.unexpected_errors.labels(where.value).inc()
-    log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **fields)
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    limit = _limits.setdefault(metrics, LogRateLimit(SystemClock().monotonic_s))
+    if count := limit.count((type(error), *frames[-1:]), UNEXPECTED_LOG_EVERY_S):
+        about = {"where": where.value, "error_type": type(error).__name__, "count": count, **fields}
+        log.error("unexpected_error", exc_info=error, **about)
 
 
 async def run_with_restarts(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from conferral.runtime.json_decoding import json_decoder
 from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.storage.codecs.text_codec import parse_time_ms
 from conferral.storage.connection.client import Client, ask, run_each
@@ -59,11 +60,14 @@ def encode(call: AgentCall) -> str:
     return msgspec.json.encode(call).decode()
 
 
+_decode_call = json_decoder(AgentCall)
+
+
 def _decode(entry: bytes) -> AgentCall | None:
     """Return an entry's call; None if another program wrote it."""
     try:
-        return msgspec.json.decode(entry, type=AgentCall)
-    except (msgspec.DecodeError, UnicodeError):
+        return _decode_call(entry)
+    except ValueError:
         return None
 
 

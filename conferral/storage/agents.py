@@ -11,8 +11,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
+from conferral.runtime.json_decoding import json_decoder
 from conferral.statemachine.presence import IN_A_CALL_MS, UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden, replace
@@ -68,7 +67,7 @@ class Agent(BaseRecord, frozen=True):
         return self.status is AgentStatus.READY or bool(self.in_call)
 
 
-_DECODER = msgspec.json.Decoder(Agent)
+_decode = json_decoder(Agent)
 #: As good as forever, seconds.
 _LONG_S = 1e9
 
@@ -127,13 +126,13 @@ def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
     """Return agents by identity; skip what another program has written."""
     agents = []
     for identity, stored in sorted(found):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with suppress(ValueError):
             agents.append(_agent(identity.decode(), stored))
     return agents
 
 
 def _agent(identity: str, stored: bytes) -> Agent:
-    return replace(_DECODER.decode(stored), identity=identity)
+    return replace(_decode(stored), identity=identity)
 
 
 # ---- who of a number's agents is rung ------------------------------------------------------------------------------

@@ -154,14 +154,15 @@ def _make_handler(
         started_s = clock.monotonic_s()
         with ExitStack() as span:
             try:
-                parsed = await _parse_request(request, route, identify)
-                about = {"http.request.method": route.method, "http.route": route.path}
-                sender = request.headers.get(tracing.FIELD, "")
-                span.enter_context(tracing.span(route.template, about, "server", sender))
+                parsed = None
                 with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=route.template) as failure:
+                    parsed = await _parse_request(request, route, identify)
+                    about = {"http.request.method": route.method, "http.route": route.path}
+                    sender = request.headers.get(tracing.FIELD, "")
+                    span.enter_context(tracing.span(route.template, about, "server", sender))
                     response = await answer(parsed)
                 if failure:
-                    if wants_stream(request) or route.is_stream:  # its head may have been sent
+                    if parsed is not None and (wants_stream(request) or route.is_stream):  # its head may have been sent
                         raise ConnectionResetError from failure.unexpected
                     raise internal_error()
             except RequestError as error:
@@ -186,6 +187,8 @@ def refuse_unmatched(error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = tuple(sorted(error.allowed_methods - {hdrs.METH_HEAD}))
         return _refusal(RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", allowed))
+    if isinstance(error, web.HTTPRequestHeaderFieldsTooLarge):
+        return _refusal(RequestError(ErrorType.HEADERS_TOO_LARGE, "the cookies, or another header, are too long"))
     return as_response(error)
 
 

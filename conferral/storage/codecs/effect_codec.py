@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Union
 
 import msgspec
 
+from conferral.runtime.json_decoding import json_decoder
 from conferral.statemachine.effects import EFFECTS, Effect
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -30,7 +31,7 @@ class OutboxEntry(BaseRecord, frozen=True):
     traceparent: str = ""
 
 
-_DECODER = msgspec.json.Decoder(OutboxEntry)
+_decode = json_decoder(OutboxEntry)
 
 
 def encode(entry: OutboxEntry) -> bytes:
@@ -41,6 +42,6 @@ def encode(entry: OutboxEntry) -> bytes:
 def decode(body: bytes) -> OutboxEntry:
     """Decode an entry; raise BadEntryError if it is invalid."""
     try:
-        return _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode(body)
+    except ValueError:
         raise BadEntryError("an outbox entry can't be decoded") from None

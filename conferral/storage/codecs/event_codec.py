@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 
 from conferral.runtime import tracing
 from conferral.runtime.errors import StoreError
+from conferral.runtime.json_decoding import json_decoder
 from conferral.statemachine.events import EVENTS, Event
 from conferral.storage.codecs.text_codec import parse_object
 
@@ -22,7 +23,7 @@ class BadEntryError(StoreError):
 #: The field that holds the event.
 EVENT = "event"
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
-_DECODERS = {name: msgspec.json.Decoder(event) for name, event in _BY_NAME.items()}
+_DECODERS = {name: json_decoder(event) for name, event in _BY_NAME.items()}
 
 
 def encode(event: Event) -> dict[str, str]:
@@ -45,8 +46,8 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     if EVENT not in entry:
         raise BadEntryError(f"missing field {EVENT}")
     try:
-        event = _DECODERS[name].decode(entry[EVENT])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        event = _DECODERS[name](entry[EVENT])
+    except ValueError:
         raise BadEntryError(f"invalid field {EVENT}") from None
     force_setattr(event, "entry_id", entry_id)  # no one else has the event yet
     return event

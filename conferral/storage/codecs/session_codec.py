@@ -16,6 +16,7 @@ from msgspec import NODEFAULT
 from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.json_decoding import json_decoder
 from conferral.runtime.text import split_list
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden, is_listed
@@ -118,7 +119,7 @@ class RecordCodec:
             if text is not None:
                 try:
                     values[field.attribute] = field.decode(text)
-                except (ValueError, msgspec.DecodeError):
+                except ValueError:
                     pass
                 else:
                     continue
@@ -136,7 +137,7 @@ def _make_field(info: msgspec.structs.FieldInfo, hint: Any, *, is_always: bool) 
     name = info.name
     empty: Any = NODEFAULT
     encode: Callable[[Any], str] = _to_json
-    decode: Callable[[str], Any] = msgspec.json.Decoder(_BOUNDED.get(kind, kind)).decode
+    decode: Callable[[str], Any] = json_decoder(_BOUNDED.get(kind, kind))
     if kind is int and name.endswith("_ms"):
         name, encode, decode = name.removesuffix("_ms"), to_iso, from_iso
     elif is_listed(hint):

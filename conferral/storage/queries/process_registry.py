@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, field
 from prometheus_client import Counter, Histogram
 
+from conferral.runtime.json_decoding import json_decoder
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, ask, run_or_raise
@@ -68,7 +69,7 @@ class Process(BaseRecord, frozen=True):
         return abs(self.seen_ms_ago) <= STOPPED_AFTER_MS
 
 
-_DECODER = msgspec.json.Decoder(Process)
+_decode_process = json_decoder(Process)
 
 
 async def register(client: Client, keys: Keys, process: Process) -> None:
@@ -112,8 +113,8 @@ def _seen_ms(body: bytes) -> int | None:
 def _decode(name: str, info: bytes) -> Process:
     """Decode a registration; if it is unreadable, only the name is known."""
     try:
-        return replace(_DECODER.decode(info), name=name)
-    except (msgspec.DecodeError, UnicodeError):
+        return replace(_decode_process(info), name=name)
+    except ValueError:
         return Process(name)
 
 

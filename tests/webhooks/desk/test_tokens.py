@@ -6,7 +6,10 @@ import json
 import pytest
 from twilio.jwt.access_token import AccessToken
 
+from conferral.runtime import containment
 from conferral.runtime.web import bearer
+from conferral.webhooks.desk import tokens
+from tests.support.log_lines import lines_of
 from tests.support.metric_values import value_of
 from tests.support.token_files import bearer_of, table, write_tokens
 from tests.webhooks.api.api_helpers import BEARER, KEYS
@@ -95,6 +98,29 @@ async def test_wrong_desk_tokens_are_limited_as_all_are_and_valid_ones_never(des
     assert (status, reason) == (429, "too many wrong tokens from this address")
     assert (await desks.ask("GET", PATH, right))[0] == 200
     assert value_of(metrics.desk_tokens_refused.labels("wrong")) == bearer.WRONG_TOKENS_MAX // 2
+
+
+@pytest.mark.parametrize("said", [
+    '{"x":' + "[" * 990, "[" * 4_000, '{"identity":7}', '{"exp":1e400}', "\ud800", "",
+])  # fmt: skip
+async def test_a_token_that_cant_be_read_is_a_wrong_one(desks, lines, said):
+    body = base64.urlsafe_b64encode(said.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    wrong = {"Authorization": f"Bearer {body}.a"}
+    found = [(await desks.ask("GET", PATH, wrong))[0] for _ in range(bearer.WRONG_TOKENS_MAX + 1)]
+    assert found == [401] * bearer.WRONG_TOKENS_MAX + [429]
+    assert [line["event"] for line in lines] == ["api_token_refused", "api_tokens_limited"]
+
+
+async def test_an_error_before_the_answer_is_contained_and_logged_once(desks, metrics, monkeypatch):
+    def fail(_request):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tokens, "sent_token", fail)
+    with lines_of(monkeypatch, containment) as lines:
+        for path in (PATH, "/desk/events", "/desk/parked"):
+            assert (await desks.ask("GET", path, {}))[0] == 500
+    assert [line["count"] for line in lines if line["event"] == "unexpected_error"] == [1]
+    assert value_of(metrics.unexpected_errors.labels("webhook")) == 3
 
 
 @pytest.mark.parametrize("later", [

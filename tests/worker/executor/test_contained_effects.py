@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from conferral.runtime import containment
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
@@ -70,6 +71,12 @@ MAKE: dict[type[Effect], Callable[[str], Effect]] = {
 }
 #: What Twilio answers before it does what is asked.
 SCRIPTS: dict[str, tuple[Any, ...]] = {"at once": (), "in the end": (BUSY, UNKNOWN, None), "refused": (REFUSED,)}
+
+
+@pytest.fixture(autouse=True)
+def all_lines(monkeypatch):
+    """Each error has a line, as if it were the place's first within a minute."""
+    monkeypatch.setattr(containment, "UNEXPECTED_LOG_EVERY_S", 0)
 
 
 class FailingOnce:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from conferral.runtime import containment
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
 from conferral.worker.partition import partition as module
@@ -25,6 +26,12 @@ AGAIN_S = 8.0
 
 
 of_one = in_virtual_time_with("team, member", partial(cluster_of_one, partitions=2))
+
+
+@pytest.fixture(autouse=True)
+def all_lines(monkeypatch):
+    """Each error has a line, as if it were the place's first within a minute."""
+    monkeypatch.setattr(containment, "UNEXPECTED_LOG_EVERY_S", 0)
 
 
 async def publish(team: WorkerCluster, session_id: str, token: str = "good") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from conferral.runtime import containment
 from conferral.runtime.errors import ConferralError
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountSnapshot
@@ -15,6 +16,12 @@ from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.sweep.sweep_harness import SweepHarness
 
 pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(autouse=True)
+def all_lines(monkeypatch):
+    """Each error has a line, as if it were the place's first within a minute."""
+    monkeypatch.setattr(containment, "UNEXPECTED_LOG_EVERY_S", 0)
 
 
 async def swept(sea: SweepHarness, fail: Any, patch: pytest.MonkeyPatch) -> tuple[int, list[Any]]:
