@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from conferral.runtime.json_decoding import json_decoder
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, run_or_raise
@@ -54,7 +55,7 @@ class Ended:
     had_phone: bool
 
 
-_DECODER = msgspec.json.Decoder(SignIn)
+_decode = json_decoder(SignIn)
 
 
 def new_secret() -> str:
@@ -87,17 +88,17 @@ class SignIns:
         """
         secret = new_secret()
         stored = await self._add(secret, sign_in, lifetime_ms, former=former)
-        return secret, _DECODER.decode(stored)
+        return secret, _decode(stored)
 
     async def use_code(self, identity: str, code: str, former: str = "") -> tuple[str, SignIn] | None:
         """Sign an agent in with a code; return as `add` does, None if it is wrong."""
         secret = new_secret()
         stored = await self._add(secret, SignIn(identity, ""), 0, digest_of_secret(code), former)
-        return (secret, _DECODER.decode(stored)) if stored else None
+        return (secret, _decode(stored)) if stored else None
 
     async def _add(self, secret: str, sign_in: SignIn, lifetime_ms: int, code: str = "", former: str = "") -> bytes:
         arguments: list[scripts.Argument] = [digest_of_secret(secret), msgspec.json.encode(sign_in), lifetime_ms]
-        arguments += [EACH_MAX, code, former]
+        arguments += [EACH_MAX, code, former, LIFETIME_MAX_MS]
         return bytes(await scripts.add_sign_in.durably(self._client, [self._keys.sign_ins], arguments) or b"")
 
     async def end(self, identity: str, digest: str = "", *, everything: bool = False) -> Ended:
@@ -126,12 +127,12 @@ class SignIns:
         for digest, stored in found.items():
             for one in _readable([stored]):
                 if one.until_ms > now_ms and not one.for_ms:
-                    sign_ins[digest.decode()] = one
+                    sign_ins[digest.decode(errors="replace")] = one
         return sign_ins
 
 
 def _readable(stored: Iterable[bytes]) -> Iterator[SignIn]:
     """Yield records; skip what another program has written."""
     for one in stored:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            yield _DECODER.decode(one)
+        with suppress(ValueError):
+            yield _decode(one)

@@ -50,6 +50,29 @@ async def test_what_is_no_unused_code_of_this_agent_signs_no_one_in(sign_ins, cl
     assert await sign_ins.use_code("alice", code)
 
 
+@pytest.mark.parametrize("stored", [
+    b'{"identity":"alice","token":"api","until_ms":1e400}', b'{"identity":"alice","token":"api","until_ms":-1e400}',
+    b'{"identity":"alice","token":"api","until_ms":99999999999999,"for_ms":1e300}',
+    b'{"x":' + b"[" * 1_100 + b"]" * 1_100 + b"}", b'{"identity":"\xff"}', b'{"identity":"alice","token":7}',
+])  # fmt: skip
+@pytest.mark.parametrize("field", [b"\xff", b"a" * 64])
+async def test_what_another_program_wrote_keeps_no_one_out(sign_ins, client, keys, field, stored):
+    secret, _ = await sign_ins.add(SignIn("alice", "api"), HOUR_MS)
+    await client.hset(keys.sign_ins, field, stored)
+
+    assert await digests(sign_ins) == {digest_of_secret(secret)}
+    assert await sign_ins.use_code("alice", await sign_ins.add_code(LINK))
+    assert len(await sign_ins.read()) == 2
+    assert HOUR_MS - 5_000 < await client.pttl(keys.sign_ins) <= HOUR_MS
+    assert (await sign_ins.end("alice", everything=True)).count >= 2
+
+
+async def test_a_name_that_is_no_text_is_skipped(sign_ins, client, keys):
+    secret, one = await sign_ins.add(SignIn("alice", "api"), HOUR_MS)
+    await client.hset(keys.sign_ins, b"\xff", await client.hget(keys.sign_ins, digest_of_secret(secret)))
+    assert (await sign_ins.read())[digest_of_secret(secret)] == one
+
+
 async def test_the_demos_code_can_be_used_again(sign_ins):
     code = await sign_ins.add_code(SignIn("alice", "api", for_ms=HOUR_MS, is_reusable=True), ttl_ms=HOUR_MS)
     for _ in range(2):

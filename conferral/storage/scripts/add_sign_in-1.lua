@@ -10,6 +10,7 @@
   ARGV[4]  how many one agent may have         count
   ARGV[5]  digest of the code; or empty        text
   ARGV[6]  digest of the browser's former one; or empty   text
+  ARGV[7]  the longest sign-in                 ms; no record of ours ends later
 
   Returns  the new one, JSON; nothing if the code is wrong, another agent's, or too old
   Why one script: of two browsers with one code, only one may sign in.
@@ -26,12 +27,14 @@ local over, used, mine, latest_ms = {}, nil, {}, 0
 local all = redis.call('HGETALL', key)
 for at = 1, #all, 2 do
   local is_json, one = pcall(cjson.decode, all[at + 1])
-  if not (is_json and type(one) == 'table' and type(one.until_ms) == 'number' and one.until_ms > now_ms) then
+  local until_ms = is_json and type(one) == 'table' and type(one.until_ms) == 'number' and one.until_ms or 0
+  if not (until_ms > now_ms and until_ms <= now_ms + tonumber(ARGV[7])) then
     over[#over + 1] = all[at]
   else
     latest_ms = math.max(latest_ms, one.until_ms)
     if one.identity == new.identity then
-      if all[at] == code and type(one.for_ms) == 'number' and one.for_ms > 0 then
+      if all[at] == code and type(one.for_ms) == 'number' and one.for_ms > 0
+        and one.for_ms <= tonumber(ARGV[7]) then
         used = one
       else
         if all[at] == ARGV[6] then new.first = type(one.first) == 'string' and one.first or all[at] end
