@@ -188,6 +188,8 @@ _FIXES = {
     ErrorType.TOO_MANY: """
         Send the right token: it always works. Wrong tokens get 429 until the seconds in `Retry-After` have
         passed.""",
+    ErrorType.HEADERS_TOO_LARGE: """
+        Remove other cookies of this host name, or give the desk a host name of its own.""",
     ErrorType.FULL: """
         Start a worker, or run `conferral check` to find out why no worker routes commands. Then send the command again,
         with the same `id` or `Idempotency-Key`.""",

@@ -176,6 +176,24 @@ def test_keys_of_redis_are_made_in_one_place():
     )
 
 
+def test_no_parser_reads_what_strangers_send():
+    """To parse 8 KB of a header may take seconds, in which no caller is answered. Ruff bans `yarl.URL` for the same."""
+    parsers = {"URL", "urlsplit", "urlparse", "SimpleCookie"}
+    report(
+        [
+            f"{name}:{node.lineno}: {ast.unparse(node)}: compare it as it is, or use runtime.web.pages.sent_cookie"
+            for name in IN_PACKAGES
+            for node in nodes_of(name)
+            if (isinstance(node, ast.Attribute) and _dotted(node).endswith("request.cookies"))
+            or (
+                isinstance(node, ast.Call)
+                and _dotted(node.func).rpartition(".")[2] in parsers
+                and any(isinstance(one, ast.Attribute) and one.attr in ("headers", "host") for one in ast.walk(node))
+            )
+        ]
+    )
+
+
 def test_scripts_are_called_in_one_place():
     problems = []
     for name in IN_PACKAGES:

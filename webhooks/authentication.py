@@ -37,6 +37,8 @@ from conferral.webhooks.responses import RejectedError, Rejection
 
 #: A URL without these can't have what Twilio may encode otherwise than it signs.
 _VARIED = re.compile("[:@'%]")
+#: The longest signature settings (characters): one key's id and an algorithm.
+_SIGNATURE_SETTINGS_MAX = 1_024
 _DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 #: A request's fields, each with its first value.
 Form = Mapping[str, str]
@@ -99,6 +101,8 @@ class SigningKeys:
         A header without a key, like none at all, means the auth token.
         """
         named = ",".join(request.headers.getall(SIGNATURE_SETTINGS_HEADER, ()))
+        if len(named) > _SIGNATURE_SETTINGS_MAX:
+            raise RejectedError(403, Rejection.UNKNOWN_KEY)
         parts = (part.partition("=") for part in named.split(","))
         key_id, *others = [value.strip() for name, _, value in parts if name.strip() == "key"] or [""]
         secrets = self._secrets.get(key_id)

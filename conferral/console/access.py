@@ -11,14 +11,14 @@ import re
 from typing import NamedTuple
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import NO_STORE, SIGN_IN_BYTES_MAX, RequestError, read_json_object
-from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page, is_https, is_same_origin
+from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page, is_https, is_same_origin, sent_cookie
 from conferral.runtime.web.tokens import Permission, Token, Tokens
 from conferral.storage import config
 
@@ -75,13 +75,16 @@ class AccessControl(BearerAuthenticator):
 
     async def _sign_in_of_cookie(self, request: web.Request) -> SignIn | None:
         """Return whose cookie it is; a reload may have removed the token."""
-        if not any(name.startswith(_COOKIE_PREFIX) for name in request.cookies):
+        if hdrs.COOKIE not in request.headers:
             return None  # without Redis
         key = await self._cookie_key()
-        cookie = _COOKIE.fullmatch(request.cookies.get(_cookie_name(key), ""))
+        sent = sent_cookie(request, _cookie_name(key))
+        cookie = _COOKIE.fullmatch(sent)
         tokens = self.tokens.current.values()
         token = next((one for one in tokens if cookie is not None and one.name == cookie[1]), None)
         if cookie is None or token is None or not hmac.compare_digest(cookie[3], _signature(key, token, cookie[2])):
+            if sent:
+                self.refuse(request)
             return None
         until_s = int(cookie[2])
         if until_s * 1000 <= self._clock.wall_ms():

@@ -50,6 +50,14 @@ def target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
     return parts.scheme, parts.hostname, port, parts.path  # the fragment holds Twilio's connection overrides
 
 
+def origin_of(url: str) -> str:
+    """Return a URL's origin as browsers send it. Source: RFC 6454, 6.2."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether only this machine can connect to a host of this name."""
     try:

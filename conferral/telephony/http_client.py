@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
-from yarl import URL
+from yarl import URL  # noqa: TID251  # our own requests
 
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock, RemoteClock

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from offhook.browser_routes import PATHS as BROWSER_PATHS
 from offhook.rest_routes import is_twilios
 from offhook.runtime import SandboxRuntime
-from offhook.web.pages import host_name, is_loopback_header, is_same_origin
+from offhook.web.pages import host_name, is_loopback_header, is_same_origin, sent_cookie
 
 PAGE = "/"
 _COOKIE = "offhook"
@@ -70,6 +70,6 @@ def _has_token(request: web.Request, token: str) -> bool:
     given = (
         bearer.strip() if scheme.lower() == "bearer" else "",
         request.query.get("token", ""),
-        request.cookies.get(_COOKIE, ""),
+        sent_cookie(request, _COOKIE),
     )
     return any(compare_digest(one.encode(), token.encode()) for one in given)

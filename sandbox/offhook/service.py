@@ -23,6 +23,7 @@ from offhook.pace import Clock
 from offhook.page import add_page_routes
 from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
 from offhook.runtime import SandboxRuntime, shown_token
+from offhook.web.pages import without_target_host
 
 SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
 _API = re.compile(r"/(v\d+|20\d\d-\d\d-\d\d)/")  #: Where Twilio's products have their paths.
@@ -119,6 +120,8 @@ class Sandbox(SandboxRuntime):
             make_app(self), shutdown_timeout=SHUTDOWN_S, handler_cancellation=False, access_log=None
         )
         await self._runner.setup()
+        if (server := self._runner.server) is not None:
+            server.request_factory = without_target_host(server.request_factory)
         await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
         self.port = self._runner.addresses[0][1]
         self.model.state.api_url = self.url

@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
-from yarl import URL
+from yarl import URL  # noqa: TID251  # your own program's URLs
 
 from offhook.clock import monotonic_s
 from offhook.cookies import Cookies

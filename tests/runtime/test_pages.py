@@ -4,11 +4,13 @@ import base64
 import hashlib
 import re
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from multidict import CIMultiDict
 
 from conferral.runtime.web.pages import (
     HEADERS,
@@ -17,6 +19,7 @@ from conferral.runtime.web.pages import (
     is_loopback_header,
     is_same_origin,
     page,
+    sent_cookie,
     static_routes,
 )
 from tests.support.each import each
@@ -174,8 +177,12 @@ def test_the_policy_allows_nothing_inline_but_the_import_map():
         ({"Origin": "http://console.example:81"}, False),
         ({"Origin": "null"}, False),
         ({"Origin": "http://["}, False),
-        ({"Origin": "https://console.example:443", "X-Forwarded-Proto": "https"}, True),
-        ({"Origin": "https://CONSOLE.example:444", "X-Forwarded-Proto": "https"}, False),
+        ({"Origin": "https://console.example:443", "X-Forwarded-Proto": "https"}, False),
+        ({"Host": "console.example:444", "Origin": "https://console.example:444", "X-Forwarded-Proto": "https"}, True),
+        ({"Host": "CONSOLE.example", "Origin": "http://console.example"}, True),
+        ({"Origin": "http://console.example/"}, False),
+        ({"Origin": "http://user@console.example"}, False),
+        ({"Origin": f"http://{'a' * 300}", "Host": "a" * 300}, False),
         ({"Sec-Fetch-Site": "same-origin"}, True),
         ({"Sec-Fetch-Site": "none"}, True),
         ({"Sec-Fetch-Site": "same-site"}, False),
@@ -185,6 +192,36 @@ def test_the_policy_allows_nothing_inline_but_the_import_map():
 def test_cross_origin_request_is_detected(headers, ours):
     request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
     assert is_same_origin(request) is ours
+
+
+def test_of_two_origins_none_counts():
+    headers = CIMultiDict([("Host", "console.example"), *[("Origin", "http://console.example")] * 2])
+    assert not is_same_origin(make_mocked_request("POST", "/commands", headers=headers))
+
+
+@each(
+    "cookies, found",
+    [
+        ([], ""),
+        (["a=1"], "1"),
+        (["b=2; a=1; c=3"], "1"),
+        (["b=2", "a=1"], "1"),
+        (["aa=2; b=a=3; xa=4"], ""),
+        (["a=; a=2"], ""),
+        (['b="; a=1'], "1"),
+    ],
+)
+def test_a_cookie_is_found_by_its_name(cookies, found):
+    request = make_mocked_request("POST", "/", headers=CIMultiDict(("Cookie", one) for one in cookies))
+    assert sent_cookie(request, "a") == found
+
+
+def test_a_cookie_is_read_from_at_most_four_kilobytes():
+    fits, longer = ["b=" + "1" * 2_043, "a=" + "1" * 2_049], ["b=" + "1" * 2_044, "a=" + "1" * 2_049]
+    for cookies, is_fine in ((fits, True), (longer, False)):
+        request = make_mocked_request("POST", "/", headers=CIMultiDict(("Cookie", one) for one in cookies))
+        with nullcontext() if is_fine else pytest.raises(web.HTTPRequestHeaderFieldsTooLarge):
+            assert sent_cookie(request, "a") == "1" * 2_049
 
 
 @each(
@@ -200,6 +237,10 @@ def test_cross_origin_request_is_detected(headers, ours):
         ("10.0.0.1", False),
         ("[", False),
         ("", False),
+        ("localhost.", True),
+        ("user@localhost", False),
+        ("localh\u00f6st", False),
+        (f"{'a.' * 200}localhost", False),
     ],
 )
 def test_hosts_of_this_machine(host, is_here):

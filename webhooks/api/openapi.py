@@ -48,6 +48,7 @@ _STATUS_DESCRIPTIONS = {
     413: "The body is too large",
     422: "A field or a parameter is missing or wrong",
     429: "Too many wrong tokens came from this address",
+    431: "The cookies, or another header, are too long",
     503: "Redis can't be reached, too many commands wait for a worker, or a setting is missing",
 }
 

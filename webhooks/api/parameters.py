@@ -40,6 +40,8 @@ class ErrorType(StrEnum):
     INVALID = "invalid"
     #: More than 20 wrong tokens came from this address within a minute.
     TOO_MANY = "too-many"
+    #: The cookies, or another header, are too long.
+    HEADERS_TOO_LARGE = "headers-too-large"
     #: An unexpected error in Conferral; its log has `unexpected_error`. A command may or may not have been accepted.
     INTERNAL = "internal"
     #: A required setting is missing.

@@ -86,6 +86,8 @@ class Route:
             kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE)
         if self.events:
             kinds.append(ErrorType.TOO_MANY_STREAMS)
+        if self.is_for_own_page:
+            kinds.append(ErrorType.HEADERS_TOO_LARGE)
         if self.needs_token:
             kinds += (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.TOO_MANY)
             kinds += (ErrorType.NOT_SET_UP, ErrorType.STORE)

@@ -11,10 +11,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
-from yarl import URL
 
 from conferral.runtime.settings import ServiceSettings
-from conferral.runtime.urls import is_twilio_url
+from conferral.runtime.urls import is_twilio_url, origin_of
 from conferral.runtime.web.pages import HEADERS, SHARED_FOLDER
 from conferral.runtime.web.server import SharedResult
 from conferral.webhooks.api.app import prefixes
@@ -68,9 +67,8 @@ def content_security_policy(sdk_url: str) -> str:
     """Return the page's policy. Source: W3C, Content Security Policy Level 3."""
     script, connect = "", ""
     if sdk_url:
-        origin = URL(sdk_url).origin()
-        socket = origin.with_scheme("wss" if origin.scheme == "https" else "ws")
-        script, connect = f" {origin}", f" {origin} {socket}"
+        origin = origin_of(sdk_url)
+        script, connect = f" {origin}", f" {origin} {origin.replace('http', 'ws', 1)}"
     return "; ".join(
         (
             "default-src 'none'",

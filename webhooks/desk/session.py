@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
-from yarl import URL
 
-from conferral.runtime.urls import is_loopback
+from conferral.runtime.urls import is_loopback, origin_of
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
-from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page
+from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page, sent_cookie
 from conferral.runtime.web.tokens import NO_TOKEN, Token, token_named
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.sign_ins import SignIn, digest_of_secret
@@ -45,15 +44,11 @@ class DeskSessions:
         self._sign_ins = sign_ins
         self._proxy = SignInProxy(api.settings, api.directory)
         self._url = api.settings.desk_url or api.settings.public_url
-        self._origin = URL(self._url).origin()
+        self._origin = origin_of(self._url)
 
     async def authorize(self, request: web.Request, _route: Route) -> Grant:
         """Let only the desk's own page pass; else raise RequestError."""
-        try:
-            is_own = URL(request.headers.get(hdrs.ORIGIN, "")).origin() == self._origin
-        except ValueError:
-            is_own = False
-        if not (is_own and is_from_own_page(request, PAGE)):
+        if request.headers.getall(hdrs.ORIGIN, []) != [self._origin] or not is_from_own_page(request, PAGE):
             reason = f"this is for the page of CONFERRAL_DESK_URL, whose requests have {PAGE_HEADER}: {PAGE} and Origin"
             self._refuse("origin", reason, ErrorType.FORBIDDEN)
         return Grant(NO_TOKEN)
@@ -109,15 +104,18 @@ class DeskSessions:
 
     async def _sign_in_of(self, request: web.Request, identity: str) -> tuple[str, SignIn]:
         """Return the sign-in that the request's cookie is of, and its digest."""
-        digest = await self._digest_of(request, identity)
+        secret = sent_cookie(request, await self._cookie_name(identity))
+        digest = digest_of_secret(secret)
         found = await self._sign_ins.find(identity, digest)
         if found is None:
+            if secret:
+                require_bearer(self._api.bearer).refuse(request)
             self._refuse("over", _OVER)
         return digest, found
 
     async def _digest_of(self, request: web.Request, identity: str) -> str:
         """Return the digest of the cookie that the browser has for an agent."""
-        return digest_of_secret(request.cookies.get(await self._cookie_name(identity), ""))
+        return digest_of_secret(sent_cookie(request, await self._cookie_name(identity)))
 
     def _issuer_of(self, sign_in: SignIn) -> Token:
         """Return the token in whose name the agent is signed in."""

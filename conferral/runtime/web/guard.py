@@ -13,11 +13,12 @@ from itertools import count
 from typing import cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.pages import HOST_MAX
 
 #: Answers any request of a server.
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -35,6 +36,10 @@ CHECK_EVERY_S = 1.0
 #: Open connections of unknown senders, count; at most half of the files that the process may open. Half of them wait,
 #: the others have complete requests.
 CONNECTIONS_MAX = 1_000
+
+#: The longest path, and the longest list of entity tags (characters): the router and aiohttp's files take far more time
+#: for longer ones. Ours have a tenth of it.
+PATH_MAX, TAGS_MAX = 2_048, 1_024
 
 #: Open files of a process that serves many (count): by default, systems allow 1,024 unless a process asks for more.
 FILES_WANTED = 8_192
@@ -220,6 +225,23 @@ def as_response(error: web.HTTPException) -> web.Response:
     return web.Response(status=error.status, headers=error.headers, body=error.body)
 
 
+def _check_head(request: web.BaseRequest) -> None:
+    """Raise HTTPException for a head that would cost others time.
+
+    Anyone may send 8 KB in each header. Those that aiohttp parses or quotes by itself are refused before it does.
+    """
+    host = request.headers.get(hdrs.HOST, "")
+    if len(host) > HOST_MAX or not host.isascii():
+        raise web.HTTPBadRequest(text="the Host header is none")
+    if len(request.rel_url.raw_path) > PATH_MAX:
+        raise web.HTTPRequestURITooLong
+    for name in (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH):
+        if any(len(value) > TAGS_MAX for value in request.headers.getall(name, ())):
+            raise web.HTTPRequestHeaderFieldsTooLarge
+    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
 def reporting_requests(handle: Handler, refuse: Refuse) -> Handler:
     """Return a server's handler that reports each request to its guard.
 
@@ -234,6 +256,7 @@ def reporting_requests(handle: Handler, refuse: Refuse) -> Handler:
                 guard.protect(is_known=False)
         try:
             try:
+                _check_head(request)
                 response = await handle(request)
             except web.HTTPException as error:
                 response = refuse(error)

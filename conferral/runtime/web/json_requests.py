@@ -41,6 +41,7 @@ STATUS = {
     "too-large": 413,
     "invalid": 422,
     "too-many": 429,
+    "headers-too-large": 431,
     "internal": 500,
     "not-set-up": 503,
     "full": 503,

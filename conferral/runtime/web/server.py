@@ -22,7 +22,14 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.guard import Connections, Guard, Refuse, as_response, reporting_requests
+from conferral.runtime.web.guard import (
+    Connections,
+    Guard,
+    Refuse,
+    as_response,
+    reporting_requests,
+)
+from conferral.runtime.web.pages import without_target_host
 
 log = structlog.get_logger()
 
@@ -81,6 +88,7 @@ async def run_server(
     make_protocol = runner.server
     assert make_protocol is not None
     # Not a middleware: aiohttp then sets the current application for each request, too.
+    make_protocol.request_factory = without_target_host(make_protocol.request_factory)
     make_protocol.request_handler = reporting_requests(make_protocol.request_handler, refuse)
     connections = Connections(metrics)
     loop = asyncio.get_running_loop()

@@ -75,9 +75,9 @@ make_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 describe_http: -> 200: 422
 make_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
 list_agents: -> 200:AgentList 401 403 422 429 503
-start_desk_session: body -> 200:DeskSession 400 401 403 408 413 422 429 503
-end_desk_session: body! -> 204: 400 401 403 408 413 422 429 503
-make_own_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 503
+start_desk_session: body -> 200:DeskSession 400 401 403 408 413 422 429 431 503
+end_desk_session: body! -> 204: 400 401 403 408 413 422 429 431 503
+make_own_desk_token: body! -> 200:IssuedToken 400 401 403 408 413 422 429 431 503
 make_own_access_token: -> 200:OwnAccessToken 401 403 422 429 503
 follow_own_calls: query:desk -> 200: 401 403 422 429 503
 command_own_call: path:session! query:wait header:Idempotency-Key body! -> 200:CommandOutcome 202:CommandAccepted \

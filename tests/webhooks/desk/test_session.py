@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession
+from multidict import CIMultiDict
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.web import bearer
@@ -52,7 +53,8 @@ class Browser:
 
     async def ask(self, method, path, body=None, headers=PAGE):
         cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
-        async with self.desks.client.request(method, path, json=body or {}, headers={**headers, **cookie}) as answer:
+        sent = CIMultiDict([*CIMultiDict(headers).items(), *cookie.items()])
+        async with self.desks.client.request(method, path, json=body or {}, headers=sent) as answer:
             self.set = answer.headers.get("Set-Cookie", "")
             for name, one in answer.cookies.items():
                 self.cookies[name] = one.value
@@ -133,6 +135,8 @@ async def test_sign_ins_of_several_agents_stand_side_by_side_and_open_only_their
 @pytest.mark.parametrize("headers", [
     {}, {"Origin": PAGE["Origin"]}, {"X-Conferral": "desk"}, PAGE | {"X-Conferral": "console"},
     PAGE | {"Origin": "https://127.0.0.1:8088"}, PAGE | {"Origin": "http://127.0.0.1"}, PAGE | {"Origin": "null"},
+    PAGE | {"Origin": f"{PAGE['Origin']}/desk"}, PAGE | {"Origin": "http://user@127.0.0.1:8088"},
+    [*PAGE.items(), ("Origin", PAGE["Origin"])],
     PAGE | {"Origin": "https://crm.example.com"}, PAGE | {"Host": "evil.example.com", "Origin": "http://evil.example.com"},
 ])  # fmt: skip
 async def test_requests_of_other_pages_do_nothing(open_signed, stored, headers):
@@ -242,6 +246,30 @@ async def test_wrong_codes_are_limited(open_signed, stored):
     ]
     assert found == [401] * bearer.WRONG_TOKENS_MAX + [429]
     await browser.signs_in(stored)
+
+
+async def test_wrong_cookies_are_limited(open_signed, stored, lines):
+    browser = Browser(await open_signed())
+    await browser.signs_in(stored)
+    (name,) = browser.cookies
+    kept, found = dict(browser.cookies), []
+    browser.cookies = {name: "guess"}
+    for method, path in (("POST", "/desk/session/token"), ("DELETE", "/desk/session")) * 11:
+        found.append((await browser.ask(method, path, {"identity": "alice"}))[0])
+    assert found == [401] * bearer.WRONG_TOKENS_MAX + [429] * 2
+    assert "api_token_refused" in [line["event"] for line in lines]
+    browser.cookies = {}
+    assert (await browser.ask("POST", "/desk/session/token", {"identity": "alice"}))[0] == 401, "none isn't wrong"
+    browser.cookies = kept
+    assert await browser.bearer()
+
+
+async def test_too_many_cookies_are_refused(open_signed):
+    browser = Browser(await open_signed())
+    browser.cookies = {"other": "x" * 4_096}
+    for method, path in (("POST", "/desk/session/token"), ("DELETE", "/desk/session")):
+        status, answer = await browser.ask(method, path, {"identity": "alice"})
+        assert (status, answer["error"]["type"]) == (431, "headers-too-large")
 
 
 async def test_guesses_never_make_redis_read_all_sign_ins(open_signed, stored, store, monkeypatch):
