@@ -53,8 +53,8 @@ install: $(VENV)/libraries.done   ## install the command for a server: .venv/bin
 	@rm -rf build
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer: STORY=handoff PACE=10
-	@exec $(BIN)/conferral demo $(if $(STORY),--story "$(STORY)") $(if $(PACE),--pace "$(PACE)")
+demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer: PACE=10
+	@exec $(BIN)/conferral demo $(if $(PACE),--pace "$(PACE)")
 
 # Test processes share compiled files, even if the environment disables them.
 test test-more soak: export PYTHONDONTWRITEBYTECODE =

@@ -19,7 +19,7 @@ COMMAND = "conferral demo --exit"
 WIDTH = 120
 DEADLINE_S = 120
 
-_TITLE = "<title>What the demo prints: a call is bridged, converted, transferred after a consult, and recalled</title>"
+_TITLE = "<title>What the demo prints: a call is bridged, and handed over after a consult; a worker is killed</title>"
 #: Rich's own format without its web fonts, and with a name for screen readers.
 FORMAT = re.sub(r"<!--.*?-->|@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace(
     'xmlns="http://www.w3.org/2000/svg">', f'xmlns="http://www.w3.org/2000/svg" role="img">{_TITLE}'

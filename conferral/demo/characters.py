@@ -4,13 +4,7 @@ from conferral.runtime.redaction import display_address
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"
-#: Bob or else carol answers this number; if neither does, the caller leaves a message.
-SUPPORT = "+14155550101"
-#: Bob or carol answers this number, too; if both are busy, callers wait in its queue.
-SALES = "+14155550102"
 CUSTOMER = "+14155550123"
-#: Callers to the number with a queue, who come before the customer.
-OTHER_CALLERS = ("+14155550124", "+14155550125")
 ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
@@ -25,7 +19,7 @@ ALL_PHONES = MANUAL_PHONES + AUTOMATIC_PHONES
 
 
 def name(address: str) -> str:
-    """Return a person's name in the stories."""
+    """Return a person's name in the story."""
     if address == CUSTOMER:
         return "the customer"
     return address.removeprefix("client:") if address.startswith("client:") else display_address(address)

@@ -4,24 +4,10 @@ from typing import Annotated
 
 import typer
 
-from conferral.cli.options import choices
 from conferral.processes.cli import require_sandbox
 
 
-def _complete_stories(incomplete: str) -> list[str]:
-    """Complete the names of the demo's stories."""
-    from conferral.demo.stories import STORIES
-
-    return choices(*STORIES)(incomplete)
-
-
 def demo(
-    story: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Play this story instead of the tour; see above.", autocompletion=_complete_stories
-        ),
-    ] = None,
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,
     pace: Annotated[
         float,
@@ -33,13 +19,10 @@ def demo(
     \b
     Examples:
       conferral demo
-      conferral demo --story blind
-      conferral demo --story several --exit
-      conferral demo --story supervise
+      conferral demo --pace 10 --exit
 
-    The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
-    When a blind transfer fails, the agent is called back. Stories: warm, blind, outbound, several, hold, park,
-    supervise, handoff, voicemail, queue, killed.
+    A call comes in, is bridged to an agent, and becomes a conference for a consult, in the middle of which a worker is
+    killed. The transfer is completed, and the last party is released. Then a second call is left for you.
 
     Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console. The
     local Twilio is the package offhook, which conferral[sandbox] installs.
@@ -48,10 +31,7 @@ def demo(
     require_sandbox()
     try:
         from conferral.demo.runner import DemoOptions, run
-        from conferral.demo.stories import STORIES, TOUR
 
-        if story is not None and story not in STORIES:
-            raise typer.BadParameter(f"unknown story; one of: {', '.join(STORIES)}", param_hint="--story")
-        run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
+        run(DemoOptions(pace, exit_after_story))
     except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
         return

@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from conferral.cli.command_line import CALLED_AS, own_command
+from conferral.cli.command_line import CALLED_AS
 from conferral.cli.output import DEFAULT_WIDTH
 from conferral.demo import characters
 from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment
-from conferral.demo.stories import STORIES
 from conferral.processes.redis_server import find_programs
 
 #: File in the demo's folder for `source`: variables, and a path to `PROGRAM`.
@@ -55,11 +54,6 @@ def lines(stage: DemoEnvironment, pids: Sequence[int], desks: Mapping[str, str])
         "",
         "Two workers share the calls. Kill one: the other takes over within seconds,",
         f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
-        "",
-        f"Other stories:  {own_command()} demo --story NAME",
-        *textwrap.wrap(
-            ", ".join(STORIES), DEFAULT_WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-        ),
         "",
         "In another terminal, for the call that stays up ($CALL):",
         "",

@@ -53,14 +53,6 @@ alice = "{characters.ALICE}"
 bob = "{characters.BOB}"
 carol = "{characters.CAROL}"
 dave = "{characters.DAVE}"
-
-[inbound."{characters.SUPPORT}"]
-agents = ["{characters.BOB}", "{characters.CAROL}"]
-fallback = "voicemail"
-
-[inbound."{characters.SALES}"]
-agents = ["{characters.BOB}", "{characters.CAROL}"]
-fallback = "queue"
 """
 
 
@@ -175,9 +167,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
 def add_numbers(sandbox: Sandbox, webhooks_url: str) -> None:
     """Let calls to the business, and from browsers, reach the webhooks."""
     urls = {"voice_fallback_url": f"{webhooks_url}/voice/fallback", "status_callback": f"{webhooks_url}/voice/status"}
-    names = {characters.BUSINESS: "alice", characters.SUPPORT: "support", characters.SALES: "sales"}
-    for number, name in names.items():
-        sandbox.add_number(number, name=name, voice_url=f"{webhooks_url}/voice/inbound", **urls)
+    sandbox.add_number(characters.BUSINESS, name="alice", voice_url=f"{webhooks_url}/voice/inbound", **urls)
     sandbox.add_application(APP_SID, voice_url=f"{webhooks_url}/voice/client", **urls)
 
 

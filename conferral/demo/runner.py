@@ -10,7 +10,7 @@ from conferral.demo import closing_message
 from conferral.demo.desks import make_desk_urls
 from conferral.demo.environment import start
 from conferral.demo.scenario import ScenarioRunner
-from conferral.demo.stories import Story
+from conferral.demo.story import SUMMARY, play_story
 from conferral.operations.errors import CommandNotDoneError
 from conferral.processes.subprocesses import RESTART_AFTER_S, Subprocesses, cancel_all, poll_until
 from conferral.runtime.errors import StoreError
@@ -23,9 +23,8 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the demo plays, and how."""
+    """How the demo plays."""
 
-    story: Story
     #: Factor by which pauses and ringing are shortened.
     pace: float
     exit_after_story: bool
@@ -84,10 +83,10 @@ async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asynci
     restarting = asyncio.create_task(children.restart_workers())
     try:
         runner.script_all_phones()
-        output.print_line(f"Demo: {options.story.summary}")
-        await options.story.play(runner)
+        output.print_line(f"Demo: {SUMMARY}")
+        await play_story(runner)
         if not options.exit_after_story:
-            await poll_until(children.workers_run, RESTART_AFTER_S)  # a story may have killed one
+            await poll_until(children.workers_run, RESTART_AFTER_S)  # the story has killed one
             runner.script_all_phones()
             session_id = (await runner.start_bridged_call()).sid
             runner.set_phones_manual()

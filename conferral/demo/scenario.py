@@ -1,4 +1,4 @@
-"""Building blocks of the demo's stories: people call, talk, hang up.
+"""Building blocks of the demo's story: people call, talk, hang up.
 
 Each raises `CommandNotDoneError` if what it expects does not happen in time.
 """
@@ -19,11 +19,10 @@ from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
-from conferral.processes.subprocesses import cancel_all, poll_until
+from conferral.processes.subprocesses import poll_until
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
-from conferral.storage.agents import Agents, identity_of
 from conferral.storage.coordinator import read_owners
 from offhook import CallHandle, Sandbox
 from offhook.call_handle import heard_words
@@ -34,16 +33,8 @@ STEP_S = 15.0
 TALK_S = 1.5
 RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
-#: How long a phone rings whose ringing the story narrates, in seconds.
-LATE_ANSWER_AFTER_S = 3.0
-#: How often a desk renews its agent's presence, in seconds.
-RENEW_EVERY_S = 10.0
 #: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
-#: Who the agents of the support's and the sales' calls are in the narration.
-_BOB_AND_CAROL = {"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"}
-#: Matches any music or announcement, but not silence.
-ANYTHING = "something"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,63 +76,11 @@ class ScenarioRunner:
             await play.wait_until_answered()
             yield play
 
-    @asynccontextmanager
-    async def call_support(self, voice_url: str = "") -> AsyncIterator["Scenario"]:
-        """Let a customer call the support's number; `voice_url` replaces its own."""
-        caller, number = map(display_address, (characters.CUSTOMER, characters.SUPPORT))
-        answers = "your app's bot answers" if voice_url else "bob is dialed"
-        output.print_line(f"customer {caller} calls {number}; {answers}")
-        call = await self.sandbox.call_in(characters.CUSTOMER, characters.SUPPORT, url=voice_url)
-        async with self.narrated(call.sid) as play:
-            await play.set_people(**_BOB_AND_CAROL)
-            yield play
-
-    @asynccontextmanager
-    async def call_out(self, session_id: str) -> AsyncIterator["Scenario"]:
-        """Call alice, then the customer."""
-        async with self.narrated(session_id) as play:
-            await play.do("command", "call", agent=characters.ALICE, customer=characters.CUSTOMER)
-            yield play
-
-    async def start_bridged_call(
-        self, caller: str = characters.CUSTOMER, number: str = characters.BUSINESS
-    ) -> CallHandle:
+    async def start_bridged_call(self) -> CallHandle:
         """Start a call without narrating it, and wait for the answer."""
-        call = await self.sandbox.call_in(caller, number)
+        call = await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)
         await Scenario(self, call.sid, Narrator(self.environment.reader, call.sid)).wait_until_answered()
         return call
-
-    @asynccontextmanager
-    async def call_sales(self) -> AsyncIterator["Scenario"]:
-        """Let a customer call the number with a queue while others talk."""
-        caller, number = map(display_address, (characters.CUSTOMER, characters.SALES))
-        output.print_line(f"customer {caller} calls {number}, too")
-        call = await self.sandbox.call_in(characters.CUSTOMER, characters.SALES)
-        async with self.narrated(call.sid) as play:
-            await play.set_people(**_BOB_AND_CAROL)
-            yield play
-
-    @asynccontextmanager
-    async def at_desks(self, *addresses: str) -> AsyncIterator[None]:
-        """Let agents be ready at desks during the block."""
-        reader = self.environment.reader
-        agents, identities = Agents(reader.client, reader.keys), [identity_of(address) for address in addresses]
-
-        async def renew() -> None:
-            for identity in identities:
-                await agents.renew(identity, identity, "demo", is_ready=True, is_busy=False)
-
-        async def keep_renewing() -> None:
-            while True:
-                await asyncio.sleep(RENEW_EVERY_S)
-                await renew()
-
-        await renew()
-        renewing = asyncio.create_task(keep_renewing())
-        try:
-            yield
-        finally:
-            await cancel_all({renewing})
 
     @asynccontextmanager
     async def narrated(self, session_id: str) -> AsyncIterator["Scenario"]:
@@ -219,9 +158,7 @@ class Scenario:
                 for name, sound in sounds.items()
                 if sound
             )
-            return hears.keys() == expected.keys() and all(
-                _is_as_expected(what, expected[name]) for name, what in hears.items()
-            )
+            return hears == expected
 
         if not await poll_until(all_hear_as_expected, STEP_S):
             raise CommandNotDoneError(f"they should hear {expected}; they hear {hears}")
@@ -229,22 +166,6 @@ class Scenario:
         whole = "; ".join(lines)
         for line in [whole] if len(whole) <= HEARD_WIDTH else lines:
             await self.narrator.add_observation(line)
-
-    async def expect_speech(self, text: str) -> None:
-        """Wait until the customer hears a sentence; there may be no session yet."""
-        call = self.runner.sandbox.call(self.session_id)
-        await _expect(lambda: call.hears_now is not None and call.hears_now.content == text, f"no one says: {text}")
-        await self.narrator.add_observation(f"the customer hears “{text}”")
-
-    async def leave_message(self, text: str) -> None:
-        """Let the customer say something after the tone, and hang up."""
-        call = self.runner.sandbox.call(self.session_id)
-        await _expect(lambda: call.record.activity == "recording", "the customer should hear the tone")
-        await self.narrator.announce(f"after the tone, the customer says “{text}”")
-        call.speak(text)
-        await self.end("customer", "the customer hangs up")
-        (recording,) = self.runner.sandbox.recordings()
-        await self.narrator.add_observation(f"recorded: “{recording.text}”")
 
     async def kill_worker(self) -> None:
         """Kill the worker that processes this call; narrate the takeover."""
@@ -288,12 +209,12 @@ class Scenario:
         """Wait until the agent has answered."""
         await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
 
-    async def wait_for_party(self, name: str, address: str = "") -> None:
-        """Wait until a party is dialed, at this address if given."""
+    async def wait_for_party(self, name: str) -> None:
+        """Wait until a party is dialed."""
 
         def is_dialed(session: Session) -> bool:
             party = session.parties.get(name)
-            return party is not None and bool(party.call_sid) and address in ("", party.address)
+            return party is not None and bool(party.call_sid)
 
         await self.wait_until(f"the {name}'s phone", is_dialed)
 
@@ -307,16 +228,6 @@ class Scenario:
             state = (await self._session()).state or "unknown"
             raise CommandNotDoneError(f"{description} did not come within {STEP_S:g} s; the session is {state}")
 
-    async def time_without_talk(self, party: str, since_s: float) -> str:
-        """Return how long a party has heard no one, in ms with the unit."""
-        now_s = self.runner.sandbox.now_s
-        heard_s = sum(
-            max(0.0, (it.until_s or now_s) - max(it.since_s, since_s))
-            for it in (await self.call_of(party)).sounds_heard
-            if it.sound.kind != "parties"
-        )
-        return f"{heard_s * 1000:.0f} ms"
-
     async def _session(self) -> Session:
         return await self.runner.environment.reader.read_session(self.session_id)
 
@@ -329,7 +240,3 @@ async def _expect(condition: Callable[[], bool], problem: str) -> None:
 
     if not await poll_until(is_met, STEP_S):
         raise CommandNotDoneError(problem)
-
-
-def _is_as_expected(heard: str, expected: str) -> bool:
-    return heard == expected or (expected == ANYTHING and heard != "silence")

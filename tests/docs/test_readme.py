@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 from conferral.demo import closing_message, environment
-from conferral.demo.stories import STORIES
 from conferral.processes.subprocesses import HOST
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -43,12 +42,6 @@ def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
     for name in ("console", "phones"):
         (address,) = [line.split()[1] for line in printed() if line.startswith(f"  {name} ")]
         assert f"<{address}>" in QUICKSTART
-
-
-def test_quickstart_names_every_demo_flow() -> None:
-    named = QUICKSTART.partition("demo --story NAME`")[2].partition("\n\n")[0]
-
-    assert [story for story in STORIES if f"`{story}`" not in named] == []
 
 
 def test_readme_says_which_tests_only_make_soak_runs() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conferral.demo.bot import serve_app
 from conferral.storage import command_stream
 from offhook import CallHandle
 from offhook.model.behavior import Behavior
+from tests.support.bot_app import serve_app
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import BOB
 from tests.support.sequence_diagram import SequenceRecorder

@@ -114,7 +114,6 @@ CLOSED = [
     ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
     ("conferral record S1 --action", "st", ["start", "stop"]),
     ("conferral sessions --state", "con", ["converting", "conferenced", "connected", "consult"]),
-    ("conferral demo --story", "s", ["several", "supervise"]),
 ]
 
 

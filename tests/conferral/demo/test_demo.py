@@ -82,7 +82,7 @@ def read_until(program, pattern):
 
 
 @pytest.mark.soak
-def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
+def test_demo_story_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
     (tmp_path / ".env").write_text("CONFERRAL_PREFIX={broken}\nTWILIO_NUMBER=12\n")
     with demo("--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         out, err = program.communicate(timeout=150)
@@ -91,23 +91,12 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
     expected = [
         r"customer \+…23 calls \+…00; alice is dialed",
         r"incoming call  \[bridged\]",
-        r"command: convert",
-        r"(the customer|alice) joined the conference  \[conferenced\]",
-        r"silence: customer \d+ ms, alice \d+ ms",
+        r"the customer hears alice; alice hears the customer",
         r"alice consults bob first: transfer --to client:bob --mode consult",
-        r"consult transfer requested \(1 target\)  \[transferring\]",
-        r"the customer is on hold",
-        # As with Twilio, callbacks that are sent within milliseconds may arrive in another order.
-        r"bob is ringing|bob answered",
-        r"the customer hears music; alice hears bob; bob hears alice",
-        r"swap requested",
-        r"the customer hears alice; alice hears the customer; bob hears music",
+        r"kill -9 \d+: the worker that processes this call dies",
+        r"the other worker takes over, \d+\.\d\d s after the kill|the customer hears music; alice hears bob",
         r"complete requested",
         r"alice('s call ended| left the conference.*)  \[conferenced\]",
-        r"the customer hears bob; bob hears the customer",
-        r"bob transfers the customer: transfer --to client:carol --mode blind",
-        r"carol was busy",
-        r"bob hears “Your call is coming back to you\. The other line is busy\.”",
         r"the customer hears bob; bob hears the customer",
         r"the customer hangs up",
         r"\[ended, customer-left\]",
@@ -123,19 +112,8 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
 
 
 @pytest.mark.soak
-def test_a_story_that_kills_a_worker_ends_and_leaves_nothing(folders, tmp_path):
-    with demo("--story", "killed", "--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
-        out, err = program.communicate(timeout=150)
-
-    assert program.returncode == 0, out + err
-    assert re.search(r"the other worker takes over, \d+\.\d\d s after the kill", out)
-    assert "was killed (SIGKILL); the other worker takes over." in out
-    assert processes_of(folders) == {}
-
-
-@pytest.mark.soak
 def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
-    with demo("--story", "warm", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
+    with demo("--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")
         page = "\n".join(lines)
         # The API's own address is asked below, by the command that has its token.
@@ -161,8 +139,9 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     assert answers.pop().stdout == "unset\n", "the demo's settings don't stay in the shell"
     check = answers.pop().stdout
     assert check.startswith("status")
-    # The bundled Redis is older than `check` recommends.
-    assert set(re.findall(r"^(?:warn|fail):? +(\S+)", check, re.MULTILINE)) <= {"version", "version:"}, check
+    # The bundled Redis is older than `check` recommends, and the story has killed a worker.
+    found = {name.rstrip(":") for name in re.findall(r"^(?:warn|fail):? +(\S+)", check, re.MULTILINE)}
+    assert found <= {"version", "workers"}, check
     expected = [
         "is now conferenced",
         "agent client:alice and target client:bob are talking; customer +…23 is on hold",
@@ -185,10 +164,10 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     ("moment", "how"),
     [
         pytest.param("Demo: ", signal.SIGINT, marks=pytest.mark.soak),
-        pytest.param("bob hears music", signal.SIGHUP, marks=pytest.mark.soak),
+        pytest.param("bob is ringing", signal.SIGHUP, marks=pytest.mark.soak),
         ("Conferral's demo", signal.SIGINT),
         pytest.param("alice answered", signal.SIGINT, marks=pytest.mark.soak),
-        pytest.param("carol was busy", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("complete requested", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):

@@ -1,4 +1,4 @@
-"""Your app in the story `handoff`: it connects callers to its bot.
+"""An app that connects callers to its bot, for documented flows.
 
 Source: Twilio docs, TwiML `<Connect>` and `<ConversationRelay>`.
 """
