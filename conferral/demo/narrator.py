@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral.cli import output
+from conferral.operations import catalog
 from conferral.operations.explain.timeline import build_timeline, details_of, reason_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
@@ -80,16 +81,38 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
     """Return a log entry in the console's words, with names; or empty."""
     (moment,) = build_timeline([entry])
     is_change = entry.state_before != entry.state_after or entry.version == 1
-    if not is_change and (_is_detail(entry) or moment.is_confirmation):
+    is_hold, hold = _is_hold(entry), _newly_held(entry)
+    if not is_change and not hold and (is_hold or _is_detail(entry) or moment.is_confirmation):
         return ""
     names = "|".join(sorted(people, key=len, reverse=True))  # `agent 1 of 2` before `agent`
     pattern = rf"(?<!\d )\b(?:the )?({names})\b(?![-/])"
-    text = re.sub(pattern, lambda found: people[found[1]], moment.what)
+    text = re.sub(pattern, lambda found: people[found[1]], hold or moment.what)
     if not is_change:
         return text
     if entry.state_after == State.ENDED:
         text = "the call ends for everyone"
     return f"{text}  [{', '.join(filter(None, (entry.state_after, reason_of(entry))))}]"
+
+
+def _is_hold(entry: LogEntry) -> bool:
+    """Whether it says that a party is on hold or off hold."""
+    return _update_in(entry) in ("hold", "unhold") and entry.event in ("effect_succeeded", "participant_changed")
+
+
+def _newly_held(entry: LogEntry) -> str:
+    """Describe a hold that this entry shows first; else empty.
+
+    Callbacks of two parties may arrive in another order than that in which Twilio did what was asked.
+    """
+    is_first = any(name.endswith(".held") for name in entry.changes)
+    return (
+        catalog.describe_update(_update_in(entry), details_of(entry)["party"]) if is_first and _is_hold(entry) else ""
+    )
+
+
+def _update_in(entry: LogEntry) -> str:
+    details = details_of(entry)
+    return details["detail"] or details["kind"].removeprefix("participant-")
 
 
 def _is_detail(entry: LogEntry) -> bool:
