@@ -20,6 +20,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.connection.configured import find_primary
 from conferral.storage.keys import Keys
+from conferral.storage.presence_runs import keep_presence
 from conferral.storage.queries import process_registry
 from conferral.storage.webhook_store.store import CONNECTIONS_MAX, WebhookStore
 from conferral.telephony.directory import DirectoryFile
@@ -123,7 +124,7 @@ async def run_webhooks(
 async def _ensure_config(
     client: Client, settings: ServiceSettings, agreed: AgreedConfig, metrics: Metrics, stop: asyncio.Event
 ) -> None:
-    """Compare the configuration with Redis, then watch it.
+    """Compare the configuration with Redis, then watch it; register there.
 
     Raises SettingsError if Redis has other partitions, another account, or another schema, or evicts keys.
     """
@@ -136,6 +137,7 @@ async def _ensure_config(
                 await config.check_eviction_policy(client)
             await agreed.store_or_compare()
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
+            await keep_presence(client, keys)
             if is_first:
                 is_first = False
         except StoreError as error:

@@ -1,12 +1,11 @@
 """Agents with a desk: their presence, and which desk may be registered.
 
-A desk renews its agent's presence every 9 to 12 s. An agent is gone 30 s after the last renewal, by Redis's clock.
+A desk renews its agent's presence every 9 to 15 s; `presence_runs` says what silence means. All times are Redis's.
 Twilio rings every browser that is registered for an identity, so only one of an agent's desks may be: the newest that
 is ready, or, while the agent has a call, the one that was registered before it.
 """
 
-import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -20,14 +19,11 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
+from conferral.storage.presence_runs import PRESENCE_MS, SILENT_MS, PresenceRuns, note_renewal, read_command
 from conferral.storage.server import time_ms
 
-#: How long a renewal counts, milliseconds.
-PRESENCE_MS = 30_000
-#: Without any renewal for this long, presence is not kept: Redis was away, or webhooks. Milliseconds.
-PAUSE_MS = 15_000
-#: For how long presence must have been kept before it shows that an agent has no desk, milliseconds.
-KEPT_MS = 45_000
+#: How long an agent whose last desk was left is still ready: a page that loads again is there by then. Milliseconds.
+LEFT_COUNTS_MS = 10_000
 #: How long it is kept that a desk rejected a ring as busy, seconds: until Twilio reports the ring's end.
 RING_TTL_S = 60
 #: How many desks of one agent may be ready (count).
@@ -57,6 +53,8 @@ class Agent(BaseRecord, frozen=True):
     #: 1 while the agent has a call, and when it last had one; 0 for never.
     in_call: int = 0
     called_ms: int = 0
+    #: When the last desk that was ready was left; 0 if one is there, or none was.
+    left_ms: int = 0
     #: Why the agent is away until the next click on *Go ready*: `no-answer` after an offer; empty for no such reason.
     reason: str = ""
     identity: Hidden[str] = ""
@@ -66,43 +64,53 @@ class Agent(BaseRecord, frozen=True):
         """Whether callers may wait for the agent: ready, or in a call."""
         return self.status is AgentStatus.READY or bool(self.in_call)
 
+    def at(self, now_ms: int) -> "Agent":
+        """Return the agent as of now."""
+        away_ms = self.left_ms + LEFT_COUNTS_MS
+        is_left = self.status is AgentStatus.READY and self.left_ms and now_ms >= away_ms
+        return replace(self, status=AgentStatus.AWAY, since_ms=away_ms) if is_left else self
 
-_decode = json_decoder(Agent)
-#: As good as forever, seconds.
-_LONG_S = 1e9
+
+class _Renewal(BaseRecord, frozen=True):
+    """What any version can read of an agent."""
+
+    renewed_ms: int
+
+
+_decode, _decode_renewal = json_decoder(Agent), json_decoder(_Renewal)
 
 
 class Agents:
     """The agents of all processes. Methods may raise StoreError."""
 
-    def __init__(self, client: Client, keys: Keys, up_s: Callable[[], float] = lambda: math.inf) -> None:
-        """Bind them; `up_s` says for how long the desks' process has run."""
+    def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
-        self._up_s = up_s
 
     async def renew(
         self,
         identity: str,
         name: str,
         desk: str,
+        sign_in: str = "",
         *,
         is_ready: bool,
         is_busy: bool,
+        is_left: bool = False,
         takes_over: bool = False,
-        sign_in: str = "",
         is_click: bool = False,
     ) -> Agent:
         """Renew the presence of one desk's agent.
 
-        `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call;
-        `takes_over`, whether this desk takes that call over; `sign_in`, the digest of the desk's sign-in, if any;
-        `is_click`, whether the agent has just said that they are ready.
+        `desk` is the id of the desk; `sign_in`, the digest of its sign-in, if any; `is_ready`, whether it takes calls,
+        or `is_left`, whether its page was closed or left; `is_busy`, whether the agent has a call; `takes_over`,
+        whether this desk takes that call over; `is_click`, whether the agent has just said that they are ready.
         """
-        status = AgentStatus.READY if is_ready else AgentStatus.AWAY
+        status = "left" if is_left else AgentStatus.READY if is_ready else AgentStatus.AWAY
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
-        arguments += [sign_in, round(min(self._up_s(), _LONG_S) * 1000), PAUSE_MS, int(takes_over), int(is_click)]
-        keys = [self._keys.agents, self._keys.presence, self._keys.agent_away(identity)]
+        arguments += [sign_in, int(takes_over), int(is_click), SILENT_MS, LEFT_COUNTS_MS]
+        keys = [self._keys.agents, self._keys.agent_away(identity)]
+        await note_renewal(self._client, self._keys)
         return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
 
     async def note_busy(self, call_sid: str) -> None:
@@ -112,14 +120,28 @@ class Agents:
 
     async def list(self) -> list[Agent]:
         """Return all agents, by identity; remove those that are gone."""
-        removed, *found = await scripts.list_agents(self._client, [self._keys.agents], [PRESENCE_MS])
-        log_unreadable_removed(self._keys.agents, int(removed))
-        return _readable(zip(found[::2], found[1::2], strict=True))
+        reads = (("TIME",), read_command(self._keys), ("HGETALL", self._keys.agents))
+        time, runs, found = await run_or_raise(self._client, *reads)
+        now_ms, current, gone = time_ms(time), PresenceRuns.parse(runs), dict[bytes, bytes]()
+        unreadable = 0
+        for identity, stored in found.items():
+            try:
+                is_gone = not current.counts(_decode_renewal(stored).renewed_ms, now_ms)
+            except ValueError:
+                unreadable, is_gone = unreadable + 1, True
+            if is_gone:
+                gone[identity] = stored
+        if gone:
+            flat = [one for item in gone.items() for one in item]
+            await scripts.remove_unchanged(self._client, [self._keys.agents], flat)
+            log_unreadable_removed(self._keys.agents, unreadable)
+        return _current(found.items(), current, now_ms)
 
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
-        (found,) = await run_or_raise(self._client, ("HGETALL", self._keys.agents))
-        return _current(found.items(), now_ms)
+        reads = read_command(self._keys), ("HGETALL", self._keys.agents)
+        runs, found = await run_or_raise(self._client, *reads)
+        return _current(found.items(), PresenceRuns.parse(runs), now_ms)
 
 
 def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
@@ -138,16 +160,17 @@ def _agent(identity: str, stored: bytes) -> Agent:
 # ---- who of a number's agents is rung ------------------------------------------------------------------------------
 
 
-def _current(found: Iterable[tuple[bytes, bytes]], now_ms: int) -> list[Agent]:
-    """Return agents by identity whose presence counts."""
-    # A time in the future was left when the clock was set back.
-    return [one for one in _readable(found) if abs(now_ms - one.renewed_ms) < PRESENCE_MS]
+def _current(found: Iterable[tuple[bytes, bytes]], runs: PresenceRuns, now_ms: int) -> list[Agent]:
+    """Return agents by identity who have a desk, or may have one."""
+    return [one.at(now_ms) for one in _readable(found) if runs.counts(one.renewed_ms, now_ms)]
 
 
-def present_agents(identities: Sequence[str], records: Sequence[bytes | None], now_ms: int) -> dict[str, Agent]:
+def present_agents(
+    identities: Sequence[str], records: Sequence[bytes | None], runs: PresenceRuns, now_ms: int
+) -> Mapping[str, Agent]:
     """Return those of the agents whose presence counts, as `HMGET` found them."""
     found = {identity.encode(): one for identity, one in zip(identities, records, strict=True) if one}
-    return {agent.identity: agent for agent in _current(found.items(), now_ms)}
+    return {agent.identity: agent for agent in _current(found.items(), runs, now_ms)}
 
 
 def identity_of(address: str) -> str:
@@ -179,15 +202,12 @@ async def read_presence(
     identities = [*filter(None, map(identity_of, agents))]
     if not identities:
         return UNKNOWN_PRESENCE
-    reads: list[Command] = [("TIME",), ("GET", keys.presence), ("PTTL", keys.presence)]
-    reads += [("HMGET", keys.agents, *identities), *([("HGETALL", keys.queued)] if with_queue else [])]
-    time, kept_since, left_ms, stored, *queued = await run(*reads)
-    now_ms = time_ms(time)
-    is_kept = bool(kept_since) and kept_since.isdigit() and now_ms - int(kept_since) >= KEPT_MS
-    # Where the clock was set back, all renewals are in the future, until each desk's next one.
-    is_kept = is_kept and left_ms <= PAUSE_MS
+    reads: list[Command] = [("TIME",), read_command(keys), ("HMGET", keys.agents, *identities)]
+    time, found, stored, *queued = await run(*reads, *([("HGETALL", keys.queued)] if with_queue else []))
+    now_ms, runs = time_ms(time), PresenceRuns.parse(found)
+    is_kept = runs.is_kept(now_ms)
     away, idle_since_ms = set(), {}
-    present = present_agents(identities, stored, now_ms)
+    present = present_agents(identities, stored, runs, now_ms)
     for address in filter(identity_of, agents):
         agent = present.get(identity_of(address))
         if agent is None:
@@ -198,5 +218,5 @@ async def read_presence(
             away.add(address)
         if agent.is_there:
             idle_since_ms[address] = IN_A_CALL_MS if agent.in_call else max(agent.since_ms, agent.called_ms)
-    numbers = frozenset(number.decode(errors="replace") for found in queued for number in found.values())
+    numbers = frozenset(number.decode(errors="replace") for one in queued for number in one.values())
     return Presence(frozenset(away), idle_since_ms, is_kept=is_kept, queued_numbers=numbers)

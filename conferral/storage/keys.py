@@ -123,7 +123,9 @@ class Keys:
         "sign-ins", "Hash: sign-ins at desks and unused codes, as JSON, by digest. Expires with the last of them."
     )
     presence = PrefixKey(
-        "presence", "String: since when presence is renewed without a pause, in ms. Expires 15 s after a renewal."
+        "presence",
+        "Hash: since when webhooks keep presence, and desks renew it, without a pause, and when they last did, in ms. "
+        "Expires 5 min later.",
     )
     ring = NamedKey(
         "ring", "String: `busy` if a desk rejected the ring of this call by itself. Expires after a minute."

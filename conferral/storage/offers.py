@@ -15,6 +15,7 @@ from conferral.storage.agents import Agent, AgentStatus, identities_of, identity
 from conferral.storage.connection.client import Client, Command, run_each, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore, waits_in_queue
+from conferral.storage.presence_runs import PresenceRuns, read_command
 from conferral.storage.server import time_ms
 
 #: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
@@ -70,8 +71,6 @@ class Desks:
     by_address: Mapping[str, Desk]
     #: The moment by Redis's clock, Unix ms.
     now_ms: int = 0
-    #: Whether any desk of the installation has renewed its presence lately.
-    is_kept: bool = False
 
 
 class _Stored(NamedTuple):
@@ -138,13 +137,13 @@ class Offers:
     async def desks(self, addresses: Iterable[str]) -> Desks:
         """Return desks by the addresses of agents."""
         agents = {address: identity for address in addresses if (identity := identity_of(address))}
-        reads: list[Command] = [("TIME",), ("EXISTS", self._keys.presence)]
+        reads: list[Command] = [("TIME",), read_command(self._keys)]
         reads.append(("HMGET", self._keys.agents, *agents.values()))
         for identity in agents.values():
             reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
-        time, is_kept, records, *rest = await run_or_raise(self._client, *reads)
+        time, runs, records, *rest = await run_or_raise(self._client, *reads)
         now_ms = time_ms(time)
-        present = present_agents([*agents.values()], records, now_ms)
+        present = present_agents([*agents.values()], records, PresenceRuns.parse(runs), now_ms)
         await self._load(name for names in rest[1::2] for name in _decode(names))
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
@@ -152,7 +151,7 @@ class Offers:
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
             is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
             found[address] = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
-        return Desks(found, now_ms, bool(is_kept))
+        return Desks(found, now_ms)
 
     async def claim(self, address: str, claim: Claim) -> bool:
         """Claim an agent for an offer; False if another offer has the agent."""
@@ -188,7 +187,8 @@ def _takes_part(identity: str, session: Session) -> bool:
 def _desk(address: str, agent: Agent | None, claim: Claim | None, *, is_in_session: bool) -> Desk:
     if agent is None:
         return Desk(address, claim=claim)
-    is_ready = agent.status is AgentStatus.READY
+    # One whose last desk was left is rung, but offered no one.
+    is_ready = agent.status is AgentStatus.READY and bool(agent.registered)
     # Sessions know of a call's end before the next renewal.
     is_free = is_ready and not (is_in_session or claim)
     free_since_ms = max(1, agent.since_ms, agent.called_ms) if is_free else 0

@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conferral.storage.agents import KEPT_MS, PAUSE_MS, Agents
+from conferral.storage.agents import Agents
+from conferral.storage.presence_runs import KEPT_MS, keep_presence
 from tests.flows.test_fallbacks import URL, leaves_message
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.people import BOB, CAROL
@@ -38,8 +39,9 @@ async def was_ready_first(system, identity):
 
 async def presence_is_kept(system):
     """Presence has been kept for long enough to show that someone has no desk."""
+    await keep_presence(system.client, system.keys)
     now_s, _ = await system.client.time()
-    await system.client.set(system.keys.presence, now_s * 1000 - KEPT_MS, px=PAUSE_MS)
+    await system.client.hset(system.keys.presence, "webhooks_since_ms", now_s * 1000 - KEPT_MS)
 
 
 async def attempts(system):

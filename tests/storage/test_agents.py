@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from conferral.storage.agents import DESKS_MAX, PRESENCE_MS, Agents, AgentStatus
+from conferral.storage.agents import DESKS_MAX, Agents, AgentStatus
+from conferral.storage.presence_runs import SILENT_MS
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -54,9 +55,9 @@ async def test_an_agent_is_gone_without_renewals_and_removed(agents, client, key
     await renewed(agents, "d1", is_ready=False)
     assert await is_present(agents, client, "alice")
     assert not await is_present(agents, client, "dave")
-    assert PRESENCE_MS - 1_000 < await client.pttl(keys.agents) <= PRESENCE_MS
+    assert SILENT_MS - 1_000 < await client.pttl(keys.agents) <= SILENT_MS
 
-    await age(client, keys, PRESENCE_MS - 5_000)
+    await age(client, keys, SILENT_MS - 5_000)
     assert await is_present(agents, client, "alice")
     await age(client, keys, 5_000)
     assert not await is_present(agents, client, "alice")

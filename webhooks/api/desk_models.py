@@ -134,17 +134,26 @@ class DeskStatus(StrEnum):
 class PresenceRequest(_Request, frozen=True):
     """An agent's presence."""
 
-    rule = f"presence takes the fields status, ready or away, and optionally desk, {DESK_ID_RULE}, and click, a boolean"
+    rule = (
+        f"presence takes the fields status, ready or away, and optionally desk, {DESK_ID_RULE}, and the booleans "
+        "click and, with away, left"
+    )
 
     status: Annotated[DeskStatus, about("whether the agent wants to take calls")]
     desk: Annotated[str, Meta(description=DESK_ABOUT, pattern=f"^{DESK_ID}$")] = DESK_DEFAULT
     click: Annotated[
         bool, about("whether the agent has just clicked: who did not answer an offer is away until then")
     ] = False
+    left: Annotated[
+        bool,
+        about("whether the page is closed or left: without another that is ready, the agent is away 10 s later"),
+    ] = False
 
     def __post_init__(self) -> None:
-        """Check the id."""
+        """Check the id, and that a page that is left is not ready."""
         _check(DESK_ID, self.desk)
+        if self.left and self.status is DeskStatus.READY:
+            raise RequestError(ErrorType.INVALID, self.rule)
 
 
 class TakeOverRequest(_Request, frozen=True):

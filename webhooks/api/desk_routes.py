@@ -43,7 +43,7 @@ PRESENCE_ROUTES = (
         "/agents",
         "list_agents",
         "List the agents with a desk",
-        "Presence: a desk renews it every 9 to 12 s, and 30 s after the last time, the agent is gone.",
+        "Presence: a desk renews it every 9 to 15 s. After 30 s of silence, it is gone if other desks renew theirs.",
         {200: ResponseSpec(desk_models.AgentList, "The agents")},
     ),
 )

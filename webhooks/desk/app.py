@@ -33,8 +33,7 @@ def add_desk(api: Api, client: Client, keys: Keys, hang_up: HangUp = _unreachabl
 
     sign_ins = KnownSignIns(SignIns(client, keys), api.streams.redis, api.clock)
     tokens = DeskTokens(api.streams.redis, api.bearer, api.tokens, api.clock, api.metrics, name_of, sign_ins)
-    started_s = api.clock.monotonic_s()
-    agents = Agents(client, keys, lambda: api.clock.monotonic_s() - started_s)
+    agents = Agents(client, keys)
     feed = DeskFeed(api.streams, agents, api.metrics, sign_ins, name_of, lambda: api.directory.current.destinations)
     sessions = DeskSessions(api, tokens, sign_ins)
     handlers = DeskHandlers(api, tokens, feed, agents, hang_up)

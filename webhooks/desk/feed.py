@@ -200,18 +200,16 @@ class DeskFeed:
             registered=(agent.registered or None) if agent is not None else None,
         )
 
-    async def renew(
-        self, token: DeskToken, desk: str, *, is_ready: bool, takes_over: bool = False, is_click: bool = False
-    ) -> desk_models.OwnPresence:
+    async def renew(self, token: DeskToken, desk: str, *, is_ready: bool, **more: bool) -> desk_models.OwnPresence:
         """Renew an agent's presence, and return it; may raise StoreError.
 
-        A desk that takes a call over is registered from now on.
+        `more` is as of `Agents.renew`. A desk that takes a call over is registered from now on.
         """
         await self.follow()
         identity = token.identity
         is_busy = any(keeps_desk(one.followed.session, identity) for one in self._views_of(identity).values())
-        renew = partial(self._agents.renew, identity, token.agent_name, desk, sign_in=token.sign_in)
-        renewed = renew(is_ready=is_ready, is_busy=is_busy, takes_over=takes_over, is_click=is_click)
+        renew = partial(self._agents.renew, identity, token.agent_name, desk, token.sign_in)
+        renewed = renew(is_ready=is_ready, is_busy=is_busy, **more)
         self._present[identity] = await self._streams.redis.limiter(renewed)
         for reader in self._readers.of(identity):
             self._push_presence(reader)

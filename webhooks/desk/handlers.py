@@ -166,9 +166,8 @@ class DeskHandlers:
         """Renew the agent's presence."""
         wanted = desk_models.PresenceRequest.of(request.body)
         is_ready = wanted.status is desk_models.DeskStatus.READY
-        return response(
-            200, await self._feed.renew(_token_of(request), wanted.desk, is_ready=is_ready, is_click=wanted.click)
-        )
+        token, changes = _token_of(request), {"is_left": wanted.left, "is_click": wanted.click}
+        return response(200, await self._feed.renew(token, wanted.desk, is_ready=is_ready, **changes))
 
     async def note_busy_ring(self, request: ApiRequest) -> web.Response:
         """Note that the agent's desk is about to reject a ring."""

@@ -7,7 +7,6 @@ say which offers are open. An offer that is sent again changes nothing: its clai
 import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 import structlog
 
@@ -32,20 +31,8 @@ log = structlog.get_logger()
 POLL_S = 0.25
 #: After how long without a desk the callers of a phone number wait no longer, seconds.
 ABSENT_S = 60.0
-#: How much of that time does not count while no desk of the installation renews its presence, seconds: Redis or the
-#: webhooks may have been away, not the agents.
-NOT_KEPT_S = 300.0
 #: The longest time between two polls that counts, seconds: this process may have been stopped.
 _STEP_MAX_S = 2.0
-
-
-@dataclass(slots=True)
-class _Absence:
-    """For how long there was no desk, seconds."""
-
-    absent_s: float = 0.0
-    #: Not counted: no desk of the installation renewed its presence.
-    not_kept_s: float = 0.0
 
 
 class Offerer:
@@ -58,8 +45,8 @@ class Offerer:
         self._offers = Offers(core.client, core.keys, core.commit_store)
         #: The agents whose offers are open, each with the session: it may have ended.
         self._open: dict[str, str] = {}
-        #: By the agents whom a phone number rings.
-        self._absences: dict[tuple[str, ...], _Absence] = {}
+        #: By the agents whom a phone number rings: for how long none of them had a desk, seconds.
+        self._absent_s: dict[tuple[str, ...], float] = {}
         #: When it last polled, monotonic seconds; before, infinite.
         self._polled_s = math.inf
 
@@ -67,7 +54,7 @@ class Offerer:
         """Offer callers whenever this worker owns the task, until the stop."""
         while not stop.is_set():
             if not self._owns_queue():
-                self._open, self._absences, self._polled_s = {}, {}, math.inf
+                self._open, self._absent_s, self._polled_s = {}, {}, math.inf
                 self._set_gauges({})
             else:
                 try:
@@ -87,7 +74,7 @@ class Offerer:
         self._set_gauges(queued)
         agents = dict.fromkeys([*(agent for one in queued.values() for agent in one.agents), *self._open])
         if not agents:
-            self._absences = {}
+            self._absent_s = {}
             return
         desks = await self._offers.desks(agents)
         undecided = await self._settle(found, desks)
@@ -163,12 +150,10 @@ class Offerer:
     async def _send_on(self, queued: Mapping[str, Session], desks: Desks, passed_s: float) -> None:
         """Let callers go on to their next place who have no desk to wait for."""
         waiting = [one for one in queued.values() if one.phase is Phase.QUEUED]
-        before, self._absences = self._absences, {}
-        for agents in dict.fromkeys(one.agents for one in waiting):
-            if not _is_anyone_there(agents, desks):
-                absence = self._absences[agents] = before.get(agents, _Absence())
-                _add(absence, passed_s, is_kept=desks.is_kept)
-        gone = {agents for agents, absence in self._absences.items() if absence.absent_s >= ABSENT_S}
+        waited_for = dict.fromkeys(one.agents for one in waiting)
+        lonely = [agents for agents in waited_for if not _is_anyone_there(agents, desks)]
+        self._absent_s = {agents: self._absent_s.get(agents, 0.0) + passed_s for agents in lonely}
+        gone = {agents for agents, absent_s in self._absent_s.items() if absent_s >= ABSENT_S}
         now_ms = self._core.store_clock.now_ms()
         left = [one for one in waiting if one.agents in gone and awaits_offer(one, now_ms)]
         if left and self._owns_queue():
@@ -189,10 +174,3 @@ class Offerer:
 
 def _is_anyone_there(agents: Collection[str], desks: Desks) -> bool:
     return any(desks.by_address[agent].is_there for agent in agents if agent in desks.by_address)
-
-
-def _add(absence: _Absence, passed_s: float, *, is_kept: bool) -> None:
-    if is_kept or absence.not_kept_s >= NOT_KEPT_S:
-        absence.absent_s += passed_s
-    else:
-        absence.not_kept_s += passed_s

@@ -23,7 +23,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import CallStatus
 from conferral.storage import digits, scripts
-from conferral.storage.agents import PRESENCE_MS, identity_of, read_presence
+from conferral.storage.agents import identity_of, read_presence
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -32,6 +32,7 @@ from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
+from conferral.storage.presence_runs import SILENT_MS
 from conferral.storage.webhook_store.command_queue import DEADLINE_S, CommandQueue
 
 log = structlog.get_logger()
@@ -208,7 +209,7 @@ class WebhookStore:
             if is_answer:
                 with_desk = event_codec.encode(replace(event, desk=True))[event_codec.EVENT]
                 events = with_desk, entry.pop(event_codec.EVENT)
-                arguments: list[scripts.Argument] = [identity, PRESENCE_MS, *events]
+                arguments: list[scripts.Argument] = [identity, SILENT_MS, *events]
                 arguments += chain.from_iterable(entry.items())
                 writes = [scripts.store_answer.command([stream, self._keys.agents], arguments)]
             elif event.reported_status == Reason.REJECTED:

@@ -9,9 +9,10 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage import digits
-from conferral.storage.agents import PRESENCE_MS, Agents
+from conferral.storage.agents import Agents
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
+from conferral.storage.presence_runs import SILENT_MS
 from conferral.storage.webhook_store import command_queue
 from conferral.storage.webhook_store.store import GateClaim, NewestSession, WebhookStore
 from tests.support.entries import SESSION, event_in, ringing
@@ -42,7 +43,7 @@ async def test_answer_says_whether_the_agent_has_a_desk(publisher, client, keys,
     assert (await only_event(client, keys)).desk is (is_agent and has_desk)
 
 
-@pytest.mark.parametrize("ago_ms", [PRESENCE_MS, -3_600_000])
+@pytest.mark.parametrize("ago_ms", [SILENT_MS, -3_600_000])
 async def test_answer_of_an_agent_whose_desk_is_gone_says_so(publisher, client, keys, ago_ms):
     """Its last renewal was long ago, or is in the future, since the clock was set back."""
     agents = Agents(client, keys)

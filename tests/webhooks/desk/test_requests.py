@@ -327,7 +327,32 @@ async def test_one_desk_of_an_agent_may_be_registered_and_one_with_a_call_keeps_
     assert await registered(desks, "three") == "two"
 
 
-@each("body", [{}, {"status": "busy"}, {"status": "ready", "desk": ""}, {"status": "ready", "desk": "a b"}, {"x": 1}])
+async def test_a_page_that_is_left_gives_its_place_to_another_at_once_or_else_soon_makes_the_agent_away(desks, store):
+    headers = await desks.bearer()
+
+    async def says(desk, status="ready", **more):
+        _, own = await desks.ask("PUT", "/desk/presence", headers, json={"status": status, "desk": desk} | more)
+        return own["status"], own["registered"]
+
+    assert (await says("one"), await says("two")) == (("ready", "one"), ("ready", "two"))
+    assert await says("two", "away", left=True) == ("ready", "one")
+    assert await says("one", "away", left=True) == ("ready", None)
+    assert await says("one") == ("ready", "one"), "the page has loaded again"
+    assert await says("one", "away") == ("away", None)
+
+
+@each(
+    "body",
+    [
+        {},
+        {"status": "busy"},
+        {"status": "ready", "desk": ""},
+        {"status": "ready", "desk": "a b"},
+        {"status": "ready", "left": True},
+        {"status": "away", "left": "x"},
+        {"x": 1},
+    ],
+)
 async def test_wrong_presence_is_refused(desks, body):
     status, reason = await desks.refusal("PUT", "/desk/presence", await desks.bearer(), json=body)
     assert (status, reason.partition(",")[0]) == (422, "presence takes the fields status")

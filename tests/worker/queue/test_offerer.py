@@ -1,6 +1,7 @@
 """The task `queue` under faults: owners that die, or are two for a moment, and answers that are lost."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.offers import Claim
+from conferral.storage.presence_runs import SILENT_MS
 from conferral.worker.queue import offerer as module
 from conferral.worker.queue.matching import REPEAT_MS
 from conferral.worker.queue.offerer import POLL_S, Offerer
@@ -217,7 +219,6 @@ async def passes(queue: Queue, offerer: Offerer, seconds: int) -> None:
 
 async def test_a_minute_without_a_desk_sends_callers_on_once(queue):
     await queue.waits("first")
-    await queue.is_ready("carol")  # of another number: presence is kept
     offerer = queue.offerer()
     await passes(queue, offerer, 59)
     assert await queue.sent() == []
@@ -227,7 +228,6 @@ async def test_a_minute_without_a_desk_sends_callers_on_once(queue):
 
 async def test_a_desk_that_is_there_begins_the_minute_again(queue):
     await queue.waits("first", 1, attempt(BOB, "rejected", queue.clock.wall_ms()))
-    await queue.is_ready("carol")
     offerer = queue.offerer()
     await passes(queue, offerer, 50)
     await queue.is_ready("bob")
@@ -237,13 +237,42 @@ async def test_a_desk_that_is_there_begins_the_minute_again(queue):
     assert await queue.sent() == []
 
 
-async def test_time_in_which_no_desk_renews_does_not_count_for_five_minutes(queue):
+async def test_time_in_which_a_silent_desk_counts_as_there_does_not_count(queue):
     await queue.waits("first")
+    await queue.agents.renew("alice", "Alice", "d1", is_ready=False, is_busy=True)
+    await silent_for(queue, SILENT_MS - 5_000)
     offerer = queue.offerer()
-    await passes(queue, offerer, 359)
+    await passes(queue, offerer, 100)
     assert await queue.sent() == []
-    await passes(queue, offerer, 3)
+    await silent_for(queue, 5_000)
+    await passes(queue, offerer, 62)
     assert {type(one) for one in await queue.sent()} == {DesksLeft}
+
+
+async def test_a_silent_desk_is_offered_callers_if_it_was_free(queue):
+    """Its way to us may be broken, while Twilio reaches it."""
+    await queue.is_ready()
+    await silent_for(queue, SILENT_MS - 5_000)
+    await queue.waits("first")
+    await queue.offerer().poll()
+    assert await queue.offers() == [("first", ALICE, 1)]
+
+
+async def silent_for(queue: Queue, ms: int) -> None:
+    """Let all desks have renewed so much earlier."""
+    for name in ("desks_since_ms", "desks_ms"):
+        await queue.client.hincrby(KEYS.presence, name, -ms)
+    agent = json.loads(await queue.client.hget(KEYS.agents, "alice"))
+    await queue.client.hset(KEYS.agents, "alice", json.dumps(agent | {"renewed_ms": agent["renewed_ms"] - ms}))
+
+
+async def test_an_agent_whose_page_was_left_is_waited_for_but_offered_no_one(queue):
+    await queue.waits("first")
+    await queue.agents.renew("alice", "Alice", "d1", is_ready=True, is_busy=False)
+    await queue.agents.renew("alice", "Alice", "d1", is_ready=False, is_left=True, is_busy=False)
+    offerer = queue.offerer()
+    await passes(queue, offerer, 62)
+    assert await queue.sent() == []
 
 
 async def test_metrics_show_how_many_wait_and_for_how_long(queue):
