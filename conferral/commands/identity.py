@@ -50,6 +50,6 @@ def unknown_session(named: str) -> str:
     return f"no call {safe_id(named) if REFERENCE_PATTERN.fullmatch(named) else 'with this id'} found"
 
 
-def existing_session(remedy: str = "leave it out to generate one") -> str:
+def existing_session() -> str:
     """Return the reason for rejecting a `call` whose session exists."""
-    return f"session: this id is already in use; {remedy}"
+    return "session: this id is already in use; leave it out to generate one"

@@ -145,10 +145,13 @@ class CommandAdmission:
         else:
             new_id = named or identity.session_id_of(command_id)
             is_free = await self._find_session(new_id) is None
-            if (claim := await self._claim(command_id, entry, new_id if is_free else "")) is None:
+            # A session whose id is made from the command's is the command's own: a failover may have lost the claim.
+            claim = await self._claim(command_id, entry, new_id if is_free or not named else "")
+            if claim is None:
                 return None
+            claim = claim._replace(is_first=claim.is_first and is_free)
             session_id = new_id if claim.session == new_id else None
-            reason_if_rejected = identity.existing_session(*(() if named else ("give the command another id",)))
+            reason_if_rejected = identity.existing_session()
         if session_id is None:
             await self._reject(command_id, "", reason_if_rejected)
             return None

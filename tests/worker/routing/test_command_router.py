@@ -289,12 +289,16 @@ async def test_call_takes_no_id_that_is_in_use(routing, what):
     assert await routing.events() == []
 
 
-async def test_call_with_its_own_id_in_use_asks_for_another_id(routing):
-    """The outcome of a command is forgotten after a day, its session may live longer."""
-    await routing.know(identity.session_id_of("c1"))
+async def test_call_whose_claim_a_failover_lost_goes_to_its_session_again(routing):
+    """The session knows it, and decides nothing twice. It has dialed, so no limit refuses it."""
+    routing.limits = DialLimits(routing.keys, per_minute=1)
+    own = identity.session_id_of("c1")
+    await routing.know(own)
+    (minute, _) = routing.limits.of(own)
+    await routing.client.zadd(minute.key, {"dialed": SystemClock().wall_ms()})
     await routing.give(**CALL, id="c1")
-    status, reason, _ = await routing.outcome("c1")
-    assert (status, reason.partition("; ")[2]) == ("rejected", "give the command another id")
+    assert [(event.session_id, event.token) for event in await routing.events()] == [(own, "c1")]
+    assert await routing.outcome("c1") == ("", "", own)
 
 
 async def test_call_that_is_routed_again_goes_the_same_way(routing):
