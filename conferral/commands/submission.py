@@ -113,6 +113,7 @@ class CommandSubmitter:
             found = await self.find_result(command.command_id)
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
+                await self._run(command_stream.confirm(client, keys))  # the first answer may have been 503
                 return
             # A known id passed these checks before; the command itself may have opened or ended the session.
             check_session = check_session and not found.digest

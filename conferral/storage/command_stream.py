@@ -109,7 +109,18 @@ async def require_capacity(client: Client, keys: Keys) -> None:
 
 
 async def read_result(client: Client, keys: Keys, command_id: str) -> CommandResult:
-    """Return a command's result; its status is empty if it is unknown."""
+    """Return a command's result; its status is empty if it is unknown.
+
+    A replica has it then if it is final: nothing follows that would correct it.
+    """
     fields = decode_fields(await ask(client, "HGETALL", keys.command(command_id)))
     kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by", "code"))
-    return CommandResult(command_id, *kept)
+    found = CommandResult(command_id, *kept)
+    if found.is_final:
+        await confirm(client, keys)
+    return found
+
+
+async def confirm(client: Client, keys: Keys) -> None:
+    """Return once a replica has what Redis has now: WAIT waits for this write."""
+    await run_or_raise(client, ("SET", keys.probe, 0), is_durable=True)

@@ -79,8 +79,10 @@ class ReplicatedServers:
         with self.primary.client() as client:
             return int(client.info("commandstats").get("cmdstat_wait", {}).get("calls", 0))
 
-    def offset(self) -> int:
-        return int(self.info()["master_repl_offset"])
+    def writes(self) -> int:
+        """How many changes the primary has made; WAIT itself sends something to replicas, too."""
+        with self.primary.client() as client:
+            return int(client.info("persistence")["rdb_changes_since_last_save"])
 
     def info(self) -> dict[str, Any]:
         with self.primary.client() as client:

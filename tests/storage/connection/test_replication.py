@@ -10,6 +10,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from conferral.commands import identity
+from conferral.commands.submission import CommandSubmitter
+from conferral.operations.errors import PublishUnconfirmedError
+from conferral.operations.redis_access import RedisLimiter
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import EffectSucceeded
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, coordinator, scripts
@@ -19,11 +24,14 @@ from conferral.storage.connection import redis_classes
 from conferral.storage.connection.client import Client, make_client, run_or_raise
 from conferral.storage.connection.primary import Primary
 from conferral.storage.connection.url import Topology
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import Commit
+from conferral.storage.queries.session_reader import SessionReader
 from tests.support.ports import HOST
 from tests.support.redis_node import until
 from tests.support.replicated_redis import ReplicatedServers, started
-from tests.support.stores import partition_store_of
+from tests.support.stores import commit_store_of, partition_store_of
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -239,9 +247,40 @@ async def test_command_is_published_once_a_replica_has_it(servers: ReplicatedSer
         assert await publishing
 
 
+async def test_repeated_command_is_accepted_once_a_replica_has_it(servers: ReplicatedServers) -> None:
+    """The first answer was 503, and a worker has routed the command since."""
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        servers.lag()
+        submitter = CommandSubmitter(SessionReader(client, KEYS), RedisLimiter(8, 0.5))
+        given = {"type": "end", "session": "CA1"}
+        with pytest.raises(PublishUnconfirmedError):
+            await submitter.submit(given, "C1")
+        await scripts.claim_command(client, [KEYS.command("C1")], ["1-0", "CA1", identity.digest_of(given), 100, ""])
+        with pytest.raises(StoreUnreachableError):
+            await submitter.submit(given, "C1")
+        servers.catch_up()
+        await submitter.submit(given, "C1")
+        assert servers.replica.ask("HGET", KEYS.command("C1"), "entry") == "1-0"
+
+
+async def test_final_result_is_returned_once_a_replica_has_it(servers: ReplicatedServers) -> None:
+    await servers.attach()
+    async with client_of(servers) as client:
+        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
+        servers.lag()
+        servers.primary.ask("HSET", KEYS.command("C1"), "status", "done")
+        reading = asyncio.ensure_future(command_stream.read_result(client, KEYS, "C1"))
+        await has(servers, KEYS.probe)
+        assert not reading.done()
+        servers.catch_up()
+        assert (await reading).status == "done"
+        assert servers.replica.ask("HGET", KEYS.command("C1"), "status") == "done"
+
+
 async def test_repetitions_write_something_to_wait_for(servers: ReplicatedServers) -> None:
     """From Redis 7.2 on, WAIT waits for the last write of its connection, not for what it has read."""
-    await servers.attach()
 
     async def visit(client: Client) -> None:
         await run_or_raise(client, CallIndex(KEYS).claim_visit("CA1", "", "CA1"))
@@ -265,13 +304,17 @@ async def test_repetitions_write_something_to_wait_for(servers: ReplicatedServer
     async def finish(client: Client) -> None:
         await scripts.finish_effect(client, [KEYS.outbox(1), KEYS.events(1)], ["E1", "type", "effect_succeeded"])
 
+    async def commit(client: Client) -> None:
+        lease = Lease("3:worker", commit_number=0, marks=0, claimed_at_ms=0, newest_id="0-0", last_holder="")
+        await commit_store_of(client, KEYS).commit(1, lease, Commit())
+
     async with client_of(servers) as client:
         await client.hset(KEYS.outbox(1), "E1", b'{"kind":"x"}')
-        for repeated in (visit, visit_of_another, report, claim, gate, mark, finish):
+        for repeated in (visit, visit_of_another, report, claim, gate, mark, finish, commit):
             await repeated(client)
-            before = servers.offset()
+            before = servers.writes()
             await repeated(client)
-            assert servers.offset() > before, repeated.__name__
+            assert servers.writes() > before, repeated.__name__
 
 
 async def test_effect_is_finished_once_a_replica_has_its_result(servers: ReplicatedServers) -> None:
