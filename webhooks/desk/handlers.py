@@ -16,7 +16,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.session import AGENT
-from conferral.statemachine.states import SessionMode
+from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.storage.agent_calls import read_calls
 from conferral.storage.agents import Agents, identities_of
 from conferral.webhooks.api import desk_models, desk_routes, models
@@ -174,8 +174,9 @@ class DeskHandlers:
         desk_models.RingRequest.of(request.body)
         token, call_sid = _token_of(request), request.path["call"]
         session = await self._redis.run(lambda reader: reader.read_exact(call_sid))
-        legs = (party for party in session.present.values() if party.address == token.address)
-        if session.is_ended or not any(leg.call_sid == call_sid and not leg.answered for leg in legs):
+        # A bridge's leg is answered without the flag.
+        rung = (one for one in session.present.values() if one.status in _RUNG and not one.answered)
+        if session.is_ended or not any((leg.call_sid, leg.address) == (call_sid, token.address) for leg in rung):
             raise RequestError(ErrorType.UNKNOWN, "this call does not ring this agent")
         await self._redis.limiter(self._agents.note_busy(call_sid))
         self._api.metrics.calls.busy_rings.inc()
@@ -190,6 +191,9 @@ class DeskHandlers:
         handlers = self._api.handlers
         result = await handlers.wait_for_result(command, VERDICT_S, request.must_end, until_accepted=True)
         await handlers.require_accepted(command, result)
+
+
+_RUNG = (PartyStatus.DIALING, PartyStatus.RINGING)
 
 
 def _token_of(request: ApiRequest) -> DeskToken:

@@ -52,6 +52,7 @@ async def test_a_desk_says_that_its_agent_is_busy_before_it_rejects_a_ring(desks
     ("alice", "CA" + "9" * 32, {}),
     ("alice", "a%0A", {}),
     ("alice", ALICE, {"status": PartyStatus.CONNECTED, "answered": True}),
+    ("alice", ALICE, {"status": PartyStatus.CONNECTED}),
     ("alice", ALICE, {"status": PartyStatus.LEFT}),
 ])  # fmt: skip
 async def test_only_rings_of_the_desks_own_agent_are_known(desks, store, identity, call, changes):
