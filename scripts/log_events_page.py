@@ -88,6 +88,8 @@ MEANINGS = {
     "desk_signed_in": "An agent signed in at the desk, in the name of `token_name`; `method` is `link` or `proxy`.",
     "desk_took_over": "A desk had its agent's open line hung up, to be rung again: its browser was gone.",
     "desk_take_over_failed": "Twilio refused to hang up an agent's open line, or can't be reached: see `reason`.",
+    "desk_proxy_refused": "A sign-in proxy's headers were refused; `reason`: no-secret, secret-twice, "
+    "wrong-secret, wrong-sender, no-name, name-twice (or with a comma), or unknown-name.",
     "desk_signed_out": "A desk's sign-in was ended at the desk.",
     "signed_in": "Someone signed in to the console.",
     "stop_requested": "The process received a signal and is stopping.",

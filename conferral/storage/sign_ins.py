@@ -90,6 +90,12 @@ class SignIns:
         stored = await self._add(secret, sign_in, lifetime_ms, former=former)
         return secret, _decode(stored)
 
+    async def code(self, identity: str, code: str) -> SignIn | None:
+        """Return an agent's unused code, which may be too old; None without it."""
+        (found,) = await run_or_raise(self._client, ("HGET", self._keys.sign_ins, digest_of_secret(code)))
+        readable = next(_readable([found] if found else []), None)
+        return readable if readable is not None and readable.identity == identity and readable.for_ms else None
+
     async def use_code(self, identity: str, code: str, former: str = "") -> tuple[str, SignIn] | None:
         """Sign an agent in with a code; return as `add` does, None if it is wrong."""
         secret = new_secret()

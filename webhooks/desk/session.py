@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import hdrs, web
 
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S
 from conferral.runtime.urls import is_loopback, origin_of
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
@@ -23,7 +24,7 @@ from conferral.webhooks.api.app import Api, Grant, require_bearer
 from conferral.webhooks.api.handlers import ApiRequest, response
 from conferral.webhooks.api.parameters import ErrorType
 from conferral.webhooks.api.routes import Route
-from conferral.webhooks.desk.sign_ins import KnownSignIns, SignInProxy
+from conferral.webhooks.desk.sign_ins import KnownSignIns, ProxyProblem, SignInProxy
 from conferral.webhooks.desk.tokens import DeskTokens
 
 log = structlog.get_logger()
@@ -43,8 +44,10 @@ class DeskSessions:
         self._tokens = tokens
         self._sign_ins = sign_ins
         self._proxy = SignInProxy(api.settings, api.directory)
-        self._url = api.settings.desk_url or api.settings.public_url
-        self._origin = origin_of(self._url)
+        url = api.settings.desk_url or api.settings.public_url
+        self._origin = origin_of(url)
+        parts = urlsplit(url)
+        self._path, self._is_secure = f"{parts.path}/", not is_loopback(parts.hostname)
 
     async def authorize(self, request: web.Request, _route: Route) -> Grant:
         """Let only the desk's own page pass; else raise RequestError."""
@@ -58,13 +61,16 @@ class DeskSessions:
         body = desk_models.SessionRequest.of(request.body)
         if body.code:
             former = await self._digest_of(request.http, body.identity)
+            unused = await self._api.limiter(self._sign_ins.stored.code(body.identity, body.code))
+            if unused is not None:
+                self._issuer_of(unused)  # a refusal must not use the code up
             made = await self._api.limiter(self._sign_ins.stored.use_code(body.identity, body.code, former))
             if made is None:
                 require_bearer(self._api.bearer).refuse(request.http)
                 self._refuse("code", "this link was used, or is too old: ask for a new one")
             secret, sign_in = made
         else:
-            identity = self._proxy.identity_of(request.http)
+            identity = self._named_by_proxy(request.http)
             if not identity:
                 self._refuse("proxy", "no sign-in proxy names an agent of the directory: open a link to sign in")
             new = SignIn(identity, self._api.settings.desk_token_name, is_by_proxy=True)
@@ -85,7 +91,7 @@ class DeskSessions:
         """Issue a desk token to who is signed in."""
         identity = desk_models.OwnSessionRequest.of(request.body).identity
         digest, sign_in = await self._sign_in_of(request.http, identity)
-        if sign_in.is_by_proxy and self._proxy.identity_of(request.http) != identity:
+        if sign_in.is_by_proxy and self._named_by_proxy(request.http) != identity:
             self._refuse("proxy", "the sign-in proxy no longer names you: sign in there again")
         protect(request.http)
         wanted = desk_models.DeskTokenRequest(identity)
@@ -101,6 +107,20 @@ class DeskSessions:
         answer = web.Response(status=204, headers=NO_STORE)
         await self._set_cookie(answer, identity, "", 0)
         return answer
+
+    def _named_by_proxy(self, request: web.Request) -> str:
+        """Return whom the sign-in proxy names; empty if no one.
+
+        The log says what is wrong with the proxy, without the name. A wrong secret counts as a wrong token.
+        """
+        identity, problem = self._proxy.identity_of(request)
+        if problem is None:
+            return identity
+        if count := self._api.log_limit.count(("desk_proxy_refused", problem), REFUSALS_LOG_EVERY_S):
+            log.warning("desk_proxy_refused", reason=problem.value, count=count)
+        if problem is ProxyProblem.WRONG_SECRET:
+            require_bearer(self._api.bearer).refuse(request)
+        return ""
 
     async def _sign_in_of(self, request: web.Request, identity: str) -> tuple[str, SignIn]:
         """Return the sign-in that the request's cookie is of, and its digest."""
@@ -129,21 +149,22 @@ class DeskSessions:
         raise RequestError(type_, reason)
 
     async def _set_cookie(self, answer: web.Response, identity: str, value: str, age_s: int) -> None:
-        parts = urlsplit(self._url)
         answer.set_cookie(
             await self._cookie_name(identity),
             value,
             max_age=age_s,
-            path=f"{parts.path}/",
+            path=self._path,
             httponly=True,
             samesite="Strict",
-            secure=not is_loopback(parts.hostname),
+            secure=self._is_secure,
         )
 
     async def _cookie_name(self, identity: str) -> str:
         """Return an agent's cookie at this installation.
 
-        Browsers share cookies across a host's ports, where other installations may run.
+        Browsers share cookies across a host's ports, where other installations may run. With the prefix, no other host
+        of the domain can set it. Source: IETF, draft-ietf-httpbis-rfc6265bis, section 4.1.3.2.
         """
         key = await self._tokens.key()
-        return f"conferral_desk_{hashlib.sha256(b'cookie' + key).hexdigest()[:8]}_{identity}"
+        prefix = "__Host-" if self._is_secure and self._path == "/" else ""
+        return f"{prefix}conferral_desk_{hashlib.sha256(b'cookie' + key).hexdigest()[:8]}_{identity}"

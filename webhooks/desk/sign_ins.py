@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -19,6 +20,11 @@ from conferral.telephony.directory import DirectoryFile
 READ_EVERY_S = 0.4
 #: The header with the proxy's secret.
 SECRET_HEADER = "X-Conferral-Desk-Secret"  # noqa: S105  # its name
+#: What Google's Identity-Aware Proxy writes before an address, which contains no colon. Source: Google Cloud docs,
+#: "Get the user's identity".
+_IAP_PREFIX = "accounts.google.com:"
+#: Of a name, so much is compared (characters): an address has at most 254. Source: RFC 5321, section 4.5.3.1.
+_PERSON_MAX = 320
 
 
 class KnownSignIns:
@@ -79,6 +85,18 @@ class KnownSignIns:
         await self._redis.run(lambda reader: end_sign_ins(reader, identity, digest))
 
 
+class ProxyProblem(StrEnum):
+    """What is wrong with the headers that a sign-in proxy should add."""
+
+    NO_SECRET = "no-secret"  # noqa: S105
+    SECRET_TWICE = "secret-twice"  # noqa: S105  # a word, not a secret
+    WRONG_SECRET = "wrong-secret"  # noqa: S105
+    WRONG_SENDER = "wrong-sender"
+    NO_NAME = "no-name"
+    NAME_TWICE = "name-twice"
+    UNKNOWN_NAME = "unknown-name"
+
+
 class SignInProxy:
     """A proxy in front of the desk that says who is signed in."""
 
@@ -86,22 +104,27 @@ class SignInProxy:
         self._settings = settings
         self._directory = directory
 
-    def identity_of(self, request: web.Request) -> str:
-        """Return whom the proxy names; empty without a proxy, or for a stranger.
+    def identity_of(self, request: web.Request) -> tuple[str, ProxyProblem | None]:
+        """Return whom the proxy names, or else what is wrong; neither without one.
 
         A header that occurs twice, or holds a comma, may be half the client's.
         """
         settings = self._settings
         if settings.desk_proxy_header is None or settings.desk_proxy_secret is None:
-            return ""
+            return "", None
         secrets = request.headers.getall(SECRET_HEADER, [])
         people = request.headers.getall(settings.desk_proxy_header, [])
-        if len(secrets) != 1 or len(people) != 1 or "," in people[0] or not self._is_from_proxy(request):
-            return ""
         expected = settings.desk_proxy_secret.get_secret_value()
+        if len(secrets) != 1:
+            return "", ProxyProblem.SECRET_TWICE if secrets else ProxyProblem.NO_SECRET
         if not hmac.compare_digest(secrets[0].encode(errors="surrogateescape"), expected.encode()):
-            return ""
-        return self._directory.current.identity_of(people[0].strip())
+            return "", ProxyProblem.WRONG_SECRET
+        if not self._is_from_proxy(request):
+            return "", ProxyProblem.WRONG_SENDER
+        if len(people) != 1 or "," in people[0]:
+            return "", ProxyProblem.NAME_TWICE if people else ProxyProblem.NO_NAME
+        identity = self._directory.current.identity_of(people[0].removeprefix(_IAP_PREFIX)[:_PERSON_MAX])
+        return identity, None if identity else ProxyProblem.UNKNOWN_NAME
 
     def _is_from_proxy(self, request: web.Request) -> bool:
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import is_normalized, normalize
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -231,7 +232,10 @@ def mail_key(email: str) -> bytes:
     """Return what equal mail addresses have in common, which differ in case.
 
     Of ASCII alone: Unicode makes letters equal with which another person may have an address, as the sharp s equals ss.
+    A letter with a mark is the same, in one character or two. Source: Unicode Standard Annex 15, NFC.
     """
+    if all(is_normalized("NFC", character) for character in email):  # the Kelvin sign is no K
+        email = normalize("NFC", email)
     return email.encode(errors="surrogateescape").lower()
 
 

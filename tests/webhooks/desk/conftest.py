@@ -9,7 +9,7 @@ from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api import app as api_module
 from conferral.webhooks.api import streams
 from conferral.webhooks.api.app import add_api
-from conferral.webhooks.desk import feed, handlers
+from conferral.webhooks.desk import feed, handlers, session
 from conferral.webhooks.desk.app import add_desk
 from tests.support.log_lines import lines_of
 from tests.support.token_files import table, write_tokens
@@ -27,7 +27,7 @@ def quick_polls(monkeypatch):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, api_module, bearer, handlers, http) as captured:
+    with lines_of(monkeypatch, api_module, bearer, handlers, http, session) as captured:
         yield captured
 
 

@@ -14,7 +14,7 @@ from conferral.webhooks.desk import sign_ins
 from tests.support.metric_values import value_of
 from tests.support.token_files import table, write_tokens
 from tests.webhooks.api.api_helpers import KEYS, eventually
-from tests.webhooks.desk.desk_helpers import first_sessions
+from tests.webhooks.desk.desk_helpers import NAMES, first_sessions
 
 pytestmark = pytest.mark.redis
 URL = "http://127.0.0.1:8088/phones"
@@ -112,6 +112,8 @@ async def test_cookies_are_secure_beyond_loopback_and_for_the_pages_folder(open_
     page = PAGE | {"Origin": "https://desk.example.com"}
     assert (await browser.ask("POST", "/desk/session", {"identity": "alice", "code": code}, page))[0] == 200
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in browser.set.split(";")}
+    assert [name.startswith("__Host-conferral_desk_") for name in browser.cookies] == [True]
+    assert (await browser.ask("POST", "/desk/session/token", {"identity": "alice"}, page))[0] == 200
 
 
 async def test_sign_ins_of_several_agents_stand_side_by_side_and_open_only_their_own(open_signed, stored):
@@ -230,6 +232,7 @@ async def test_the_issuing_token_limits_sign_ins_and_ends_them(open_signed, stor
     browser = Browser(desks)
     code = await stored.add_code(SignIn("dave", "crm", for_ms=HOUR_MS))
     assert (await browser.ask("POST", "/desk/session", {"identity": "dave", "code": code}))[0] == 401
+    assert await stored.use_code("dave", code), "a refusal must not use it up"
     await browser.signs_in(stored)
     token = await browser.bearer()
     write_tokens(desks.path, table("ops", ["read"]))
@@ -338,20 +341,51 @@ async def test_a_proxy_signs_in_whom_it_names_and_must_go_on_to(open_signed, met
     assert value_of(metrics.desk_sign_ins.labels("proxy")) == 1
 
 
-@pytest.mark.parametrize("headers", [
-    {"X-Forwarded-Email": "erin"},
-    FROM_PROXY,
-    {"X-Conferral-Desk-Secret": "wrong", "X-Forwarded-Email": "erin"},
-    FROM_PROXY | {"X-Forwarded-Email": "erin,dave"},
-    FROM_PROXY | {"X-Forwarded-Email": "erin, "},
-    FROM_PROXY | {"X-Forwarded-Email": "alice"},
-    FROM_PROXY | {"X-Forwarded-Email": "erin@example.org"},
-    FROM_PROXY | {"X-Forwarded-Email": ""},
-    FROM_PROXY | {"X-Email": "erin"},
+@pytest.mark.parametrize(("headers", "reason"), [
+    ({"X-Forwarded-Email": "erin"}, "no-secret"),
+    ({}, "no-secret"),
+    (FROM_PROXY, "no-name"),
+    ({"X-Conferral-Desk-Secret": "wrong", "X-Forwarded-Email": "erin"}, "wrong-secret"),
+    (FROM_PROXY | {"X-Forwarded-Email": "erin,dave"}, "name-twice"),
+    (FROM_PROXY | {"X-Forwarded-Email": "erin, "}, "name-twice"),
+    (FROM_PROXY | {"X-Forwarded-Email": "alice"}, "unknown-name"),
+    (FROM_PROXY | {"X-Forwarded-Email": "erin@example.org"}, "unknown-name"),
+    (FROM_PROXY | {"X-Forwarded-Email": "\u00a0erin"}, "unknown-name"),
+    (FROM_PROXY | {"X-Forwarded-Email": "elsewhere.example:erin"}, "unknown-name"),
+    (FROM_PROXY | {"X-Forwarded-Email": ""}, "unknown-name"),
+    (FROM_PROXY | {"X-Email": "erin"}, "no-name"),
 ])  # fmt: skip
-async def test_what_does_not_clearly_name_an_agent_signs_no_one_in(open_signed, headers):
+async def test_what_does_not_clearly_name_an_agent_signs_no_one_in_and_the_log_says_why(
+    open_signed, headers, reason, lines
+):
     browser = Browser(await open_signed(**PROXY))
-    assert (await browser.ask("POST", "/desk/session", None, PAGE | headers))[0] == 401
+    for _ in range(2):
+        assert (await browser.ask("POST", "/desk/session", None, PAGE | headers))[0] == 401
+    refused = [line for line in lines if line["event"] == "desk_proxy_refused"]
+    assert [(line["reason"], line["count"]) for line in refused] == [(reason, 1)]
+    assert "erin" not in str(refused)
+    assert ("api_token_refused" in [line["event"] for line in lines]) is (reason == "wrong-secret")
+
+
+async def test_wrong_secrets_of_a_proxy_are_limited(open_signed):
+    browser = Browser(await open_signed(**PROXY))
+    wrong = PAGE | {"X-Conferral-Desk-Secret": "wrong", "X-Forwarded-Email": "erin"}
+    found = [(await browser.ask("POST", "/desk/session", None, wrong))[0] for _ in range(bearer.WRONG_TOKENS_MAX + 1)]
+    assert found == [401] * bearer.WRONG_TOKENS_MAX + [429]
+    named = PAGE | FROM_PROXY | {"X-Forwarded-Email": "erin"}
+    assert (await browser.ask("POST", "/desk/session", None, named))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "named", ["accounts.google.com:Erin@example.com", "accounts.google.com:erin", "jo\u0308@example.com"]
+)
+async def test_googles_prefix_and_letters_of_two_characters_name_an_agent(open_signed, named, tmp_path):
+    desks = await open_signed(**PROXY)
+    (tmp_path / "directory.toml").write_text(NAMES + '[agents.joe]\nemail = "j\u00f6@example.com"\n')
+    desks.directory.reload()
+    headers = PAGE | FROM_PROXY | {"X-Forwarded-Email": named}
+    status, answer = await Browser(desks).ask("POST", "/desk/session", None, headers)
+    assert (status, answer["identity"]) == (200, "joe" if "jo" in named else "erin")
 
 
 @pytest.mark.parametrize("doubled", ["X-Forwarded-Email", "X-Conferral-Desk-Secret"])
