@@ -43,7 +43,7 @@ _VALID = {
     "TWILIO_NUMBER": ("+, country code, and number: 7 to 15 digits without spaces", EXAMPLE),
     "CONFERRAL_PUBLIC_URL": (_URL, "https://voice.example.com"),
     "CONFERRAL_AGENT": ("+ and a number, client:NAME, sip:URI, or a name from the directory", "client:alice"),
-    "CONFERRAL_API_TOKEN": ("letters, digits, and -._~+/, with = only at the end", _HEX),
+    "CONFERRAL_API_TOKEN": ("at least 20 letters, digits, and -._~+/, with = only at the end", _HEX),
     "CONFERRAL_ALLOWED_DESTINATIONS": (_DESTINATIONS, "US,+4420,client:,sip:example.com"),
     "CONFERRAL_HANDOFF_DESTINATIONS": (_DESTINATIONS, "client:"),
     "CONFERRAL_TRANSFER_FALLBACK": (

@@ -15,9 +15,8 @@ from conferral.runtime.urls import is_http_url, is_plain_beyond_loopback, replac
 
 #: Instead of a URL: play nothing.
 SILENCE = "none"
-#: Minimum length of an API token without a warning (characters).
-API_TOKEN_LENGTH_MIN = 20
-#: Minimum distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
+#: Distinct characters of an API token without a warning, at least: 20 random hexadecimal digits have fewer once in
+#: millions.
 API_TOKEN_CHARACTERS_MIN = 6
 _NOT_SPOKEN = re.compile(f"[{limits.NO_TEXT}{limits.NOT_IN_XML}{limits.SURROGATES}]")
 #: Excluded from a base URL, besides what a URL needs to be: TwiML would escape an ampersand.
@@ -84,8 +83,6 @@ def _check_secret(pattern: str, value: SecretStr) -> SecretStr:
 def token_weakness(token: SecretStr) -> str:
     """Return why an API token can be guessed, in words; empty if it can't."""
     value = token.get_secret_value()
-    if len(value) < API_TOKEN_LENGTH_MIN:
-        return f"a token of {len(value)} characters can be guessed"
     if len(set(value)) < API_TOKEN_CHARACTERS_MIN:
         return f"a token of {len(set(value))} different characters can be guessed"
     return ""
@@ -117,4 +114,4 @@ Greeting = Annotated[str, AfterValidator(spoken_greeting)]
 Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]
 # Source: RFC 6750, section 2.1: the header allows nothing else.
 ProxySecret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]{20,}"))]
-BearerToken = Annotated[SecretStr, AfterValidator(partial(_check_secret, r"[A-Za-z0-9._~+/-]+=*"))]
+BearerToken = Annotated[SecretStr, AfterValidator(partial(_check_secret, r"(?=.{20})[A-Za-z0-9._~+/-]+=*"))]

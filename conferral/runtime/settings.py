@@ -101,8 +101,8 @@ class TokenSettings(DirectorySettings):
 
     api_token: BearerToken | None = setting(
         "CONFERRAL_API_TOKEN",
-        "a token of the control API and the console that may do everything, named `api`; next to named tokens, at "
-        "least 20 characters. `openssl rand -hex 32` creates one. Without it and CONFERRAL_TOKENS, the API answers "
+        "a token of the control API and the console that may do everything, named `api`, of at least 20 "
+        "characters. `openssl rand -hex 32` creates one. Without it and CONFERRAL_TOKENS, the API answers "
         "503, and the console doesn't start",
         None,
     )

@@ -18,7 +18,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretS
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.limits import IDENTITY_MAX
-from conferral.runtime.setting_values import API_TOKEN_LENGTH_MIN
 from conferral.runtime.web.tokens import API_NAME, NAME_RULE, Permission, Token, Tokens, digest_of, is_token_name
 from conferral.statemachine.events import COMMANDS
 from conferral.telephony.addresses import AllowList, resolve_address
@@ -130,9 +129,6 @@ def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = d
     found: dict[str, Token] = {}
     tables = parse_toml(_SETTING, path, read_toml(_SETTING, path), _File, {"tokens": _Token}).tokens if path else {}
     if api_token is not None:
-        if tables and len(api_token.get_secret_value()) < API_TOKEN_LENGTH_MIN:
-            why = f"must have at least {API_TOKEN_LENGTH_MIN} characters next to named tokens, which it outranks"
-            raise SettingsError((f"CONFERRAL_API_TOKEN: {why}; `openssl rand -hex 32` creates one",))
         digest = digest_of(api_token.get_secret_value())
         found[digest] = Token(API_NAME, frozenset(EVERYTHING), digest)
     for name, table in tables.items():

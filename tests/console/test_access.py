@@ -83,7 +83,7 @@ async def test_a_cookie_holds_for_a_week_and_then_closes_the_socket_too(open_con
 
 
 async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_changed(open_console, browser):
-    other = await open_console(headers={}, token="another")
+    other = await open_console(headers={}, token="another-token-of-the-api")
     value = cookie_of(await sign_in(browser)).partition(";")[0]
     name, _, signed = value.partition("=")
     _, until, signature = signed.split(".")

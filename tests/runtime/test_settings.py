@@ -107,8 +107,9 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("TWILIO_WEBHOOK_KEYS", "key=secret, other=secret"),
     ("TWILIO_WEBHOOK_KEYS", "key=secret,key=other"),
     ("TWILIO_WEBHOOK_KEYS", ",".join(f"key{number}=secret" for number in range(5))),
-    ("CONFERRAL_API_TOKEN", "two words"),
-    ("CONFERRAL_API_TOKEN", "a=b"),
+    ("CONFERRAL_API_TOKEN", "two words of a token"),
+    ("CONFERRAL_API_TOKEN", "a=b" * 10),
+    ("CONFERRAL_API_TOKEN", "a" * 19),
     ("TWILIO_TWIML_APP_SID", "AP123"),
     ("TWILIO_TWIML_APP_SID", "AC" + "0" * 32),
     ("CONFERRAL_TRANSFER_CALLER_ID", "+14155550100"),
@@ -154,7 +155,7 @@ def test_every_setting_has_an_example_that_is_valid(kind):
         name = str(field.validation_alias)
         words, example = setting_errors.valid_values(name, field)
         assert words
-        load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair_of(name), name: example})
+        load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x" * 20, **pair_of(name), name: example})
 
 
 def test_invalid_settings_are_shown_without_secrets_and_numbers():
@@ -202,7 +203,7 @@ def test_each_webhook_key_has_its_secret():
     ("us2", "api.umatilla.us2.twilio.com"),
 ])  # fmt: skip
 def test_host_that_twilio_has_switched_off_is_refused_with_the_one_that_works(region, host):
-    for kind, more in ((ServiceSettings, {}), (ConsoleSettings, {"CONFERRAL_API_TOKEN": "x"})):
+    for kind, more in ((ServiceSettings, {}), (ConsoleSettings, {"CONFERRAL_API_TOKEN": "x" * 20})):
         for url in (f"https://api.{region}.twilio.com/", f"https://API.{region.upper()}.Twilio.com:443"):
             with pytest.raises(SettingsError) as wrong:
                 load(kind, {**GOOD, **more, "TWILIO_API_URL": url})

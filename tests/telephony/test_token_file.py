@@ -48,17 +48,6 @@ def test_a_token_may_do_what_the_file_says_and_api_everything(path):
     assert not load_tokens(None, None)
 
 
-def test_a_short_first_token_is_refused_next_to_named_ones(path):
-    write_tokens(path, table("desk", ["read"]))
-
-    with pytest.raises(SettingsError, match="CONFERRAL_API_TOKEN: must have at least 20 characters") as refused:
-        load_tokens(path, SecretStr("t" * 19))
-
-    assert "ttt" not in str(refused.value)
-    assert [*by_name(load_tokens(path, SecretStr("t" * 20)))] == ["api", "desk"]
-    assert [*by_name(load_tokens(None, SecretStr("t")))] == ["api"]
-
-
 def test_a_digest_may_be_in_capitals(path):
     write_tokens(path, f'[tokens.desk]\nsha256 = "{DIGEST.upper()}"\n{MAY}')
     assert DIGEST in load_tokens(path, None)

@@ -69,7 +69,10 @@ def answered(url, name):
     ("token", "problem"),
     [
         ("", "CONFERRAL_API_TOKEN: missing; "),
-        ("a b", "CONFERRAL_API_TOKEN: the value (hidden, 3 characters) is not valid;"),
+        (
+            "a" * 19,
+            "CONFERRAL_API_TOKEN: the value (hidden, 19 characters) is not valid; it must be at least 20",
+        ),
     ],
 )
 def test_without_a_token_that_can_be_one_the_console_does_not_start(run, redis, token, problem):
