@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from conferral.runtime.json_decoding import json_decoder
+from conferral.statemachine.guards import agent_before_recall
 from conferral.statemachine.presence import IN_A_CALL_MS, UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import BaseRecord, Hidden, replace
@@ -180,10 +181,15 @@ def identity_of(address: str) -> str:
 
 
 def identities_of(session: Session) -> frozenset[str]:
-    """Return whose browsers take part in a session now, or are being rung."""
+    """Return whose browsers take part in a session now, or are being rung.
+
+    The agent whose leg was lost is about to be: callers in queues are offered to no one who may be reloading.
+    """
     if session.is_ended:
         return frozenset()
-    return frozenset(filter(None, (identity_of(party.address) for party in session.present.values())))
+    lost = agent_before_recall(session)
+    found = (*session.present.values(), *((lost,) if lost is not None else ()))
+    return frozenset(filter(None, (identity_of(party.address) for party in found)))
 
 
 async def read_presence(

@@ -8,7 +8,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import LostDial
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE
-from conferral.statemachine.session import LOST, Party, Session
+from conferral.statemachine.session import AGENT, LOST, Party, Session
 from conferral.statemachine.states import (
     UNREACHED_DIAL_STATUSES,
     WITHOUT_AGENT,
@@ -32,6 +32,15 @@ def lost_agent(session: Session) -> Party | None:
     agent = session.agent
     is_lost = agent.is_gone and _has_lossy_leg(agent) and agent.left_reason not in CONTINUES_ELSEWHERE
     return agent if is_lost and not (session.customer.is_gone or _is_let_go(session)) else None
+
+
+def agent_before_recall(session: Session) -> Party | None:
+    """Return the agent whose leg was lost, until the ring after that."""
+    agent, transfer = session.parties.get(AGENT), session.running_transfer
+    if agent is None or not agent.is_gone:
+        return None
+    is_to_be_rung = transfer is not None and transfer.mode is TransferMode.LOSS and not transfer.places_tried
+    return agent if is_to_be_rung else lost_agent(session)
 
 
 def _has_lossy_leg(agent: Party) -> bool:

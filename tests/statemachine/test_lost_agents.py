@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.events import ReadOverdue
+from conferral.statemachine.events import ReadOverdue, Remove
+from conferral.storage.agents import identities_of
 from tests.statemachine.scenario import CONFERENCE, Scenario
 
 
@@ -107,3 +108,40 @@ def test_target_who_leaves_before_the_agent_is_back_leaves_the_customer_waiting(
 def test_read_that_shows_the_customer_gone_recalls_no_one():
     story = conferenced().leaves("agent").expect("transferring", "hold customer", phase="recall")
     story.fires(ReadOverdue).reads(customer="completed").expect("ended", "end room", reason="customer-left")
+
+
+# ---- whose call it is meanwhile: no one else's is offered to the agent -----------------------------------------------
+
+
+def owners(story: Scenario) -> list[list[str]]:
+    """Who has the call after each decision since the loss, without repetitions."""
+    found = [sorted(identities_of(after.session)) for _, _, after, _ in story.steps]
+    return [one for at, one in enumerate(found) if not at or found[at - 1] != one]
+
+
+@pytest.mark.parametrize("start", [bridged, conferenced])
+@pytest.mark.parametrize("result", ["no-answer", "failed"])
+def test_a_lost_agent_has_the_call_until_the_ring_after_it_is_over(start, result):
+    story = start()
+    if start is bridged:
+        story.dial_ends("completed").joins("customer", starts=False)
+    else:
+        story.leaves("agent").confirms("customer")
+    is_live(story.expect("transferring", phase="recall")).expect("transferring", "dial agent").placed("agent")
+    assert owners(story)[-1] == ["alice"]
+    story.call("agent", result)
+    assert owners(story) == [["alice"], []]
+
+
+def test_a_lost_agent_of_a_transfer_has_the_call_until_the_ring_is_over():
+    story = consulting().leaves("agent")
+    is_live(story.confirms("target"), "target").expect("transferring", "dial agent").placed("agent")
+    assert owners(story) == [["alice"], ["alice", "bob"]]
+    story.call("agent", "no-answer")
+    assert owners(story)[-1] == ["bob"]
+
+
+def test_who_is_released_or_removed_has_the_call_no_longer():
+    released = consulting().complete().confirms("customer").leaves("agent")
+    removed = conferenced().command(Remove, "remove-1", party="agent").leaves("agent")
+    assert [owners(one)[-1] for one in (released, removed)] == [["bob"], []]
