@@ -15,7 +15,6 @@ from conferral.statemachine.states import (
     CallStatus,
     Phase,
     TransferMode,
-    TransferStage,
 )
 from conferral.statemachine.step import Draft
 
@@ -23,8 +22,6 @@ from conferral.statemachine.step import Draft
 #: show, milliseconds. In the gate, a call that no session expects hears soon after that that no one is waiting.
 _COMMANDS_RETURN_MS = 10_000
 _DIALS_SHOW_MS = 60_000
-#: Stages to which `complete` leads.
-_COMPLETES = (TransferStage.COMPLETING, TransferStage.RELEASING_AGENT)
 
 
 def lost_agent(session: Session) -> Party | None:
@@ -53,7 +50,7 @@ def _is_let_go(session: Session) -> bool:
     if transfer is None:
         return False
     is_without = transfer.mode not in (TransferMode.WARM, TransferMode.CONSULT) or session.phase in WITHOUT_AGENT
-    return is_without or transfer.step_name == events.Complete.name or transfer.stage in _COMPLETES
+    return is_without or transfer.step_name == events.Complete.name
 
 
 def agent_is_lost(draft: Draft, _event: Event) -> bool:
