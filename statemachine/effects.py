@@ -218,7 +218,7 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
     parent_call_sid: str
     #: Other calls, most important first. The worker reads some of those that the conference does not show.
     call_sids: tuple[str, ...] = ()
-    #: Those of `call_sids` that are always read: presence in the conference does not prove an answer.
+    #: Those of `call_sids` that are always read: presence in the conference proves no answer, and shows no address.
     unproven_sids: tuple[str, ...] = ()
     #: Empty if it equals the session's id.
     conference_name: str = ""

@@ -206,6 +206,7 @@ class TwilioQueries:
             calls = await self._read_each(missing[:CALLS_READ_MAX])
             inside = {seen.call_sid for seen in known[1]}
             if inside and all(seen.status != CallStatus.IN_PROGRESS or seen.call_sid in inside for seen in calls):
+                calls += await self._read_each(_unknown_calls(effect, known, len(missing)))
                 return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
         else:
             parents, children = await gather(
@@ -215,7 +216,7 @@ class TwilioQueries:
         conferences = await self._conferences_of(effect, known)
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
-        calls += await self._read_each(missing[:CALLS_READ_MAX])
+        calls += await self._read_each([*missing[:CALLS_READ_MAX], *_unknown_calls(effect, conference, len(missing))])
         return _calls_read(effect, conference, calls, missing[CALLS_READ_MAX:])
 
     # ---- parts of these --------------------------------------------------------------------------------------------
@@ -309,6 +310,16 @@ def _missing_calls(effect: ReadCalls, conference: _Conference, calls: list[CallS
     """
     shown = {seen.call_sid for seen in conference[1]} - set(effect.unproven_sids) | {seen.call_sid for seen in calls}
     return [sid for sid in dict.fromkeys(effect.call_sids) if sid not in shown]
+
+
+def _unknown_calls(effect: ReadCalls, conference: _Conference, reads: int) -> list[str]:
+    """Return the calls that the session, which lost its dials, does not know.
+
+    A participant has no address. They are read singly, as far as so many other `reads` leave room.
+    """
+    known = {effect.parent_call_sid, *effect.call_sids}
+    unknown = [seen.call_sid for seen in conference[1] if is_label(seen.label) and seen.call_sid not in known]
+    return unknown[: max(0, CALLS_READ_MAX - reads)]
 
 
 def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen], unread: list[str]) -> CallsRead:

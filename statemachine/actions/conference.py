@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_answer_time
-from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit, suspect
 from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
@@ -348,6 +348,8 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     party = draft.session.subject_of(event)
     if party is not None:
         note_facts(draft, party, conference_sequence=event.sequence)
+        if party.was_found:
+            suspect(draft, event)  # a read shows whom its lost dial rang
 
 
 def add_unknown_participants(draft: Draft, event: CallsRead | ConferenceFound) -> None:

@@ -245,7 +245,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
         ReadCalls,
         parent_call_sid=parent,
         call_sids=tuple(party.call_sid for party in others),
-        unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
+        unproven_sids=tuple(party.call_sid for party in others if _must_be_read(party)),
         # Bridges have no conference, but after a loss the two may be in one already.
         conference_name=session.conference_name,
         conference_sid=session.conference_sid,
@@ -253,6 +253,14 @@ def read_calls(draft: Draft, _event: Event) -> None:
         is_background=guards.only_loss_is_unsettled(session),
     )
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, unread_calls=())
+
+
+def _must_be_read(party: Party) -> bool:
+    """Whether the conference shows too little of a party's call.
+
+    With early media, a participant proves no answer. None has an address, which a party has whose dial Redis lost.
+    """
+    return (party.early_media and not party.answered) or (party.was_found and not party.address)
 
 
 def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:

@@ -181,8 +181,14 @@ def apply_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record which calls a read shows as answered or over."""
+    """Record which calls a read shows as answered or over, and who was dialed.
+
+    A lost dial's address is its call's: an agent without one would be offered another caller.
+    """
+    addresses = {call.call_sid: call.to for call in event.calls}
     for party in draft.session.parties.values():
+        if party.was_found and not party.address:
+            draft.change_party(party, address=addresses.get(party.call_sid, ""))
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)

@@ -334,7 +334,7 @@ class Scenario:
 
     def reads(
         self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None,
-        ends: Mapping[str, int] | None = None, **statuses: str,
+        ends: Mapping[str, int] | None = None, to: str = "", **statuses: str,
     ) -> "Scenario":  # fmt: skip
         """A read of Twilio shows these statuses, when calls ended, and those inside as Twilio has them."""
         if not self.session.open_read_id:  # requested just now
@@ -342,8 +342,8 @@ class Scenario:
         parent = "agent" if self.session.direction == "outbound" else "customer"
         sids = {name: leg.call_sid for name, leg in self.legs.items()}
         calls = tuple(
-            CallSeen(sids[name], status, "" if name == parent else sids[parent], ended_s=(ends or {}).get(name, 0))
-            for name, status in statuses.items()
+            CallSeen(sids[one], now, *(("", "") if one == parent else (sids[parent], to)), (ends or {}).get(one, 0))
+            for one, now in statuses.items()
         )
         return self.take(CallsRead(
             **self.common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,

@@ -2,11 +2,14 @@
 
 import pytest
 
+from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import LoneOverdue
+from conferral.storage.agents import identities_of
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import ALICE, CONFERENCE, Scenario
 from tests.statemachine.test_lost_agents import conferenced as desk_conferenced
+from tests.statemachine.test_queue import queued
 from tests.statemachine.transfer_scenarios import conferenced
 
 BOTH = ("customer", "agent")
@@ -124,3 +127,21 @@ def test_phone_that_answers_during_a_conversion_is_kept_for_its_command():
 def test_gate_of_an_unknown_dial_during_a_conversion_is_only_logged():
     story = lost(Scenario().answered().convert()).later(60_000).gate("target").expect("converting", "look")
     assert story.session.lost_dials == ()
+
+
+@pytest.mark.parametrize("shown_by", ["read", "join"])
+def test_agent_whose_offer_was_lost_has_an_address_once_a_read_shows_the_call(shown_by):
+    """Otherwise, presence says that the agent is free, and the next caller is offered to them."""
+    story = as_conference(queued().sweep_finds("writes-lost", conference=""))
+    story.legs["agent"] = Leg("CA" + "8" * 32, "agent", "agent-2", dial="lost")
+    if shown_by == "join":
+        story.joins("agent")
+        assert identities_of(story.session) == frozenset()
+        assert story.words()[-1] == "look"
+        (read,) = [one for one in story.effects if isinstance(one, ReadCalls)][-1:]
+        assert read.unproven_sids == (story.legs["agent"].call_sid,)
+    else:
+        story.legs["agent"].in_conference = True
+    story.reads(conference=CONFERENCE, inside=("customer", "agent"), agent="in-progress", to=ALICE)
+    assert identities_of(story.session) == {"alice"}
+    story.expect_parties(customer="connected", agent="connected")

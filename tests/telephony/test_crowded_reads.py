@@ -75,6 +75,20 @@ async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself()
     assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "ringing"]
 
 
+@pytest.mark.parametrize("conference_sid", ["", "CF1"])
+async def test_call_of_a_participant_whom_the_session_does_not_know_is_read_for_its_address(conference_sid) -> None:
+    """Redis lost the dial, and a participant has no address."""
+    guest = {"call_sid": _sid(7), "label": "of another program", "status": "connected"}
+    ours = ({"call_sid": _sid(one), "label": f"agent-{one + 1}", "status": "connected"} for one in range(2))
+    read, _ = await read_with(
+        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", *ours, guest)}
+        | {f"GET Calls/{_sid(1)}": call(_sid(1), "in-progress", to="client:alice")},
+        replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid=conference_sid),
+    )
+
+    assert [(seen.call_sid, seen.to) for seen in read.calls] == [(_sid(1), "client:alice")]
+
+
 async def test_known_conference_that_holds_every_call_is_read_in_one_request() -> None:
     read, http = await read_with(
         {INSIDE: _participants(2)}, replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1")
@@ -139,9 +153,10 @@ async def test_refused_list_of_conferences_that_have_not_started_shows_none() ->
 async def test_known_conference_that_is_over_is_not_the_last_word() -> None:
     read, _ = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE | {"sid": "CF2"}), INSIDE: page("participants")}
-        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)}
+        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), f"GET Calls/{_sid(1)}": call(_sid(1), "in-progress")}
+        | {"GET Conferences/CF2/Participants": _participants(2)}
         | {"GET Conferences/CF1": CONFERENCE | {"status": "completed"}},
-        replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid="CF1"),
+        replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"),
     )
 
     assert read.conference_sid == "CF2"
