@@ -2,11 +2,11 @@
 
 import pytest
 
-from conferral.statemachine.events import DesksLeft, Offer, ParkOverdue
+from conferral.statemachine.events import DesksLeft, Offer, ParkOverdue, ReadOverdue
 from conferral.statemachine.parts import QueueOptions
 from conferral.statemachine.presence import Presence
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference, called
-from tests.statemachine.scenario import ALICE, BOB, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, Scenario
 
 QUEUE = {"fallback": ("queue", "voicemail"), "queue": QueueOptions(limit_s=60), "agent_address": ALICE}
 
@@ -51,6 +51,15 @@ def test_the_caller_keeps_the_place_when_an_offer_is_not_taken(status, result):
     assert results(story) == [(ALICE, result)]
     offers(story, 1, BOB).expect("conferenced", "dial agent")
     offers(story.placed("agent").call("agent", "busy"), 2).expect("conferenced", "dial agent")
+
+
+def test_a_caller_who_waits_again_after_a_talk_counts_from_the_first_wait():
+    story = offered().later(5_000).call("agent", "in-progress", desk=True).joins("agent").confirms("customer")
+    story.later(30_000).leaves("agent").expect("transferring", "hold customer", phase="recall")
+    story.later(20_000).fires(ReadOverdue).reads(conference=CONFERENCE, inside=("customer",))
+    story.placed("agent").call("agent", "no-answer").expect("conferenced", phase="queued")
+    assert story.session.queued_since_ms == story.now_ms - 5_000
+    assert story.session.parked_until_ms == story.session.queued_since_ms + 60_000
 
 
 def test_an_offer_that_is_repeated_or_out_of_turn_changes_nothing():

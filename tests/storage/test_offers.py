@@ -85,6 +85,8 @@ async def test_an_agent_has_one_offer_at_a_time(offers, client, keys):
     assert await offers.end(ALICE, OFFER)
     assert not await offers.end(ALICE, OFFER), "it is over"
     assert await offers.claim(ALICE, Claim("s2", 1, 8_000))
+    assert not await offers.end(ALICE, OFFER, "no-answer"), "another has the agent"
+    assert ((await desk(offers)).claim, (await desk(offers)).is_there) == (Claim("s2", 1, 8_000), True)
 
 
 async def test_who_did_not_answer_is_away_until_a_click(offers, client, keys):

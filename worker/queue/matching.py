@@ -60,8 +60,11 @@ def attempts_of(session: Session, address: str) -> list[Attempt]:
 
 
 def offered_again_ms(session: Session, address: str) -> int:
-    """Return from when on an agent may get the call, Unix ms."""
-    attempts = [one for one in attempts_of(session, address) if one.ended_at_ms and one.result != Reason.AWAY]
+    """Return from when on an agent may get the call, Unix ms.
+
+    Rings from before the caller waited don't count.
+    """
+    attempts = [one for one in attempts_of(session, address) if one.ended_at_ms > session.queued_since_ms]
     pauses_ms = (REJECTED_MS if one.result == Reason.REJECTED else PAUSE_MS for one in attempts)
     return max((one.ended_at_ms + pause_ms for one, pause_ms in zip(attempts, pauses_ms, strict=True)), default=0)
 

@@ -237,7 +237,7 @@ class QueueJudge:
 
 def _pause_ends_s(session: Session, address: str) -> float:
     """Return until when an agent is not offered a caller again."""
-    tries = [one for one in session.attempts if one.to == address]
+    tries = [one for one in session.attempts if one.to == address and one.ended_at_ms > session.queued_since_ms]
     ends_s = (one.ended_at_ms / 1000 + (REJECTED_S if one.result == "rejected" else PAUSE_S) for one in tries)
     return max(ends_s, default=0.0)
 

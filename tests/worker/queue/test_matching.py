@@ -81,6 +81,13 @@ def test_a_desk_that_was_busy_is_kept_for_the_same_caller():
     assert offered(callers, free(ALICE), NOW_MS + PAUSE_MS) == [("first", ALICE, 2)]
 
 
+@pytest.mark.parametrize("result", ["busy", "rejected", "no-answer"])
+def test_rings_from_before_the_caller_waited_keep_no_desk_from_them(result):
+    """A busy desk rejects such a ring, and is free at any moment."""
+    callers = [waiting("first", NOW_MS, (ALICE,), attempt(ALICE, result)), waiting("second", NOW_MS + 1)]
+    assert offered(callers, free(ALICE), NOW_MS) == [("first", ALICE, 2)]
+
+
 def test_phones_and_strangers_are_not_offered_anyone():
     assert offered([waiting("first", 10, (BOB, "+14155550188"))], free(ALICE, CAROL)) == []
 

@@ -49,10 +49,10 @@ class Queue:
     def __init__(self, client: Any) -> None:
         self.client, self.agents, self.clock = client, Agents(client, KEYS), Clock()
 
-    def offerer(self, *, owns: bool = True, per_minute: int = 0, behind_ms: int = 0) -> Offerer:
+    def offerer(self, *, owns: bool = True, per_minute: int = 0, per_session: int = 0, behind_ms: int = 0) -> Offerer:
         self.core = core = core_of(self.client, KEYS, self.clock)
         core.store_clock.observe(self.clock.wall_ms() - behind_ms, self.clock.monotonic_s())
-        return Offerer(core, DialLimits(KEYS, per_minute=per_minute), lambda: owns)
+        return Offerer(core, DialLimits(KEYS, per_session, per_minute), lambda: owns)
 
     async def waits(self, name: str, since_ms: int = 1, *tried: Any, **given: Any) -> Session:
         now_ms = self.clock.wall_ms()
@@ -186,6 +186,26 @@ async def test_who_does_not_own_the_task_offers_no_one(queue):
     stop.set()
     await running
     assert await queue.sent() == []
+
+
+async def test_who_has_lost_the_task_since_it_read_who_waits_offers_no_one(queue):
+    """Another worker offers by now."""
+    await queue.waits("first")
+    await queue.is_ready()
+    await queue.offerer(owns=False).poll()
+    assert (await queue.sent(), await queue.client.exists(KEYS.offer("alice"))) == ([], 0)
+
+
+async def test_offers_count_in_no_sessions_limit(queue):
+    """A caller may be offered for as long as they wait."""
+    session = await queue.waits("first")
+    await queue.is_ready()
+    limits = DialLimits(KEYS, per_session=1)
+    (per_session,) = [one.key for one in limits.of(session.id) if one.name == "session"]
+    await queue.client.zadd(per_session, {"other": queue.clock.wall_ms()})
+    assert await limits.exceeded(queue.client, session.id, 1) == "session"
+    await queue.offerer(per_session=1).poll()
+    assert len(await queue.offers()) == 1
 
 
 async def test_at_the_limit_of_dials_no_one_is_offered(queue):
