@@ -122,4 +122,7 @@ FAULTS: dict[int, Fault] = {
     63: Fault("a redirect takes effect late, up to 30 s", "no second one is sent meanwhile; the two talk on"),
     64: Fault("an unhold that was given up takes effect in a consult", "no one is overheard, or held again at once"),
     65: Fault("a worker is killed while it offers a caller in a queue", "another goes on; no desk is rung twice"),
+    66: Fault(
+        "a replica lags, hangs, or only reads", "delays by its lag, by up to 11 s, or nothing; no callback is refused"
+    ),
 }

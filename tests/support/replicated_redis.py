@@ -45,6 +45,10 @@ class ReplicatedServers:
         self.primary, self.relay = primary, relay
         self.replica = Node(program, folder, free_port(), ["--replicaof", HOST, relay.port])
 
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.primary.port}/0"
+
     async def attach(self) -> None:
         """Starts the replica, and waits until it has acknowledged something."""
         await asyncio.to_thread(self.replica.start)
