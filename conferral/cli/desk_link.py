@@ -68,12 +68,22 @@ def desk_link(
     settings = load(DeskLinkSettings)
     url = desk_url(settings)
     require_issuer(settings, identity)
+    _warn_unless_listed(identity)
     link = run_query(lambda reader: make_link(reader, url, SignIn(identity, settings.desk_token_name, for_ms=lasts_ms)))
     if as_json:
         output.print_json({"identity": identity, "url": link, "for_s": lasts_ms // 1000})
     else:
         output.print_note(f"works once, within 10 minutes; the sign-in lasts {lasts}")
         output.print_line(link)
+
+
+def _warn_unless_listed(identity: str) -> None:
+    """Say so if the directory has people at desks, and this is none of them."""
+    from conferral.cli.agent_names import agent_names
+
+    known = agent_names()
+    if known and f"client:{identity}" not in known:
+        output.print_note(f"warning: [agents] in CONFERRAL_DIRECTORY doesn't list {identity}")
 
 
 async def make_link(reader: "SessionReader", url: str, code: "SignIn", **options: int) -> str:

@@ -35,6 +35,17 @@ def test_a_link_has_a_code_in_its_fragment_of_which_redis_holds_the_digest(linke
     assert not redis.exists(KEYS.sign_ins)
 
 
+def test_a_link_for_someone_whom_the_directory_does_not_list_comes_with_a_warning(linked, tmp_path):
+    path = tmp_path / "directory.toml"
+    warning = "warning: [agents] in CONFERRAL_DIRECTORY doesn't list alyce\n"
+    listed = (('[agents.alice]\nname = "Alice"\n', True), ('[destinations]\nsales = "+14155550177"\n', False))
+    for text, is_warned in listed:
+        path.write_text(text)
+        ran = linked("alyce", CONFERRAL_DIRECTORY=str(path))
+        assert (ran.code, "as=alyce#" in ran.out, warning in ran.err) == (0, True, is_warned)
+        assert "warning" not in linked("alice", CONFERRAL_DIRECTORY=str(path)).err
+
+
 def test_without_a_desks_url_its_the_public_one_if_browsers_allow_a_microphone_there(linked):
     public = partial(linked, "alice", CONFERRAL_DESK_URL="")
     assert public(CONFERRAL_PUBLIC_URL="https://voice.example.com/x").out.startswith(
