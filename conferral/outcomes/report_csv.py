@@ -12,8 +12,9 @@ from conferral.outcomes.outcome import OutcomeRecord
 from conferral.outcomes.report import NOT_ANSWERED, OutcomeReport
 from conferral.runtime.redaction import display_address
 
-#: A spreadsheet takes such a cell for a formula. Source: OWASP, CSV Injection.
-_FORMULA = re.compile(r"[=+\-@]")
+#: Where a spreadsheet takes what follows for a formula: also after a semicolon, which separates cells in many places.
+#: Source: OWASP, CSV Injection.
+_FORMULA = re.compile(r"(^|; *)(?=[=+\-@])")
 #: Numbers, whole or masked, which are none.
 _NUMBERS = re.compile(r"[+\d…, ]*")
 #: A call's times that are summed over its sessions.
@@ -49,7 +50,7 @@ class ReportCsv:
         """Return the file, with a byte order mark: Excel needs it for UTF-8."""
         row_of = self._transfer if self._kind == "transfers" else self._call
         text = StringIO()
-        writer = csv.DictWriter(text, row_of([OutcomeRecord()]))
+        writer = csv.DictWriter(text, row_of([OutcomeRecord()]), quoting=csv.QUOTE_ALL)
         writer.writeheader()
         rows = (one for one in self._rows.values() if self._kind == "transfers" or report.includes(CallSummary.of(one)))
         writer.writerows({name: _cell(value) for name, value in row_of(one).items()} for one in rows)
@@ -131,10 +132,10 @@ def _sum(values: Iterable[float | None]) -> float | None:
 def _cell(value: str | float | None) -> str | float | None:
     """Return a value that a spreadsheet takes for no formula, on one line.
 
-    >>> _cell("=1+1"), _cell("+…23"), _cell(None)
-    ("'=1+1", '+…23', None)
+    >>> _cell("=1+1"), _cell("a;=1+1"), _cell("+…23"), _cell(None)
+    ("'=1+1", "a;'=1+1", '+…23', None)
     """
     if not isinstance(value, str):
         return value
     text = "".join(one if one.isprintable() else " " for one in value).strip()
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
+    return text if _NUMBERS.fullmatch(text) else _FORMULA.sub(r"\1'", text)

@@ -6,6 +6,7 @@ from datetime import UTC
 from conferral.outcomes.report import OutcomeReport
 from conferral.outcomes.report_csv import ReportCsv
 from conferral.storage.codecs.text_codec import to_iso
+from tests.support.each import each
 from tests.support.outcome_entries import attempt, outcome, session, transfer
 from tests.support.people import AGENT_PHONE, BOB, CUSTOMER, NUMBER
 
@@ -13,15 +14,20 @@ AT_MS = 1_800_000_000_000
 CALL = "CA" + "1" * 32
 
 
-def rows_of(kind, *entries, full=False):
-    """The file's rows, as a spreadsheet reads them."""
+def file_of(kind, *entries, full=False):
+    """The file's text."""
     found = ReportCsv(kind, full=full, zone=UTC)
     report = OutcomeReport(AT_MS - 1_000_000, AT_MS + 1_000_000, each=found.add)
     for number, fields in enumerate(entries):
         report.add(f"{AT_MS}-{number}", fields)
     file = found.file(report)
     assert file.startswith(b"\xef\xbb\xbf")  # else Excel shows a masked number in the machine's code page
-    return list(csv.DictReader(file.decode("utf-8-sig").splitlines()))
+    return file.decode("utf-8-sig")
+
+
+def rows_of(kind, *entries, full=False):
+    """The file's rows, as a spreadsheet reads them."""
+    return list(csv.DictReader(file_of(kind, *entries, full=full).splitlines()))
 
 
 def test_each_row_is_a_transfer_and_has_no_field_of_others():
@@ -97,6 +103,16 @@ def test_no_cell_is_a_formula_and_numbers_stay_as_they_are():
 
     assert (row["ref"], row["by"]) == (f"'{formula}", "a  =1 [31m")
     assert (row["customer"], row["to"]) == (CUSTOMER, "'+1@sip")
+
+
+@each("ref, cell", [
+    ("a;=2+2", '"a;\'=2+2"'), ("a; @b;-1", '"a; \'@b;\'-1"'), ("a\t=2+2", '"a =2+2"'),
+    ("a;b", '"a;b"'), ("a-b", '"a-b"'),
+])  # fmt: skip
+def test_no_cell_becomes_several_where_semicolons_or_tabs_separate(ref, cell):
+    file = file_of("transfers", transfer(AT_MS, ref=ref))
+    assert cell in file
+    assert all(part.startswith('"') and part.endswith('"') for part in file.splitlines())
 
 
 def test_an_empty_period_has_the_columns_only():

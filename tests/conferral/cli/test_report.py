@@ -79,7 +79,7 @@ def test_csv_has_a_row_for_each_call_or_each_transfer(run, yesterday):
 
     assert (calls.code, calls.err) == (transfers.code, transfers.err) == (0, "")
     (call,), (failed,) = (csv.DictReader(ran.out.removeprefix("\ufeff").splitlines()) for ran in (calls, transfers))
-    assert calls.out.startswith("\ufeffstarted_at,")
+    assert calls.out.startswith('\ufeff"started_at",')
     assert (call["rung"], call["answer_s"]) == ("client:alice", "5.0")
     assert (failed["reason"], failed["not_answered"]) == ("no-answer", "+…23")
     assert CUSTOMER in run("report", "--since", "2d", "--csv", "transfers", "--full").out
