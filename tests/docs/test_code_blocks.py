@@ -158,7 +158,13 @@ def test_defaults_in_the_example_are_those_of_the_code():
 
 
 #: Read by the tests alone.
-FOR_TESTS = {"CONFERRAL_LIVE", "CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_REDIS_SERVERS", "CONFERRAL_TEST_SHEET"}
+FOR_TESTS = {
+    "CONFERRAL_LIVE",
+    "CONFERRAL_TEST_CHROMIUM",
+    "CONFERRAL_TEST_PACE",
+    "CONFERRAL_TEST_REDIS_SERVERS",
+    "CONFERRAL_TEST_SHEET",
+}
 
 
 @each_page

@@ -60,6 +60,7 @@ AGENT = '{"name":"","status":"ready","since_ms":5,"renewed_ms":5,"registered":""
 SIGN_IN = '{"identity":"alice","token":"api"}'
 CODE = f'{{"identity":"alice","token":"api","until_ms":{LATER_MS},"for_ms":5}}'
 SIGNED_IN = '{"renewed_ms":5,"registered":"d1","sign_in":"d1","desks":{"d1":{"sign_in":"d1"}}}'
+BY_CODE: Sequence[str | int] = ["d2", SIGN_IN, 0, 9, "d1", "", LATER_MS]
 LISTED: Command = ("ZADD", KEYS.workers, 5, "one")
 COMMAND = KEYS.command("c1")
 OFFER = KEYS.offer("alice")
@@ -74,7 +75,7 @@ BATCH = {
 
 #: For each script one run that writes, and those that empty a key.
 CASES = [
-    Case("add_sign_in", [KEYS.sign_ins], ["d2", SIGN_IN, 0, 9, "d1"], [("HSET", KEYS.sign_ins, "d1", CODE)]),
+    Case("add_sign_in", [KEYS.sign_ins], BY_CODE, [("HSET", KEYS.sign_ins, "d1", CODE)]),
     Case("answer_tick", OWNERS, tick(1), [("HSET", KEYS.owners, "0", OWNER, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(1, dead="two=7"), [("HSET", KEYS.owners, "worker:two", OTHER), LISTED]),
     Case("answer_tick", OWNERS, tick(8, wants="leave"), [("HSET", KEYS.owners, "worker:one", OTHER), LISTED]),
