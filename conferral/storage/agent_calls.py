@@ -18,6 +18,8 @@ from conferral.storage.keys import Keys
 #: Calls that are kept of an agent (count), and for how long.
 CALLS_MAX = 200
 KEPT_S = 86_400
+#: For how long after a call a ring that no one answers shows no absence: the page may be loading again, seconds.
+LATELY_S = 15
 
 
 class CallResult(StrEnum):

@@ -5,7 +5,7 @@ An agent is offered one caller at a time: the claim names the offer, from before
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -62,6 +62,8 @@ class Desk:
     #: Since when the agent could be offered a caller, Unix ms; 0 if they can't be now.
     free_since_ms: int = 0
     claim: Claim | None = None
+    #: The agent is in a call, or was some seconds ago: a ring that no one answers shows no absence.
+    was_in_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +143,18 @@ class Offers:
         reads.append(("HMGET", self._keys.agents, *agents.values()))
         for identity in agents.values():
             reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
+            reads.append(("EXISTS", self._keys.agent_talked(identity)))
         time, runs, records, *rest = await run_or_raise(self._client, *reads)
         now_ms = time_ms(time)
         present = present_agents([*agents.values()], records, PresenceRuns.parse(runs), now_ms)
-        await self._load(name for names in rest[1::2] for name in _decode(names))
+        await self._load(name for names in rest[1::3] for name in _decode(names))
         found = {}
         for at, (address, identity) in enumerate(agents.items()):
-            text, names = rest[2 * at : 2 * at + 2]
+            text, names, has_talked = rest[3 * at : 3 * at + 3]
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
             is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
-            found[address] = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
+            desk = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
+            found[address] = replace(desk, was_in_call=is_in_session or bool(has_talked))
         return Desks(found, now_ms)
 
     async def claim(self, address: str, claim: Claim) -> bool:

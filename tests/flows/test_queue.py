@@ -115,6 +115,23 @@ async def test_an_offer_without_answer_makes_the_agent_away_until_a_click(redis_
         await system.until_talk(customer, await system.dialed(AGENT, 3))
 
 
+async def test_an_offer_that_fails_right_after_a_call_leaves_the_agent_ready(redis_server, tmp_path):
+    """Their page may be loading again: the caller is offered once more, without a click."""
+    async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path)) as system:
+        await is_at_desk(system, AGENT)
+        system.agent_phone.script_in_turn(answers(), busy(), busy(), rings(), answers())
+        first = await system.customer_calls()
+        alice = await system.dialed(AGENT)
+        await system.until_talk(first, alice)
+        second = await system.customer_calls()
+        await waits(system, second)
+        first.hang_up()
+        await system.until(first.sid, state="ended")
+        assert 0 < await system.client.pttl(system.keys.agent_talked("alice")) <= 15_000
+        await system.until_talk(second, await system.dialed(AGENT, 5))
+        assert json.loads(await system.client.hget(system.keys.agents, "alice"))["status"] == "ready"
+
+
 async def test_who_rejects_an_offer_is_not_rung_again_for_this_caller(redis_server, tmp_path):
     async with LocalSystem(redis_server.url, speed=20, **queue(tmp_path, queue_limit=20)) as system:
         await is_at_desk(system, AGENT)

@@ -69,8 +69,11 @@ def offered_again_ms(session: Session, address: str) -> int:
     return max((one.ended_at_ms + pause_ms for one, pause_ms in zip(attempts, pauses_ms, strict=True)), default=0)
 
 
-def judge(session: Session | None, address: str, claim: Claim, now_ms: int) -> Verdict:
-    """Return what to do about an offer that an agent has."""
+def judge(session: Session | None, address: str, claim: Claim, now_ms: int, *, was_in_call: bool = False) -> Verdict:
+    """Return what to do about an offer that an agent has.
+
+    One who `was_in_call` a few seconds ago may be loading the page again, and is not away.
+    """
     attempts = [] if session is None else attempts_of(session, address)
     if len(attempts) < claim.number:
         can_be_decided = session is not None and session.is_live
@@ -81,7 +84,8 @@ def judge(session: Session | None, address: str, claim: Claim, now_ms: int) -> V
     attempt = attempts[claim.number - 1]
     if not attempt.result and session is not None and session.is_live:
         return Verdict.KEEP
-    return Verdict.END_AND_AWAY if session is not None and _shows_absence(session, attempt) else Verdict.END
+    is_away = session is not None and not was_in_call and _shows_absence(session, attempt)
+    return Verdict.END_AND_AWAY if is_away else Verdict.END
 
 
 def _shows_absence(session: Session, attempt: Attempt) -> bool:

@@ -209,10 +209,11 @@ class CommitStore:
                     number(self._keys.agent_calls(one.identity)),
                     agent_calls.encode(one.call),
                     agent_calls.encode(one.corrected) if one.corrected is not None else "",
+                    number(self._keys.agent_talked(one.identity)) if one.call.talk_s is not None else 0,
                 )
                 for one in commit.agent_calls
             ],
-            "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S),
+            "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S, agent_calls.LATELY_S),
             **_encode_changed(commit, self._keys, number),
             "over": [
                 (number(self._keys.call(call_sid)), name)

@@ -34,8 +34,9 @@
       log                    entries for its log, each field, value, ...
     reports                for each: key of a command's hash; status, reason, session, code. A status only advances
     outcomes               entries for the stream of outcomes, each field, value, ...
-    agent_calls            for each: key of an agent's calls; entry; the entry that it corrects, or empty
-    agent_calls_kept       calls kept of an agent, count; their lifetime, seconds
+    agent_calls            for each: key of an agent's calls; entry; the entry that it corrects, or empty; key that says
+                           for a while that the agent has talked, or 0
+    agent_calls_kept       calls kept of an agent, count; their lifetime, and that of the last key, seconds
     queued, unqueued       for each session that enters a queue, or leaves it: the key, its id, our number
     entered, left          for each agent whose browser begins or ends to be in a session: key of the sessions; its id
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
@@ -146,12 +147,13 @@ for _, fields in ipairs(batch.outcomes) do
   attempt(8, 'XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
 end
 for _, own in ipairs(batch.agent_calls or {}) do
-  local at, entry, corrected = unpack(own)
-  local own_max, own_ttl_s = unpack(batch.agent_calls_kept)
+  local at, entry, corrected, talked = unpack(own)
+  local own_max, own_ttl_s, talked_ttl_s = unpack(batch.agent_calls_kept)
   if corrected ~= '' then attempt(at, 'LREM', KEYS[at], 1, corrected) end
   attempt(at, 'LPUSH', KEYS[at], entry)
   attempt(at, 'LTRIM', KEYS[at], 0, own_max - 1)
   attempt(at, 'EXPIRE', KEYS[at], own_ttl_s)
+  if talked > 0 then attempt(talked, 'SET', KEYS[talked], '1', 'EX', talked_ttl_s) end
 end
 for _, one in ipairs(batch.queued or {}) do attempt(one[1], 'HSET', KEYS[one[1]], one[2], one[3]) end
 for _, one in ipairs(batch.unqueued or {}) do attempt(one[1], 'HDEL', KEYS[one[1]], one[2]) end

@@ -32,8 +32,8 @@ NEEDED_BY_ALL = ("commands", "owners")
 #: Nothing that runs here reads these.
 UNREAD = ("digits", "identity", "new_log", "gates", "call", "undelivered",
           "sending", "sending_due", "sending_state", "call_dials", "dials", "command", "outcomes", "log",
-          "session", "agents", "agent_away", "agent_calls", "agent_sessions", "offer", "presence", "sign_ins", "ring",
-          "dead", "probe", "workers")  # fmt: skip
+          "session", "agents", "agent_away", "agent_calls", "agent_sessions", "agent_talked", "offer", "presence",
+          "sign_ins", "ring", "dead", "probe", "workers")  # fmt: skip
 
 
 @dataclass(frozen=True)
