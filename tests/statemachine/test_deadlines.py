@@ -63,6 +63,14 @@ def test_late_call_opens_no_session():
     assert in_time.session.version == 1
 
 
+def test_a_worker_whose_clock_is_behind_carries_out_no_command_that_arrived_too_late():
+    """Redis stored it after its deadline, by the clock of Redis, by which the deadline counts."""
+    values = {"session_id": "s", "token": "late-1", "agent": ALICE, "customer": CUSTOMER, "deadline_ms": 4_999}
+    late, in_time = (step(Session("s"), Call(**values, entry_id=one), 3_000) for one in ("4999-0", "4998-0"))
+    assert [(report.status.value, report.reason) for report in late.reports] == [("rejected", "expired")]
+    assert (late.session.version, in_time.session.version) == (0, 1)
+
+
 @each("kind, fields", WAITING)
 def test_command_that_waits_for_a_conversion_fails_at_its_deadline_and_the_conversion_goes_on(kind, fields):
     story = converting(kind, fields).later(4_000).fires(PendingCommandOverdue)

@@ -62,9 +62,11 @@ async def test_late_request_changes_nothing(client, keys):
 
 
 async def test_dead_worker_is_followed_unless_its_number_has_changed(client, keys):
-    await send_tick(client, keys, tick("one", 1))
-    assert await owned(client, keys, tick("two", 1, dead={"one": 2, "none": 1})) == {}
-    assert await owned(client, keys, tick("two", 2, dead={"one": 1})) == dict.fromkeys(["0", "1", "2", "3", *TASKS], 2)
+    await send_tick(client, keys, tick("one", 2))
+    assert await owned(client, keys, tick("two", 1, dead={"one": 3, "none": 1})) == {}
+    # It has ticked since another one's clock began to wait.
+    assert await owned(client, keys, tick("two", 2, dead={"one": 1})) == {}
+    assert await owned(client, keys, tick("two", 3, dead={"one": 2})) == dict.fromkeys(["0", "1", "2", "3", *TASKS], 2)
     assert await owned(client, keys, tick("one", 2)) == {}, "it comes back, and has lost everything"
 
 
