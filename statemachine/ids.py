@@ -1,4 +1,4 @@
-"""Format of session and command ids, which become parts of keys and URLs.
+"""Format of ids of sessions and commands, and of labels, in keys and URLs.
 
 A caller may come back to a voice URL during the same call: each visit is a session.
 """
@@ -17,6 +17,8 @@ _VISIT = re.compile(r"(CA[0-9a-fA-F]{32})(?:-([0-9]{1,2}))?")
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 #: No one may choose the SID of a resource (Twilio docs, "What is a String Identifier (SID)?") or a visit's id.
 RESERVED_PATTERN = re.compile(r"[A-Z]{2}[0-9A-Fa-f]{32}(?:-[0-9]{1,2})?")
+#: A participant label of Conferral's: the party's name, and a number that no other leg has had.
+LABEL = re.compile(r"([a-z][A-Za-z0-9_-]{0,50})-([1-9][0-9]{0,5})", re.ASCII)
 ID_RULE = "must be 1 to 64 letters, digits, _, or -"
 NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
 NO_DASH_RULE = "must not begin with -"
@@ -70,3 +72,9 @@ def next_visit_id(call_sid: str, newest_id: str) -> str:
 def visit_id(call_sid: str, number: int) -> str:
     """Return the id of a call's visit, from 1."""
     return call_sid if number == 1 else f"{call_sid}-{number}"
+
+
+def split_label(label: str) -> tuple[str, int]:
+    """Return a label's name and number; "" and 0 if not Conferral's."""
+    found = LABEL.fullmatch(label)
+    return (found[1], int(found[2])) if found else ("", 0)

@@ -2,7 +2,8 @@
 
 import re
 
-from conferral.statemachine.session import GUEST, Party, Session, split_label
+from conferral.statemachine.ids import split_label
+from conferral.statemachine.session import GUEST, Party, Session
 
 #: Within this time, Twilio has requested the action of a `<Dial>` whose child was moved, or has given up, milliseconds.
 MOVE_SHOWS_MS = 60_000

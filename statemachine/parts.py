@@ -1,7 +1,7 @@
 """Parts of a session: transfer, commands, recording, attributes, seen."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import field
 
@@ -104,6 +104,8 @@ class LostDial(BaseRecord, frozen=True):
 class TransferState(BaseRecord, frozen=True):
     """The newest transfer of a session, readable when it is over."""
 
+    logged: ClassVar = ("mode", "status", "reason", "code", "stage", "number")
+
     #: Within the session, from 1.
     number: int
     mode: TransferMode
@@ -158,6 +160,8 @@ class TransferState(BaseRecord, frozen=True):
 class PendingCommand(BaseRecord, frozen=True):
     """A command, other than a transfer's, that is accepted and unfinished."""
 
+    logged: ClassVar = ("command_id", "name", "party")
+
     command_id: str
     name: str
     party: str = ""
@@ -204,6 +208,8 @@ class Voicemail(BaseRecord, frozen=True):
 
 class Recording(BaseRecord, frozen=True):
     """The newest recording of a session."""
+
+    logged: ClassVar = ("sid", "status", "pending_update")
 
     #: Empty until Twilio reports it; a running recording can be addressed without it.
     sid: str = ""

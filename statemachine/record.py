@@ -8,6 +8,7 @@ import re
 from dataclasses import Field, field, make_dataclass
 from enum import StrEnum
 from functools import cache
+from inspect import get_annotations
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 
 import msgspec
@@ -19,7 +20,7 @@ _T = TypeVar("_T")
 _HIDDEN = "not in a repr"
 #: What a field `code` is.
 CODE = "Twilio's error code, if Twilio refused or failed what was needed"
-#: A field that no repr shows: addresses, messages, and tokens must not reach a log.
+#: A field that no repr and no log shows: addresses, messages, and tokens. `BaseRecord` refuses a class that logs one.
 Hidden = Annotated[_T, _HIDDEN]
 _LISTED = "one text in a hash and in public JSON"
 #: A list that hashes and public JSON hold as one text, with commas between its items.
@@ -56,12 +57,28 @@ class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base class of records; encoded without attributes that equal defaults."""
 
     __dataclass_fields__: ClassVar[Any] = _DataclassFields()
+    #: Fields that a session's log keeps; of a record in one of them, those that its own class names.
+    logged: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        hints: dict[str, Any] = {}
+        for kind in reversed(cls.__mro__):
+            hints |= get_annotations(kind)
+        if hidden := [name for name in cls.logged if _hides(hints[name])]:
+            raise TypeError(f"{cls.__name__} logs {', '.join(hidden)}, which must not reach a log")
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [(shown.name, getattr(self, shown.name)) for shown in _fields_of(type(self)).values() if shown.repr]
+
+
+def _hides(hint: Any) -> bool:
+    """Whether a field with this type holds what must not reach a log."""
+    if isinstance(hint, type) and issubclass(hint, BaseRecord):
+        return not hint.logged
+    return _HIDDEN in getattr(hint, "__metadata__", ()) or any(map(_hides, get_args(hint)))
 
 
 @cache

@@ -1,8 +1,7 @@
 """Session: everything known about one conversation, immutable."""
 
-import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import field
 
@@ -49,15 +48,6 @@ FOUND = "found:"
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
-#: A participant label of Conferral's: the party's name, and a number that no other leg has had.
-LABEL = re.compile(r"([a-z][A-Za-z0-9_-]{0,50})-([1-9][0-9]{0,5})", re.ASCII)
-
-
-def split_label(label: str) -> tuple[str, int]:
-    """Return a label's name and number; "" and 0 if not Conferral's."""
-    found = LABEL.fullmatch(label)
-    return (found[1], int(found[2])) if found else ("", 0)
-
 
 def first_label(party: str) -> str:
     """Return a party's first label: fixed, so webhooks can join without Redis."""
@@ -71,6 +61,11 @@ def bridge_dial(agent_number: int) -> str:
 
 class Party(BaseRecord, frozen=True):
     """A party of the session. Times are Unix milliseconds; 0 for never."""
+
+    logged: ClassVar = (
+        "label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference", "early_media",
+        "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches", "is_muted_guest",
+    )  # fmt: skip
 
     name: str
     label: Annotated[str, about("its participant label at Twilio, which no other leg ever has")]
@@ -224,6 +219,11 @@ class Party(BaseRecord, frozen=True):
 
 class Session(BaseRecord, frozen=True):
     """One conversation, as far as it is known. Times are as in `Party`."""
+
+    logged: ClassVar = (
+        "phase", "ended_at_ms", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
+        "parked_until_ms", "timers", "dial_call_status",
+    )  # fmt: skip
 
     id: str
     state: State = State.BRIDGED

@@ -48,6 +48,18 @@ class Phase(StrEnum):
     NONE = ""
 
 
+class Situation(StrEnum):
+    """Where no agent talks, as a refusal says it.
+
+    Each command lists those in which it is allowed.
+    """
+
+    UNANSWERED = "no one has answered yet"
+    PARKED = "the call is parked"
+    QUEUED = "the caller waits in a queue"
+    VOICEMAIL = "the customer is in the voicemail"
+
+
 #: What a list of sessions may be limited to.
 STATES_AND_PHASES = (*State, *(phase for phase in Phase if phase))
 #: The customer is being dialed for, or will be, and the agent has left or is leaving.

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from conferral.statemachine.events import CallsOverdue
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, split_label
+from conferral.statemachine.ids import split_label
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import Conclusion
 from conferral.storage.codecs.log_codec import LogEntry

@@ -14,8 +14,9 @@ from conferral.operations import catalog
 from conferral.outcomes.calls import COUNTED, CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeAttempt, OutcomeRecord
 from conferral.runtime.redaction import display_address
+from conferral.statemachine.ids import split_label
 from conferral.statemachine.reasons import NOT_DIALED, EndReason
-from conferral.statemachine.session import AGENT, split_label
+from conferral.statemachine.session import AGENT
 from conferral.storage.queries.session_reader import Fields, SessionReader
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.

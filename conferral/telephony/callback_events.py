@@ -27,9 +27,9 @@ from conferral.statemachine.events import (
     ParticipantLeft,
     RecordingChanged,
 )
-from conferral.statemachine.ids import RESERVED_PATTERN
+from conferral.statemachine.ids import LABEL, RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, NO_QUEUE, ConferenceAttributes
-from conferral.statemachine.session import CUSTOMER, INBOUND, LABEL, OUTBOUND
+from conferral.statemachine.session import CUSTOMER, INBOUND, OUTBOUND
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,

@@ -24,7 +24,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
 )
 from conferral.statemachine.events import ParticipantSeen
-from conferral.statemachine.session import LABEL
+from conferral.statemachine.ids import LABEL
 from conferral.statemachine.states import FINAL_RECORDING_STATUSES, ParticipantUpdate, RecordingStatus
 from conferral.telephony.addresses import AddressError, AllowList, address_with_params, parse_address
 from conferral.telephony.callback_events import CONFERENCE_SOURCES, MESSAGE_SOURCE, recording_url

@@ -9,6 +9,7 @@ from conferral.statemachine.actions.participants import clear_end_on_exit, set_e
 from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
+from conferral.statemachine.ids import split_label
 from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.other_apps import MOVE_SHOWS_MS
 from conferral.statemachine.parts import TransferState
@@ -25,7 +26,6 @@ from conferral.statemachine.session import (
     TARGET,
     Party,
     first_label,
-    split_label,
 )
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,

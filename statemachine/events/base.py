@@ -15,8 +15,6 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     name: ClassVar[str] = ""
     #: Why it never changes anything, so it may be dropped under load; empty for events that may.
     ignored_because: ClassVar[str] = ""
-    #: Fields that the session's log keeps; none holds an address.
-    logged: ClassVar[tuple[str, ...]] = ()
 
     session_id: str
     #: Id of the stream entry, `MILLISECONDS-COUNT`; set by the stream's reader.
@@ -33,6 +31,7 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     conference_name: str = ""
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls.name = snake_case(cls.__name__)
 
     @property

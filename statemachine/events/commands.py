@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions
 from conferral.statemachine.record import Hidden, Takes
-from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, Situation, SuperviseMode
 
 #: Fields of examples, as texts.
 Examples = tuple[Mapping[str, str], ...]
@@ -36,6 +36,8 @@ class Command(Event, frozen=True, kw_only=True):
     examples: ClassVar[Examples] = ({},)
     #: What the command line asks first if it disconnects someone; `{whom}` is who. Empty for most.
     question: ClassVar[str] = ""
+    #: Where it is allowed, besides where an agent talks. Each command says so.
+    allowed_in: ClassVar[tuple[Situation, ...]]
     #: Whether it begins a session; all others need one.
     opens_session: ClassVar[bool] = False
     #: Fields of which exactly one must be given; empty for commands without such a rule.
@@ -50,6 +52,11 @@ class Command(Event, frozen=True, kw_only=True):
     deadline_ms: Annotated[int, Takes("deadline", "how long the sender waits: undecided by then, it does nothing")] = 0
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not cls.__name__.endswith("Command") and not hasattr(cls, "allowed_in"):
+            raise TypeError(f"{cls.__name__} doesn't say where it is allowed")
 
     @classmethod
     def description(cls) -> str:
@@ -86,6 +93,7 @@ class Call(DialCommand, frozen=True, kw_only=True):
     conference. The dial options apply to the agent.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "agent and customer are talking"
     done: ClassVar[Done] = "connected"
     examples: ClassVar[Examples] = (
@@ -110,6 +118,7 @@ class Convert(Command, frozen=True):
     The audio pauses for a fraction of a second.
     """
 
+    allowed_in: ClassVar = (Situation.UNANSWERED, Situation.PARKED, Situation.QUEUED)
     done_when: ClassVar[str] = "both are in the conference"
     done: ClassVar[Done] = "converted"
 
@@ -121,6 +130,7 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
     the agent leaves immediately.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "the target has joined (warm, consult), or customer and target are talking (blind)"
     done: ClassVar[Done] = {"warm": "joined", "consult": "consulting", "blind": "transferred"}
     examples: ClassVar[Examples] = (
@@ -148,6 +158,7 @@ class Complete(Command, frozen=True):
     continues as a blind one.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed that the agent has left"
     done: ClassVar[Done] = "completed"
 
@@ -158,6 +169,7 @@ class Cancel(Command, frozen=True):
     Customer and agent stay on the call. A ringing target stops ringing.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed that the target has left and the customer is off hold"
     done: ClassVar[Done] = "cancelled"
 
@@ -168,6 +180,7 @@ class Swap(Command, frozen=True):
     One is put on hold before the other is taken off hold, so customer and target never hear each other.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed the hold and the unhold"
     done: ClassVar[Done] = "swapped"
 
@@ -178,6 +191,7 @@ class Merge(Command, frozen=True):
     No one stays on hold.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed that no one is held"
     done: ClassVar[Done] = "merged"
 
@@ -189,6 +203,7 @@ class Park(Command, frozen=True, kw_only=True):
     who parked the call is called back.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "the agent has left and the customer is waiting"
     done: ClassVar[Done] = "parked"
 
@@ -203,6 +218,7 @@ class Retrieve(DialCommand, frozen=True, kw_only=True):
     If it fails, the call stays parked.
     """
 
+    allowed_in: ClassVar = (Situation.PARKED, Situation.QUEUED)
     done_when: ClassVar[str] = "the customer and the dialed party are talking"
     done: ClassVar[Done] = "retrieved"
     examples: ClassVar[Examples] = ({"to": "client:bob"}, {"to": "+14155550145", "confirm": "true"})
@@ -217,6 +233,7 @@ class Add(DialCommand, frozen=True, kw_only=True):
     hears everyone, and is heard after `unmute`.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "the party has joined"
     done: ClassVar[Done] = "added"
     examples: ClassVar[Examples] = (
@@ -242,6 +259,7 @@ class Remove(PartyCommand, frozen=True):
     Removing the customer ends the call. Removing the agent during a transfer counts as `complete`.
     """
 
+    allowed_in: ClassVar = (Situation.UNANSWERED, Situation.PARKED, Situation.QUEUED)
     done_when: ClassVar[str] = "Twilio confirmed it"
     done: ClassVar[Done] = "removed"
     #: The hangup, and its callback or else a read.
@@ -257,6 +275,7 @@ class Hold(PartyCommand, frozen=True):
     can't be put on hold.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
     done: ClassVar[Done] = "on hold"
 
@@ -264,6 +283,7 @@ class Hold(PartyCommand, frozen=True):
 class Unhold(PartyCommand, frozen=True):
     """Take a party off hold."""
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
     done: ClassVar[Done] = "off hold"
 
@@ -274,6 +294,7 @@ class Mute(PartyCommand, frozen=True):
     No one hears the party, who still hears the others. A bridged call is converted first.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
     done: ClassVar[Done] = "muted"
     examples: ClassVar[Examples] = ({"party": "agent"},)
@@ -282,6 +303,7 @@ class Mute(PartyCommand, frozen=True):
 class Unmute(PartyCommand, frozen=True):
     """Unmute a party."""
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "Twilio confirmed it, or nothing changes"
     done: ClassVar[Done] = "unmuted"
     examples: ClassVar[Examples] = ({"party": "agent"},)
@@ -295,6 +317,7 @@ class Supervise(DialCommand, frozen=True, kw_only=True):
     first.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "the supervisor has joined, and Twilio confirmed the mode"
     done: ClassVar[Done] = {"monitor": "listening", "whisper": "whispering", "barge": "heard by everyone"}
     #: Once the supervisor has joined.
@@ -314,6 +337,7 @@ class Announce(Command, frozen=True, kw_only=True):
     Takes exactly one of `url` and `say`. Parties on hold don't hear it. A bridged call is converted first.
     """
 
+    allowed_in: ClassVar = (Situation.PARKED, Situation.QUEUED)
     done_when: ClassVar[str] = "the audio has ended"
     done: ClassVar[Done] = "announced"
     pending_s: ClassVar[int] = 60
@@ -334,6 +358,7 @@ class Press(PartyCommand, frozen=True, kw_only=True):
     Only this party hears them; a party on hold can't get any. A bridged call is converted first.
     """
 
+    allowed_in: ClassVar = ()
     done_when: ClassVar[str] = "they were played"
     done: ClassVar[Done] = "pressed"
     #: The longest are 64 pauses of a second.
@@ -353,6 +378,7 @@ class Record(Command, frozen=True, kw_only=True):
     controls that recording.
     """
 
+    allowed_in: ClassVar = (Situation.PARKED, Situation.QUEUED)
     done_when: ClassVar[str] = "Twilio confirmed it"
     done: ClassVar[Done] = {
         "start": "recording",
@@ -371,6 +397,7 @@ class Record(Command, frozen=True, kw_only=True):
 class End(Command, frozen=True):
     """End the call for everyone."""
 
+    allowed_in: ClassVar = tuple(Situation)
     done_when: ClassVar[str] = "Twilio confirmed every hang-up"
     done: ClassVar[Done] = "ended"
     question: ClassVar[str] = "{whom} will be disconnected. End the call?"
@@ -382,6 +409,7 @@ class Offer(Command, frozen=True, kw_only=True):
     No one sends it but the task `queue` of a worker.
     """
 
+    allowed_in: ClassVar = (Situation.QUEUED,)
     done_when: ClassVar[str] = "the desk is about to ring"
     done: ClassVar[Done] = "offered"
 

@@ -9,9 +9,9 @@ from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
 from conferral.statemachine.guards.loss import command_may_return, may_be_lost_in_bridge
 from conferral.statemachine.guards.waiting_party import has_reached_conference
-from conferral.statemachine.ids import visit_number
+from conferral.statemachine.ids import split_label, visit_number
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, split_label
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,

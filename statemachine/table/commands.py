@@ -4,19 +4,14 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine import refusals
-from conferral.statemachine.states import WITHOUT_AGENT
+from conferral.statemachine.states import WITHOUT_AGENT, Situation
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if not command.opens_session)
-NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command is not on.End)
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
 #: Commands about one party who is in the conference.
 ABOUT_ONE = (*HOLDS_OR_MUTES, on.Press)
-#: Commands that a parked call refuses.
-NEEDS_AGENT = (on.Transfer, on.Park, on.Add, *ABOUT_ONE, on.Supervise)
-#: Commands that need a started conference.
-NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
 #: Commands about parties; those that a bridge is converted for; and those that a transfer allows.
 ABOUT_PARTIES = (on.Add, *ABOUT_ONE, on.Supervise, on.Announce)
 CONVERTS_BRIDGE = (on.Convert, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce, on.Press)
@@ -29,20 +24,26 @@ COMPLETES = (on.Complete, on.Remove)
 #: A party waits in the conference for the first answer.
 OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 
+
+def but_for(situation: Situation) -> tuple[type[on.Command], ...]:
+    """Return the commands that are not allowed in a situation."""
+    return tuple(command for command in EVERY if situation not in command.allowed_in)
+
+
 # fmt: off
 COMMANDS: tuple[Row, ...] = (
     # Row by row: in, phase, command, when, to, do
     # All commands
     Row(E,        ANY,        EVERY,                               None,                            STAY,
         refuse(refusals.session_has_ended)),
-    Row(OPENING,  ANY,        NEEDS_CONFERENCE,                    None,                            STAY,
-        refuse("no one has answered yet")),
-    Row(C,        PARKED,     NEEDS_AGENT,                         None,                            STAY,
-        refuse("the call is parked")),
-    Row(C,        QUEUED,     NEEDS_AGENT,                         None,                            STAY,
-        refuse("the caller waits in a queue")),
-    Row(T,        VOICEMAIL,  NOT_IN_VOICEMAIL,                    None,                            STAY,
-        refuse("the customer is in the voicemail")),
+    Row(OPENING,  ANY,        but_for(Situation.UNANSWERED),       None,                            STAY,
+        refuse(Situation.UNANSWERED)),
+    Row(C,        PARKED,     but_for(Situation.PARKED),           None,                            STAY,
+        refuse(Situation.PARKED)),
+    Row(C,        QUEUED,     but_for(Situation.QUEUED),           None,                            STAY,
+        refuse(Situation.QUEUED)),
+    Row(T,        VOICEMAIL,  but_for(Situation.VOICEMAIL),        None,                            STAY,
+        refuse(Situation.VOICEMAIL)),
     # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
     Row(TOGETHER, WITH_AGENT, on.Transfer,                         when.blind_target_was_found,     S.COMPLETING,
         (do.adopt_found_transfer, do.unhold_all)),
@@ -185,7 +186,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE, ANY, on.End, None, E, do.end_by_command),
 
     # A bridge without one of its calls refuses what the rows above would have begun.
-    Row(B, RINGING, NEEDS_ANSWER, None, STAY, refuse("no one has answered yet")),
+    Row(B, RINGING, NEEDS_ANSWER, None, STAY, refuse(Situation.UNANSWERED)),
     Row(B, ANY,     NEEDS_ANSWER, None, STAY, refuse(refusals.one_side_is_gone)),
 )
 # fmt: on

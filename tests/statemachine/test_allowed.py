@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine import machine
-from conferral.statemachine.events import Remove, Transfer
+from conferral.statemachine.events import Command, Remove, Transfer
 from conferral.statemachine.machine import allowed_commands
 from conferral.statemachine.session import Party
 from tests.statemachine.command_scenarios import added, consulting_recorded, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
+from tests.statemachine.test_fallbacks import CAROL, in_voicemail, unreached
+from tests.statemachine.test_queue import queued
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, talking
 from tests.support.each import each
 
@@ -59,6 +61,10 @@ SITUATIONS = {
     ),
     "warm": (lambda: talking("warm"), "convert complete cancel remove mute unmute supervise announce press record end"),
     "blind": (blind_from_bridge, "remove mute unmute record end"),
+    "queued": (queued, "convert retrieve remove record end"),
+    "fallback": (lambda: unreached(CAROL), "remove mute unmute record end"),
+    "recall": (lambda: unreached("recall"), "remove mute unmute record end"),
+    "voicemail": (lambda: in_voicemail(unreached("voicemail")), "end"),
     "ended": (lambda: conferenced().end(), ""),
     "unknown": (Scenario, ""),
 }
@@ -69,6 +75,11 @@ def test_commands_that_are_allowed(name):
     begin, allowed = SITUATIONS[name]
 
     assert sorted(allowed_commands(begin().session)) == sorted(allowed.split())
+
+
+def test_command_that_does_not_say_where_it_is_allowed_is_none():
+    with pytest.raises(TypeError, match="Whistle doesn't say where it is allowed"):
+        type("Whistle", (Command,), {"__doc__": "Whistle."}, frozen=True)
 
 
 def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):

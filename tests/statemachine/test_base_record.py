@@ -1,22 +1,25 @@
 """Records: what they hide, and what `dataclasses` can do with them."""
 
+import gc
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from dataclasses import replace as dataclass_replace
 from inspect import Parameter, signature
 
 import msgspec
+import pytest
 from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
 from conferral.statemachine.events import EVENTS, Call, CallReceived, Press
 from conferral.statemachine.parts import Attempt, DialOptions, PendingCommand, TransferMode, TransferState
-from conferral.statemachine.record import BaseRecord, replace
+from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import Conclusion
 from tests.support.each import each
 
 
 def kinds(of=BaseRecord):
+    gc.collect()  # what a test was not allowed to make
     for kind in of.__subclasses__():
         yield kind
         yield from kinds(kind)
@@ -33,6 +36,13 @@ def test_no_repr_shows_a_private_field(kind):
     hidden = {field.name for field in fields(kind) if not field.repr}
 
     assert {field.name for field in fields(kind)} & PRIVATE <= hidden
+
+
+@each("field", ["address", "options", "dialed"])
+def test_class_that_logs_a_private_field_is_not_made(field):
+    hints = {"address": Hidden[str], "options": DialOptions, "dialed": tuple[Attempt, ...]}
+    with pytest.raises(TypeError, match=f"Leaky logs {field}, which must not reach a log"):
+        type("Leaky", (BaseRecord,), {"__annotations__": hints, "logged": (field,)}, frozen=True)
 
 
 @each("kind", [*kinds()])

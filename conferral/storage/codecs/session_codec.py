@@ -18,8 +18,8 @@ from msgspec.structs import astuple
 from conferral.runtime.errors import StoreError
 from conferral.runtime.json_decoding import json_decoder
 from conferral.runtime.text import split_list
-from conferral.statemachine.parts import Recording, TransferState
-from conferral.statemachine.record import Hidden, is_listed
+from conferral.statemachine.parts import PendingCommand, Recording, TransferState
+from conferral.statemachine.record import BaseRecord, Hidden, is_listed
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_code, to_iso
 
@@ -55,16 +55,14 @@ class RecordCodec:
 
     Args:
         always: Attributes whose fields are always present, besides the required ones.
-        logged: Fields that a session's log includes.
         without: Attributes that are stored elsewhere.
     """
 
     def __init__(
         self,
-        kind: type[msgspec.Struct],
+        kind: type[BaseRecord],
         *,
         always: Collection[str],
-        logged: Collection[str],
         without: Collection[str] = (),
     ) -> None:
         hints = get_type_hints(kind, include_extras=True)
@@ -75,7 +73,7 @@ class RecordCodec:
         ]
         self.kind = kind
         self.always = always
-        self.logged = frozenset(logged)
+        self.logged = frozenset(field.name for field in self._fields if field and field.attribute in kind.logged)
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
         """Return the record's fields."""
@@ -159,37 +157,28 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 #: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
 PARTY_ORDER = "party_order"
-#: By the first word of the fields' prefix. The log includes no addresses, and not what each entry has anyway.
+#: By the first word of the fields' prefix. Each record says what the log includes; not what each entry has anyway.
 _CODECS = {
     "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                 "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
-        logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
-                "parked_until", "timers", "dial_call_status"),
         without=("parties", "transfer", "earlier_transfer", "recording"),
     ),
     "party": RecordCodec(
         Party,
         always=("label", "call_sid", "address", "status", "since_ms", "held", "muted", "left_reason"),
-        logged=("label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference",
-                "early_media", "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises",
-                "coaches", "is_muted_guest"),
         without=("name",),
     ),
     "transfer": RecordCodec(
         TransferState,
         always=("mode", "to", "by", "fallback", "status", "reason", "code"),
-        logged=("mode", "status", "reason", "code", "stage", "number"),
     ),
     # Not public: the fallback of an inbound call is no transfer, nor is the recall of a lost agent.
-    "internal_transfer": RecordCodec(
-        TransferState, always=("status",), logged=("mode", "status", "reason", "stage", "number"),
-    ),
+    "internal_transfer": RecordCodec(TransferState, always=("status",)),
     "recording": RecordCodec(
         Recording,
         always=("sid", "status", "url", "duration_s"),
-        logged=("sid", "status", "pending_update"),
     ),
 }  # fmt: skip
 #: The attributes that other programs get, by record; of the conference and the transfer, in another form.
@@ -281,9 +270,8 @@ def changes(session: Session, before: Session) -> Changes:
                 found.logged[prefix + name] = text
     if [*session.parties] != [*before.parties]:
         found.stored[PARTY_ORDER] = " ".join(session.parties)
-    if commands := found.logged.get("pending_commands"):  # without destinations and messages, which are private
-        rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one}
-                for one in orjson.loads(commands)]  # fmt: skip
+    if commands := found.logged.get("pending_commands"):
+        rows = [{name: one[name] for name in PendingCommand.logged if name in one} for one in orjson.loads(commands)]
         found.logged["pending_commands"] = orjson.dumps(rows).decode()
     return found
 
