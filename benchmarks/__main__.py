@@ -30,6 +30,7 @@ NAMES = (
     "ingest",
     "redis_cpu",
     "replica",
+    "replica_lag",
     "silence",
     "transfer",
     "memory",
