@@ -81,6 +81,8 @@ class ScriptedDesk:
         self.desks: list[str] = []
         #: The presence that was sent, with its time by the loop's clock.
         self.presence: list[tuple[float, str]] = []
+        #: Ids of the desks that said that their page is left.
+        self.left: list[str] = []
         #: Why the agent is away until a click; empty for no such reason.
         self.reason = ""
         #: Access tokens that were issued, and the edge that comes with them.
@@ -93,6 +95,7 @@ class ScriptedDesk:
         self.refused_streams = ""
         self.streams_opened = 0
         self._streams: list[web.StreamResponse] = []
+        self._followers = 0
         self._stack = AsyncExitStack()
         self._pages = DeskPages(service_settings.settings_with(**service_settings.ENVIRON | settings))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,6 +104,11 @@ class ScriptedDesk:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/desk"
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a page has its stream open."""
+        return self._followers > 0
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._guard])
@@ -177,17 +185,21 @@ class ScriptedDesk:
         await _send(stream, "ready", {})
         self._streams.append(stream)
         said_s = time.monotonic()
+        self._followers += 1
         while stream in self._streams and request.transport is not None:
             await asyncio.sleep(0.02)  # a delay: aiohttp does not report a reader that has gone
             if time.monotonic() - said_s > COMMENT_EVERY_S:
                 said_s = time.monotonic()
                 with suppress(ConnectionError):
                     await stream.write(b":\n\n")
+        self._followers -= 1
         return stream
 
     async def _presence(self, request: web.Request) -> web.Response:
         asked = await request.json()
         self.desks.append(asked.get("desk", ""))
+        if asked.get("left"):
+            self.left.append(asked["desk"])
         self.presence.append((asyncio.get_running_loop().time(), asked["status"]))
         await self.answers_presence.wait()
         self.reason = "" if asked.get("click") else self.reason

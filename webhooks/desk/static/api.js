@@ -96,7 +96,8 @@ export class Api {
   async #answered(method, path, body, signal, headers, isAgain = false) {
     const authorization = { Authorization: `Bearer ${await this.token()}`, ...headers };
     try {
-      const answer = await request(`${this.#base}/desk${path}`, { method, body, signal, headers: authorization });
+      // The last word of a page that is left arrives.
+      const answer = await request(`${this.#base}/desk${path}`, { method, body, signal, headers: authorization, keepalive: Boolean(body?.left) });
       noteTime(answer.headers.get("Date"));
       return answer;
     } catch (error) {

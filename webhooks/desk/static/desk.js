@@ -106,6 +106,9 @@ export class Desk {
   }
 
   set source(source) {
+    if (!source && this.hasToken.value) {
+      void this.goAway(); // signed out
+    }
     this.#api.source = source;
     if (source && !this.hasToken.value) {
       this.hasToken.value = true;
@@ -118,7 +121,10 @@ export class Desk {
     void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
     const tick = setInterval(() => this.#tend(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
-    addEventListener("pagehide", () => (keep(ID, this.#id, "sessionStorage"), this.phone.leave()), { capture: true, signal: over });
+    addEventListener("pagehide", () => {
+      this.#leave();
+      addEventListener("pageshow", () => this.#back(), { once: true, signal: over });
+    }, { capture: true, signal: over });
     const effects = [
       this.rings.start(),
       effect(() => this.#announce()),
@@ -128,11 +134,22 @@ export class Desk {
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
 
+  /** The page is left, or its element taken out: what comes next may be loaded again. */
+  #leave() {
+    keep(ID, this.#id, "sessionStorage");
+    this.phone.leave();
+    this.presence.leave();
+  }
+
+  /** *Back* has led to the page, in which the SDK has ended its device. */
+  #back() {
+    keep(ID, "", "sessionStorage");
+    this.phone.back();
+    this.presence.renewNow();
+  }
+
   stop() {
-    this.comeback.remember(false);
-    if (this.state.value !== "away" && !this.lost.value) {
-      void this.#api.send("PUT", "/presence", { status: "away", desk: this.#id }).catch(() => {});
-    }
+    this.#leave();
     this.#life.abort();
     this.commands.stop();
     this.#ring.stop();

@@ -162,6 +162,7 @@ signOut.addEventListener("click", async () => {
   }
   // The sign-in is over first, so that the call's end is a hang-up.
   sessionStorage.removeItem(AS);
+  desk.token = "";
   desk.remove();
   isInCall = false;
   over(HAS_PROXY ? "the sign-in proxy may still know you" : "open a new link to sign in");

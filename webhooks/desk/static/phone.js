@@ -189,9 +189,16 @@ export class Phone {
     this.waiting.value.forEach((call) => call.ignore());
   }
 
+  /** The page was left and is shown again: the SDK's device may be gone. */
+  back() {
+    this.#lostMs = Date.now();
+    this.#discard();
+    this.waiting.value.forEach((call) => this.#over(call)); // those that still ring come once more
+    this.tend();
+  }
+
   destroy() {
     this.#takesCalls = false;
-    this.leave();
     this.#discard();
   }
 

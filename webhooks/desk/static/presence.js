@@ -51,6 +51,14 @@ export class Presence {
     }
   }
 
+  /** Another window takes its place at once. Who is in a call is rung again there. */
+  leave() {
+    const { phone } = this.#desk;
+    if (this.state.value !== "away" && !phone.call.value) {
+      void this.#send({ status: "away", left: true }).catch(() => {});
+    }
+  }
+
   renewIfDue() {
     if (this.#status && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
       this.renew().then(() => this.#desk.troubled(null), (error) => this.#desk.troubled(error));
