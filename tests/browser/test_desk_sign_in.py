@@ -70,6 +70,13 @@ async def test_a_page_whose_sign_in_has_ended_says_so_and_a_used_link_too(stage,
     await expect(page.get_by_role("alert").first).to_contain_text("this link was used, or is too old")
 
 
+async def test_a_link_that_was_cut_in_an_escape_says_what_to_do_and_leaves_the_address(stage, windows: Windows):
+    windows.allow("401")
+    page = await windows.open(f"{stage.public_url}/desk?as=alice#abc%2", size=DESK_SIZE)
+    await expect(page.get_by_role("alert").first).to_contain_text("ask for a new one")
+    assert page.url == f"{stage.public_url}/desk?as=alice"
+
+
 async def test_a_link_for_someone_else_asks_first(stage, windows: Windows):
     page = await windows.open(await link(stage, "alice"), size=DESK_SIZE)
     await go_ready(page)

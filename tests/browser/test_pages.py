@@ -9,7 +9,12 @@ from playwright.async_api import expect
 
 from conferral.runtime.web.pages import add_headers, page, static_routes
 from conferral.runtime.web.server import run_server
+from tests.browser.browser_actions import signed_in
+from tests.browser.desk_stage import button
+from tests.browser.host_page import embedded
+from tests.browser.scripted_desk import ScriptedDesk, ready, session, talk
 from tests.browser.windows import Windows
+from tests.support.people import CUSTOMER
 
 COUNTER = """
 import { signal } from "@preact/signals";
@@ -89,3 +94,43 @@ fetch("http://127.0.0.1:9/").catch(() => { document.title = "asked in vain"; });
         shown = await windows.open(url)
         await expect(shown).to_have_title("asked in vain")
         assert any("connect-src" in line for line in windows.heard), windows.heard
+
+
+#: What a translator does to texts: it puts each into elements of its own, and never looks at them again.
+TRANSLATE = """() => {
+  const hostOf = (node) => node.getRootNode().host;
+  const isLeft = (node) => node.closest("[translate=no]") || (hostOf(node) && isLeft(hostOf(node)));
+  const walk = (root) => {
+    for (const node of [...root.childNodes]) {
+      if (node.nodeType === Node.TEXT_NODE && node.data.trim() && !isLeft(node.parentElement ?? root.host)) {
+        const font = document.createElement("font");
+        font.textContent = node.data;
+        node.replaceWith(font);
+      } else if (node.nodeType === Node.ELEMENT_NODE && node.localName !== "script") {
+        walk(node);
+        if (node.shadowRoot) walk(node.shadowRoot);
+      }
+    }
+  };
+  walk(document.body);
+}"""
+
+
+async def test_no_translator_touches_what_changes(stage, console, windows):
+    """The pages of console and phones, and the desk at home and in a page of another origin."""
+    async with ScriptedDesk() as desk, embedded(windows) as (hosted, host):
+        pages = [
+            await signed_in(windows, console),
+            await windows.open(stage.phones_url),
+            await ready(windows, desk),
+            hosted,
+        ]
+        await expect(button(hosted, "Go ready")).to_be_visible()
+        for page in pages:
+            await page.evaluate(TRANSLATE)
+        assert [await page.locator("font").count() for page in pages] == [0, 0, 0, 1], "the button of the host itself"
+        await button(hosted, "Go ready").click()
+        for page, server in ((pages[2], desk), (hosted, host)):
+            await talk(page, server)
+            await server.push("session", session(state="ended"))
+            await expect(page.get_by_text(f"You talk to {CUSTOMER}")).to_have_count(0)

@@ -5,6 +5,8 @@ they get its files and its requests by CORS. `POST /desk/tokens` takes an API to
 for the desk's own page.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,10 @@ DESK_PATH = "/desk"
 _OWN_PATHS = (f"{DESK_PATH}/tokens", f"{DESK_PATH}/session", f"{DESK_PATH}/session/token")
 _FOLDER = Path(__file__).parent / "static"
 _INDEX = "index.html"
+_PAGE = (_FOLDER / _INDEX).read_text("utf-8")
+#: Of the one script in the page itself, which loads the others.
+_SCRIPT = _PAGE.partition('<script type="module">')[2].partition("</script>")[0]
+_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
 #: Tells the page that a sign-in proxy may say who the agent is.
 _PROXY_MARK = "<body data-sign-in-proxy>"
 #: Twilio's Voice SDK, as vendored.
@@ -72,7 +78,7 @@ def content_security_policy(sdk_url: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self'{script}",
+            f"script-src 'self' 'sha256-{_HASH}'{script}",
             "style-src 'self'",
             "img-src 'self' data:",
             f"connect-src 'self' {_TWILIO_CONNECT}{connect}",
@@ -90,13 +96,13 @@ class DeskPages:
     def __init__(self, settings: ServiceSettings) -> None:
         self._origins = frozenset(settings.desk_origins)
         self._sdk = VoiceSdk(settings.api_url)
-        page = (_FOLDER / _INDEX).read_text("utf-8")
-        self._html = page.replace("<body>", _PROXY_MARK) if settings.desk_proxy_header else page
+        self._html = _PAGE.replace("<body>", _PROXY_MARK) if settings.desk_proxy_header else _PAGE
         self._folders = tuple(f"{prefix}{DESK_PATH}/" for prefix in prefixes(settings))
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         """Add the routes below a path."""
         app.router.add_get(prefix + DESK_PATH, self._page)
+        app.router.add_get(f"{prefix}{DESK_PATH}/", _without_slash)
         app.router.add_get(f"{prefix}{DESK_PATH}/voice-sdk.js", self._voice_sdk)
         for name, path in _files():
             app.router.add_get(f"{prefix}{DESK_PATH}/{name}", _serving(path))
@@ -138,6 +144,12 @@ class DeskPages:
             if (origin := request.headers.get(hdrs.ORIGIN, "")) in self._origins:
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"{hdrs.DATE}, {hdrs.RETRY_AFTER}"
+
+
+async def _without_slash(request: web.Request) -> web.StreamResponse:
+    """Lead to the page, whose files are relative to its address."""
+    query = request.rel_url.raw_query_string
+    return web.Response(status=308, headers={hdrs.LOCATION: f"..{DESK_PATH}{'?' * bool(query)}{query}"})
 
 
 def _files() -> Iterator[tuple[str, Path]]:

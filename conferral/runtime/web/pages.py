@@ -53,7 +53,7 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:/?#@\[\]\\]+?)\.?)(?::[0-9]{0,5}
 #: Only our own pages' scripts can send this header, with the page's name.
 PAGE_HEADER = "X-Conferral"
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="en" translate="no">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -65,7 +65,7 @@ _PAGE = """<!doctype html>
 {modules}
 </head>
 <body>
-<div id="page"><noscript>This page needs JavaScript.</noscript></div>
+<div id="page"><noscript>This page needs JavaScript.</noscript>Loading… If this stays, load the page again.</div>
 </body>
 </html>
 """

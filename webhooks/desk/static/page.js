@@ -26,6 +26,15 @@ function say(text = "", ...buttons) {
 /** Send a request of the sign-in, whose cookie no script sees. */
 const ask = async (method, path, body) => (await request(`./desk/session${path}`, { method, headers: { "X-Conferral": "desk" }, body })).json().catch(() => ({}));
 
+/** A text of an address, also of one that was cut. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 async function patiently(method, path, body) {
   for (let waitMs = 1000; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
     try {
@@ -126,11 +135,10 @@ const others = new BroadcastChannel("conferral-desk-sign-in");
 again.href = `?${AGAIN}`;
 others.onmessage = ({ data }) => data === sessionStorage.getItem(AS) && void resume(data);
 
-/** A secret must not stay in the address. Anyone can send one, so none replaces what is in use. */
-async function begin() {
-  const secret = decodeURIComponent(location.hash.slice(1));
+/** Anyone can send a secret in an address, so none replaces what is in use. */
+export async function begin(sent = "") {
+  const secret = decoded(sent);
   const identity = new URLSearchParams(location.search).get("as") ?? "";
-  history.replaceState(null, "", location.pathname + location.search);
   if (/^[A-Za-z0-9_]{1,121}$/.test(identity)) {
     return secret ? signInByLink(identity, secret) : resume(identity);
   }
@@ -167,9 +175,12 @@ signOut.addEventListener("click", async () => {
   isInCall = false;
   over(HAS_PROXY ? "the sign-in proxy may still know you" : "open a new link to sign in");
 });
-addEventListener("hashchange", () => location.hash.length > 1 && begin());
+addEventListener("hashchange", () => {
+  const secret = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname + location.search);
+  void (secret && begin(secret));
+});
 desk.addEventListener("desk-error", ({ detail }) => (isRefused ||= detail.about === "token"));
 desk.addEventListener("desk-connected", () => (isInCall = true));
 desk.addEventListener("desk-ended", () => (isInCall = false));
 desk.addEventListener("desk-title", ({ detail }) => (document.title = detail.text ? `${detail.text} – ${TITLE}` : TITLE));
-begin();

@@ -1,9 +1,12 @@
 // What the desk shows. Buttons never move: what comes and goes by itself is below them.
 
+import { computed, effect } from "./shared/vendor/preact-signals-core.mjs";
+import { render } from "./shared/vendor/preact.mjs";
 import { html } from "./shared/html.js";
 import { Text } from "./shared/text.js";
 import { NO_TOKEN, REPLACED } from "./api.js";
-import { CallCard, Facts, Glance, glance } from "./call-view.js";
+import { CallCard, Facts, Glance, glance, headline } from "./call-view.js";
+import { Desk } from "./desk.js";
 import { AudioSheet, ShortcutsSheet } from "./forms.js";
 import { Idle } from "./idle-view.js";
 import { isOfTheDesk, Key } from "./keys.js";
@@ -11,10 +14,28 @@ import { nameOf } from "./session.js";
 
 const STATES = { away: "Away", starting: "Starting…", ready: "Ready", waiting: "Ready elsewhere" };
 
-export function View({ desk }) {
+/** Make an element's desk, which is drawn in `place` until `over`. */
+export function mount(element, place, base, over) {
+  const emit = (name, detail) => element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
+  const desk = new Desk(base, element.getAttribute("identity") ?? "", emit);
+  desk.guard.watch(element.shadowRoot, over);
+  desk.shortcuts.start(element.shadowRoot, element.hasAttribute("shortcuts"), over);
+  const title = computed(() => headline(desk));
+  const effects = [
+    effect(() => {
+      render(html`<${View} desk=${desk} />`, place);
+      desk.guard.drawn(desk.asked);
+    }),
+    effect(() => emit("desk-title", { text: title.value })),
+  ];
+  over.addEventListener("abort", () => effects.forEach((end) => end()));
+  return desk;
+}
+
+function View({ desk }) {
   const call = desk.current.value;
   const ring = desk.rings.incoming.value;
-  return html`<div class="desk" role="region" aria-label="Desk">
+  return html`<div class="desk" translate="no" role="region" aria-label="Desk">
     <${Top} desk=${desk} />
     ${call ? html`<${CallCard} desk=${desk} at=${call} />` : null}
     ${ring ? html`<${Incoming} desk=${desk} at=${ring} />` : null}
