@@ -221,8 +221,12 @@ def is_known(request: web.Request) -> bool:
 
 
 def as_response(error: web.HTTPException) -> web.Response:
-    """Return what aiohttp would send for its error."""
-    return web.Response(status=error.status, headers=error.headers, body=error.body)
+    """Return what aiohttp would send for its error, without its text.
+
+    That may quote the request, as of a WebSocket's key.
+    """
+    text = f"{error.status}: {error.reason}".encode()
+    return web.Response(status=error.status, headers=error.headers, body=text if error.body else None)
 
 
 def _check_head(request: web.BaseRequest) -> None:
@@ -232,7 +236,7 @@ def _check_head(request: web.BaseRequest) -> None:
     """
     host = request.headers.get(hdrs.HOST, "")
     if len(host) > HOST_MAX or not host.isascii():
-        raise web.HTTPBadRequest(text="the Host header is none")
+        raise web.HTTPBadRequest
     if len(request.rel_url.raw_path) > PATH_MAX:
         raise web.HTTPRequestURITooLong
     for name in (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH):

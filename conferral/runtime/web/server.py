@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -39,6 +39,8 @@ KEEPALIVE_S = 75.0
 BACKLOG = 1024
 #: Minimum interval between two log lines about malformed requests, seconds; each line has their count.
 MALFORMED_LOG_EVERY_S = 60.0
+#: The header of this name, without the versions that aiohttp adds.
+_SERVER = "conferral"
 #: What listening raises: the last two for a host name that can't be encoded, such as `a..b`.
 LISTEN_ERRORS = (OSError, UnicodeError, TypeError)
 
@@ -82,6 +84,8 @@ async def run_server(
         "logger": _ServerLog(metrics),
         **options,
     }
+    if not app.frozen:
+        app.on_response_prepare.append(_name_server)
     # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
     runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False, **options)
     await runner.setup()
@@ -95,7 +99,11 @@ async def run_server(
     try:
         try:
             server = await loop.create_server(
-                lambda: Guard(make_protocol(), connections), host, port, backlog=BACKLOG, reuse_address=True
+                lambda: Guard(_Protocol(make_protocol, loop=loop, **options), connections),
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_address=True,
             )
         except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
@@ -107,6 +115,22 @@ async def run_server(
             server.close()
     finally:
         await runner.cleanup()
+
+
+class _Protocol(web.RequestHandler):
+    """aiohttp's, whose errors quote up to 100 bytes of a request."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Return the answer to a malformed request, or to a mistake of ours."""
+        response = super().handle_error(request, status, exc, f"{status}\n" if message else None)
+        response.headers[hdrs.SERVER] = _SERVER
+        return response
+
+
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = _SERVER
 
 
 async def close_in_time(
