@@ -45,6 +45,19 @@ def settings_of(text: str, name: str) -> list[str]:
     return re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
 
 
+#: What a process can't do or see that was taken over. Source: systemd.exec(5), "Sandboxing".
+CONFINED = {
+    "NoNewPrivileges": ["true"],
+    "ProtectSystem": ["strict"],
+    "ProtectHome": ["true"],
+    "PrivateTmp": ["true"],
+    "PrivateDevices": ["true"],
+    "CapabilityBoundingSet": [""],
+    "RestrictAddressFamilies": ["AF_INET AF_INET6 AF_UNIX"],
+    "SystemCallFilter": ["@system-service"],
+}
+
+
 def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop() -> None:
     units = {f"{unit}@.service": instances for unit, instances in INSTANCES.items()}
     others = {"conferral-check.service": ("",), "conferral@console.service.d/host.conf": ("",)}
@@ -66,6 +79,7 @@ def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop()
     for name in units.keys() | {"conferral-check.service"}:
         assert settings_of(UNITS[name], "User") == ["conferral"]
         assert settings_of(UNITS[name], "WorkingDirectory") == [FOLDER]
+        assert {one: settings_of(UNITS[name], one) for one in CONFINED} == CONFINED
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, to read units")
