@@ -47,7 +47,7 @@ async def ask(http: aiohttp.ClientSession, name: str, given: dict[str, Any]) -> 
     if name in READS:
         async with http.get(READS[name][2].format(session=session)) as answer:
             return answer.status, await answer.json()
-    body, path = {"id": f"mcp-{os.urandom(16).hex()}", **given, "type": name, "by": "assistant"}, "/sessions"
+    body, path = {**given, "id": f"mcp-{os.urandom(16).hex()}", "type": name, "by": "assistant"}, "/sessions"
     if "session" in COMMANDS[name]["parameters"]["required"]:
         body.pop("session", None)
         path = f"/sessions/{session}/commands?wait=60"
