@@ -32,6 +32,15 @@ def test_at_a_quick_pace_time_without_work_passes_four_times_as_fast() -> None:
     assert 0.1 < ahead_s(loop) <= 0.151
 
 
+def test_how_far_ahead_it_was_is_known_of_each_moment() -> None:
+    loop = FairLoop(set(), pace=4.0)
+    before_s = time.time()
+    run(loop, idles)
+    after_s = time.time()
+    assert loop.ahead_at_s(before_s) == 0.0
+    assert 0.0 < loop.ahead_at_s((before_s + after_s) / 2) < loop.ahead_at_s(after_s) == ahead_s(loop)
+
+
 def test_at_a_quick_pace_work_takes_as_long_as_ever() -> None:
     loop = FairLoop(set(), pace=4.0)
     assert run(loop, works) > 0.0

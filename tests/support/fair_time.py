@@ -10,6 +10,7 @@ import contextlib
 import os
 import selectors
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
@@ -76,17 +77,36 @@ class _QuickSelector(selectors.DefaultSelector):
         self._waited_s = waited_s
         #: By how much the loop's clock is ahead because of that, seconds.
         self.ahead_s = 0.0
+        #: Moments by the machine's clock, and how far ahead it was then. It grew evenly in between.
+        self._moments_s, self._aheads_s = [0.0], [0.0]
+
+    def ahead_at_s(self, moment_s: float) -> float:
+        """By how much it was ahead at a moment of the machine's clock."""
+        after = bisect_right(self._moments_s, moment_s)
+        ahead_s = self._aheads_s[after - 1]
+        if after == len(self._moments_s):
+            return ahead_s
+        share = (moment_s - self._moments_s[after - 1]) / (self._moments_s[after] - self._moments_s[after - 1])
+        return ahead_s + share * (self._aheads_s[after] - ahead_s)
 
     def select(self, timeout: float | None = None) -> Any:
         """See `selectors`."""
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         began_s = time.monotonic()
+        self._note()
         found = super().select(timeout / self._pace)
         passed_s = time.monotonic() - began_s
         idle_s = passed_s - self._waited_s() if passed_s >= _EVERY_S else passed_s
         self.ahead_s += max(0.0, min(idle_s * (self._pace - 1), timeout - passed_s))
+        self._note()
         return found
+
+    def _note(self) -> None:
+        now_s = time.time()
+        if now_s > self._moments_s[-1]:
+            self._moments_s.append(now_s)
+            self._aheads_s.append(self.ahead_s)
 
 
 class FairLoop(asyncio.SelectorEventLoop):
@@ -125,10 +145,9 @@ class FairLoop(asyncio.SelectorEventLoop):
             self._latest_s = time_s
         return self._latest_s
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether it has such a pace."""
-        return self._quick is not None
+    def ahead_at_s(self, moment_s: float) -> float:
+        """How far ahead it was at a moment of the machine's clock."""
+        return self._quick.ahead_at_s(moment_s) if self._quick is not None else 0.0
 
     @property
     def ahead_s(self) -> float:
@@ -196,6 +215,18 @@ class SteadyStoreClock(StoreClock):
         pass
 
 
+_stored_at_ms = Event.arrived_at_ms.fget
+
+
+def _arrived_at_ms(event: Event) -> int:
+    """When Redis stored an event's entry, by the loop's time: Redis stamps it by its own clock, which falls behind."""
+    stored_ms = _stored_at_ms(event)
+    with contextlib.suppress(RuntimeError):  # no loop runs
+        if isinstance(loop := asyncio.get_running_loop(), FairLoop):
+            stored_ms += round(loop.ahead_at_s(stored_ms / 1000) * 1000)
+    return stored_ms
+
+
 _steady_systems = 0
 _steady = contextlib.ExitStack()
 
@@ -206,9 +237,7 @@ def steady_partition_time() -> Iterator[None]:
     global _steady_systems
     if not _steady_systems:
         _steady.enter_context(patch.object(wiring, "StoreClock", SteadyStoreClock))
-        if isinstance(loop := asyncio.get_running_loop(), FairLoop) and loop.is_quick:
-            # Redis stamps entries by its clock, which falls behind: they count as stored when they are read.
-            _steady.enter_context(patch.object(Event, "arrived_at_ms", 0))
+        _steady.enter_context(patch.object(Event, "arrived_at_ms", property(_arrived_at_ms)))
     _steady_systems += 1
     try:
         yield
