@@ -95,7 +95,7 @@ simulate: $(VENV)/dev.done   ## run one seed of the simulation: SEED=7 SESSIONS=
 explore: $(VENV)/dev.done   ## run every flow in every order of events, a minute each: FLOW=warm MINUTES=10 ARGS="--faults 2", or STORY=FILE
 	@$(BIN)/python -m tests.model_checking --flow "$(FLOW)" --minutes $(or $(MINUTES),1) $(if $(STORY),--story "$(STORY)") $(ARGS)
 
-lint: $(VENV)/dev.done   ## check style, types, imports, unused code, and dependencies
+lint: $(VENV)/dev.done   ## check style, types, imports, unused code, dependencies, and words
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
@@ -104,6 +104,7 @@ lint: $(VENV)/dev.done   ## check style, types, imports, unused code, and depend
 	@$(BIN)/vulture
 	@$(BIN)/deptry .
 	@cd sandbox && ../$(BIN)/deptry .
+	@$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider tests/tidy.py tests/vocabulary.py
 
 format: $(VENV)/dev.done   ## format the code
 	@$(BIN)/ruff check --fix $(CODE)

@@ -12,7 +12,7 @@ from coverage import CoverageData
 from tests.mutation.mutants import CORE
 
 #: Tests that compare pages and the tree with the code, or need a browser: they would notice any change of a text.
-LEFT_OUT = ("tests/browser", "tests/benchmarks", "tests/docs", "tests/test_tidy.py")
+LEFT_OUT = ("tests/browser", "tests/benchmarks", "tests/docs")
 DURATIONS = "durations.json"
 
 

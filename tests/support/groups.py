@@ -17,8 +17,6 @@ GROUPS = {
     "tests/docs/test_distribution.py": "distribution",  # built once
     "tests/docs/test_generated.py": "generated",  # each page is made once
     "tests/soak": "endurance",  # each of these runs needs the machine for itself
-    "tests/test_tidy.py": "tidy",  # each file is parsed once
-    "tests/test_vocabulary.py": "tidy",
 }
 #: Folders and files of tests that take seconds each. They come first, so that no process ends the run with one alone;
 #: only groups come before them, as xdist hands out the largest first.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.test_tidy import IN_PACKAGES, IN_TESTS, ROOT, report, tracked_files
+from tests.tidy import IN_PACKAGES, IN_TESTS, ROOT, report, tracked_files
 
 #: A part of a name (between underscores or capitals), and what to use in its place.
 REPLACEMENTS = {
