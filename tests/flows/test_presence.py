@@ -6,11 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from conferral.storage.agents import Agents
-from conferral.storage.presence_runs import KEPT_MS, keep_presence
 from tests.flows.test_fallbacks import URL, leaves_message
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.people import BOB, CAROL
 from tests.support.phones import answers, busy, rings
+from tests.support.presence_times import kept_for
 
 pytestmark = pytest.mark.redis
 MODES = pytest.mark.parametrize("mode", ["bridge", "conference"])
@@ -39,9 +39,7 @@ async def was_ready_first(system, identity):
 
 async def presence_is_kept(system):
     """Presence has been kept for long enough to show that someone has no desk."""
-    await keep_presence(system.client, system.keys)
-    now_s, _ = await system.client.time()
-    await system.client.hset(system.keys.presence, "webhooks_since_ms", now_s * 1000 - KEPT_MS)
+    await kept_for(system.client, system.keys)
 
 
 async def attempts(system):

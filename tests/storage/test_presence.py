@@ -21,6 +21,7 @@ from conferral.storage.presence_runs import (
 from tests.storage.test_agents import age
 from tests.support.entries import ringing
 from tests.support.people import AGENT_PHONE, ALICE, BOB
+from tests.support.presence_times import kept_for, moved
 
 pytestmark = pytest.mark.redis
 
@@ -42,13 +43,6 @@ def presence(publisher):
 
 async def renewed(agents: Agents, identity: str = "alice", *, is_ready: bool = True, is_busy: bool = False) -> Any:
     return await agents.renew(identity, identity, "d1", is_ready=is_ready, is_busy=is_busy)
-
-
-async def kept_for(client: Any, keys: Any, ms: int) -> None:
-    """Let webhooks have kept presence for so long."""
-    await keep_presence(client, keys)
-    since_ms = int(await client.hget(keys.presence, "webhooks_ms")) - ms
-    await client.hset(keys.presence, "webhooks_since_ms", since_ms)
 
 
 async def test_an_agent_who_says_so_is_away(agents, presence):
@@ -78,12 +72,6 @@ async def test_webhooks_keep_presence_so_that_no_desk_differs_from_nothing_known
     await moved(client, keys, "webhooks", PAUSE_MS)
     found = await presence()
     assert (found.away, found.has_desk([ALICE])) == (frozenset(), True), "no webhooks reach Redis"
-
-
-async def moved(client: Any, keys: Any, run: str, by_ms: int) -> None:
-    """Let the run have begun, and ended, earlier."""
-    for name in (f"{run}_since_ms", f"{run}_ms"):
-        await client.hincrby(keys.presence, name, -by_ms)
 
 
 async def test_presence_is_kept_from_the_first_word_after_a_pause(client, keys):

@@ -1,7 +1,6 @@
 """The task `queue` under faults: owners that die, or are two for a moment, and answers that are lost."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from conferral.worker.queue.offerer import POLL_S, Offerer
 from tests.support.entries import event_in
 from tests.support.metric_values import value_of
 from tests.support.people import ALICE, BOB
+from tests.support.presence_times import silent_for
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 from tests.worker.queue.test_matching import attempt, waiting
@@ -260,11 +260,11 @@ async def test_a_desk_that_is_there_begins_the_minute_again(queue):
 async def test_time_in_which_a_silent_desk_counts_as_there_does_not_count(queue):
     await queue.waits("first")
     await queue.agents.renew("alice", "Alice", "d1", is_ready=False, is_busy=True)
-    await silent_for(queue, SILENT_MS - 5_000)
+    await silent_for(queue.client, KEYS, SILENT_MS - 5_000)
     offerer = queue.offerer()
     await passes(queue, offerer, 100)
     assert await queue.sent() == []
-    await silent_for(queue, 5_000)
+    await silent_for(queue.client, KEYS, 5_000)
     await passes(queue, offerer, 62)
     assert {type(one) for one in await queue.sent()} == {DesksLeft}
 
@@ -272,18 +272,10 @@ async def test_time_in_which_a_silent_desk_counts_as_there_does_not_count(queue)
 async def test_a_silent_desk_is_offered_callers_if_it_was_free(queue):
     """Its way to us may be broken, while Twilio reaches it."""
     await queue.is_ready()
-    await silent_for(queue, SILENT_MS - 5_000)
+    await silent_for(queue.client, KEYS, SILENT_MS - 5_000)
     await queue.waits("first")
     await queue.offerer().poll()
     assert await queue.offers() == [("first", ALICE, 1)]
-
-
-async def silent_for(queue: Queue, ms: int) -> None:
-    """Let all desks have renewed so much earlier."""
-    for name in ("desks_since_ms", "desks_ms"):
-        await queue.client.hincrby(KEYS.presence, name, -ms)
-    agent = json.loads(await queue.client.hget(KEYS.agents, "alice"))
-    await queue.client.hset(KEYS.agents, "alice", json.dumps(agent | {"renewed_ms": agent["renewed_ms"] - ms}))
 
 
 async def test_an_agent_whose_page_was_left_is_waited_for_but_offered_no_one(queue):
