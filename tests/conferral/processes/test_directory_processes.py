@@ -10,8 +10,10 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from conferral.runtime.web.tokens import digest_of
+from conferral.storage.presence_runs import KEPT_MS
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, Ran, start, until
 from tests.conferral.processes.test_processes import running, status
+from tests.support.people import AGENT_PHONE
 from tests.support.ports import free_port
 from tests.support.token_files import bearer_of, secret_of, table, write_tokens
 
@@ -28,7 +30,7 @@ def agent(name):
     return f'[destinations]\ndesk = "client:{name}"\n[inbound."{CALLED}"]\nagents = ["desk"]\n'
 
 
-def answer(url):
+def answer(url, public=""):
     """The TwiML that answers an incoming call."""
     form = {
         "AccountSid": SERVICE["TWILIO_ACCOUNT_SID"],
@@ -38,7 +40,7 @@ def answer(url):
         "CallStatus": "ringing",
         "Direction": "inbound",
     }
-    signature = RequestValidator(SERVICE["TWILIO_AUTH_TOKEN"]).compute_signature(f"{url}/voice/inbound", form)
+    signature = RequestValidator(SERVICE["TWILIO_AUTH_TOKEN"]).compute_signature(f"{public or url}/voice/inbound", form)
     request = urllib.request.Request(
         f"{url}/voice/inbound",
         urllib.parse.urlencode(form).encode(),
@@ -129,3 +131,18 @@ def test_a_worker_reads_it_again(redis, redis_server, tmp_path, path):
         until(lambda: redis.hget(KEYS.session("order-7"), "party.agent.address"), "the call was not taken up", program)
 
         assert redis.hget(KEYS.session("order-7"), "party.agent.address") == "client:bob"
+
+
+def test_webhooks_keep_presence_without_any_desk(redis, redis_server, tmp_path, path):
+    """So it is known that no desk is there: phones are rung, though someone waits in the queue."""
+    agents = f'agents = ["client:dana", "{AGENT_PHONE}"]\nfallback = "queue,end"\n'
+    path.write_text(f'[inbound."{CALLED}"]\n{agents}[agents.dana]\n')
+    redis.hset(KEYS.queued, "other", CALLED)
+    public = "https://conferral.example.com"
+    given = {"CONFERRAL_DIRECTORY": str(path), "CONFERRAL_PUBLIC_URL": public}
+    with running("webhooks", tmp_path, redis_server.url, **given) as (program, url):
+        until(lambda: redis.hget(KEYS.presence, "webhooks_ms"), "webhooks don't keep presence", program)
+        redis.hincrby(KEYS.presence, "webhooks_since_ms", -KEPT_MS)
+        said = redis.hget(KEYS.presence, "webhooks_ms")
+        until(lambda: redis.hget(KEYS.presence, "webhooks_ms") != said, "webhooks say it once", program)
+        assert f">{AGENT_PHONE}<" in answer(url, public)
