@@ -7,8 +7,18 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.agents import Agents
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from conferral.storage.presence_runs import keep_presence
+from conferral.storage.queries.process_registry import REGISTER_EVERY_S
 from tests.simulation import random_people
 from tests.simulation.plan import Plan
+
+
+async def webhooks_keep_presence(client: Client, keys: Keys) -> None:
+    """Some webhooks process always serves, and says so."""
+    while True:
+        with contextlib.suppress(StoreError):
+            await keep_presence(client, keys)
+        await asyncio.sleep(REGISTER_EVERY_S)
 
 
 async def keep_desks(client: Client, keys: Keys, plan: Plan) -> None:

@@ -23,7 +23,7 @@ from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from offhook.model.messages import InboundCall, Params, PhoneHangsUp
 from tests.simulation import random_people
-from tests.simulation.desks import keep_desks
+from tests.simulation.desks import keep_desks, webhooks_keep_presence
 from tests.simulation.invariants import QUIETING, InvariantChecker
 from tests.simulation.plan import Plan, WrongClocks
 from tests.simulation.redis_network import Network
@@ -404,6 +404,7 @@ class Simulation:
         for _ in range(self.plan.workers):
             self.start_worker()
         desks = self.loop.create_task(self.keep_desks())
+        presence = self.loop.create_task(webhooks_keep_presence(self.client, self.keys))
         await asyncio.sleep(2.0)
         self._begin_chaos()
         judging = self.loop.create_task(self._judge_all_along())
@@ -411,6 +412,7 @@ class Simulation:
         await self._until_empty()
         judging.cancel()
         desks.cancel()
+        presence.cancel()
         for task in self._chaos:
             task.cancel()
         await asyncio.sleep(0)

@@ -29,6 +29,8 @@ READ_WITHIN_S, READ_WITHIN_FAULTS_S = 2.0, 25.0
 LIMIT_SLACK_S = 60.0
 #: For how long an agent whose call is over may count as in that call, seconds: until a read shows the end.
 KEPT_BUSY_MAX_S = 120.0
+#: After how long without a desk a caller goes on, and how much later at most: a silent desk counts as there, seconds.
+ABSENT_S, ABSENT_SLACK_S = 60.0, 330.0
 #: What a wait may lose when the caller comes back to the queue: it is kept in whole
 #: seconds, and each commit takes its time.
 ROUNDING_S = 3.0
@@ -111,7 +113,8 @@ class QueueJudge:
         caller.idle_since_s = (caller.idle_since_s or now_s) if is_idle else None
         if before.phase == "queued" and session.is_live and session.phase in ("fallback", "voicemail"):
             waited_s = caller.waited_s
-            if waited_s < self._limit_s - 2.0:
+            absent_s = now_s - max(self._team.agents[one].there_s for one in session.agents)
+            if waited_s < self._limit_s - 2.0 and absent_s < ABSENT_S - ROUNDING_S:
                 self._blame(session.id, f"the caller had to leave the queue after {waited_s:.1f} s")
 
     # ---- what rings ----------------------------------------------------------------------------------------------
@@ -215,6 +218,10 @@ class QueueJudge:
 
     def _check_limit(self, caller: Caller, now_s: float) -> None:
         waited_s = caller.waits_for(now_s)
+        alone_s = min(waited_s, now_s - max(self._team.agents[one].there_s for one in caller.session.agents))
+        if alone_s > ABSENT_S + ABSENT_SLACK_S and not caller.was_blamed:
+            caller.was_blamed = True
+            self._blame(caller.session.id, f"the caller waits for {alone_s:.1f} s for desks that are gone")
         if waited_s > self._limit_s + LIMIT_SLACK_S and not caller.was_blamed:
             caller.was_blamed = True
             self._blame(caller.session.id, f"the caller waits for {waited_s:.1f} s")

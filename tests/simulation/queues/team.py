@@ -35,6 +35,8 @@ class AgentAtDesk:
     clicks: bool = True
     #: Since when the agent could be rung, without a break; None if not now, seconds.
     free_since_s: float | None = None
+    #: When the desk was last ready, or the agent in a call, seconds.
+    there_s: float = 0.0
 
     @property
     def identity(self) -> str:
@@ -67,7 +69,10 @@ class Team:
         """
         for agent in self.agents.values():
             is_ready = b'"status":"ready"' in stored.get(agent.identity.encode(), b"")
-            is_taken = agent.address in kept or any(self.calls_of(agent.address))
+            is_in_call = any(self.calls_of(agent.address))
+            if agent.is_there and (is_ready or is_in_call):
+                agent.there_s = now_s
+            is_taken = agent.address in kept or is_in_call
             is_free = agent.is_there and is_ready and not is_taken
             agent.free_since_s = (agent.free_since_s or now_s) if is_free else None
 

@@ -31,6 +31,12 @@ def test_a_small_team_without_faults() -> None:
 
 
 @pytest.mark.soak
+def test_an_agent_alone_whose_browser_crashes() -> None:
+    """Who waits then goes on after a minute."""
+    stands(Plan(seed=1, sessions=24, agents=1, arrivals_per_s=0.05, talk_s=15.0, **CALM | {"noise": 0.0}))
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
     "seed, changes",
