@@ -256,7 +256,7 @@ class EndReason(_Worded):
         about="another program gave the call another document; it is left alone. A call that another program "
         "completes is `customer-left`",
     )
-    COMMAND = _entry("command", "an operator ended it", desk="it was canceled", about="the command `end`")
+    COMMAND = _entry("command", "an operator ended it", desk="it was ended for everyone", about="the command `end`")
     TIME_LIMIT = _entry(
         "time-limit",
         "it reached Twilio's time limit",

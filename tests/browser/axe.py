@@ -11,14 +11,14 @@ _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 _PRACTICES = ("landmark-unique", "empty-table-header")
 _OPTIONS = {
     "runOnly": {"type": "tag", "values": _RULES},
-    "rules": {rule: {"enabled": True} for rule in _PRACTICES},
     "resultTypes": ["violations"],
 }
 
 
-async def violations(page: Page) -> list[str]:
-    """What breaks a rule on a page as it is now (lines: the rule, where, and why)."""
-    found: dict[str, Any] = (await Axe().run(page, options=_OPTIONS)).response
+async def violations(page: Page, *more: str) -> list[str]:
+    """What breaks a rule, or one of `more`, on a page as it is now (lines: the rule, where, and why)."""
+    rules = {rule: {"enabled": True} for rule in (*_PRACTICES, *more)}
+    found: dict[str, Any] = (await Axe().run(page, options=_OPTIONS | {"rules": rules})).response
     assert len(found["passes"]) + len(found["violations"]) > 5, "hardly anything was looked at"
     return [
         f"{rule['id']}: {node['target']}: {' '.join(str(node['failureSummary']).split())}: {node['html'][:160]}"

@@ -15,7 +15,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S
 from conferral.runtime.urls import is_loopback, origin_of
 from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
-from conferral.runtime.web.pages import PAGE_HEADER, is_from_own_page, sent_cookie
+from conferral.runtime.web.pages import is_from_own_page, sent_cookie
 from conferral.runtime.web.tokens import NO_TOKEN, Token, token_named
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.sign_ins import SignIn, digest_of_secret
@@ -52,7 +52,7 @@ class DeskSessions:
     async def authorize(self, request: web.Request, _route: Route) -> Grant:
         """Let only the desk's own page pass; else raise RequestError."""
         if request.headers.getall(hdrs.ORIGIN, []) != [self._origin] or not is_from_own_page(request, PAGE):
-            reason = f"this is for the page of CONFERRAL_DESK_URL, whose requests have {PAGE_HEADER}: {PAGE} and Origin"
+            reason = "sign-in works only at the desk's own address: ask the operator of Conferral for it"
             self._refuse("origin", reason, ErrorType.FORBIDDEN)
         return Grant(NO_TOKEN)
 
@@ -141,7 +141,7 @@ class DeskSessions:
         """Return the token in whose name the agent is signed in."""
         issuer = token_named(self._api.tokens.current, sign_in.token)
         if issuer is None or not issuer.may_issue_desk(sign_in.identity):
-            self._refuse("issuer", "the token of CONFERRAL_DESK_TOKEN_NAME makes no desk tokens for you, or is gone")
+            self._refuse("issuer", "no one may sign you in here any more: ask the operator of Conferral")
         return issuer
 
     def _refuse(self, kind: str, reason: str, type_: ErrorType = ErrorType.UNAUTHORIZED) -> NoReturn:

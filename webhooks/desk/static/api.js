@@ -94,7 +94,8 @@ export class Api {
   }
 
   async #answered(method, path, body, signal, headers, isAgain = false) {
-    const authorization = { Authorization: `Bearer ${await this.token()}`, ...headers };
+    const token = await this.token();
+    const authorization = { Authorization: `Bearer ${token.replace(/^Bearer +/i, "")}`, ...headers };
     try {
       // The last word of a page that is left arrives.
       const answer = await request(`${this.#base}/desk${path}`, { method, body, signal, headers: authorization, keepalive: Boolean(body?.left) });

@@ -12,7 +12,7 @@ import { paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { Rings } from "./rings.js";
-import { callerIn, nameOf, noteNames, noteUnholds, ownLeg, sentBack, whatHappened } from "./session.js";
+import { callerIn, nameOf, noteNames, noteUnholds, ownLeg, present, sentBack, whatHappened } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
@@ -23,6 +23,8 @@ const HANG_UP_MS = 1_000;
 const HUNG_UP = "You hung up.";
 const ID = "conferral-desk-id";
 const path = encodeURIComponent;
+const addresses = (session) => present(session).map(([, { address }]) => address);
+const hasCome = (before, after) => addresses(after).some((one) => !addresses(before).includes(one));
 
 export class Desk {
   /** Whether the event stream is open; what is wrong with it, or with the last renewal. */
@@ -192,6 +194,13 @@ export class Desk {
     }
   }
 
+  decline({ call, session }) {
+    if (session) {
+      this.#done.set(session.id, "You declined the call.");
+    }
+    this.phone.decline(call);
+  }
+
   /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
   async hangUp() {
     const { session, call, isOver } = this.current.value ?? {};
@@ -338,6 +347,8 @@ export class Desk {
     }
     if (said) {
       this.#tell(id, said);
+    } else if (this.#newsOf === id && !isOver && hasCome(before, session)) {
+      this.#tell(id); // who has left is back
     } else if (!before && !isOver && sentBack(session, ownLeg(session, identity))) {
       this.dismissAll("command"); // the call says it itself
     }
@@ -459,7 +470,7 @@ export class Desk {
     return {
       from,
       title: session?.ref || from || "A call",
-      number: session?.number ?? "",
+      number: (session?.direction === "inbound" && session.number) || "", // of a call out, it is the caller's
       brief: leg.brief ?? "",
       params: { ...paramsOf(call), ...leg.params },
       fromAgent: leg.from_agent ? nameOf(leg.from_agent) : "",

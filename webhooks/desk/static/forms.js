@@ -38,7 +38,7 @@ export function Sheet({ desk, title, children }) {
   };
   return html`<form class="sheet" aria-label=${title} onSubmit=${(event) => event.preventDefault()} onKeyDown=${onKeyDown}>
     <div class="top">
-      <h3>${title}</h3>
+      <h3 aria-level="2">${title}</h3>
       <button type="button" class="quiet" ref=${focusFirst} onClick=${() => close(desk)}>Close</button>
     </div>
     ${children}

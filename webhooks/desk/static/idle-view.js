@@ -37,7 +37,7 @@ export function Idle({ desk, isHome }) {
   const isCalling = desk.panel.value === "call";
   return html`
     <section class="card" aria-label="Calls" tabindex="-1" data-home=${isHome || undefined}>
-      ${isReady ? null : html`<p class="small muted">${AWAY}</p>`}
+      ${desk.state.value === "away" ? html`<p class="small muted">${AWAY}</p>` : null}
       <div class="calls">
         <div class="pad">
           <div class="keys" inert=${isCalling}><${Key} desk=${desk} ...${call} /></div>
@@ -59,7 +59,7 @@ function List({ desk, title, label = title, none, keys }) {
     <${Key} desk=${desk} ...${key} name=${`${key.label} ${printable(name)}`} />
   </li>`;
   return html`<section class="card" aria-label=${label}>
-    <h3>${title}</h3>
+    <h3 aria-level="2">${title}</h3>
     ${keys.length || desk.lost.value ? null : html`<p class="small muted">${none}</p>`}
     ${keys.length ? html`<ul class="list">${keys.map(draw)}</ul>` : null}
   </section>`;
@@ -89,7 +89,7 @@ function Queue({ callers }) {
   const numbers = [...new Set(callers.map(({ number }) => printable(number ?? "")))];
   return callers.length
     ? html`<section class="card" aria-label="Waiting callers">
-        <h3>Waiting callers</h3>
+        <h3 aria-level="2">Waiting callers</h3>
         <p>${callers.length} waiting, the first for <${Time} at=${since[0]} as="age" /><span class="small muted block">${listed(numbers)}</span></p>
       </section>`
     : null;
@@ -100,7 +100,7 @@ function Colleagues({ names }) {
   const busy = names.filter(({ status }) => status === "busy").length;
   return names.some(({ status }) => status)
     ? html`<section class="card" aria-label="Colleagues">
-        <h3>Colleagues who are ready</h3>
+        <h3 aria-level="2">Colleagues who are ready</h3>
         <p><${Text} value=${listed(ready) || "None."} />${busy ? html`<span class="small muted">${" · "}${busy} on a call</span>` : null}</p>
       </section>`
     : null;

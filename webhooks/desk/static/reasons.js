@@ -50,7 +50,7 @@ export const REASONS = {
   alone: "only one party was left in the conference",
   "convert-failed": "customer and agent could not be moved into a conference",
   moved: "another program gave the call another document; it continues there",
-  command: "it was canceled",
+  command: "it was ended for everyone",
   "time-limit": "it reached Twilio's time limit",
   "too-old": "it reached the 24 h limit",
 };

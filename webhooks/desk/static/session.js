@@ -93,7 +93,7 @@ export function whatHappened(before, after, identity) {
     return "The transfer was canceled.";
   }
   if (!ownLeg(after, identity)) {
-    return status === "connected" ? "You have left the call, which goes on." : "The call has stopped ringing here.";
+    return status === "connected" ? "You are no longer in the call, which goes on." : "The call has stopped ringing here.";
   }
   const addresses = present(after).map(([, { address }]) => address);
   const hasLeft = ([party, one]) => !party.startsWith("supervisor") && one.status === "connected" && !addresses.includes(one.address);

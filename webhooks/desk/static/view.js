@@ -136,7 +136,7 @@ function Incoming({ desk, at }) {
   const state = glance(desk, at);
   const keys = [
     { place: "answer", label: "Answer", why: at.isOver ? "the call is over" : isBusy ? "end your call first" : "", isMain: true, isUrgent: true, class: "good", run: () => desk.answer(at) },
-    { place: "decline", label: "Decline", class: "danger", run: () => desk.phone.decline(at.call) },
+    { place: "decline", label: "Decline", class: "danger", run: () => desk.decline(at) },
   ];
   return html`<section class=${`card is-${state.kind}`} aria-label="Incoming call" tabindex="-1" data-home=${isBusy ? undefined : true}>
     ${at.isOver ? null : html`<p class="unseen" role="alert">${state.word}: <${Text} value=${about.title} /></p>`}
