@@ -115,7 +115,7 @@ MEANINGS = {
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",
     "twilio_lookup_failed": "Twilio did not answer a webhook's query (`method`) in time; the answer goes without.",
     "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",
-    "tokens_read": "The file of `CONFERRAL_TOKENS` was reloaded.",
+    "tokens_read": "The file of `CONFERRAL_TOKENS` was read; `count` tokens are valid, `CONFERRAL_API_TOKEN` included.",
     "tokens_refused": "The file of `CONFERRAL_TOKENS` has an error; a reload kept the tokens read before.",
     "unexpected_error": "A defect: one item was lost, and everything else continues; `where` says which kind. Each "
     "place has one line a minute, with the `count`.",

@@ -1,5 +1,7 @@
 """Checks of settings, the directory, and libraries."""
 
+import stat
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp.http_parser
@@ -48,7 +50,7 @@ def check_sources() -> list[CheckResult]:
         named = ", ".join(f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in unknown.items())
         found = f"{named}: not a setting of this version"
         lines.append(warn("unknown", found, "correct or remove it; docs/reference/settings.md lists all settings"))
-    return lines
+    return [*lines, *_check_writers("environment file", Path(".env"))]
 
 
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
@@ -84,7 +86,22 @@ def _check_tokens(settings: ServiceSettings) -> list[CheckResult]:
     except SettingsError as error:
         fix = "correct the file, then send SIGHUP to webhooks and console; until then, the tokens read before apply"
         return [fail("tokens", problem, fix) for problem in error.problems]
-    return [ok("tokens", f"{settings.tokens}: {', '.join(names) or 'none'}")]
+    writers = _check_writers("tokens", settings.tokens)
+    return writers or [ok("tokens", f"{settings.tokens}: {', '.join(names) or 'none'}")]
+
+
+def _check_writers(name: str, path: Path) -> list[CheckResult]:
+    """Warn if others may write a file.
+
+    They could give themselves a token, or lead calls elsewhere.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return []
+    if not mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return []
+    return [warn(name, f"{path}: others than its owner may write it ({stat.filemode(mode)})", f"chmod go-w {path}")]
 
 
 def _check_browsers(settings: ServiceSettings) -> CheckResult:

@@ -105,6 +105,15 @@ class TokenFile(Tokens):
         # Two concurrent reloads could finish in the wrong order.
         self._lock = threading.Lock()
         super().__init__(self._load())
+        if path is not None:
+            self._log_read()
+
+    def _log_read(self) -> None:
+        """Log how many there are.
+
+        A file that was cut off while it was written may be valid.
+        """
+        log.info("tokens_read", count=len(self.current))
 
     def reload(self) -> None:
         """Read the file again, also in a thread; on errors, keep the old tokens."""
@@ -118,7 +127,7 @@ class TokenFile(Tokens):
                 for problem in error.problems:
                     log.error("tokens_refused", reason=problem)
                 return
-        log.info("tokens_read", count=len(self.current))
+        self._log_read()
 
 
 def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = dict) -> dict[str, Token]:

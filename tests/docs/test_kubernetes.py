@@ -107,6 +107,9 @@ def test_selectors_find_the_pods_and_metrics_are_at_their_ports() -> None:
         assert one["spec"]["selector"]["matchLabels"] == pods[one["metadata"]["name"]]["labels"]
     for one in BY_KIND["Service"]:
         assert one["spec"]["selector"] == pods[one["metadata"]["name"]]["labels"]
+    (policy,) = BY_KIND["NetworkPolicy"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == pods[policy["metadata"]["name"]]["labels"]
+    assert policy["spec"]["ingress"][0]["ports"][0]["port"] == container_of("worker")["ports"][0]["name"]
     for process in ("webhooks", "worker"):
         annotations = pods[f"conferral-{process}"]["annotations"]
         (port,) = container_of(process)["ports"]

@@ -264,6 +264,10 @@ def test_the_tokens_file_is_checked_without_its_secrets(checked, alive, tmp_path
     assert (code, lines["tokens"]["status"], lines["tokens"]["found"]) == (0, "ok", f"{path}: desk, wall")
     assert (lines["control API"]["status"], lines["control API"]["found"]) == ("ok", "enabled, with CONFERRAL_TOKENS")
 
+    path.chmod(0o664)
+    code, lines = checked(CONFERRAL_TOKENS=str(path))
+    assert (code, lines["tokens"]["status"], lines["tokens"]["fix"]) == (0, "warn", f"chmod go-w {path}")
+
     write_tokens(path, table("desk", ["dance"]))
     code, lines = checked(CONFERRAL_TOKENS=str(path))
     assert (code, lines["tokens"]["status"]) == (1, "fail")

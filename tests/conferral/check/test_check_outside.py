@@ -293,6 +293,7 @@ async def test_public_url_that_is_out_of_reach_is_warned_of_without_its_password
 def test_sources_of_settings_are_shown_and_never_their_values(run, redis, tmp_path):
     file = "CONFERRAL_API_TOKEN=hidden-word-of-the-file\nCONFERRAL_PREFIX=other\nconferral_ring_tmeout=3\nEMPTY=\n"
     (tmp_path / ".env").write_text(file)
+    (tmp_path / ".env").chmod(0o666)
     ran = run("check", "--offline", "--json", **SERVICE, CONFERRAL_PREFIX="mine")
     lines = {line["name"]: line for line in ran.json}
     environment, _, rest = lines["sources"]["found"].partition("; .env: ")
@@ -300,4 +301,5 @@ def test_sources_of_settings_are_shown_and_never_their_values(run, redis, tmp_pa
     assert rest == "CONFERRAL_API_TOKEN; all others: default"
     assert (lines["overridden"]["status"], "CONFERRAL_PREFIX" in lines["overridden"]["found"]) == ("warn", True)
     assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT (did you mean CONFERRAL_RING_TIMEOUT?): ")
+    assert (lines["environment file"]["status"], lines["environment file"]["fix"]) == ("warn", "chmod go-w .env")
     assert "hidden" not in ran.out
