@@ -18,7 +18,7 @@ from conferral.cli.desk_link import desk_link
 from conferral.cli.maintenance import api_token, forget
 from conferral.cli.options import App
 from conferral.cli.report import report
-from conferral.cli.sessions import explain, replay, sessions, show
+from conferral.cli.sessions import sessions, show
 from conferral.cli.setup import setup
 from conferral.demo.cli import demo
 from conferral.operations.errors import CommandNotDoneError
@@ -27,7 +27,7 @@ from conferral.runtime import tracing
 from conferral.runtime.errors import ConferralError, SettingsError
 
 app = App(name="conferral", no_args_is_help=True)
-for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, replay):
+for run in (demo, webhooks, worker, sandbox, console, sessions, show):
     app.command()(run)
 commands.register(app)
 app.command()(report)

@@ -13,6 +13,7 @@ import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
 import coverage_page  # noqa: E402
+import diagram  # noqa: E402
 import directory_page  # noqa: E402
 import fidelity_page  # noqa: E402
 import installing_pages  # noqa: E402
@@ -27,7 +28,6 @@ import statemachine_page  # noqa: E402
 import testing_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
-from conferral.console import diagram  # noqa: E402
 from conferral.runtime.web.json_requests import ERRORS_PAGE  # noqa: E402
 from conferral.statemachine.states import State  # noqa: E402
 

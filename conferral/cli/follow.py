@@ -1,4 +1,4 @@
-"""`sessions --follow` and `show --follow`: a live list, or changes."""
+"""`sessions --follow`: a live list, or changes."""
 
 import asyncio
 import signal
@@ -9,13 +9,11 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from conferral.cli import output
-from conferral.cli.agent_names import with_agent_names
 from conferral.cli.redis_connection import open_redis
-from conferral.cli.session_output import print_fields, print_parties, read_sessions, session_entry
+from conferral.cli.session_output import read_sessions, session_entry
 from conferral.operations import catalog
 from conferral.operations.change_feed import POLL_INTERVAL_S, ChangeFeed
 from conferral.operations.explain.timeline import build_timeline
-from conferral.operations.session_search import find_session
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
@@ -33,11 +31,6 @@ Show = Callable[[list[LogEntry]], Awaitable[None]]
 def follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
     """Show live sessions until Ctrl-C: a list on a terminal, else changes."""
     asyncio.run(_follow_sessions(state, party, full=full, as_json=as_json))
-
-
-def follow_session(named: str, *, full: bool, as_json: bool) -> None:
-    """Show a session's log from its start to its end."""
-    asyncio.run(_follow_session(named, full=full, as_json=as_json))
 
 
 async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
@@ -68,28 +61,6 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
                 live.update(draw(found, now_ms, full=full), refresh=True)
 
             await show_changes(feed, redraw, redis_address(settings.redis_url))
-
-
-async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
-    """Print a session, then each new log entry until its end."""
-    settings = load(StoreSettings)
-    async with open_redis(settings) as reader:
-        session = await reader.read_session(await find_session(reader, named))
-        if not as_json:
-            shown = with_agent_names(session)
-            print_fields(shown, full=full)
-            print_parties(shown, full=full)
-            output.print_line()
-        after = ""
-
-        async def poll() -> bool:
-            nonlocal after
-            entries, is_over = await reader.log_after(session.id, after)
-            after = entries[-1].id if entries else after
-            _print_changes(entries, full=full, as_json=as_json)
-            return is_over
-
-        await poll_until_stopped(poll, redis_address(settings.redis_url))
 
 
 async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:

@@ -10,7 +10,7 @@ from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explain import facts, people, timeline
 from conferral.operations.explain.attention import attention_of, sort_key
 from conferral.operations.explain.naming import with_names
-from conferral.operations.replay import SessionHistory, field_changed_ms
+from conferral.operations.session_history import SessionHistory, field_changed_ms
 from conferral.operations.session_search import all_sessions, displayed, find_session
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.redaction import display_address
@@ -94,6 +94,9 @@ def print_session(named: str, *, everything: bool, full: bool, as_json: bool) ->
         output.print_json(history.fields)
         return
     found = with_agent_names(stored_session(history.fields))
+    sentences = people.headline(found, full=full)
+    output.print_line(" ".join(f"{text}." for text, _ in sentences))
+    output.print_line()
     print_fields(found, full=full)
     print_parties(found, full=full)
     _print_attempts(found, history.log, full=full)

@@ -1,10 +1,10 @@
-"""`sessions`, `show`, `explain`, and `replay`."""
+"""`sessions` and `show`."""
 
 from typing import Annotated
 
 import typer
 
-from conferral.cli.options import AsJson, AsStored, Full, SessionName, choices
+from conferral.cli.options import AsStored, Full, SessionName, choices
 from conferral.statemachine.states import STATES_AND_PHASES
 
 
@@ -81,71 +81,18 @@ def show(
     everything: Annotated[
         bool, typer.Option("--all", help="Include log entries that only confirm what others say.")
     ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Stay, and show its log until the session has ended.")
-    ] = False,
     full: Full = False,
     as_json: AsStored = False,
 ) -> None:
-    """Show a session and its log.
+    """Show how a call stands, who is in it, and its log.
 
     \b
     Examples:
       conferral show CA0123456789abcdef0123456789abcdef
       conferral show CA0123456789abcdef0123456789abcdef --json
-      conferral show CA0123456789abcdef0123456789abcdef --follow
 
-    With --json: the fields of the session's hash in Redis; with --follow --json: its log, one object per entry.
+    With --json: the fields of the session's hash in Redis.
     """
-    if follow:
-        from conferral.cli.follow import follow_session
-
-        follow_session(session, full=full, as_json=as_json)
-        return
     from conferral.cli.session_output import print_session
 
     print_session(session, everything=everything, full=full, as_json=as_json)
-
-
-def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
-    """Explain what a session is waiting for, and what failed.
-
-    \b
-    Examples:
-      conferral explain CA0123456789abcdef0123456789abcdef
-      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.suggestions[0].line'
-
-    Includes what will happen automatically, and when. For an ended call, says why it ended.
-    """
-    from conferral.cli.explain import print_explanation
-
-    print_explanation(session, full=full, as_json=as_json)
-
-
-def replay(
-    session: SessionName,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VERSION|TIME|ENTRY",
-            help="Show the session as of a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
-            "or the id of a log entry.",
-        ),
-    ] = None,
-    full: Full = False,
-    as_json: AsJson = False,
-) -> None:
-    """Replay a session step by step.
-
-    \b
-    Examples:
-      conferral replay CA0123456789abcdef0123456789abcdef
-      conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
-      conferral replay CA0123456789abcdef0123456789abcdef --json | jq -r 'select(.is_failure) | .what'
-
-    Each step shows what happened, who was connected, and the requests to Twilio with their results. With --json: one
-    object per step.
-    """
-    from conferral.cli.explain import print_replay
-
-    print_replay(session, as_of, full=full, as_json=as_json)

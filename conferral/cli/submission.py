@@ -250,7 +250,7 @@ async def _not_done(
     reason = f"{kind} is still in progress{waited} (command {result.command_id})"
     if not result.status and not await has_live_worker(reader.client, reader.keys):
         reason += "; no worker is running; start one: conferral worker"
-    details = (f"to follow it: {command_line} show {result.session} --follow",) if result.session else ()
+    details = (f"to see it: {command_line} show {result.session}",) if result.session else ()
     return CommandNotDoneError(reason, command_id=result.command_id, status=result.status, details=details, exit_code=3)
 
 

@@ -10,7 +10,6 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.messages import encode_message
@@ -124,7 +123,6 @@ def make_app(
             *(web.get(f"/{view}", _redirect_to_view) for view in _VIEWS),
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
-            web.get("/diagram.svg", _state_diagram),
             web.get("/report.json", report.as_json),
             web.get("/report.csv", report.as_csv),
             web.post("/sign-in", access.sign_in),
@@ -230,11 +228,6 @@ def _readyz_handler(redis: RedisAccess, tokens: Tokens) -> _Handler:
         return json_response({"ready": not lacks, "missing": lacks, "warnings": warnings}, 503 if lacks else 200)
 
     return ready
-
-
-async def _state_diagram(_request: web.Request) -> web.Response:
-    body = diagram.svg(is_standalone=False)
-    return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
 class _PageSockets:

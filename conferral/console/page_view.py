@@ -28,7 +28,6 @@ class PageMessage(BaseModel):
     id: _Id | None = None
     #: The last log entry that the page has, and the version to show.
     after: Annotated[str, Field(max_length=64)] = ""
-    as_of: Annotated[int, Field(ge=0, lt=10**15)] | None = None
     #: Of the dead letters to show; all if empty.
     reason: Annotated[str, Field(max_length=REASON_MAX)] = ""
     follow: _Id | None = None

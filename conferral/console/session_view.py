@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from conferral.commands.forms import CommandForm, command_forms
 from conferral.console.messages import attention_mark, encode_message, redact_fields
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
-from conferral.operations import replay
 from conferral.operations.explain import explanation, people
 from conferral.operations.explain.attention import Attention, attention_of
 from conferral.operations.explain.explanation import Explanation
@@ -22,7 +20,7 @@ from conferral.runtime.web.tokens import Token
 from conferral.statemachine.session import Session
 from conferral.storage.agents import Agent, Agents
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -33,7 +31,7 @@ DRAWN_MAX = 12
 #: These pages redirect to the account's own.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
 #: Suggestions that change nothing.
-_READING = frozenset({"check", "replay"})
+_READING = frozenset({"check"})
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
 
@@ -82,7 +80,7 @@ class SessionDetailView(View):
         log = await self._redis.run(lambda reader: reader.log(self._id))
         self._desks = await self._redis.run(lambda reader: Agents(reader.client, reader.keys).read(self._feed.now_ms()))
         moments = build_timeline(log, full=self._full)
-        return [*self._if_changed(self._session_message(session, log, moments)), *self._log_messages(log, moments)]
+        return [*self._if_changed(self._session_message(session, moments)), *self._log_messages(log, moments)]
 
     def _log_messages(self, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> list[bytes]:
         """Return the message with new and updated entries, if there are any.
@@ -103,9 +101,7 @@ class SessionDetailView(View):
             return []
         return [encode_message("log", id=self._id, whole=not sent, entries=[moment.public() for moment in changed])]
 
-    def _session_message(self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> bytes:
-        if self._asked.as_of is not None:
-            return self._past_message(session, log, self._asked.as_of)
+    def _session_message(self, session: StoredSession, moments: Sequence[TimelineEntry]) -> bytes:
         now_ms = self._feed.now_ms()
         explained = explanation.explain(
             session,
@@ -118,17 +114,6 @@ class SessionDetailView(View):
         )
         buttons = [form for form in command_forms(session) if form.type in self._token.may]
         return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms, to_iso))
-
-    def _past_message(self, session: StoredSession, log: list[LogEntry], version: int) -> bytes:
-        """Return the session as of a version, without commands."""
-        then = stored_session(replay.at_version(log, version, session.fields))
-        past = build_timeline([entry for entry in log if entry.version <= version], full=self._full)
-        at_ms = past[-1].entry.at_ms if past else self._feed.now_ms()
-        explained = replace(
-            explanation.explain(then, past, at_ms, names=self._feed.people(), full=self._full, clock=to_iso),
-            suggestions=(),
-        )
-        return self._encode(then, explained, buttons=(), attention=None)
 
     def _encode(
         self,
@@ -145,7 +130,6 @@ class SessionDetailView(View):
             id=self._id,
             asked=self._asked.id,
             known=True,
-            as_of=self._asked.as_of,
             fields=redact_fields(session.fields, full=self._full),
             parties=parties_of(session, shown, full=self._full),
             people=people.people_line(shown, full=self._full),

@@ -77,7 +77,7 @@ def commands(stage: DemoEnvironment) -> list[str]:
         "conferral complete $CALL",
         *(publish if find_programs("redis-cli") else ["conferral show $CALL"]),
         'curl -H "Authorization: Bearer $CONFERRAL_API_TOKEN" $API/sessions/$CALL',
-        "conferral explain $CALL",
+        "conferral show $CALL",
         "conferral end $CALL --yes",
     ]
 

@@ -5,13 +5,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, expect
 
 from conferral.statemachine.states import PartyStatus, Phase
 from tests.browser import browser_actions
-from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import crowd, put_all, session_id
-from tests.browser.windows import Windows
 from tests.conferral.cli_helpers import KEYS, conferenced, decide, make_session
 from tests.support.people import DAVE
 
@@ -57,40 +55,6 @@ async def test_rows_keep_their_place_while_hovered_or_paused(redis, console, win
     put_all(redis, [newest(902, now_ms + 2)])
     await in_order(rows, session_id(902), session_id(901), session_id(900), first)
     await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
-
-
-@pytest.mark.soak
-async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironment, windows: Windows):
-    phones = await windows.open(stage.phones_url)
-    console = await browser_actions.signed_in(windows, stage.console)
-    await browser_actions.call_alice(phones)
-    await browser_actions.sessions(console).get_by_role("link").click()
-    await browser_actions.give(console, "Transfer", to=DAVE, choices=["Consult"])
-    await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
-    main = console.get_by_role("main")
-    await browser_actions.unfold(console)
-    await expect(main).to_contain_text("hears alice")
-    await expect(current_state(console)).to_have_text("transferring")
-
-    rung = main.get_by_role("listitem").filter(has_text="agent is ringing").get_by_role("button", name="version")
-    await rung.click()
-    await expect(main).to_contain_text("agent is ringing")
-    await expect(browser_actions.call(console).locator(".headline")).to_contain_text("has been ringing")
-    await expect(current_state(console)).to_have_text("bridged")
-    complete = await browser_actions.action(console, "Complete")
-    await expect(complete).to_have_attribute("aria-disabled", "true")
-    await expect(complete).to_have_accessible_description("you are viewing an earlier state")
-
-    await console.reload()
-    await expect(main).to_contain_text("agent is ringing")
-    await browser_actions.unfold(console)
-    await console.get_by_role("slider").press("End")
-    await expect(browser_actions.call(console).locator(".headline")).to_contain_text("are talking")
-    await expect(complete).not_to_have_attribute("aria-disabled", "true")
-
-
-def current_state(page: Page) -> Locator:
-    return page.locator(".diagram [aria-current='true'] text")
 
 
 @pytest.mark.soak

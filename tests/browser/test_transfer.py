@@ -89,7 +89,7 @@ async def take_moment(camera: Camera, console: Page, phones: Page) -> None:
 
 async def stands(console: Page, state: str, *words: str) -> None:
     """Waits until the page of a session shows a state, and says so much of who hears whom."""
-    await expect(browser_actions.call(console).locator("#diagram-title-here")).to_have_text(f"State: {state}")
+    await expect(browser_actions.call(console).locator("#state-here")).to_have_text(f"State: {state}")
     people = console.get_by_role("region", name="Who hears whom").get_by_role("listitem")
     for one in words:
         role, text = one.split(": ")

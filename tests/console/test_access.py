@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from conferral.console import diagram
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web import server
 from conferral.runtime.web.bearer import WRONG_TOKENS_MAX
@@ -205,7 +204,7 @@ async def test_a_read_only_console_refuses_every_change_and_says_so_at_once(open
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/diagram.svg"), ("GET", "/nothing"),
+    [("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/nothing"),
      ("POST", "/commands"), ("GET", "/static/shared/vendor/preact.mjs"),
      ("GET", "/live")],
 )  # fmt: skip
@@ -223,7 +222,7 @@ async def test_console_responses_are_not_stored_by_any_cache(console, bridged):
 
 
 async def test_without_a_token_only_the_page_its_files_and_health_are_answered(browser):
-    open_to_all = ("/", "/healthz", "/readyz", "/diagram.svg", "/static/shared/icon.svg")
+    open_to_all = ("/", "/healthz", "/readyz", "/static/shared/icon.svg")
 
     assert [(await browser.get(path)).status for path in open_to_all] == [200] * len(open_to_all)
     assert (await browser.post("/commands", json=END)).status == 401
@@ -257,16 +256,6 @@ async def test_running_console_keeps_what_it_read_when_the_configuration_changes
 async def test_views_typed_as_paths_lead_to_the_page(browser, view):
     answer = await browser.get(f"/{view}", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (302, f"./#{view}"), "relative, for a proxy's path"
-
-
-async def test_an_unexpected_error_is_answered_as_json(console, monkeypatch):
-    def fail(**_options):
-        raise ZeroDivisionError("with a number, +14155550123")
-
-    monkeypatch.setattr(diagram, "svg", fail)
-    answer = await console.get("/diagram.svg")
-
-    assert (answer.status, (await answer.json())["error"]["type"]) == (500, "internal")
 
 
 async def test_long_body_is_not_parsed_before_the_token_is_known(browser):

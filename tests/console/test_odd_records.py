@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conferral.commands.forms import command_forms
 from conferral.console import messages, session_view
 from conferral.console.messages import encode_message, redact_fields
-from conferral.operations import replay, statistics
+from conferral.operations import statistics
 from conferral.operations.explain import explanation, timeline
 from conferral.operations.explain.attention import attention_of
 from conferral.statemachine.parts import Attempt, Recording, TransferState
@@ -23,6 +23,7 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CREATED_MS, conferenced, log_entry
+from tests.support.log_replay import at_version
 
 NOW_MS = CREATED_MS + 100_000
 HUGE = "9" * 30
@@ -90,7 +91,7 @@ def page_texts(fields, log):
     """Everything that the console says of a session, as it goes over the socket."""
     session = stored_session(fields)
     moments = timeline.build_timeline(log)
-    then = stored_session(replay.at_version(log, 3, fields))
+    then = stored_session(at_version(log, 3, fields))
     found = [encode_message("session", then=explanation.explain(then, moments, NOW_MS))]
     found += [orjson.dumps(moment.public()) for moment in moments]
     if session.damaged:

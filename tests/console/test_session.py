@@ -47,7 +47,7 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
 
     reported = await page.next("session")
 
-    assert (reported["id"], reported["asked"], reported["known"], reported["as_of"]) == (CALL, CALL, True, None)
+    assert (reported["id"], reported["asked"], reported["known"]) == (CALL, CALL, True)
     assert reported["fields"]["state"] == "transferring"
     customer, agent, target = reported["parties"]
     assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
@@ -267,17 +267,3 @@ def history(*sessions: Session):
         entries.append(log_entry("convert", session.updated_at_ms, **states, **more))
         before = fields
     return entries
-
-
-async def test_a_session_is_shown_as_it_was_at_a_version(console, redis):
-    first, last = replace(make_session(), version=1), replace(conferenced(), version=2)
-    put(redis, last, log=history(first, last))
-    page = await Page.open(console, SESSION | {"as_of": 1})
-
-    then = await page.next("session")
-    await page.say(**SESSION)
-    now = await page.next("session")
-
-    assert (then["as_of"], then["fields"]["state"], then["fields"]["version"]) == (1, "bridged", "1")
-    assert (then["buttons"], then["suggestions"], then["trouble"]) == ([], [], None)
-    assert (now["as_of"], now["fields"]["state"]) == (None, "conferenced")

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.redis
         '{"view":"sessions","ended":"yes"}',
         '{"view":"session"}',
         '{"view":"session","id":"a b"}',
-        '{"view":"session","id":"CA1","as_of":-1}',
         '{"view":"dead","reason":7}',
         '{"follow":"a b"}',
     ],

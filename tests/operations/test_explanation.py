@@ -73,7 +73,7 @@ def test_first_failure_is_never_a_refused_command() -> None:
 
     assert (found.first_failure.what, found.first_failure.guard) == ("target was busy", "")
     assert "Recovered. Transfer failed: target was busy." in found.summary
-    assert lines(found) == ["transfer", "end", "replay"]
+    assert lines(found) == ["transfer", "end"]
 
 
 def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
@@ -157,7 +157,7 @@ def test_overdue_timer_says_so_and_suggests_check() -> None:
 
 
 def test_suggestions_are_commands_the_session_would_accept() -> None:
-    assert lines(explained(parked)) == ["retrieve", "end", "replay"]
+    assert lines(explained(parked)) == ["retrieve", "end"]
     assert lines(explained(lambda: talking("consult")))[:4] == ["complete", "merge", "swap", "cancel"]
     assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "add"
     on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].arguments

@@ -7,7 +7,6 @@ from conferral.operations.explain import facts, people
 from conferral.operations.explain.attention import RECOVERED, attention_of, is_lone
 from conferral.operations.explain.explanation import explain, suggested_commands
 from conferral.operations.explain.waits import list_waits
-from conferral.operations.replay import at_version
 from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -17,6 +16,7 @@ from tests.statemachine.scenario import CAROL, Scenario
 from tests.statemachine.test_bridge_gate import asked
 from tests.statemachine.test_fallbacks import in_voicemail, message, unanswered, unreached
 from tests.support.each import each
+from tests.support.log_replay import at_version
 from tests.support.sample_logs import recorded, stored
 
 

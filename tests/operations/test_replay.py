@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conferral.operations import replay
 from conferral.operations.explain import people
-from conferral.operations.replay import SessionHistory
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
@@ -16,14 +14,14 @@ from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
 from tests.statemachine.transfer_scenarios import conferenced, talking
-from tests.support.log_replay import shown
+from tests.support.log_replay import at_version, shown
 from tests.support.sample_logs import recorded
 
 
 def assert_same_at_every_version(log: list[LogEntry], sessions: list[Session]) -> None:
     last = session_codec.encode(sessions[-1])
     for session in sessions:
-        folded = replay.at_version(log, session.version, last)
+        folded = at_version(log, session.version, last)
         assert shown(folded) == shown(session_codec.encode(session))
 
 
@@ -49,7 +47,7 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     last = session_codec.encode(sessions[-1])
     version = next(one.version for one in sessions if one.transfer and one.transfer.status == "consulting")
 
-    then = replay.at_version(log, version, last)
+    then = at_version(log, version, last)
 
     addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
@@ -71,24 +69,13 @@ def test_no_address_is_in_what_was_changed() -> None:
         assert "+1415" not in str(entry.changes)
 
 
-def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
-    log, sessions = recorded(lambda: Scenario().answered().later(5_000).convert())
-    last = session_codec.encode(sessions[-1])
-    at_ms = sessions[-1].updated_at_ms
-
-    assert replay.at_version(log, replay.version_at(log, at_ms - 1), last)["state"] == "bridged"
-    assert replay.at_version(log, replay.version_at(log, at_ms), last)["state"] == "converting"
-    assert replay.version_at(log, 0) == 0
-
-
 def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_is_now() -> None:
     log, sessions = recorded(lambda: conferenced().transfer("warm"))
     last = session_codec.encode(sessions[-1])
     late = [entry for entry in log if entry.version >= 6]
 
-    then = replay.at_version(late, 6, last)
+    then = at_version(late, 6, last)
 
-    assert not SessionHistory(last, tuple(late)).is_complete
     assert then["party.customer.call_sid"] == last["party.customer.call_sid"]
     assert "transfer.mode" not in then
-    assert replay.at_version(late, sessions[-1].version, last)["transfer.mode"] == "warm"
+    assert at_version(late, sessions[-1].version, last)["transfer.mode"] == "warm"

@@ -61,7 +61,7 @@ async def test_redis_users_do_their_work_and_nothing_else(server: RedisServer) -
         await system.stop_worker()
 
         async with CommandLine(REDIS_URL=url_of(server, "operator")) as line:
-            for command in ("sessions", "show", "explain"):
+            for command in ("sessions", "show"):
                 code, out, err = await line.type(command, *([] if command == "sessions" else [customer.sid]))
                 assert code == 0, err
                 assert customer.sid[:8] in out

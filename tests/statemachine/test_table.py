@@ -10,7 +10,6 @@ from pkgutil import walk_packages
 import pytest
 
 import conferral.statemachine as statemachine
-from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import (
     COMMANDS,
@@ -31,8 +30,10 @@ from conferral.statemachine.table.automatic import AUTOMATIC
 from conferral.statemachine.table.row import expand
 from conferral.statemachine.table.stages import STAGE_ENDS, TIMEOUTS
 from conferral.statemachine.table.unsettled import read_is_due
-from tests.docs.generated import ROOT, generated_page
+from tests.docs.generated import ROOT, generated_page, load_script
 from tests.support.each import each
+
+diagram = load_script("diagram")
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Transition]] = defaultdict(list)
 for _row in TABLE:

@@ -50,7 +50,7 @@ export function curlLine(fields) {
 /** Returns commands that read this session, with CLI and curl: the purpose and the line of each. */
 export function readLines(program, session) {
   return [
-    ["command line", `${program} explain ${quoted(session)}`],
+    ["command line", `${program} show ${quoted(session)}`],
     ["curl", `curl ${address(`/sessions/${encodeURIComponent(session)}`)} ${authorization()}`],
   ];
 }

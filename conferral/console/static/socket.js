@@ -150,8 +150,7 @@ function wantedSubscription() {
   const ended = Boolean(list.get("ended"));
   switch (view) {
     case "session":
-      // Current state first: it shows how the session ended, and which versions exist.
-      return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null, with_list: isSplit.value, ended };
+      return { view, id, full, with_list: isSplit.value, ended };
     case "agents":
       return { view, full, zone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "" };
     case "health":
@@ -162,17 +161,6 @@ function wantedSubscription() {
     default:
       return { view: "sessions", ended, full };
   }
-}
-
-function isKnown(id) {
-  const found = store.session.value;
-  return found !== null && (found.id === id || found.asked === id);
-}
-
-/** Returns the version to show; null for the current one. */
-function versionOf(choices) {
-  const version = Number.parseInt(choices.get("at") ?? "", 10);
-  return version > 0 ? version : null;
 }
 
 /** Sends the subscription to the server, unless it has it already. */
@@ -224,12 +212,7 @@ const HANDLERS = {
   sessions: store.applyRows,
   session: (message) => {
     if (message.id === route.value.id || message.asked === route.value.id) {
-      const known = { ...message, full: store.full.value };
-      const isPast = typeof message.as_of === "number";
-      store.past.value = isPast ? known : null;
-      if (!isPast) {
-        store.session.value = known;
-      }
+      store.session.value = { ...message, full: store.full.value };
     }
   },
   log: (message) => {

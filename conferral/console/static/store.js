@@ -64,8 +64,6 @@ export const rowsWhole = signal(0);
 export const session = signal(null);
 /** Its timeline entries, oldest first. */
 export const moments = signal([]);
-/** The session as of a version, computed by the server; null while the current one is displayed. */
-export const past = signal(null);
 export const agents = signal(null);
 export const health = signal(null);
 export const dead = signal(null);
@@ -167,7 +165,6 @@ export function resetSession() {
   batch(() => {
     session.value = null;
     moments.value = [];
-    past.value = null;
   });
 }
 

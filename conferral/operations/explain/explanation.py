@@ -12,7 +12,7 @@ from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import activity_line
 from conferral.operations.explain.timeline import TimelineEntry, details_of
 from conferral.operations.explain.waits import Wait, held_parties, list_waits, upcoming_line
-from conferral.operations.replay import changes_of
+from conferral.operations.session_history import changes_of
 from conferral.operations.session_search import allowed_commands_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.reasons import REASONS, EndReason
@@ -257,7 +257,6 @@ def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker:
     if session.is_ended and in_trouble is not None:
         who = " ".join(f"--{name} {_shell_address(session, name, full=full)}" for name in ("agent", "customer"))
         found.append(Suggestion("call", "calls back the agent, then the customer", f"call {who}"))
-    found.append(Suggestion("replay", "replays the call step by step", f"replay {session.id}"))
     return tuple(found)
 
 

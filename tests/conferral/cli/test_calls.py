@@ -175,7 +175,7 @@ def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
 
     assert "still in progress" in in_words.err
     assert "worker" not in in_words.err
-    assert in_words.err.endswith(f"conferral show {CALL} --follow\n")
+    assert in_words.err.endswith(f"conferral show {CALL}\n")
     assert (in_json.code, in_json.out) == (3, "")
     assert (in_json.error["command"], in_json.error["status"]) == ("mine", "accepted")
 

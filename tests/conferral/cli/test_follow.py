@@ -1,12 +1,10 @@
 """`--follow`: changes as they happen, on a terminal and in a pipe."""
 
 import signal
-import threading
 
 import pytest
 
 from conferral.operations.change_feed import ChangeFeed
-from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -56,40 +54,6 @@ async def test_changes_of_several_sessions_are_reported_in_order_of_time(followe
         redis.xadd(KEYS.log(name), log_entry("convert"), id=entry_id)
 
     assert [name for name, _ in await output_of(follower)] == ["B", "A", "B"]
-
-
-def lines_of_log(out):
-    return sum(CALL in line and ":" in line.split()[0] for line in out.splitlines())
-
-
-def test_one_session_is_shown_from_start_to_end(run, redis):
-    put(redis, make_session(), log=[log_entry("call_received", version="1")])
-    ending = threading.Timer(0.5, lambda: redis.xadd(KEYS.log(CALL), log_entry("lone_overdue", **END)))
-    ending.start()
-
-    ran = run("show", CALL, "--follow")
-    ending.join()
-
-    *_, blank, first, last = ran.out.splitlines()
-    assert (ran.code, blank) == (0, "")
-    assert first == f"08:00:00.000  {CALL}  incoming call  -> bridged"
-    assert last.endswith("one party was left alone for too long  -> ended (the agent hung up)")
-
-
-def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
-    put(redis, make_session(), log=[log_entry("call_received")])
-    log_after = SessionReader.log_after
-
-    async def read_and_erase(reader, session_id, after):
-        found = await log_after(reader, session_id, after)
-        redis.delete(KEYS.session(CALL), KEYS.log(CALL))
-        return found
-
-    monkeypatch.setattr(SessionReader, "log_after", read_and_erase)
-
-    ran = run("show", CALL, "--follow")
-
-    assert (ran.code, lines_of_log(ran.out)) == (0, 1)
 
 
 @pytest.mark.processes

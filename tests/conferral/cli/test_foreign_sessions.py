@@ -23,7 +23,7 @@ def test_session_to_which_another_program_wrote_is_left_out_and_its_key_named(fo
     ran = run("sessions")
     assert (ran.code, ran.out.count("CA")) == (1, 1)
     assert f"{KEYS.session(CALL)} belongs to another program" in ran.err
-    for command in ("show", "explain"):
+    for command in ("show",):
         assert f"{KEYS.session(CALL)} belongs to another program" in run(command, CALL).err
     assert run("forget", CALL, "--yes").code == 0
     assert not redis.exists(KEYS.session(CALL), KEYS.log(CALL))

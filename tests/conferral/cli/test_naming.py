@@ -47,7 +47,7 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):
     assert ran.error["reason"].startswith("alice matches 2 live calls: ")
     assert CALL in ran.error["reason"]
     assert published(redis) == []
-    assert run("show", "alice", "--follow").code == run("show", "23").code == 1
+    assert run("show", "alice").code == run("show", "23").code == 1
 
 
 def test_without_a_session_the_only_live_one_is_meant_and_for_convert_the_only_bridged_one(run, redis):

@@ -67,7 +67,7 @@ def test_sessions_are_found_by_who_takes_part_now(run, redis, tmp_path, monkeypa
     assert (wrong.code, reason in " ".join(wrong.err.replace("│", "").split())) == (2, True)
 
 
-@pytest.mark.parametrize("command", ["explain", "show", "replay"])
+@pytest.mark.parametrize("command", ["show"])
 def test_a_name_that_only_an_ended_call_has_is_said_to(run, redis, command):
     put(redis, ended())
 
@@ -221,8 +221,8 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
 
 
 @each("command", [
-    ["sessions"], ["sessions", "--all", "--json"], ["show", "23"], ["explain", "23"],
-    ["replay", "23"], ["report"], ["outcomes"], ["dead"], ["dead", "list"],
+    ["sessions"], ["sessions", "--all", "--json"], ["show", "23"],
+    ["report"], ["outcomes"], ["dead"], ["dead", "list"],
     ["dead", "show", "1-0"], ["dead", "retry", "--all", "--yes"], ["forget", "23", "--dry-run"],
     ["complete", "23"],
 ])  # fmt: skip

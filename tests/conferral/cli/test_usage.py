@@ -17,7 +17,7 @@ from tests.conferral.cli_helpers import CALL
 from tests.support.each import each
 
 COMMANDS = (
-    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "report", "check",
+    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "report", "check",
     "setup", "dead", "forget", "outcomes", "api-token", "desk-link", *COMMANDS_BY_NAME,
 )  # fmt: skip
 
@@ -87,8 +87,6 @@ def test_help_imports_nothing_heavy():
         ("sessions", "--follow", "--state", "flying"),
         ("sessions", "--follow", "--state", "ended"),
         ("sessions", "--follow", "--all"),
-        ("explain", "a b"),
-        ("replay", "a b"),
         ("webhooks", "--port", "70000"),
     ],
 )
@@ -149,7 +147,7 @@ def test_every_wrong_setting_is_named_on_a_line_of_its_own(run, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("sessions",), ("show", CALL), ("explain", CALL), ("replay", CALL), ("convert", CALL), ("end", CALL)],
+    [("sessions",), ("show", CALL), ("convert", CALL), ("end", CALL)],
 )
 def test_a_redis_that_is_away_is_named_without_its_password(run, arguments):
     ran = run(*arguments, REDIS_URL="redis://someone:secret@127.0.0.1:1/0")

@@ -149,7 +149,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         "customer +…23 and agent client:bob are talking",
         "-",
         '"state":',
-        "In conference (connected) for",
+        "+…23 and carol are talking.",
         "ended CA",
     ]
     for answer, says in zip(answers, expected, strict=True):

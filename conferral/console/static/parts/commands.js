@@ -33,14 +33,14 @@ const open = signal(null);
 /**
  * A session's actions, without commands that the token may not send, and the status of submitted commands.
  *
- * @param {{ id: string, buttons: object[], isPast: boolean }} props
+ * @param {{ id: string, buttons: object[] }} props
  */
-export function Commands({ id, buttons, isPast }) {
+export function Commands({ id, buttons }) {
   const known = new Map(buttons.map((button) => [button.type, button]));
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
   const chosen = known.get(open.value?.type);
-  const usable = [...LIKELY, LAST].filter((type) => may(type) && !whyNot(known.get(type), isPast)).slice(0, 2);
+  const usable = [...LIKELY, LAST].filter((type) => may(type) && !whyNot(known.get(type))).slice(0, 2);
   const likely = usable[0] === LAST && may(USUAL) ? [USUAL, LAST] : usable;
   useGuard(id, likely);
   const rest = GROUPS.map(([name, types], place) => [
@@ -50,13 +50,13 @@ export function Commands({ id, buttons, isPast }) {
   if (!rest.length && !likely.length) {
     return html`<p class="small muted">Your token, <${Text} value=${hello.value.token} />, may send no commands.</p>`;
   }
-  const common = commonWhy(buttons, isPast);
+  const common = commonWhy(buttons);
   const make = (type, isLikely, said = "") =>
-    html`<${CommandButton} key=${type} id=${id} type=${type} button=${known.get(type)} why=${whyNot(known.get(type), isPast)} isLikely=${isLikely} said=${said} />`;
+    html`<${CommandButton} key=${type} id=${id} type=${type} button=${known.get(type)} why=${whyNot(known.get(type))} isLikely=${isLikely} said=${said} />`;
   return html`
     <div class="actions">
       ${likely.map((type) => make(type, true))}
-      ${may("supervise") ? html`<${Listen} id=${id} button=${known.get("supervise")} why=${whyNot(known.get("supervise"), isPast)} />` : null}
+      ${may("supervise") ? html`<${Listen} id=${id} button=${known.get("supervise")} why=${whyNot(known.get("supervise"))} />` : null}
       <details class="more">
         <summary class="button"><${Icon} name="ellipsis" />More</summary>
         <div class="more-commands panel">
@@ -64,7 +64,7 @@ export function Commands({ id, buttons, isPast }) {
           ${rest.map(
             ([name, types]) => html`<div role="group" aria-label=${name} key=${name}>
               <h3 class="muted">${name}</h3>
-              ${runsOf(types, (type) => whyNot(known.get(type), isPast)).map(
+              ${runsOf(types, (type) => whyNot(known.get(type))).map(
                 ([why, ...run]) => html`<div class="command" key=${run[0]}>
                   <div>${run.map((type) => make(type, false, common ? "why-all" : `why-${run[0]}`))}</div>
                   <span class="why small muted" id=${`why-${run[0]}`}><${Text} value=${common ? "" : why} /></span>
@@ -83,7 +83,7 @@ export function Commands({ id, buttons, isPast }) {
           title=${open.value.title}
           given=${open.value.given}
           fixed=${open.value.fixed}
-          why=${whyNot(chosen, isPast)}
+          why=${whyNot(chosen)}
           onClose=${() => (open.value = null)}
         />`
       : null}
@@ -143,15 +143,12 @@ function Listen({ id, button, why }) {
 }
 
 /** Returns why a button is disabled; empty if it isn't. */
-function whyNot(button, isPast) {
+function whyNot(button) {
   if (hello.value.read_only) {
     return "this console is read-only";
   }
   if (staleReason.value) {
     return staleReason.value;
-  }
-  if (isPast) {
-    return "you are viewing an earlier state";
   }
   return button?.allowed ? "" : (button?.reason ?? "");
 }
@@ -171,8 +168,8 @@ function runsOf(types, whyOf) {
 }
 
 /** Returns the common reason if all buttons are disabled for the same one; empty otherwise. */
-function commonWhy(buttons, isPast) {
-  const reasons = new Set((buttons.length ? buttons : [undefined]).map((button) => whyNot(button, isPast)));
+function commonWhy(buttons) {
+  const reasons = new Set((buttons.length ? buttons : [undefined]).map((button) => whyNot(button)));
   return reasons.size === 1 ? [...reasons][0] : "";
 }
 

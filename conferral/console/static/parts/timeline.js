@@ -21,10 +21,8 @@ let drawnOf = "";
  * @param {string} props.of The session's id.
  * @param {object[]} props.moments Oldest first.
  * @param {string} props.firstFailure Id of the first entry that failed; empty for none.
- * @param {number | null} props.asOf The displayed version; null for the newest.
- * @param {(version: number | null) => void} props.onSelect Called to show the session as of a version.
  */
-export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
+export function Timeline({ of, moments, firstFailure }) {
   if (drawnOf !== of) {
     drawnOf = of;
     drawn.value = DRAWN;
@@ -46,9 +44,6 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
       confirmations=${confirmations.get(moment.entry) ?? NONE}
       gapMs=${place ? toMs(moment.at) - toMs(shown[place - 1].at) : 0}
       isFirstFailure=${moment.entry === firstFailure}
-      isSelected=${asOf !== null && moment.version === asOf}
-      isLater=${asOf !== null && moment.version > asOf}
-      onSelect=${onSelect}
     />`,
   );
   const ordered = [earlier, ...items];
@@ -89,26 +84,16 @@ export function showMoment(entryId, moments) {
   }
 }
 
-function Moment({ moment, confirmations, gapMs, isFirstFailure, isSelected, isLater, onSelect }) {
+function Moment({ moment, confirmations, gapMs, isFirstFailure }) {
   const marks = {
     "is-failure": moment.is_failure,
     "is-first": isFirstFailure,
-    "is-looked": isSelected,
-    "is-later": isLater,
   };
   const name = ["moment", ...Object.keys(marks).filter((mark) => marks[mark])].join(" ");
   const moved = moment.from !== moment.to;
   return html`<li class=${name} id=${`moment-${moment.entry}`} tabindex="-1">
     <div class="moment-when">
-      <button
-        type="button"
-        class="moment-version"
-        title=${`Show the call as of version ${moment.version}`}
-        aria-pressed=${isSelected}
-        onClick=${() => onSelect(isSelected ? null : moment.version)}
-      >
-        <span class="unseen">version </span>${moment.version}
-      </button>
+      <span class="moment-version"><span class="unseen">version </span>${moment.version}</span>
       <${Time} at=${moment.at} as="fine" />
       <span class="gap">${gapMs > 0 ? `+${shortSpan(gapMs)}` : ""}</span>
     </div>

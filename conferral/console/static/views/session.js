@@ -5,15 +5,13 @@ import { html } from "htm/preact";
 import { kindOf } from "../filtering.js";
 import { Kind, Trouble } from "../parts/badges.js";
 import { Commands } from "../parts/commands.js";
-import { Diagram } from "../parts/diagram.js";
 import { readLines } from "../command-lines.js";
 import { Parties } from "../parts/parties.js";
-import { Slider } from "../parts/slider.js";
 import { Code, Timeline, showMoment } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { PendingList } from "../parts/pending.js";
-import { choose, route } from "../route.js";
-import { hello, isStale, moments, newestFirst, past, session } from "../store.js";
+import { route } from "../route.js";
+import { hello, isStale, moments, newestFirst, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
@@ -48,47 +46,33 @@ export function Session() {
   return html`<div class=${isStale.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
 }
 
-function showVersion(version) {
-  choose({ at: version === null ? "" : String(version) });
-}
-
 function Back() {
   return html`<nav class="back" aria-label="Back"><a href="#sessions">← All calls</a></nav>`;
 }
 
 function Known({ now }) {
-  const asOf = versionOf(route.value.choices, moments.value);
-  const isPast = asOf !== null;
-  const shown = isPast && past.value?.as_of === asOf ? past.value : now;
-  const last = lastMoment(moments.value, asOf);
-  const state = isPast ? (last?.to ?? shown.fields.state) : shown.fields.state;
   return html`
-    <${Head} now=${now} shown=${shown} state=${state} />
-    ${isPast
-      ? html`<p class="is-past">
-          <span><strong>State at version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
-          <button type="button" onClick=${() => showVersion(null)}>Back to now</button>
-        </p>`
-      : html`<${PendingList} waits=${now.waits} />`}
+    <${Head} now=${now} />
+    <${PendingList} waits=${now.waits} />
     <${FirstFailure} failure=${now.first_failure} needsPerson=${now.trouble?.attention} />
-    <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
+    <${Commands} id=${now.id} buttons=${now.buttons} />
     <${Jump} parts=${PARTS} />
     <div class="columns">
       <section class="panel" aria-labelledby="parties-title">
         <h2 id="parties-title">Who hears whom</h2>
-        <${Parties} parties=${shown.parties} />
+        <${Parties} parties=${now.parties} />
       </section>
-      <${Log} of=${now} asOf=${asOf} />
+      <${Log} of=${now} />
     </div>
     <details class="panel details">
-      <summary><h2 id="details-title">Details: ids, command lines, earlier versions, states</h2></summary>
-      <${Details} now=${now} shown=${shown} state=${state} asOf=${asOf} isPast=${isPast} />
+      <summary><h2 id="details-title">Details: ids, command lines</h2></summary>
+      <${Details} now=${now} />
     </details>
   `;
 }
 
 /** The call in a sentence or two, then its facts. */
-function Head({ now, shown, state }) {
+function Head({ now }) {
   const { fields } = now;
   const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} />, lasted ` : ", lasts ";
   return html`<header class="session-head">
@@ -97,12 +81,12 @@ function Head({ now, shown, state }) {
       <h1><span class="unseen">Call: </span><${Text} value=${now.people || now.id} /></h1>
     </div>
     <p class="headline">
-      ${shown.headline.map(
+      ${now.headline.map(
         ([text, since]) => html`<span><${Text} value=${text} />${since ? html` for <${Time} at=${since} as="age" />` : null}. </span>`,
       )}
     </p>
     <p class="small muted facts">
-      <${Kind} kind=${kindOf({ state, phase: shown.fields.phase, held: shown.held })} />
+      <${Kind} kind=${kindOf({ state: fields.state, phase: fields.phase, held: now.held })} />
       <span>
         ${fields.direction}${fields.number ? html`, ${fields.direction === "inbound" ? "called" : "shows"} <${Text} value=${fields.number} />` : null},
         started <${Time} at=${fields.created_at} as="clock" />${end}<${Lasts} from=${fields.created_at} to=${fields.ended_at} />
@@ -131,7 +115,7 @@ function FirstFailure({ failure, needsPerson }) {
   </p>`;
 }
 
-function Log({ of, asOf }) {
+function Log({ of }) {
   const all = moments.value;
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
@@ -140,21 +124,19 @@ function Log({ of, asOf }) {
         Newest first
       </button>
     </div>
-    <${Timeline} of=${of.id} moments=${all} firstFailure=${of.first_failure?.entry ?? ""} asOf=${asOf} onSelect=${showVersion} />
+    <${Timeline} of=${of.id} moments=${all} firstFailure=${of.first_failure?.entry ?? ""} />
   </section>`;
 }
 
 /** What engineers need: folded, because the lead of a shift does not. */
-function Details({ now, shown, state, asOf, isPast }) {
+function Details({ now }) {
   const program = hello.value.public_command || "conferral";
   return html`
-    ${shown.summary.length ? html`<ul class="summary-lines">${shown.summary.map((one) => html`<li key=${one}><${Sentence} value=${one} /></li>`)}</ul>` : null}
+    ${now.summary.length ? html`<ul class="summary-lines">${now.summary.map((one) => html`<li key=${one}><${Sentence} value=${one} /></li>`)}</ul>` : null}
     <${Ids} of=${now} />
-    <${Suggestions} program=${program} suggestions=${isPast ? [] : now.suggestions} />
+    <${Suggestions} program=${program} suggestions=${now.suggestions} />
     <${CommandLine} lines=${readLines(program, now.id)} />
-    <${Slider} moments=${moments.value} asOf=${asOf} onSelect=${showVersion} />
-    <h3 id="diagram-title-here">State: <${Text} value=${state} /></h3>
-    <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
+    <p id="state-here">State: <${Text} value=${now.fields.state} /></p>
   `;
 }
 
@@ -190,21 +172,4 @@ function Suggestions({ program, suggestions }) {
       )}
     </ul>
   </div>`;
-}
-
-/** Returns the displayed version; null for the newest. */
-function versionOf(choices, all) {
-  const version = Number.parseInt(choices.get("at") ?? "", 10);
-  return version > 0 && all.length ? version : null;
-}
-
-function lastMoment(all, asOf) {
-  return asOf === null ? all.at(-1) : all.findLast((moment) => moment.version <= asOf);
-}
-
-/** Returns the entry with the last state change; undefined without one. */
-function lastMove(all, asOf) {
-  return all.findLast(
-    (moment) => (asOf === null || moment.version <= asOf) && moment.from !== moment.to,
-  );
 }

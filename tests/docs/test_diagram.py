@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conferral.console import diagram
 from conferral.statemachine.states import State
+from tests.docs.generated import load_script
+
+diagram = load_script("diagram")
 
 
 def test_the_drawing_is_well_formed_and_names_its_parts():

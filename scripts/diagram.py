@@ -76,16 +76,15 @@ def label(row: Transition) -> str:
     return f"[{', '.join(one.__name__ for one in row.guards)}]" if row.event is Automatic else row.event.name
 
 
-def svg(*, is_standalone: bool = True) -> str:
+def svg() -> str:
     """Return the drawing, in the reader's light or dark theme.
 
-    It names every part for screen readers; states have ids such as `state-bridged`, edges `edge-bridged-converting`. If
-    not `is_standalone`, the page that embeds it brings the colors: its policy may forbid inline styles.
+    It names every part for screen readers.
     """
     edges = edge_labels()
     if edges.keys() != LINES.keys():
         strange = ", ".join(f"{source} to {target}" for source, target in sorted(edges.keys() ^ LINES.keys()))
-        raise ValueError(f"console/diagram.py, LINES: give a place to, or take away: {strange}")
+        raise ValueError(f"scripts/diagram.py, LINES: give a place to, or take away: {strange}")
     drawn = [
         _draw_edge(LINES[edge], "-".join(edge), f"From {edge[0]} to {edge[1]}: {', '.join(names)}", names)
         for edge, names in edges.items()
@@ -93,7 +92,7 @@ def svg(*, is_standalone: bool = True) -> str:
     return _SVG.format(
         width=WIDTH,
         height=HEIGHT,
-        style=_STYLE if is_standalone else "",
+        style=_STYLE,
         start=_draw_edge(START, "start", "A session begins", ("inbound call", "or call")),
         edges="\n".join(drawn),
         boxes="\n".join(_draw_box(state, box) for state, box in BOXES.items()),
@@ -106,7 +105,6 @@ svg { color: #1f2328 }
 @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }
 </style>
 """
-# Everything else is an attribute: any style sheet can override it, and no content security policy forbids it.
 _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" fill="currentColor" \
 font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
