@@ -67,7 +67,6 @@ MEANINGS = {
     "requests_malformed": "The HTTP server refused requests that it could not parse; `count` since the last line.",
     "rest_completed": "Twilio answered a REST request.",
     "rest_failed": "A REST request was sent, but no answer arrived, so its outcome is unknown.",
-    "rest_limit_reduced": "Twilio answered 429; this worker now sends at most `count` requests at a time.",
     "rest_limit_restored": "Twilio answers again, so the circuit breaker closed; `reason` is why it had opened.",
     "session_reads_requested": "After a loss, `sessions` live sessions of the partition read Twilio once.",
     "writes_unreplicated": "`count` writes count without a copy: no replica acknowledges, and Redis takes writes.",

@@ -210,7 +210,7 @@ class Metrics:
         )
         self.rest_concurrency_limit = self._gauge(
             "conferral_rest_concurrency_limit",
-            "Maximum number of concurrent Twilio requests of this worker, except hang-ups: fewer after a 429",
+            "Maximum number of concurrent Twilio requests of this worker, except hang-ups",
         )
         self.rest_slot_wait = self._histogram(
             "conferral_rest_slot_wait_seconds",

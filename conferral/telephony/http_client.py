@@ -82,9 +82,6 @@ class RequestResult:
 
     status: int
     code: int
-    retry_after_s: float
-    #: When the request started, monotonic seconds.
-    sent_at_s: float
 
 
 class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library has no type information
@@ -131,7 +128,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         """
         target = self._rewrite(uri)
         started_s = self._clock.monotonic_s()
-        status, code, wait_s, request_id = 0, 0, 0.0, ""
+        status, code, request_id = 0, 0, ""
         is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
         is_readable = True
         about = {"http.request.method": method.upper()}
@@ -141,10 +138,9 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
                 if not has_succeeded(status):
                     code = errors.code_of(answer.body)
-                    wait_s = errors.retry_after_s(answer.headers)
                     if code:
                         self._observe_twilio_time(answer)
-                    raise errors.from_status(status, code, wait_s)
+                    raise errors.from_status(status, code, errors.retry_after_s(answer.headers))
                 is_page = method.upper() == "GET" and ("PageSize" in target or "PageSize" in (params or ()))
                 is_readable = not answer.body or errors.is_answer(answer.body, is_page=is_page)
                 if not is_readable:
@@ -163,7 +159,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
                     tracing.annotate({"http.response.status_code": status, "twilio.error_code": code})
                     # HTML or cut JSON with 200 is no answer of Twilio's.
-                    result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
+                    result = RequestResult(status if is_readable else 0, code)
                     for observer in self._observers if is_observed() else ():
                         observer(result)
         return Response(status, answer.body.decode(), answer.headers)

@@ -36,17 +36,17 @@ from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cl
     (500, 20500, None), (0, 0, None), (299, 0, True), (300, 0, None), (400, 20001, True), (499, 20001, True),
 ])  # fmt: skip
 def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: bool | None) -> None:
-    assert accepts_credentials(RequestResult(status, code, 0.0, 0.0)) is expected
+    assert accepts_credentials(RequestResult(status, code)) is expected
 
 
 @pytest.mark.parametrize("status", [0, 500])
 async def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
     core = Mock(twilio_accepts=None, clock=LoopClock())
     watch = CredentialsWatch(core, Mock(), Mock())
-    watch.note_answer(RequestResult(401, 20003, 0.0, 0.0))
-    watch.note_answer(RequestResult(status, 0, 0.0, 0.0))
+    watch.note_answer(RequestResult(401, 20003))
+    watch.note_answer(RequestResult(status, 0))
     assert core.twilio_accepts is False
-    watch.note_answer(RequestResult(200, 0, 0.0, 0.0))
+    watch.note_answer(RequestResult(200, 0))
     assert core.twilio_accepts is True
 
 
@@ -74,7 +74,7 @@ async def test_only_a_refusal_keeps_a_worker_from_starting(
     async def probe() -> None:
         if answer is None:
             await asyncio.Event().wait()
-        watch.note_answer(RequestResult(answer or 0, 20003 if answer == 401 else 0, 0.0, 0.0))
+        watch.note_answer(RequestResult(answer or 0, 20003 if answer == 401 else 0))
 
     watch = CredentialsWatch(core, probe, Mock())
     assert await watch.ask_twilio() is not are_refused
@@ -129,7 +129,7 @@ class Account:
 
     async def _ask(self, name: str) -> None:
         self.asked_s[name].append(self._team.loop.time())
-        self.watches[name].note_answer(RequestResult(401 if name in self.refuses else 200, 0, 0.0, 0.0))
+        self.watches[name].note_answer(RequestResult(401 if name in self.refuses else 200, 0))
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))
@@ -141,7 +141,7 @@ async def test_no_one_stops_while_all_are_refused(team: WorkerCluster) -> None:
     await team.passes(20.0)
     assert {name: len(times) for name, times in account.asked_s.items()} == {busy.name: 1, idle.name: 1}
     account.refuses = {busy.name, idle.name}
-    account.watches[busy.name].note_answer(RequestResult(401, 20003, 0.0, 0.0))
+    account.watches[busy.name].note_answer(RequestResult(401, 20003))
     await team.passes(120.0)
     assert not busy.stop.is_set()
     assert not idle.stop.is_set()
@@ -158,7 +158,7 @@ async def test_worker_that_alone_is_refused_for_30_s_stops_and_another_takes_ove
     wrong, right = account.join(), account.join()
     await team.until_fair(6.0)
     account.refuses = {wrong.name}
-    account.watches[wrong.name].note_answer(RequestResult(401, 20003, 0.0, 0.0))
+    account.watches[wrong.name].note_answer(RequestResult(401, 20003))
     with capture_logs() as lines:
         await team.passes(GIVE_UP_AFTER_S - 6.0)
         assert not wrong.stop.is_set()
@@ -180,7 +180,7 @@ async def test_refusals_that_are_not_the_only_answers_stop_no_one(team: WorkerCl
     account.refuses = {wrong.name}
     for _ in range(3):
         await team.passes(25.0)
-        account.watches[wrong.name].note_answer(RequestResult(200, 0, 0.0, 0.0))
+        account.watches[wrong.name].note_answer(RequestResult(200, 0))
     assert not wrong.stop.is_set()
 
 

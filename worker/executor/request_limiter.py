@@ -1,9 +1,9 @@
 """Limits of requests: how many a worker may have in flight.
 
-All workers share one budget, by the partitions that each owns. A 429 takes 15% of a worker's share; each round of
-successes adds a little (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio is
-unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have a
-slot of their own, and keep retrying. Changes go before reads, and reads that someone waits for before the others.
+All workers share one budget, by the partitions that each owns. Only the request that got a 429 waits for it. The
+circuit breaker opens while Twilio is unreachable or refuses the credentials: ordinary requests pause, then one probes.
+Endings (hang-ups) go first, have a slot of their own, and keep retrying. Changes go before reads, and reads that
+someone waits for before the others.
 """
 
 import asyncio
@@ -30,13 +30,6 @@ UNREACHABLE_PAUSE_S = 2.0
 CREDENTIALS_PAUSE_S = 5.0
 #: How long a failure stays visible, seconds: longer than a sweep interval, shorter than the alert's minute.
 BREAKER_REASON_TTL_S = 45.0
-#: Lower limit of the window, count: with one, a slow answer would block everything.
-WINDOW_MIN = 2
-#: What a 429 leaves of the window. It is an explicit signal, so it takes less than a loss does (RFC 8511): with 0.7,
-#: chance 429s of 2% would leave 13 of 24 slots.
-KEPT_AFTER_429 = 0.85
-#: What of its slots a worker adds to the window in a round of answers: however many share the budget, all add 3 of 48.
-ADDED_PER_ROUND = 1 / 16
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
 
@@ -122,9 +115,6 @@ class RequestLimiter:
         #: Slots in use by priority, counts.
         self._in_use: Counter[Priority] = Counter()
         self._waiting: dict[Priority, _Queue] = {one: deque() for one in Priority}
-        #: How many ordinary requests AIMD allows at once, count: what 429s have left.
-        self._window = math.inf
-        self._reduced_at_s = float("-inf")
         #: None while the breaker is closed.
         self._breaker_reason: BreakerReason | None = None
         self._paused_until_s = self._breaker_reason_seen_at_s = float("-inf")
@@ -146,7 +136,7 @@ class RequestLimiter:
         if self.pause_s > 0:
             return 0
         # After a pause, a single request probes Twilio.
-        return 1 if self._breaker_reason is not None else int(min(self.slots - 1, self._window))
+        return 1 if self._breaker_reason is not None else self.slots - 1
 
     @property
     def in_use(self) -> int:
@@ -237,22 +227,9 @@ class RequestLimiter:
         elif self._breaker_reason is not None:
             log.info("rest_limit_restored", reason=self._breaker_reason.value)
             self._breaker_reason, self._paused_until_s = None, float("-inf")
-            self._window = WINDOW_MIN  # a full window would release everything that waited together
-        elif answer.status != 429 and self._window < self.slots - 1:
-            self._window += ADDED_PER_ROUND * self.slots / self._window  # as many answers as the window are a round
-        if answer.status == 429:
-            self._reduce_window(answer)
 
     def _is_open_for(self, reason: BreakerReason) -> bool:
         return self.breaker_reason is reason
-
-    def _reduce_window(self, answer: RequestResult) -> None:
-        """Reduce the window after a 429, once for all requests in flight then."""
-        # Only the effect that got a Retry-After waits it out: otherwise, each 429 would delay everything.
-        if answer.sent_at_s >= self._reduced_at_s:
-            self._reduced_at_s = self._clock.monotonic_s()
-            self._window = max(WINDOW_MIN, min(self._window, self.slots - 1) * KEPT_AFTER_429)
-            log.warning("rest_limit_reduced", count=self.ordinary_slots, wait_s=answer.retry_after_s)
 
     def _open_breaker(self, reason: BreakerReason, new_pause_s: float, answer: RequestResult) -> None:
         """Pause ordinary requests; log a new reason."""

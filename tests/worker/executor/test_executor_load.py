@@ -156,7 +156,7 @@ async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
 async def test_unwanted_dial_fails_at_once_although_no_request_may_leave(
     system: ExecutorHarness, dial: Dial, is_in_line: bool
 ) -> None:
-    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, 0.0))
+    system.executor.limiter.observe(RequestResult(401, 20003))
     if is_in_line:
         system.submit(update("u"))
     system.submit(dial)
@@ -272,7 +272,7 @@ async def test_ending_passes_a_pause_read_outlasts_it_and_others_end_at_their_de
         clock=ClusterClock(loop, 0.0),
         sleep=asyncio.sleep,
     )
-    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, loop.time()))
+    system.executor.limiter.observe(RequestResult(401, 20003))
 
     system.submit(effect)
     await system.executor.drain(30)
@@ -302,12 +302,11 @@ class SlowCalls(FakeCalls):
     async def execute(self, effect: Effect) -> Any:
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
-        sent_at_s = asyncio.get_running_loop().time()
         await asyncio.sleep(LATENCY_S)  # a delay: of Twilio's answer, in virtual time
         self.at_once -= 1
         self.asked.append(effect.effect_id)
         is_busy = bool(self.busy_every) and len(self.asked) % self.busy_every == 0
-        self.note(RequestResult(429 if is_busy else 200, 20429 if is_busy else 0, 0.0, sent_at_s))
+        self.note(RequestResult(429 if is_busy else 200, 20429 if is_busy else 0))
         if is_busy:
             raise RateLimitedError(http_status=429, code=20429)
         if not isinstance(effect, ReadCalls):
@@ -395,7 +394,7 @@ async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logg
     system.submit(read("r"))
     for _ in range(600):
         for _ in range(10):
-            system.executor.limiter.observe(RequestResult(0, 0, 0.0, loop.time()))
+            system.executor.limiter.observe(RequestResult(0, 0))
         capfd.readouterr()
         await asyncio.sleep(0.1)  # a delay: in virtual time
     await system.executor.drain(5)
