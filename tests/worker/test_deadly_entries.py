@@ -28,8 +28,8 @@ of_1_partition = in_virtual_time_with("team", partial(running_cluster, partition
 class Killer:
     """Makes workers die of one entry, and starts others, as systemd does."""
 
-    def __init__(self, team: WorkerCluster, token: str, patch: pytest.MonkeyPatch) -> None:
-        self.team, self.token = team, token
+    def __init__(self, team: WorkerCluster, token: str, patch: pytest.MonkeyPatch, *, others_take_s: float = 0) -> None:
+        self.team, self.token, self.others_take_s = team, token, others_take_s
         self.died_at_s: list[float] = []
         #: What the partitions have read last.
         self.batches: defaultdict[int, list[Entry]] = defaultdict(list)
@@ -46,6 +46,7 @@ class Killer:
             if name == "after_read" and any(self.token in str(entry.fields) for entry in self.batches[number]):
                 self.team.loop.call_soon(self._kill, member)  # between two of its callbacks
                 await asyncio.Event().wait()
+            await asyncio.sleep(self.others_take_s)  # a delay: of a decision, in virtual time
 
         member = self.team.join(checkpoint=dies_of_it)
         return member
@@ -101,6 +102,22 @@ async def test_entry_anywhere_in_a_batch_costs_five_workers_and_no_other_call(
     assert 3 <= len(killer.died_at_s) <= 5
     (letter,) = await dead_letters(team)
     assert (letter[b"session"], letter[b"dead_reason"]) == (deadly.encode(), b"ended each worker that decided it")
+    restarting.cancel()
+
+
+@of_16_partitions
+async def test_entry_that_waits_next_to_a_deadly_one_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, team: WorkerCluster
+) -> None:
+    """Each death comes before another partition has committed: that says nothing of the other's oldest entry."""
+    killer = Killer(team, "deadly", monkeypatch, others_take_s=0.3)
+    await append(team, [call(session_in(team, number, "deadly" if number == 7 else "other")) for number in range(16)])
+    restarting = asyncio.ensure_future(killer.restart(1))
+    await team.passes(8 * TAKE_OVER_S)
+    (letter,) = await dead_letters(team)
+    assert letter[b"session"] == session_in(team, 7, "deadly").encode()
+    others = [session_in(team, number, "other") for number in range(16) if number != 7]
+    assert [name for name in others if not await team.client.exists(team.keys.session(name))] == []
     restarting.cancel()
 
 
