@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.flows.twilio_variants import example_of
-from tests.support.tiers import MORE
+from tests.support.tiers import KEPT, MORE
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +35,7 @@ def test_nothing_is_in_no_tier() -> None:
         of_test, of_more, of_soak, of_soak_alone, everything = threads.map(collected, runs)
     assert of_test | of_more | of_soak | of_soak_alone == everything
     folders = {test.rpartition("/")[0] for test in of_test & of_more}
+    assert set(KEPT) <= of_test
     assert folders == {"tests/flows", "tests/fault_injection"}, "these alone are played twice, at two paces"
 
 
@@ -43,10 +44,3 @@ def test_the_page_on_tests_says_what_the_second_tier_catches() -> None:
     table = page.partition("\n## The second tier\n")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
     assert sorted(listed) == sorted(MORE)
-
-
-def test_what_is_left_out_and_what_is_kept_exists() -> None:
-    for path, kept in MORE.items():
-        files = [ROOT / path] if path.endswith(".py") else [*(ROOT / path).rglob("test_*.py")]
-        text = "\n".join(file.read_text("utf-8") for file in files)
-        assert [name for name in kept if f"def {name.partition('[')[0]}(" not in text] == []

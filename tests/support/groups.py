@@ -6,18 +6,21 @@ of all tests for the next one. With 14,000 tests that took a fifth as much of th
 
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 #: Folders and files whose tests run in one process, by the name of their group.
 GROUPS = {
-    "tests/browser": "browser",  # one browser is started
+    "tests/browser": "browser",  # few browsers are started
     "tests/conferral/demo/test_demo.py": "demo",  # the demo's ports are the same each time
     "tests/docs/test_distribution.py": "distribution",  # built once
     "tests/docs/test_generated.py": "generated",  # each page is made once
     "tests/soak": "endurance",  # each of these runs needs the machine for itself
 }
+#: In how many processes a browser is started (count). In `make test` it is one: its tests are in files of one group.
+_BROWSERS = 2
 #: Folders and files of tests that take seconds each. They come first, so that no process ends the run with one alone;
 #: only groups come before them, as xdist hands out the largest first.
 _LONG = {
@@ -36,7 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _group_of(test: str) -> str:
     """The group of a test, by its id; otherwise the test is a group of its own."""
     file = test.partition("::")[0]
-    return GROUPS.get(file) or GROUPS.get(file.rpartition("/")[0]) or test
+    group = GROUPS.get(file) or GROUPS.get(file.rpartition("/")[0]) or test
+    return f"{group} {crc32(file.encode()) % _BROWSERS}" if group == "browser" else group
 
 
 class _Scheduling(LoadScopeScheduling):
