@@ -72,4 +72,4 @@ def _has_token(request: web.Request, token: str) -> bool:
         request.query.get("token", ""),
         sent_cookie(request, _COOKIE),
     )
-    return any(compare_digest(one.encode(), token.encode()) for one in given)
+    return any(compare_digest(one.encode(errors="surrogateescape"), token.encode()) for one in given)  # any bytes

@@ -66,6 +66,11 @@ async def test_command_serves_other_machines_that_have_its_token() -> None:
             headers = {"Host": host, "Authorization": f"Bearer {token}"}
             async with aiohttp.request("GET", f"{url}/sandbox/calls", headers=headers) as answer:
                 assert answer.status == status
+        for header in (b"Authorization: Bearer \xff", b"Cookie: offhook=\xff"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            writer.write(b"GET /sandbox/calls HTTP/1.1\r\nHost: other.test\r\n" + header + b"\r\n\r\n")
+            assert (await reader.readline()).split()[1] == b"401"
+            writer.close()
 
 
 @pytest.mark.parametrize(
