@@ -1,12 +1,15 @@
 """Start of a session: its bridge, its conversion, or a party that waits."""
 
-import math
-
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
-from conferral.statemachine.actions.conference import apply_presence, forget_conference, settle_conference
-from conferral.statemachine.actions.participants import read_later, unhold_all
+from conferral.statemachine.actions.conference import (
+    add_unknown_participants,
+    apply_presence,
+    forget_conference,
+    settle_conference,
+)
+from conferral.statemachine.actions.participants import unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_step
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
@@ -121,38 +124,12 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
 # ---- bridge: its end, and the next agent ---------------------------------------------------------------------------
 
 
-def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record what a read shows of the child; a later one shows the parent."""
-    seen, child = guards.child_in_read(draft, event), draft.session.child
-    note_parent_live(draft, event)
-    if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
-        note_facts(draft, child, call_sid=seen.call_sid)
-        parties.note_call_over(draft, child.name, event)
-    elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
-        # In its gate, a call is live, too; the event of the gate's decision may be lost.
-        decides_ms = child.answered_at_ms + dials.gate_ms(draft, child)
-        if guards.passes_bridge_gate(child) and draft.now_ms < (decides_ms if child.answered_at_ms else math.inf):
-            dials.note_bridge_gate(draft, child, seen.call_sid)
-        else:
-            dials.note_talking(draft, seen.call_sid)
-    elif draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
-        read_later(draft, event)
-
-
 def note_parent_live(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows the parent live, if the child's end was known."""
     goes_on = event.status_of(draft.session.parent.call_sid) not in ("", *FINAL_CALL_STATUSES)
     child = draft.session.child
     if child.is_gone and not child.overtakes(event) and goes_on:
         draft.change(child_left_first=True)
-
-
-def note_legs_ended(draft: Draft, event: events.CallsRead) -> None:
-    """Record whose call a read of a conversion shows as over."""
-    apply_presence(draft, event)
-    for leg in (draft.session.parent, draft.session.child):
-        if guards.shows_ended(draft, event, leg):
-            parties.note_call_over(draft, leg.name, event)
 
 
 def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
@@ -295,6 +272,8 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     overtake_reads(draft, *draft.session.parties.values())
     draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms + draft.policy.repair_timeout_ms)
+    if isinstance(draft.event, events.CallsRead):  # who else is there: a target, say, whose transfer Redis lost
+        add_unknown_participants(draft, draft.event)
 
 
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:

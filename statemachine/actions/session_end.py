@@ -116,32 +116,17 @@ def reason_if_left_or_unreached(party: Party) -> EndReason:
     return reason_if_left_first(party) if was_reached else reason_by_call_status(party, party.left_reason)
 
 
-def end_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: a read shows that the bridge is over.
-
-    The child may go on elsewhere.
-    """
-    apply_presence(draft, event)
-    seen, session = guards.child_in_read(draft, event), draft.session
-    if seen is not None and not session.child.call_sid:
-        note_facts(draft, session.child, call_sid=seen.call_sid)
-    if guards.shows_ended(draft, event, session.parent):
-        parties.note_call_over(draft, session.parent.name, event)
+def end_child_moved(draft: Draft, event: events.CallsRead) -> None:
+    """End the session: the bridge is over, and the child goes on."""
+    parties.note_call_over(draft, draft.session.parent.name, event)
     child = draft.session.child
-    if session.dial_call_status:  # the `<Dial>` ended before its parent's call
-        if seen is None or seen.status != CallStatus.IN_PROGRESS:
-            end_bridge(draft, event)
-            return
-        # It was moved out of the bridge: by another app, unless a redirect of ours may have moved it.
-        is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
-        if not is_ours:
-            draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
-        is_moved = child.name == CUSTOMER and not is_ours
-        end_session(draft, EndReason.MOVED if is_moved else reason_by_call_status(child, session.dial_call_status))
-        return
-    if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        parties.note_call_over(draft, child.name, event)
-    end_session(draft, _reason_without_action(draft))
+    # Another app moved it, unless a redirect of ours may have.
+    is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
+    if not is_ours:
+        draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+    is_moved = child.name == CUSTOMER and not is_ours
+    status = draft.session.dial_call_status
+    end_session(draft, EndReason.MOVED if is_moved else reason_by_call_status(child, status))
 
 
 def end_turned_away(draft: Draft, _event: Event) -> None:

@@ -3,13 +3,11 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions import conference, dials, reports
-from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
-from conferral.statemachine.actions.conference import add_unknown_participants, forget_conference
+from conferral.statemachine.actions import dials, reports
+from conferral.statemachine.actions.bridge import redirect_leg
+from conferral.statemachine.actions.conference import forget_conference
 from conferral.statemachine.actions.participants import (
-    apply_participants,
     suspect,
-    suspect_later,
     unhold_all,
     want_hold,
     want_unhold,
@@ -17,20 +15,16 @@ from conferral.statemachine.actions.participants import (
 from conferral.statemachine.actions.parties import (
     fail_queued_commands,
     next_name,
-    note_call_over,
     note_gone,
     retire_targets,
 )
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import note_facts, overtake_reads
+from conferral.statemachine.legs import overtake_reads
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason, Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import (
-    FINAL_CALL_STATUSES,
-    CallStatus,
-    PartyStatus,
     Phase,
     TransferMode,
     TransferStage,
@@ -170,69 +164,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
 def continue_as_blind(draft: Draft, _event: Event) -> None:
     """Continue as a blind transfer without the agent."""
     draft.change(phase=Phase.BLIND)
-
-
-def apply_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply a read of the calls and the conference."""
-    _note_calls_read(draft, event)
-    conference.apply_presence(draft, event)
-    apply_participants(draft, event)
-    add_unknown_participants(draft, event)
-
-
-def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record which calls a read shows as answered or over, and who was dialed.
-
-    A lost dial's address is its call's: an agent without one would be offered another caller.
-    """
-    addresses = {call.call_sid: call.to for call in event.calls}
-    for party in draft.session.parties.values():
-        if party.was_found and not party.address:
-            draft.change_party(party, address=addresses.get(party.call_sid, ""))
-        status = event.status_of(party.call_sid) if party.call_sid else ""
-        # The gate itself reports that a call reached it.
-        awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
-        if status in FINAL_CALL_STATUSES:
-            note_call_over(draft, party.name, event)
-        elif awaits_answer and status == CallStatus.IN_PROGRESS:
-            dials.note_answered(draft, party, party.call_sid)
-        elif status and guards.stays_after_hang_up(draft, event, party):
-            draft.change_party(party, hang_up_requested=False)
-
-
-def apply_conferenced_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply a read while conferenced: a participant that it lacks has left.
-
-    Unless one was moved lately: then read again later. The read also makes up for lost conference events.
-    """
-    apply_read(draft, event)
-    is_ours = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
-    inside = {seen.call_sid for seen in event.participants}
-    missing = [party for party in draft.session.participants if is_ours and party.call_sid not in inside]
-    if missing and guards.was_moved_lately(draft):
-        suspect_later(draft)  # the list may lag, but the callback may be lost, too
-        missing = []
-    for party in missing:
-        note_facts(draft, party, in_conference=False)
-    conference.note_verified(draft, event)
-
-
-def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete a conversion whose callbacks, or whose decision, were lost.
-
-    A read shows the customer with the agent or others.
-    """
-    if event.conference_sid != draft.session.conference_sid:
-        forget_conference(draft, event)
-    agent, customer = draft.session.agent, draft.session.customer
-    if AGENT in guards.shown_parties(draft.session, event):
-        note_facts(draft, agent, status=PartyStatus.CONNECTED)
-    else:
-        note_call_over(draft, AGENT, event)
-    note_facts(draft, customer, status=PartyStatus.CONNECTED)
-    draft.change(phase=Phase.NONE)
-    apply_conferenced_read(draft, event)
-    finish_conversion(draft, event)
 
 
 def check_dials(draft: Draft, event: events.DialOverdue) -> None:

@@ -9,6 +9,7 @@ from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
+    FINAL_CALL_STATUSES,
     UNREACHED_DIAL_STATUSES,
     WITHOUT_AGENT,
     PartyStatus,
@@ -254,7 +255,8 @@ def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     # Moving the parent ends the child's call, unless the child has been moved before.
     legs = (session.parent, session.child) if session.dial_call_status else (session.child, session.parent)
     missing = (leg for leg in legs if not (leg.call_sid in inside or leg.repair_moved_at_ms))
-    is_too_early = both_are_still_bridged(draft, event) or leg_may_still_join(draft, event)
+    is_over = any(leg.is_gone or event.status_of(leg.call_sid) in FINAL_CALL_STATUSES for leg in legs)
+    is_too_early = is_over or both_are_still_bridged(draft, event) or leg_may_still_join(draft, event)
     return None if is_too_early else next(missing, None)
 
 
@@ -264,7 +266,9 @@ def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
     session = draft.session
     moved_ms = max(session.moved_at_ms, session.parent.repair_moved_at_ms, session.child.repair_moved_at_ms)
     is_late = draft.now_ms - moved_ms >= draft.policy.repair_timeout_ms and not leg_may_still_join(draft, event)
-    return is_late and bool(event.conference_sid)
+    inside = {seen.call_sid for seen in event.participants}
+    is_missing = any(leg.call_sid not in inside and not leg.is_gone for leg in (session.parent, session.child))
+    return is_missing and is_late and bool(event.conference_sid)
 
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:

@@ -2,7 +2,8 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantJoined
-from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
+from conferral.statemachine.guards.loss import command_may_return
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode, UnsettledName
 from conferral.statemachine.step import Draft
 
@@ -51,8 +52,25 @@ def is_no_longer_expected(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def both_have_joined(draft: Draft, _event: Event) -> bool:
-    """Whether customer and agent are in the conference."""
-    return draft.session.customer.in_conference and draft.session.agent.in_conference
+    """Whether customer and agent are in the conference.
+
+    Others do, once the agent has left. After a loss, a customer alone was moved by a command that returns.
+    """
+    session = draft.session
+    if not session.customer.in_conference or session.agent.in_conference:
+        return session.customer.in_conference
+    others = any(one.name != CUSTOMER and not one.is_supervisor for one in session.participants)
+    return session.agent.is_gone and session.running_transfer is None and (others or command_may_return(draft))
+
+
+def leg_has_joined(draft: Draft, _event: Event) -> bool:
+    """Whether a leg of a bridge is in our conference."""
+    return bool(draft.session.participants)
+
+
+def caller_joined_alone(draft: Draft, _event: Event) -> bool:
+    """Whether a bridge's child is over, and its parent is in our conference."""
+    return draft.session.child.is_gone and draft.session.parent.in_conference and not command_may_return(draft)
 
 
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------

@@ -82,6 +82,11 @@ def bridge_lost_agent(draft: Draft, event: events.DialEnded) -> bool:
     return is_caller and was_answered and may_be_lost_in_bridge(draft.session)
 
 
+def caller_joined_after_loss(draft: Draft, _event: Event) -> bool:
+    """Whether a bridge's agent was lost, and the caller is in our conference."""
+    return draft.session.agent.is_gone and draft.session.customer.in_conference and may_be_lost_in_bridge(draft.session)
+
+
 def may_be_lost_in_bridge(session: Session) -> bool:
     """Whether a caller talks to an agent over a bridge whose leg may be lost."""
     is_talking = session.phase is Phase.CONNECTED and session.customer_is_parent

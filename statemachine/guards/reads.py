@@ -7,11 +7,10 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
-from conferral.statemachine.guards.loss import command_may_return, may_be_lost_in_bridge
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import split_label, visit_number
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -145,20 +144,6 @@ def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party
     return event.occurred_at_ms <= party.dialed_at_ms
 
 
-def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the customer has joined, and the agent or others have, too.
-
-    With others, the agent is gone, and at least one of them is no supervisor.
-    """
-    session, agent, inside = draft.session, draft.session.agent, shown_parties(draft.session, event)
-    if CUSTOMER not in inside or AGENT in inside or session.running_transfer is not None:
-        return {CUSTOMER, AGENT} <= inside
-    agent_is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
-    unknown = unknown_participants(session, event.conference_sid, event.participants)
-    # Alone, the customer was moved by a command that Redis lost, and that is decided again.
-    return agent_is_over and (not all(map(is_supervisor, unknown)) or command_may_return(draft))
-
-
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------
 
 
@@ -202,26 +187,16 @@ def shows_parent_inside(draft: Draft, event: events.CallsRead) -> bool:
     return any(seen.call_sid == draft.session.parent.call_sid for seen in event.participants)
 
 
-def shows_bridge_over(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the parent is over, or the child is and the parent has joined."""
-    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
-    return is_alone or shows_ended(draft, event, draft.session.parent)
-
-
 def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the child's call is over."""
     return shows_ended(draft, event, draft.session.child)
 
 
-def shows_caller_joined_after_loss(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a bridge's agent was lost, and the caller is in our conference."""
-    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
-    return is_alone and may_be_lost_in_bridge(draft.session)
-
-
-def shows_leg_ended(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the call of one of the two is over."""
-    return shows_child_ended(draft, event) or shows_ended(draft, event, draft.session.parent)
+def shows_child_moved(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the child goes on although the bridge is over: it was moved."""
+    seen = child_in_read(draft, event)
+    goes_on = seen is not None and seen.status == CallStatus.IN_PROGRESS
+    return goes_on and bool(draft.session.dial_call_status) and shows_ended(draft, event, draft.session.parent)
 
 
 def shows_caller_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
@@ -245,7 +220,7 @@ def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
-    return is_left and shows_child_ended(draft, event)
+    return is_left and shows_child_ended(draft, event) and not shows_ended(draft, event, session.parent)
 
 
 def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:

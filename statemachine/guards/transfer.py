@@ -12,7 +12,6 @@ from conferral.statemachine.guards.calls import (
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference, may_be_unheld_late
 from conferral.statemachine.guards.loss import agent_is_lost, agent_was_released, lost_agent
-from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.unsettled import is_suspected
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
@@ -366,21 +365,15 @@ def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
     return event.reached_no_one and has_inbound_fallback(draft.session)
 
 
-def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the caller joined, though Redis lost that no one answered."""
-    party = draft.session.subject_of(event)
-    return party is not None and party.name == CUSTOMER and has_inbound_fallback(draft.session)
-
-
-def shows_caller_joined_for_fallback(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a read shows the caller in our conference, and why no one came.
+def caller_joined_for_fallback(draft: Draft, _event: Event) -> bool:
+    """Whether the caller of a bridge is in our conference, and no one came.
 
     An agent's call that is `completed` may have been in a conversion that Redis lost.
     """
-    seen, agent = child_in_read(draft, event), draft.session.agent
-    status = agent.left_reason if agent.is_gone or seen is None else seen.status
-    was_reached = status not in (*UNREACHED_DIAL_STATUSES, "rejected", events.GateDecision.NO_CONFIRMATION)
-    return not was_reached and has_inbound_fallback(draft.session) and shows_parent_inside(draft, event)
+    session, agent = draft.session, draft.session.agent
+    unreached = (*UNREACHED_DIAL_STATUSES, "rejected", events.GateDecision.NO_CONFIRMATION)
+    was_reached = agent.left_reason not in unreached if agent.is_gone else session.phase is not Phase.RINGING
+    return session.customer.in_conference and has_inbound_fallback(session) and not was_reached
 
 
 def inbound_fallback_follows(draft: Draft, event: Event) -> bool:

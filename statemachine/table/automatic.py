@@ -30,10 +30,16 @@ LOSS = Group("LOSS", "Nothing: a party may be gone, and no row has followed that
 
 ENDS = Group("ENDS", "No agent whose leg was lost is to be rung now.", (
     # The end of a bridge, a conversion, a conference, or a transfer.
+    # Redis lost that no one answered, that the agent was lost, or the conversion; or another app began one.
+    auto(B,         ANY,       when.caller_joined_for_fallback, S.MOVING_CUSTOMER, do.begin_inbound_fallback),
+    auto(B,         ANY,       when.caller_joined_after_loss,   S.MOVING_CUSTOMER, do.recall_lost_agent),
+    auto(B,         ANY,       when.bridge_is_over,             E,                 do.end_bridge),
+    auto(B,         ANY,       when.caller_joined_alone,        E,                 do.end_bridge),
+    auto(B,         ANY,       when.leg_has_joined,             V,                 do.begin_recovered_conversion),
+
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
     auto(V,         ANY,       when.agent_left_early,          S.MOVING_CUSTOMER, do.continue_alone),
     auto(V,         ANY,       when.both_have_joined,          C,                 do.finish_conversion),
-    auto(B,         ANY,       when.bridge_is_over,            E,                 do.end_bridge),
     auto(B,         CONNECTED, when.waited_for_key,            V,                 do.begin_conversion),
     auto(V,         ANY,       when.conversion_has_failed,     E,                 do.end_by_first_to_leave),
     auto(C,         ANY,       when.waiting_party_has_left,    E,                 do.end_waiting_party_gone),

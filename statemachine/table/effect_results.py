@@ -78,40 +78,26 @@ READS: tuple[Row, ...] = (
     # CallsRead, of every live session
     Row(LIVE, ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
-    # CallsRead, while bridged
-    # Redis lost the conversion.
-    Row(B,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
-    Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER,
-        (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
-    Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_after_loss,    S.MOVING_CUSTOMER,
-        (do.note_bridge_read, do.recall_lost_agent, do.apply_read)),
-    Row(B,    ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(B,    ANY, on.CallsRead,       when.shows_caller_elsewhere,            E,                 do.end_moved),
+    # CallsRead, before a conference of two: what no callback can say
+    Row(B|C,  ANY, on.CallsRead,       when.shows_caller_elsewhere,            E,                 do.end_moved),
+    Row(B,    ANY, on.CallsRead,       when.shows_child_moved,                 E,                 do.end_child_moved),
     Row(B,    ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),
     Row(B,    ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              (do.note_parent_live, do.read_later)),
-    Row(B,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(B,    ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
-
-    # CallsRead, while converting
-    Row(V,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
-    Row(V,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(V,    ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
+    Row(B|V,  ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,    ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
-    Row(V,    ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
+    Row(V,    ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.observe, do.continue_alone)),
     Row(V,    ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
 
     # CallsRead, while conferenced or transferring
-    Row(C,    ANY, on.CallsRead,       when.shows_caller_elsewhere,            E,                 do.end_moved),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
-    Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
-    Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
+    Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.observe, do.repeat_voicemail)),
+    Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.observe, do.give_up_voicemail)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
     Row(C,    ANY, on.CallsRead,       when.shows_waiting_conference_over,     STAY,
-        (do.await_in_another_conference, do.apply_conferenced_read)),
+        (do.await_in_another_conference, do.observe)),
     Row(C,    ANY, on.CallsRead,       when.shows_conference_over,             E,                 do.end_conference_over),
-    Row(C,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_conferenced_read),
-    Row(T,    ANY, on.CallsRead,       None,                                   STAY,              do.apply_read),
+    Row(LIVE, ANY, on.CallsRead,       None,                                   STAY,              do.observe),
 
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
     Row(E,    ANY, on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_conference),

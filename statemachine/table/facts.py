@@ -75,11 +75,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,       ANY,     on.ParticipantJoined, when.precedes_repair,                         STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantJoined, when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(V|C|T,     ANY,     on.ParticipantJoined, None,                                         STAY,              do.note_join),
-    # The action of the `<Dial>` that no one answered has joined the caller.
-    Row(B,         RINGING, on.ParticipantJoined, when.caller_joined_for_fallback,              S.MOVING_CUSTOMER,
-        (do.begin_inbound_fallback, do.note_join)),
-    Row(B,         ANY,     on.ParticipantJoined, None,                                         V,
-        (do.begin_recovered_conversion, do.note_join)),
+    Row(B,         ANY,     on.ParticipantJoined, None,                                         STAY,              do.note_join),
     Row(E,         ANY,     on.ParticipantJoined, when.is_of_late_guest,                        STAY,
         do.end_conference_of_late_guest),
     Row(E,         ANY,     on.ParticipantJoined, None,                                         STAY,              do.hang_up_after_end),

@@ -314,3 +314,19 @@ def test_failed_read_is_repeated(situation, way):
     getattr(story, way)("read_calls")
     story.expect(state)
     story.fires(ReadOverdue).expect(state, "look")
+
+
+# ---- a consult that webhooks know again as a bridge ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_swept", [True, False], ids=["swept", "not swept"])
+def test_consult_known_again_as_a_bridge_goes_on_and_keeps_the_customer_on_hold(is_swept: bool) -> None:
+    """Unheld, the customer would hear what agent and target say."""
+    story = with_target(Scenario().answered().expect("bridged", phase="connected"))
+    story.legs["customer"].held = True
+    if is_swept:
+        found(story, "customer", "agent", "target").expect("bridged", "look")
+    shows(story, "customer", "agent", "target", agent="in-progress", target="in-progress")
+    story.expect("transferring", phase="consult").expect_transfer("consulting")
+    assert story.session.customer.desired_hold
+    story.complete().expect("transferring", "unhold customer")
