@@ -51,7 +51,7 @@ _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-
 #: Visual separators in a number.
 _SEPARATORS = re.compile(r"[\s().\-]+")
 #: A country code, and after it the trunk prefix of the country's own callers, as cards show it.
-_TRUNK_ZERO = re.compile(r"\+[\s().\-]*(?P<country>[1-9][0-9]{0,2})[\s).\-]*\(\s*0\s*\)")
+_TRUNK_ZERO = re.compile(r"[\s(]*\+[\s().\-]*(?P<country>[1-9][0-9]{0,2})[\s).\-]*\(\s*0\s*\)")
 #: A number with visual separators, in one line.
 _WRITTEN = re.compile(r"\+[0-9 \u00a0().\-]+")
 #: Where a number begins in a query's value: a plus that isn't percent-encoded is read as a space.

@@ -122,6 +122,11 @@ def test_zero_in_parentheses_after_the_country_code_is_left_out(text):
     assert number_in(text, NUMBER) == number_in(f"sip:{text}@{HOST}", NUMBER) == "+442079460123"
 
 
+@each("text", ["(+44) (0)20 7946 0123", "011 44 (0)20 7946 0123"])
+def test_number_as_a_phone_dials_it_may_have_its_zero_in_parentheses(text):
+    assert dialed_number(text, NUMBER) == "+442079460123"
+
+
 @each("number", NUMBERS)
 def test_number_of_any_country_may_have_its_zero_in_parentheses(number):
     country = str(phonenumbers.parse(number).country_code)
