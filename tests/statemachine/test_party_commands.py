@@ -246,3 +246,12 @@ def test_lost_callback_is_recovered_by_a_read(command):
     story.does("customer")
     story.reads(conference=CONFERENCE, inside=BOTH).expect("conferenced")
     story.expect_command(f"{command}-1", "accepted", "done").expect_timers()
+
+
+def test_agent_whom_a_command_holds_is_unheld_before_a_blind_transfer_releases_them() -> None:
+    """Twilio ignores changes of a held party's flag, so the transfer would fail with `end-flag-unconfirmed`."""
+    story = ordering().hold("agent").confirms("agent").transfer("blind").expect("transferring", "unhold agent")
+    story.confirms("agent").expect("transferring", "hold customer")
+    story.confirms("customer").expect("transferring", "hang up agent", "dial target", phase="blind")
+    story.leaves("agent").takes_part("target").confirms("customer").expect("conferenced", *FLAGS)
+    story.expect_command("transfer-1", "accepted", "done")
