@@ -60,7 +60,7 @@ log = structlog.get_logger()
 #: Time from SIGTERM to the end of the last request, seconds; the process has 10 s in total.
 _STOP_S = 9.0
 #: Open requests get twice this time at a stop, seconds: aiohttp waits for each handler, cancels it, and waits again.
-#: Our slowest answer takes 3.7 s.
+#: Our slowest answer takes 5 s: of a callback that waits for a replica.
 SHUTDOWN_MAX_S = 4.0
 #: How long to keep reading a refused body, seconds, so that the sender reads the answer before the connection closes.
 _LINGER_S = 1.0

@@ -117,6 +117,15 @@ async def test_a_body_of_no_use_is_refused_without_being_read_to_its_end(
     assert not [line for line in lines if line["event"] == "unexpected_error"]
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("example.com:443", 204), ("[::1]:8080", 204), ("a" * 255, 204), ("a" * 256, 400), ("m\u00fcller.example", 400)],
+)
+async def test_a_host_that_no_client_has_is_refused_whatever_else_fits(app, host, status):
+    async with serving(app) as (port, _, _):
+        assert await ask(port, REQUEST.replace(b"Host: example.com", f"Host: {host}".encode())) == status
+
+
 async def test_a_body_that_trickles_in_is_given_up(app, webhook_store, monkeypatch):
     monkeypatch.setattr(authentication, "READ_DEADLINE_S", 0.05)
     headers = [*FORGED, ("Content-Length", "100")]
