@@ -18,7 +18,7 @@ async def test_everyone_is_listed_with_their_own_time(open_console, redis):
     now_ms = redis.time()[0] * 1000
     put_desk(redis, "bob", "Bob", "ready", renewed_ms=now_ms)
     put_desk(redis, "carol", "Carol", "away", renewed_ms=now_ms)
-    put_desk(redis, "dave", "Dave", "ready", renewed_ms=now_ms - 60_000)
+    put_desk(redis, "dave", "Dave", "ready", renewed_ms=now_ms - 400_000)
     live = conferenced()
     alice = replace(live.agent, answered_at_ms=now_ms - 65_000)
     put(redis, replace(live, parties=live.parties | {"agent": alice}))

@@ -153,7 +153,14 @@ PICTURE: dict[str, Answer] = {
             "status": "ringing", "coaching": False, "call_sid_to_coach": "CA2",
         },
     ),
+    # The session doesn't know these participants: only their calls show their addresses.
+    "GET Calls/CA8": call("CA8", "in-progress", "client:carol"),
+    "GET Calls/CA9": call("CA9", "ringing", "client:dave"),
 }  # fmt: skip
+UNKNOWN = (
+    CallSeen(call_sid="CA8", status="in-progress", to="client:carol"),
+    CallSeen(call_sid="CA9", status="ringing", to="client:dave"),
+)
 
 
 async def test_read_returns_calls_and_conference() -> None:
@@ -169,6 +176,7 @@ async def test_read_returns_calls_and_conference() -> None:
         calls=(
             CallSeen(call_sid="CA1", status="in-progress", to="+15550100001"),
             CallSeen(call_sid="CA2", status="ringing", parent_call_sid="CA1", to="client:alice"),
+            *UNKNOWN,
         ),
         conference_sid="CF1",
         participants=(
@@ -199,9 +207,10 @@ async def test_read_returns_each_other_call_once() -> None:
         CallSeen(call_sid="CA4", status="completed"),
         CallSeen(call_sid="CA5", status="in-progress", parent_call_sid="CA9", to="+15550100001"),
         CallSeen(call_sid="CA6", status="queued", to="+15550100001"),
+        *UNKNOWN,
     )
     asked = [name for name, _ in http.requests]
-    assert (len(asked), len(set(asked))) == (9, 8)  # one list for each live status
+    assert (len(asked), len(set(asked))) == (11, 10)  # one list for each live status
 
 
 SECOND = CONFERENCE | {"sid": "CF2"}
