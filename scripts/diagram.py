@@ -27,37 +27,37 @@ class Line(NamedTuple):
     anchor: str = "middle"
 
 
-WIDTH, HEIGHT = 1110, 650
+WIDTH, HEIGHT = 1110, 680
 BOX_WIDTH, BOX_HEIGHT = 150, 52
 LINE_HEIGHT = 16
 
 #: The whole layout. Give every new transition between two states its place here.
 BOXES: dict[State, Box] = {
-    State.BRIDGED: Box(190, 330),
+    State.BRIDGED: Box(190, 360),
     State.CONVERTING: Box(500, 100),
-    State.TRANSFERRING: Box(500, 330),
-    State.CONFERENCED: Box(875, 330),
-    State.ENDED: Box(500, 600),
+    State.TRANSFERRING: Box(500, 360),
+    State.CONFERENCED: Box(875, 360),
+    State.ENDED: Box(500, 630),
 }
 LINES: dict[Edge, Line] = {
-    (State.BRIDGED, State.CONVERTING): Line("M175 304 V116 Q175 88 203 88 H425", 165, 64, "end"),
-    (State.CONVERTING, State.BRIDGED): Line("M425 112 H229 Q201 112 201 140 V304", 300, 132),
-    (State.BRIDGED, State.TRANSFERRING): Line("M265 345 H425", 345, 277),
-    (State.TRANSFERRING, State.BRIDGED): Line("M425 353 H265", 345, 364),
-    (State.BRIDGED, State.ENDED): Line("M190 356 V570 Q190 600 220 600 H425", 177, 404, "end"),
-    (State.BRIDGED, State.CONFERENCED): Line("M245 304 V206 Q245 178 273 178 H802 Q830 178 830 206 V304", 372, 196),
-    (State.CONVERTING, State.TRANSFERRING): Line("M500 126 V304", 513, 141, "start"),
-    (State.CONVERTING, State.CONFERENCED): Line("M575 112 H847 Q875 112 875 140 V304", 740, 132),
+    (State.BRIDGED, State.CONVERTING): Line("M175 334 V116 Q175 88 203 88 H425", 165, 64, "end"),
+    (State.CONVERTING, State.BRIDGED): Line("M425 112 H229 Q201 112 201 140 V334", 300, 132),
+    (State.BRIDGED, State.TRANSFERRING): Line("M265 375 H425", 366, 264),
+    (State.TRANSFERRING, State.BRIDGED): Line("M425 383 H265", 345, 394),
+    (State.BRIDGED, State.ENDED): Line("M190 386 V600 Q190 630 220 630 H425", 177, 434, "end"),
+    (State.BRIDGED, State.CONFERENCED): Line("M245 334 V206 Q245 178 273 178 H802 Q830 178 830 206 V334", 372, 196),
+    (State.CONVERTING, State.TRANSFERRING): Line("M500 126 V334", 513, 141, "start"),
+    (State.CONVERTING, State.CONFERENCED): Line("M575 112 H847 Q875 112 875 140 V334", 740, 132),
     (State.CONVERTING, State.ENDED): Line(
-        "M575 88 H1062 Q1090 88 1090 116 V584 Q1090 612 1062 612 H575", 1077, 136, "end"
+        "M575 88 H1062 Q1090 88 1090 116 V614 Q1090 642 1062 642 H575", 1077, 136, "end"
     ),
-    (State.CONFERENCED, State.TRANSFERRING): Line("M800 340 H575", 687, 192),
-    (State.TRANSFERRING, State.CONFERENCED): Line("M575 352 H800", 687, 366),
-    (State.TRANSFERRING, State.ENDED): Line("M500 356 V574", 490, 395, "end"),
-    (State.CONFERENCED, State.BRIDGED): Line("M830 356 V500 Q830 528 802 528 H258 Q230 528 230 500 V356", 680, 520),
-    (State.CONFERENCED, State.ENDED): Line("M875 356 V560 Q875 588 847 588 H575", 888, 404, "start"),
+    (State.CONFERENCED, State.TRANSFERRING): Line("M800 370 H575", 687, 192),
+    (State.TRANSFERRING, State.CONFERENCED): Line("M575 382 H800", 687, 396),
+    (State.TRANSFERRING, State.ENDED): Line("M500 386 V604", 490, 425, "end"),
+    (State.CONFERENCED, State.BRIDGED): Line("M830 386 V530 Q830 558 802 558 H258 Q230 558 230 530 V386", 680, 550),
+    (State.CONFERENCED, State.ENDED): Line("M875 386 V590 Q875 618 847 618 H575", 888, 434, "start"),
 }
-START = Line("M50 330 H115", 50, 292, "start")
+START = Line("M50 360 H115", 50, 322, "start")
 #: Sort key: on an edge, commands come before facts, effect outcomes, and timers.
 _ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *EFFECT_RESULTS, *TIMERS))}
 
