@@ -129,7 +129,6 @@ MEANINGS = {
     "webhooks_listening": "The webhooks listen on `host` and `port`.",
     "webhooks_stopped": "The webhooks have stopped.",
     "worker_lost": "Another worker has not ticked for its lifetime; this one freed what it owned.",
-    "worker_refused": "Twilio has refused this worker's credentials for 30 s, but not another's; it stops.",
     "worker_started": "The worker is running.",
     "worker_stopped": "The worker has stopped and released everything.",
 }

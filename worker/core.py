@@ -48,8 +48,8 @@ class WorkerCore:
     confirm_from_s: float = float("-inf")
     #: Held while entries are decided of which one may have ended another worker: so a death tells of its partition.
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
-    twilio_accepts: bool | None = None
+    #: Whether Twilio refuses our credentials: until it accepts them, this worker owns nothing.
+    is_refused: bool = False
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
     #: The identities of those who work at desks, by the directory.

@@ -79,16 +79,6 @@ class Ownership:
         return task in self._granted_epochs and self.held.is_sending_allowed
 
     @property
-    def is_other_accepted(self) -> bool:
-        """Whether Twilio accepts another live worker."""
-        return any(worker.twilio_accepts for worker, _ in self._other_workers.values())
-
-    @property
-    def is_other_refused(self) -> bool:
-        """Whether Twilio refuses another live worker, as far as that is known."""
-        return any(not worker.twilio_accepts for worker, _ in self._other_workers.values())
-
-    @property
     def problems(self) -> list[str]:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
@@ -108,10 +98,11 @@ class Ownership:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                granted = await self._tick(Wants.SHARE)
+                is_refused = self._core.is_refused
+                granted = await self._tick(Wants.NOTHING if is_refused else Wants.SHARE)
                 if granted is not None and not stop.is_set():
                     self._start_and_stop(granted)
-                    self._stop_surplus(granted.surplus)
+                    self._stop_surplus(granted.surplus, also_busy=is_refused)
                 await wait_at_most(self._wake, self._until_next_tick_s())
         finally:
             stopping.cancel()
@@ -135,7 +126,6 @@ class Ownership:
             wants=wants,
             tasks=self._core.tasks,
             ended_epochs=self._ended_epochs_to_report,
-            twilio_accepts=bool(self._core.twilio_accepts),
             dead={
                 name: worker.number
                 for name, (worker, since_s) in self._other_workers.items()
@@ -222,11 +212,14 @@ class Ownership:
             partition.mark_lost()
             self._executor.drop_partition(number)
 
-    def _stop_surplus(self, surplus: int) -> None:
-        """Stop idle partitions above the share: only this rebalances live workers."""
+    def _stop_surplus(self, surplus: int, *, also_busy: bool) -> None:
+        """Stop idle partitions above the share: only this rebalances live workers.
+
+        `also_busy`: Twilio refuses what they ask for; the next owner sends it.
+        """
         active = [partition for partition in self.partitions.values() if partition.status.is_active]
         on_their_way = len(self._serving) - len(active) + len(self._ended_epochs_to_report)
-        busy = self._executor.busy_partitions
+        busy = set() if also_busy else self._executor.busy_partitions
         idle = [partition for partition in active if partition.number not in busy]
         for partition in idle[: max(0, surplus - on_their_way)]:
             partition.stop()

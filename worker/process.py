@@ -26,7 +26,7 @@ from conferral.storage.connection.client import as_store_errors
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, PROBLEMS, BreakerReason, RequestLimiter
+from conferral.worker.executor.request_limiter import PROBLEMS, BreakerReason, RequestLimiter
 from conferral.worker.ownership import Ownership
 from conferral.worker.wiring import Environment, WorkerParts
 
@@ -41,7 +41,7 @@ GAUGES_EVERY_S = 5.0
 WARN_EVERY_S = 60.0
 #: Beyond the longest message, for the greeting and for late callbacks, milliseconds.
 VOICEMAIL_SLACK_MS = 60_000
-#: Why a worker that Twilio refuses doesn't start.
+#: Why a worker that Twilio refuses owns nothing.
 REFUSED = PROBLEMS[BreakerReason.CREDENTIALS]
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
@@ -119,8 +119,7 @@ class Worker:
                 for name, action in work.items()
             }
             try:
-                code = await run_until_stopped(stop, tasks | monitoring)
-                return 1 if parts.credentials.has_given_up else code
+                return await run_until_stopped(stop, tasks | monitoring)
             finally:
                 stop_by_s = await stopping
                 await self._drain(stop_by_s)
@@ -160,13 +159,12 @@ class Worker:
             try:
                 await config.check_eviction_policy(self._core.client)
                 await self._config.store_or_compare()
-                self._start_problem = "" if await self._parts.credentials.ask_twilio() else REFUSED
+                await self._parts.credentials.probe_at_start()
+                self._start_problem = ""
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
-            if self._start_problem:
-                pause_s = CREDENTIALS_PAUSE_S if self._start_problem == REFUSED else CONFIG_CHECK_EVERY_S
-                await wait_at_most(stop, pause_s)
+                await wait_at_most(stop, CONFIG_CHECK_EVERY_S)
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
@@ -256,8 +254,8 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
         if state := recent_refusal():  # the probe is a single command; its user may lack another
             problems.append(f"redis: {state}")
         problems += ownership.problems
-    if limiter.problem:
-        problems.append(limiter.problem)
+    if problem := REFUSED if core.is_refused else limiter.problem:
+        problems.append(problem)
     return problems
 
 

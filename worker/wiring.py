@@ -127,7 +127,7 @@ class WorkerParts:
         self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed), held)
         self.ownership = Ownership(core, held, self.executor)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
-        self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
+        self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings))
         self._http.add_observer(self.executor.limiter.observe)
         self._http.add_observer(self.credentials.note_answer)
         self.sweeper = self._make_sweeper(lists, names)

@@ -52,8 +52,6 @@ class Tick:
     ended_epochs: Mapping[int, int] = field(default_factory=dict)
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
-    #: Whether Twilio accepts its credentials; False if that is unknown.
-    twilio_accepts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,6 @@ class OtherWorker:
 
     number: int
     lifetime_s: float
-    #: Whether Twilio accepts its credentials.
-    twilio_accepts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,6 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(tick.tasks),
         " ".join(f"{number}={epoch}" for number, epoch in tick.ended_epochs.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
-        int(tick.twilio_accepts),
         DEAD_LISTED_MS,
     ]
     answer = await scripts.answer_tick(client, [keys.owners, keys.workers], arguments)
@@ -145,8 +140,8 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         int(free),
         {item.decode(): int(epoch) for item, epoch in zip(mine[::2], mine[1::2], strict=True)},
         {
-            name: OtherWorker(int(number), int(lifetime_ms) / 1000, accepted == "1")
-            for name, number, lifetime_ms, accepted in zip(*(found[at::4] for at in range(4)), strict=True)
+            name: OtherWorker(int(number), int(lifetime_ms) / 1000)
+            for name, number, lifetime_ms in zip(*(found[at::3] for at in range(3)), strict=True)
         },
     )
 

@@ -11,8 +11,8 @@ from tests.support.local_system import NUMBER
 from tests.support.people import SALES
 
 REFUSED_S = 120.0
-#: From the acceptance until calls are served, seconds.
-SERVED_MAX_S = 10.0
+#: From the acceptance until calls are served, seconds: a probe, a tick, and the claims.
+SERVED_MAX_S = 13.0
 #: Calls of each kind: enough that both workers have some (count).
 CALLS = 8
 
@@ -30,10 +30,10 @@ async def seconds_until_served(loop: VirtualLoop) -> list[float]:
     faults.next_rest("*", "", status=401, count=1_000_000)
     await asyncio.sleep(REFUSED_S)
     refused = counts["rest 401-before"]
-    while counts["rest 401-before"] == refused:  # so that the next request is as late as it may be
+    while counts["rest 401-before"] < refused + len(workers):  # so that the next probe is as late as it may be
         await asyncio.sleep(0.01)
     assert (world.workers, world.run.exceptions) == (workers, []), "no worker has exited"
-    assert all(one.worker.ownership.partitions for one in workers)
+    assert not any(one.worker.ownership.partitions for one in workers)
 
     faults.clear()
     conferences = [call(world, f"+1415558001{number}", SALES) for number in range(CALLS)]
@@ -66,5 +66,5 @@ async def until_converted(world: Simulation, caller: str) -> float:
             return world.loop.time() - began_s
 
 
-def test_calls_are_served_within_10_s_after_all_credentials_were_refused_for_two_minutes() -> None:
+def test_calls_are_served_within_13_s_after_all_credentials_were_refused_for_two_minutes() -> None:
     assert max(run(seconds_until_served)) <= SERVED_MAX_S

@@ -1,4 +1,4 @@
-"""Twilio refuses one worker's credentials, or all workers': who owns nothing, who stops, and who goes on."""
+"""Twilio refuses one worker's credentials, or all workers': who owns nothing, and who goes on."""
 
 import asyncio
 from functools import partial
@@ -7,27 +7,31 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 from pydantic import SecretStr
-from structlog.testing import capture_logs
 from twilio.rest import Client
 
+from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
+from conferral.storage.coordinator import TASKS
 from conferral.telephony.http_client import RequestResult
-from conferral.worker import credentials, process
+from conferral.worker import credentials
 from conferral.worker.credentials import (
     FIRST_ANSWER_S,
-    GIVE_UP_AFTER_S,
+    PROBE_EVERY_S,
     CredentialsWatch,
     accepts_credentials,
     probe_credentials,
 )
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
-from tests.support.fair_time import LoopClock
 from tests.support.local_system import LocalSystem, settings_for
 from tests.support.redis_server import RedisServer
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp, page
 from tests.worker.virtual_setup import in_virtual_time_with
-from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
+from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
+
+#: What the contract promises, seconds.
+OWNS_NOTHING_AFTER_S = 15.0
+REFUSED = "twilio: credentials refused (20003)"
 
 
 @each("status, code, expected", [
@@ -37,17 +41,6 @@ from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cl
 ])  # fmt: skip
 def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: bool | None) -> None:
     assert accepts_credentials(RequestResult(status, code)) is expected
-
-
-@pytest.mark.parametrize("status", [0, 500])
-async def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
-    core = Mock(twilio_accepts=None, clock=LoopClock())
-    watch = CredentialsWatch(core, Mock(), Mock())
-    watch.note_answer(RequestResult(401, 20003))
-    watch.note_answer(RequestResult(status, 0))
-    assert core.twilio_accepts is False
-    watch.note_answer(RequestResult(200, 0))
-    assert core.twilio_accepts is True
 
 
 @each("given, asked", [({}, f"GET {BASE[:-1]}"), ({"api_key": "SK1", "api_secret": SecretStr("secret")}, "GET Calls")])
@@ -60,143 +53,198 @@ async def test_what_any_valid_credentials_may_read_is_asked_for(given: dict[str,
     assert [(name, sent.get("PageSize")) for name, sent in http.requests] == [(asked, 1 if given else None)]
 
 
-# ---- before the first tick -------------------------------------------------------------------------------------------
+# ---- when a refusal counts -------------------------------------------------------------------------------------------
 
 
-@each("answer, are_refused", [(401, True), (200, False), (500, False), (None, False)])
-@in_virtual_time
-async def test_only_a_refusal_keeps_a_worker_from_starting(
-    answer: int | None, are_refused: bool, loop: VirtualLoop
-) -> None:
-    """No answer within two seconds counts as accepted."""
-    core = Mock(twilio_accepts=None, clock=LoopClock())
+class Answers:
+    """What Twilio answers a worker; None: nothing in time."""
 
-    async def probe() -> None:
-        if answer is None:
+    def __init__(self) -> None:
+        self.status: int | None = 200
+        self.probed_s: list[float] = []
+        self.core = Mock(is_refused=False, metrics=Metrics())
+        self.watch = CredentialsWatch(self.core, self._probe)
+
+    def answer(self, status: int) -> None:
+        """Something else is answered."""
+        self.watch.note_answer(RequestResult(status, 20003 if status == 401 else 0))
+
+    async def passes(self, time_s: float) -> None:
+        """Time passes, which is virtual."""
+        await asyncio.sleep(time_s)  # a delay: virtual time
+
+    async def _probe(self) -> None:
+        self.probed_s.append(asyncio.get_running_loop().time())
+        if self.status is None:
             await asyncio.Event().wait()
-        watch.note_answer(RequestResult(answer or 0, 20003 if answer == 401 else 0))
+        status = self.status or 0
+        self.answer(status)
+        if status != 200:
+            raise ProviderError(http_status=status, code=20003 if status == 401 else 0)
 
-    watch = CredentialsWatch(core, probe, Mock())
-    assert await watch.ask_twilio() is not are_refused
-    assert loop.time() == (FIRST_ANSWER_S if answer is None else 0.0)
+
+@each("status, is_refused", [(401, True), (200, False), (500, False), (None, False)])
+@in_virtual_time
+async def test_only_a_refusal_at_the_start_counts(status: int | None, is_refused: bool, loop: VirtualLoop) -> None:
+    """No answer within two seconds counts as accepted."""
+    twilio = Answers()
+    twilio.status = status
+    await twilio.watch.probe_at_start()
+    assert twilio.core.is_refused is is_refused
+    assert loop.time() == (FIRST_ANSWER_S if status is None else 0.0)
 
 
 @in_virtual_time
 async def test_probe_that_fails_strangely_refuses_nothing(loop: VirtualLoop) -> None:
-    core = Mock(twilio_accepts=None, clock=LoopClock(), metrics=Metrics())
-    assert await CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock()).ask_twilio()
+    core = Mock(is_refused=False, metrics=Metrics())
+    await CredentialsWatch(core, AsyncMock(side_effect=KeyError)).probe_at_start()
+    assert core.is_refused is False
 
 
-@pytest.mark.redis
-async def test_refused_worker_owns_nothing_until_it_is_accepted(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "CREDENTIALS_PAUSE_S", 0.05)
-    async with LocalSystem(redis_server.url, workers=0) as system:
-        right, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
-        worker = system.start_worker()
+@in_virtual_time
+async def test_a_refusal_counts_once_a_probe_is_refused_and_until_anything_is_accepted(loop: VirtualLoop) -> None:
+    twilio, stop = Answers(), asyncio.Event()
+    running = asyncio.create_task(twilio.watch.run(stop))
+    await twilio.passes(35.0)
+    assert twilio.probed_s == [], "nothing was refused"
+    twilio.answer(401)
+    await twilio.passes(20.0)
+    assert (twilio.core.is_refused, twilio.probed_s) == (False, [40.0]), "the key lacks one right alone"
+    twilio.status = 401
+    twilio.answer(401)
+    await twilio.passes(16.0)
+    assert (twilio.core.is_refused, twilio.probed_s) == (True, [40.0, 60.0, 70.0])
+    twilio.status = 500
+    await twilio.passes(20.0)
+    assert (twilio.core.is_refused, twilio.probed_s[3:]) == (True, [80.0, 90.0]), "that says nothing"
+    twilio.answer(200)
+    assert twilio.core.is_refused is False
+    await twilio.passes(20.0)
+    assert twilio.probed_s[5:] == []
+    stop.set()
+    await running
 
-        async def is_refused() -> bool:
-            return await worker.problems() == ["twilio: credentials refused (20003)"]
 
-        await system.eventually(is_refused, "it says why it does not start")
-        assert not await system.client.exists(system.keys.owners)
-        system.sandbox.auth_token = right
-        await system.eventually(system.all_held, "it holds everything")
-        customer, _ = await system.converted()
-        await system.done("end", customer.sid)
-        await system.settled()
-
-
-# ---- while it works --------------------------------------------------------------------------------------------------
+# ---- what a refused worker owns --------------------------------------------------------------------------------------
 
 
 class Account:
-    """What Twilio answers two workers, and what they do: each asks for something else every 20 seconds."""
+    """What Twilio answers two workers: their probes, and a request of each that is noted here."""
 
     def __init__(self, team: WorkerCluster) -> None:
         self._team = team
         self.refuses: set[str] = set()
-        self.asked_s: dict[str, list[float]] = {}
-        self.watches: dict[str, CredentialsWatch] = {}
+        self._watches: dict[str, CredentialsWatch] = {}
 
-    def join(self) -> ClusterMember:
-        member = self._team.join()
-        watch = CredentialsWatch(member.core, partial(self._ask, member.name), member.ownership)
-        self.watches[member.name], self.asked_s[member.name] = watch, []
+    def join(self, work: Work | None = None) -> ClusterMember:
+        member = self._team.join(work=work)
+        watch = CredentialsWatch(member.core, partial(self._probe, member.name))
+        self._watches[member.name] = watch
         member.process.start(watch.run(member.stop))
         return member
 
-    async def _ask(self, name: str) -> None:
-        self.asked_s[name].append(self._team.loop.time())
-        self.watches[name].note_answer(RequestResult(401 if name in self.refuses else 200, 0))
+    def refuse(self, *members: ClusterMember) -> None:
+        """From now on, and a request of each is refused at once."""
+        self.refuses = {member.name for member in members}
+        for name in self.refuses:
+            self._watches[name].note_answer(RequestResult(401, 20003))
+
+    async def _probe(self, name: str) -> None:
+        if name in self.refuses:
+            self._watches[name].note_answer(RequestResult(401, 20003))
+            raise ProviderError(http_status=401, code=20003)
+        self._watches[name].note_answer(RequestResult(200, 0))
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))
-async def test_no_one_stops_while_all_are_refused(team: WorkerCluster) -> None:
-    """One has asked nothing for a while, so its last answer was an acceptance: it learns more by itself."""
+async def test_refused_worker_owns_nothing_within_15_s_and_its_share_after_an_acceptance(team: WorkerCluster) -> None:
+    """Also not what has requests under way: they are refused."""
     account = Account(team)
-    busy, idle = account.join(), account.join()
-    await team.until_fair(6.0)
-    await team.passes(20.0)
-    assert {name: len(times) for name, times in account.asked_s.items()} == {busy.name: 1, idle.name: 1}
-    account.refuses = {busy.name, idle.name}
-    account.watches[busy.name].note_answer(RequestResult(401, 20003))
-    await team.passes(120.0)
-    assert not busy.stop.is_set()
-    assert not idle.stop.is_set()
-    assert await team.is_fair()
-    account.refuses = set()
-    await team.passes(10.0)
-    assert busy.core.twilio_accepts
-    assert idle.core.twilio_accepts
-
-
-@in_virtual_time_with("team", partial(running_cluster, partitions=4))
-async def test_worker_that_alone_is_refused_for_30_s_stops_and_another_takes_over(team: WorkerCluster) -> None:
-    account = Account(team)
-    wrong, right = account.join(), account.join()
-    await team.until_fair(6.0)
-    account.refuses = {wrong.name}
-    account.watches[wrong.name].note_answer(RequestResult(401, 20003))
-    with capture_logs() as lines:
-        await team.passes(GIVE_UP_AFTER_S - 6.0)
-        assert not wrong.stop.is_set()
-        await team.passes(12.0)
-    assert wrong.stop.is_set()
-    assert account.watches[wrong.name].has_given_up
-    assert [line["holder"] for line in lines if line["event"] == "worker_refused"] == [wrong.name]
-    await team.leave(wrong)
-    assert await team.until_fair(2.0) < 2.0
+    wrong, right = account.join(Work(busy_partitions={0, 1, 2, 3})), account.join()
+    await team.passes(6.0)
+    held = {*wrong.ownership.partitions}
+    assert held == {0, 1, 2, 3}
+    account.refuse(wrong)
+    await team.passes(OWNS_NOTHING_AFTER_S)
+    assert not wrong.ownership.partitions
     assert right.ownership.partitions.keys() == {0, 1, 2, 3}
-    assert not right.stop.is_set()
+    assert all(right.ownership.owns(task) and not wrong.ownership.owns(task) for task in TASKS)
+    account.refuse()
+    await team.passes(PROBE_EVERY_S)
+    assert await team.until_fair(3.0) <= 3.0
+    assert len(wrong.ownership.partitions) == 2
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))
-async def test_refusals_that_are_not_the_only_answers_stop_no_one(team: WorkerCluster) -> None:
+async def test_all_refused_workers_own_nothing_and_go_on_after_an_acceptance(team: WorkerCluster) -> None:
     account = Account(team)
-    wrong, _ = account.join(), account.join()
+    one, two = account.join(), account.join()
     await team.until_fair(6.0)
-    account.refuses = {wrong.name}
-    for _ in range(3):
-        await team.passes(25.0)
-        account.watches[wrong.name].note_answer(RequestResult(200, 0))
-    assert not wrong.stop.is_set()
+    account.refuse(one, two)
+    await team.passes(OWNS_NOTHING_AFTER_S)
+    assert await team.owners() == {}
+    await team.passes(120.0)
+    assert not one.stop.is_set()
+    assert not two.stop.is_set()
+    assert one.ownership.problems == ["partitions unassigned"]
+    account.refuse()
+    await team.passes(PROBE_EVERY_S)
+    assert await team.until_fair(3.0) <= 3.0
 
 
 @pytest.mark.redis
-async def test_one_of_two_workers_with_a_wrong_key_exits_and_the_other_takes_over(
+async def test_worker_refused_at_its_start_owns_nothing_until_it_is_accepted(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that comes in meanwhile is connected, and its events wait."""
+    monkeypatch.setattr(credentials, "PROBE_EVERY_S", 0.05)
+    async with LocalSystem(redis_server.url, workers=0) as system:
+        right, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
+        worker = system.start_worker()
+        await system.eventually(worker.problems, "it says all that is wrong", equals=["partitions unassigned", REFUSED])
+        assert not await system.all_held()
+        customer = await system.customer_calls()
+        system.sandbox.auth_token = right
+        await system.until(customer.sid, phase="connected")
+        await system.done("convert", customer.sid)
+        assert await worker.problems() == []
+        await system.done("end", customer.sid)
+        await system.settled()
+
+
+@pytest.mark.redis
+async def test_what_a_refused_worker_is_asked_waits_until_it_is_accepted(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "PROBE_EVERY_S", 0.05)
+    async with LocalSystem(redis_server.url) as system:
+        customer, _ = await system.talking()
+        worker, right = system.workers[0], system.sandbox.auth_token
+        system.sandbox.auth_token = "another-token"
+        convert = asyncio.create_task(system.command("convert", customer.sid, 30))
+        await system.eventually(lambda: len(worker.ownership.partitions), "it owns nothing", equals=0)
+        end = asyncio.create_task(system.command("end", customer.sid, 30))
+        await system.eventually(worker.problems, "it says all that is wrong", equals=["partitions unassigned", REFUSED])
+        assert not end.done()
+        system.sandbox.auth_token = right
+        assert (await end).status == "done"
+        assert (await convert).status in {"done", "failed"}, "it may have been too late"
+        assert await worker.problems() == []
+        await system.settled()
+
+
+@pytest.mark.redis
+async def test_one_of_two_workers_with_a_wrong_key_leaves_all_to_the_other(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Someone deletes the API key that one of them uses."""
-    monkeypatch.setattr(credentials, "CREDENTIALS_PAUSE_S", 0.05)
-    monkeypatch.setattr(credentials, "GIVE_UP_AFTER_S", 0.5)
+    monkeypatch.setattr(credentials, "PROBE_EVERY_S", 0.05)
     async with LocalSystem(redis_server.url, workers=0, lease_ms=2_000) as system:
         system.sandbox.api_keys = {"SK" + "1" * 32: "secret"}
         of_token = system.settings
         key = {"api_key": "SK" + "1" * 32, "api_secret": SecretStr("secret")}
         system.settings = of_token.model_copy(update=key)
-        system.start_worker()
+        wrong = system.start_worker()
         await system.eventually(system.all_held, "it holds everything")
         system.settings = of_token
         right = system.start_worker()
@@ -205,6 +253,7 @@ async def test_one_of_two_workers_with_a_wrong_key_exits_and_the_other_takes_ove
         customer, _ = await system.talking()
         await system.command("convert", customer.sid)
         await system.eventually(lambda: len(right.ownership.partitions), "the other takes over", equals=2)
-        assert await system.stop_worker(0) == 1
+        assert await wrong.problems() == [REFUSED]
+        assert await right.problems() == []
         await system.done("end", customer.sid)
         await system.settled()

@@ -4,8 +4,7 @@
 
   KEYS[1]  owners hash, all values JSON. For each partition number and each task, its `holder` (empty while it is free),
            how often it has changed hands (`epoch`), and when it was last renewed (`renewed_at`, ms). For each worker,
-           under `worker:NAME`, the number of its newest tick, how long that counts, whether it takes partitions, and
-           whether Twilio accepts its credentials
+           under `worker:NAME`, the number of its newest tick, how long that counts, and whether it takes partitions
   KEYS[2]  workers: who takes partitions, by the time of its newest tick. For people: it decides nothing
 
   ARGV[1]  name of the worker             text, unique
@@ -17,11 +16,10 @@
   ARGV[6]  tasks that it can do           words
   ARGV[7]  epochs that have ended         words, NUMBER=EPOCH: of a partition, the highest that has, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the tick that was their newest for as long as it counts
-  ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
-  ARGV[10]  how long a dead worker stays in KEYS[2]  ms
+  ARGV[9]  how long a dead worker stays in KEYS[2]  ms
 
   Returns  {}  a later tick was here before
-           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}, removed}
+           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}, removed}
            how many partitions the worker has above its share; how many have no owner; what it owns now; the other
            workers; how many workers' records were removed because they can't be read
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
@@ -33,7 +31,7 @@ local time = redis.call('TIME')
 local function in_ms(later_ms)
   return string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + later_ms)
 end
-local now_ms, listed_ms = in_ms(0), tonumber(ARGV[10])
+local now_ms, listed_ms = in_ms(0), tonumber(ARGV[9])
 
 local workers, found, unreadable = {}, {}, {}
 local fields = redis.call('HGETALL', owners)
@@ -42,8 +40,7 @@ for i = 1, #fields, 2 do
   local worker = string.match(field, '^worker:([%w%p]+)$')
   local number, counts_ms, takes = string.match(value, '"tick":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
   if worker and number and #number <= 12 and #counts_ms <= 5 then
-    workers[worker] = {tick = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true',
-      accepted = string.find(value, '"accepted":true', 1, true) and 1 or 0}
+    workers[worker] = {tick = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true'}
   elseif string.find(field, '^worker:') then
     unreadable[#unreadable + 1] = field
   else
@@ -113,8 +110,8 @@ if wants == 'leave' then
   redis.call('HDEL', owners, 'worker:' .. name)
 else
   redis.call('HSET', owners, 'worker:' .. name, string.format(
-    '{"holder":"%s","tick":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s,"accepted":%s}',
-    name, tick, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms, ARGV[9] == '1' and 'true' or 'false'))
+    '{"holder":"%s","tick":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s}',
+    name, tick, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms))
 end
 -- Last: while the slot moves, Redis refuses a key without fields.
 for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
@@ -136,8 +133,7 @@ local others = {}
 for other, one in pairs(workers) do
   if other ~= name then
     local last = #others
-    others[last + 1], others[last + 2] = other, tostring(one.tick)
-    others[last + 3], others[last + 4] = one.lifetime_ms, tostring(one.accepted)
+    others[last + 1], others[last + 2], others[last + 3] = other, tostring(one.tick), one.lifetime_ms
   end
 end
 return {now_ms, math.max(0, held - share), free, mine, others, #unreadable}
