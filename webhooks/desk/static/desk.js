@@ -8,11 +8,12 @@ import { CallEvents } from "./call-events.js";
 import { Comeback } from "./comeback.js";
 import { Commands, stamp } from "./commands.js";
 import { Guard } from "./keys.js";
+import { HUNG_UP, News } from "./news.js";
 import { paramsOf, Phone, sidOf } from "./phone.js";
 import { Presence } from "./presence.js";
 import { Ring } from "./ring.js";
 import { Rings } from "./rings.js";
-import { callerIn, nameOf, noteNames, noteUnholds, ownLeg, present, sentBack, whatHappened } from "./session.js";
+import { callerIn, nameOf, noteNames, noteUnholds, ownLeg } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 
 const TICK_MS = 3_000;
@@ -20,11 +21,8 @@ const TICK_MS = 3_000;
 const MUTED = "conferral-desk muted";
 /** A call is hung up even if Conferral has not accepted it by then (ms). */
 const HANG_UP_MS = 1_000;
-const HUNG_UP = "You hung up.";
 const ID = "conferral-desk-id";
 const path = encodeURIComponent;
-const addresses = (session) => present(session).map(([, { address }]) => address);
-const hasCome = (before, after) => addresses(after).some((one) => !addresses(before).includes(one));
 
 export class Desk {
   /** Whether the event stream is open; what is wrong with it, or with the last renewal. */
@@ -43,8 +41,8 @@ export class Desk {
   commands = new Commands((id) => this.#api.send("GET", `/commands/${path(id)}`), {
     onFailed: ({ label, onFailed, session, done }, why) => {
       onFailed?.();
-      this.#done.delete(session);
-      if (!this.#isTold(session, why, done)) {
+      this.#news.planned.delete(session);
+      if (!this.#news.isTold(session, why, done)) {
         this.#failed(why, "command", label);
       }
     },
@@ -57,9 +55,9 @@ export class Desk {
   asked = signal({});
   guard = new Guard();
   shortcuts = new Shortcuts();
-  /** What has just happened to a call, as a sentence about the past. */
-  news = signal("");
   identity = signal("");
+  #news = new News(this);
+  news = this.#news.said;
 
   phone;
   rings;
@@ -80,9 +78,6 @@ export class Desk {
   presence = new Presence(this, (said) => this.#api.send("PUT", "/presence", { ...said, desk: this.#id }), this.#id);
   state = this.presence.state;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
-  /** By session, what the agent is about to do with it, as news; the session of the news. */
-  #done = new Map();
-  #newsOf = "";
   /** Sessions that the stream has sent since it was opened. */
   #seen = new Set();
   #announced = null;
@@ -101,7 +96,7 @@ export class Desk {
     this.rings = new Rings(this.phone, this.sessions, this.identity, {
       sayBusy: (sid) => this.#api.send("POST", `/rings/${sid}`, { result: "busy" }),
       onShown: (call) => {
-        this.#tell(this.rings.at(call).session?.id); // what failed before is over, or rings again
+        this.#news.tell(this.rings.at(call).session?.id); // what failed before is over, or rings again
         this.#events.rang(call);
       },
     });
@@ -196,7 +191,7 @@ export class Desk {
 
   decline({ call, session }) {
     if (session) {
-      this.#done.set(session.id, "You declined the call.");
+      this.#news.planned.set(session.id, "You declined the call.");
     }
     this.phone.decline(call);
   }
@@ -206,7 +201,7 @@ export class Desk {
     const { session, call, isOver } = this.current.value ?? {};
     if (session && !isOver) {
       this.rings.leave(session.id);
-      this.#done.set(session.id, HUNG_UP);
+      this.#news.planned.set(session.id, HUNG_UP);
     }
     if (call && !isOver) {
       // By its SID: when a transfer completes, the party's name changes.
@@ -229,20 +224,20 @@ export class Desk {
     return this.#send(session, { id: "press", type: "press", label: "Digits", fields: { party, digits } });
   }
 
-  get #sessionId() {
+  get sessionId() {
     return this.current.value?.session?.id ?? "";
   }
 
   /** Mute the phone, also after a reload, or once a lost line is back. */
   mute(isMuted) {
     this.phone.mute(isMuted);
-    keep(MUTED, isMuted ? this.#sessionId : "", "sessionStorage");
+    keep(MUTED, isMuted ? this.sessionId : "", "sessionStorage");
   }
 
   async act(session, action) {
     this.news.value = "";
     if (action.done) {
-      this.#done.set(session.id, action.done);
+      this.#news.planned.set(session.id, action.done);
     }
     const isAccepted = await this.#send(session, action);
     if (isAccepted) {
@@ -327,47 +322,12 @@ export class Desk {
     }
     batch(() => {
       this.sessions.value = sessions;
-      this.#happened(before, session, !sessions.has(id));
-    });
-    this.presence.callsChanged();
-  }
-
-  #happened(before, session, isOver) {
-    const { id } = session;
-    const identity = this.identity.value;
-    const planned = isOver ? this.#done.get(id) : "";
-    // If the call ends before the agent leaves, what was planned is not done.
-    const isDone = session.state !== "ended" || planned === HUNG_UP;
-    const said = before && ((isDone && planned) || whatHappened(before, session, identity));
-    if (isOver) {
-      this.#done.delete(id);
-      if (id === this.#sessionId) {
+      this.#news.happened(before, session, !sessions.has(id));
+      if (id === this.sessionId && !sessions.has(id)) {
         this.open("");
       }
-    }
-    if (said) {
-      this.#tell(id, said);
-    } else if (this.#newsOf === id && !isOver && hasCome(before, session)) {
-      this.#tell(id); // who has left is back
-    } else if (!before && !isOver && sentBack(session, ownLeg(session, identity))) {
-      this.dismissAll("command"); // the call says it itself
-    }
-  }
-
-  /** Unless the agent has another call. */
-  #tell(id, said = "") {
-    if ([id, ""].includes(this.#sessionId)) {
-      this.news.value = said;
-      this.#newsOf = said && id;
-      this.dismissAll("command");
-    }
-  }
-
-  /** Whether the desk says itself what became of a session. */
-  #isTold(id, why, done) {
-    const session = this.sessions.value.get(id);
-    const back = session ? sentBack(session, ownLeg(session, this.identity.value)) : "";
-    return session ? back.endsWith(`: ${String(why).split(" (")[0]}.`) : !done && Boolean(id) && this.#newsOf === id;
+    });
+    this.presence.callsChanged();
   }
 
   async #loadCalls() {
@@ -385,8 +345,8 @@ export class Desk {
       this.#seen.add(id);
       noteNames(session.names);
       waiting.set(id, session);
-    } else if (this.#newsOf === id) {
-      this.#tell(id); // no longer parked
+    } else if (this.#news.of === id) {
+      this.#news.tell(id); // no longer parked
     }
     known.value = waiting;
   }
@@ -396,7 +356,7 @@ export class Desk {
     for (const known of [this.sessions, this.parked, this.queued]) {
       known.value = new Map([...known.value].filter(([id]) => this.#seen.has(id)));
     }
-    if (!this.parked.value.has(this.#newsOf)) {
+    if (!this.parked.value.has(this.#news.of)) {
       this.news.value = ""; // it may not be true any more
     }
     this.comeback.begin();
@@ -497,7 +457,7 @@ export class Desk {
   }
 
   #connected(call) {
-    if (this.#sessionId && kept(MUTED, "sessionStorage") === this.#sessionId) {
+    if (this.sessionId && kept(MUTED, "sessionStorage") === this.sessionId) {
       this.phone.mute(true);
     }
     this.dismissAll("phone");
