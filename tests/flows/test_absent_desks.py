@@ -80,6 +80,7 @@ async def test_desks_that_all_fall_silent_are_rung_and_offered_callers(redis_ser
         system.sandbox.phone(BOB).script(outcome="busy")
         customer = await system.customer_calls()
         await system.until_talk(customer, await system.dialed(AGENT, 2))
+        await system.until(customer.sid, phase="connected")  # the worker hears of it after both do
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         ended, _ = await session_outcome(system, customer)
         assert ended["landed_on"] == "queue"
