@@ -18,7 +18,7 @@ SEEN_MAX = 128
 
 #: For how long a dialed party, or one of a number's agents, is asked to press 1, seconds.
 CONFIRM_FOR_S, AGENTS_CONFIRM_FOR_S = 20, 12
-#: What it presses; any other key asks again. `Phrase.PRESS_ONE` says only the first.
+#: What it presses; any other key asks again. `Phrase.PRESS_ONE` says both: three questions have time for few words.
 ACCEPT_DIGIT, REJECT_DIGIT = "1", "2"
 
 

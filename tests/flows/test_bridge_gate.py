@@ -9,7 +9,7 @@ from tests.support.people import AGENT_PHONE, SECOND_AGENT_PHONE
 from tests.support.phones import answers, presses, voicemail
 
 pytestmark = pytest.mark.redis
-PRESS_ONE = "said Press 1 to take the call."
+PRESS_ONE = "said 1 to accept, 2 to decline."
 
 
 def settings(tmp_path, **more):

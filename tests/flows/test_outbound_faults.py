@@ -36,7 +36,7 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
         outcome = await system.result_of(command)
         assert outcome.reason == reason
         agent = system.sandbox.calls_of(number)[0]
-        assert system.sounds(agent)[0] == "said Press 1 to take the call."
+        assert system.sounds(agent)[0] == "said 1 to accept, 2 to decline."
         # The customer, whom the `<Dial>` calls, is asked for nothing.
         assert system.sandbox.request_log.dials_to(CUSTOMER) == (0 if reason else 1)
         if not reason:

@@ -81,7 +81,7 @@ async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer
     await system.done("retrieve", talk.session, to=TARGET, brief="Order 7.", confirm="true", digits="ww12")
     leg = await system.dialed(TARGET)
     await system.until_hears(talk.customer, [leg])
-    assert heard_audio(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], heard_audio(
+    assert heard_audio(system, leg)[:-1] == ["said Order 7.", "said 1 to accept, 2 to decline."], heard_audio(
         system, leg
     )
     (dial,) = system.dial_requests(TARGET)

@@ -8,7 +8,7 @@ from tests.support.people import AGENT_PHONE, BOB
 from tests.support.phones import presses, voicemail
 
 pytestmark = pytest.mark.redis
-QUESTION = "said Press 1 to take the call."
+QUESTION = "said 1 to accept, 2 to decline."
 
 
 @pytest.fixture
