@@ -121,9 +121,10 @@ async def test_retrieve_that_fails_leaves_the_call_parked(system, script, fields
 
 async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
     talk = await parked(system)
-    system.answered_by(TARGET, SECOND)
+    system.not_answered_by(TARGET)
     first = await system.begins("retrieve", talk.session, to=TARGET)
     await system.rejected("another transfer is in progress; allowed now: ", "retrieve", talk.session, to=SECOND)
+    (await system.dialed(TARGET)).answer()
     assert (await system.result_of(first)).status == "done"
     await system.rejected("the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
     assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)

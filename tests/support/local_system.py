@@ -411,8 +411,7 @@ class LocalSystem:
 
     async def sandbox_conference(self) -> Any:
         """The one conference that is live at the sandbox."""
-        conferences = self.sandbox.model.state.conferences.values()
-        (conference,) = [one for one in conferences if one.status != "completed"]
+        (conference,) = [one for one in self.sandbox.model.state.conferences.values() if one.status != "completed"]
         return conference
 
     def end_calls_in_test(self) -> None:
@@ -493,6 +492,9 @@ class LocalSystem:
     async def ended_by_hang_up(
         self, call: CallHandle, session: str, reason: str, *, debugger: frozenset[int] = frozenset()
     ) -> dict[str, str]:
-        """Someone hangs up, and with that everyone is gone."""
+        """Someone hangs up, once the worker has done what it had begun, and with that everyone is gone."""
+        until_s = self.clock.monotonic_s() + 1
+        while await self.under_way() and self.clock.monotonic_s() < until_s:  # a fault may keep it from that
+            await asyncio.sleep(0.01)
         call.hang_up()
         return await self.everyone_is_gone(session, reason, debugger=debugger)
