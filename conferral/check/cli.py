@@ -30,9 +30,8 @@ def check(
       conferral check --json | jq '.[] | select(.status != "ok")'
 
     Checks settings, libraries, Redis, and workers; reads account and number from Twilio; and sends one signed request
-    to CONFERRAL_PUBLIC_URL. Changes nothing, except that Redis keeps the result. No
-    live worker is a failure; a single worker is a warning, as is a number whose calls go to your own app. Exits 0 if no
-    check fails, 1 if one does, 2 if a setting is missing or wrong.
+    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure; a single worker is a warning, as is a number
+    whose calls go to your own app. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
     require_number(number, "--number")
     if number is not None and offline:

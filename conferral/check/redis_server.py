@@ -111,12 +111,6 @@ def check_version(version: ServerVersion) -> CheckResult:
 
 FOREIGN_KEY_FIX = "check whether another program uses this prefix"
 FIXES = {
-    "commands": "once no command waits, delete the key",
-    "outcomes": "rename the key (RENAME), delete the field position of PREFIX:sending:state, and tell the programs "
-    "that read it: entries start again",
-    "dead": "rename the key (RENAME): until then, entries that can't be processed are lost",
-}
-FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
     CLUSTER_SETTING_MISSING: "add ?cluster=true to REDIS_URL",

@@ -73,20 +73,6 @@ def print_heading(line: str) -> None:
     _print_styled(line, "bold")
 
 
-def print_section(heading: str, lines: Sequence[str]) -> None:
-    """Print a heading and indented lines; nothing if there are no lines."""
-    if lines:
-        print_line()
-        print_heading(heading)
-        for line in lines:
-            print_line(f"  {line}")
-
-
-def print_failure(line: str) -> None:
-    """Print a line about a failure."""
-    _print_styled(line, "bold red")
-
-
 def _print_styled(line: str, style: str) -> None:
     """Print a line, in a style on a terminal."""
     if not sys.stdout.isatty():

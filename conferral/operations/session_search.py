@@ -27,11 +27,11 @@ _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
 
 def allowed_commands_of(session: StoredSession) -> tuple[str, ...]:
-    """Return the commands that the session accepts now; none of a replay."""
+    """Return the commands that the session accepts now; none if it is damaged."""
     # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 
-    return () if session.damaged else allowed_commands(session)  # a log has no addresses
+    return () if session.damaged else allowed_commands(session)
 
 
 def name_matcher(named: str) -> Callable[[Session], bool]:

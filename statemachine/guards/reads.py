@@ -28,13 +28,6 @@ from conferral.statemachine.step import Draft
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
-def shown_parties(session: Session, event: events.CallsRead) -> set[str]:
-    """Return the known parties' names that a read shows in a conference."""
-    inside = (seen for seen in event.participants if not seen.is_ringing)
-    found = (session.subject_of(seen) for seen in inside)
-    return {party.name for party in found if party is not None}
-
-
 def name_from_label(one: events.ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
     name, _ = split_label(one.label)

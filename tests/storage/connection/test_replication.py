@@ -52,6 +52,16 @@ async def client_of(servers: ReplicatedServers, primary: Primary | None = None) 
         await client.aclose()
 
 
+@asynccontextmanager
+async def lagging(servers: ReplicatedServers) -> AsyncIterator[Client]:
+    """A client that knows of the replica, which lags from now on."""
+    await servers.attach()
+    async with client_of(servers) as client:
+        await client.execute_durably([("SET", "a", 1)])
+        servers.lag()
+        yield client
+
+
 async def has(servers: ReplicatedServers, key: str) -> None:
     """Waits until the primary has a key."""
     await asyncio.to_thread(until, lambda: bool(servers.primary.ask("EXISTS", key)), f"{key} is there")
@@ -211,10 +221,7 @@ async def test_service_without_wait_counts_as_one_server_until_it_has_it(servers
 
 
 async def test_refusal_is_a_value_and_is_not_waited_for(servers: ReplicatedServers) -> None:
-    await servers.attach()
-    async with client_of(servers) as client:
-        await client.execute_durably([("SET", "a", 1)])
-        servers.lag()
+    async with lagging(servers) as client:
         (refusal,) = await client.execute_durably([("LPUSH", "a", 1)])
         assert "WRONGTYPE" in str(refusal)
         servers.catch_up()
@@ -236,10 +243,7 @@ async def test_script_that_redis_has_forgotten_is_sent_again_and_waited_for(serv
 
 
 async def test_command_is_published_once_a_replica_has_it(servers: ReplicatedServers) -> None:
-    await servers.attach()
-    async with client_of(servers) as client:
-        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
-        servers.lag()
+    async with lagging(servers) as client:
         publishing = asyncio.ensure_future(command_stream.publish(client, KEYS, {"type": "end", "session": "CA1"}))
         await has(servers, KEYS.commands)
         assert not publishing.done()
@@ -249,10 +253,7 @@ async def test_command_is_published_once_a_replica_has_it(servers: ReplicatedSer
 
 async def test_repeated_command_is_accepted_once_a_replica_has_it(servers: ReplicatedServers) -> None:
     """The first answer was 503, and a worker has routed the command since."""
-    await servers.attach()
-    async with client_of(servers) as client:
-        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
-        servers.lag()
+    async with lagging(servers) as client:
         submitter = CommandSubmitter(SessionReader(client, KEYS), RedisLimiter(8, 0.5))
         given = {"type": "end", "session": "CA1"}
         with pytest.raises(PublishUnconfirmedError):
@@ -266,10 +267,7 @@ async def test_repeated_command_is_accepted_once_a_replica_has_it(servers: Repli
 
 
 async def test_final_result_is_returned_once_a_replica_has_it(servers: ReplicatedServers) -> None:
-    await servers.attach()
-    async with client_of(servers) as client:
-        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
-        servers.lag()
+    async with lagging(servers) as client:
         servers.primary.ask("HSET", KEYS.command("C1"), "status", "done")
         reading = asyncio.ensure_future(command_stream.read_result(client, KEYS, "C1"))
         await has(servers, KEYS.probe)
@@ -333,10 +331,7 @@ async def test_effect_is_finished_once_a_replica_has_its_result(servers: Replica
 
 
 async def test_partition_is_claimed_once_a_replica_knows_its_owner(servers: ReplicatedServers) -> None:
-    await servers.attach()
-    async with client_of(servers) as client:
-        await run_or_raise(client, ("SET", "a", 1), is_durable=True)
-        servers.lag()
+    async with lagging(servers) as client:
         claiming = asyncio.ensure_future(coordinator.claim_partition(client, KEYS, 1, "3:worker"))
         await has(servers, KEYS.lease(1))
         assert not claiming.done()
