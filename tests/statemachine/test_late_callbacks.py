@@ -76,6 +76,15 @@ def test_target_that_was_given_up_and_reaches_the_gate_is_hung_up():
     story.gate("target-1").expect("transferring", "hang up target-1").expect_transfer("dialing")
 
 
+@pytest.mark.parametrize("decision", ["accepted", "rejected"])
+def test_late_decision_about_a_target_who_hung_up_in_the_gate_changes_nothing(decision):
+    story = dialing("warm", confirm=True).placed("target").call("target", "ringing").gate("target")
+    story.call("target", "completed").expect("conferenced", "flag agent").expect_transfer("failed", "hung-up")
+    before = story.session.parties
+    story.gate("target", decision).expect("conferenced").expect_transfer("failed", "hung-up")
+    assert story.session.parties == before
+
+
 def test_late_change_of_the_target_before_does_not_hold_the_target_now():
     story = ringing("warm").call("target", "busy").expect("conferenced", "flag agent")
     story.confirms("agent").transfer("warm", CAROL, command_id="transfer-2").confirms("agent")
