@@ -60,6 +60,12 @@ async def test_a_page_runs_its_libraries_below_any_path(windows, tmp_path):
         await expect(button).to_have_css("color", "rgb(1, 2, 3)")
 
 
+async def test_a_page_that_is_there_no_longer_says_that_it_loads(stage, console, windows):
+    for shown in (await signed_in(windows, console), await windows.open(stage.phones_url)):
+        await expect(shown.get_by_role("main")).to_be_visible()
+        await expect(shown.locator("body")).not_to_contain_text("Loading…")
+
+
 #: What someone may have slipped into a page, and which part of the policy stops it.
 SLIPPED_IN = [
     ("<script>document.title = 'taken over'</script>", "inline script"),

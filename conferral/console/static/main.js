@@ -141,5 +141,7 @@ addEventListener("hashchange", async () => {
 
 await exchangeToken();
 keys.start();
-render(html`<${Page} />`, document.getElementById("page"));
+const page = document.getElementById("page");
+page.replaceChildren(); // `render` would leave what the page says while it loads
+render(html`<${Page} />`, page);
 live.start();

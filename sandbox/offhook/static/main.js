@@ -7,4 +7,6 @@ import { start } from "./socket.js";
 import { Page } from "./page.js";
 
 start();
-render(html`<${Page} />`, document.getElementById("page"));
+const page = document.getElementById("page");
+page.replaceChildren(); // `render` would leave what the page says while it loads
+render(html`<${Page} />`, page);
