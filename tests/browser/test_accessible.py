@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser import axe, browser_actions, busy_period
+from tests.browser import axe, browser_actions, busy_period, test_report
 from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
@@ -104,6 +104,33 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_view_is_accessible(views, theme, size):
     await check_everywhere(views, theme, size)
+
+
+#: Cells that are beyond the window's edge or their table's, which a phone shows no bar to scroll for.
+CUT_OFF = """() => [...document.querySelectorAll("table :is(td, th)")].filter((cell) => {
+  const { left, right } = cell.getBoundingClientRect();
+  const { left: from, right: to } = (cell.closest(".scroll") ?? document.body).getBoundingClientRect();
+  return left < right && (left < Math.max(0, from) || right > Math.min(innerWidth, to));
+}).map((cell) => cell.textContent)"""
+
+
+@pytest.mark.parametrize("view", ["agents", "report", "health"])
+async def test_no_table_is_cut_off_on_a_phone(redis, console, windows, view):
+    if view == "report":
+        test_report.put_day(redis)
+    else:
+        busy_period.put_busy_period(redis)
+        put_desk(redis, "dave", "dave", "ready", renewed_ms=redis.time()[0] * 1000)
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.resize(page, test_report.PHONE)
+    await page.goto(f"{console.address}#{view}")
+    rows = page.get_by_role("row").filter(has=page.locator("td"))
+    await expect(rows.first).to_be_visible()
+    assert await page.evaluate(CUT_OFF) == []
+    named = {"agents": "Status", "report": "not answered", "health": "Outbox"}[view]
+    cell = page.locator(f"td[data-label='{named}']").first
+    assert await cell.evaluate("cell => getComputedStyle(cell, '::before').content") == f'"{named}"'
+    assert await axe.troubles(page, view) == []
 
 
 WIDTHS = (360, 600, 761, 1000, 1100, 1600)

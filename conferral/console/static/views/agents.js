@@ -47,8 +47,8 @@ function Table({ all }) {
 function Agent({ agent: { name, address, status, since, calls, missed, talk_s: talkS } }) {
   return html`<tr>
     <th scope="row"><${Text} value=${name} /> ${address.replace("client:", "") === name ? null : html`<span class="small muted"><${Text} value=${address} /></span>`}</th>
-    <td><span class="kind"><${Icon} name=${STATUSES[status] ?? "circle"} />${status}</span></td>
-    <td>
+    <td data-label="Status"><span class="kind"><${Icon} name=${STATUSES[status] ?? "circle"} />${status}</span></td>
+    <td data-label="With">
       ${calls.map(
         (call) => html`<p key=${call.id}>
           <a href=${to("session", call.id)}><${Text} value=${call.people || call.id} /></a>
@@ -56,8 +56,8 @@ function Agent({ agent: { name, address, status, since, calls, missed, talk_s: t
         </p>`,
       )}
     </td>
-    <td class="number"><${Time} at=${since} as="age" /></td>
-    <td class=${missed ? "number is-missed" : "number"}>${missed ? counted(missed, "ring") : ""}</td>
-    <td class="number">${talkS ? span(talkS * 1000) : ""}</td>
+    <td data-label="Since" class="number"><${Time} at=${since} as="age" /></td>
+    <td data-label="Missed today" class=${missed ? "number is-missed" : "number"}>${missed ? counted(missed, "ring") : ""}</td>
+    <td data-label="Talk today" class="number">${talkS ? span(talkS * 1000) : ""}</td>
   </tr>`;
 }

@@ -87,15 +87,15 @@ function Partitions({ partitions, at }) {
         <tbody>
           ${partitions.map(
             (one) => html`<tr key=${one.number}>
-              <th scope="row" class="number">${one.number}</th>
-              <td class="owner"><${Owner} owner=${one.owner} /></td>
-              <td class="number">${one.owner.name ? sinceRenewal(one.owner, at) : ""}</td>
-              <td class="number">${one.live}</td>
-              <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
-              <td class="number">${one.lag ?? "n/a"}</td>
-              <td class="number">${one.outbox}</td>
-              <td class="number">${one.overdue_timers ? html`<${Mark} kind="bad">${one.overdue_timers}<//>` : 0}</td>
-              <td class="number">${one.commit}</td>
+              <th data-label="Partition " scope="row" class="number">${one.number}</th>
+              <td data-label="Worker" class="owner"><${Owner} owner=${one.owner} /></td>
+              <td data-label="Lease" class="number">${one.owner.name ? sinceRenewal(one.owner, at) : ""}</td>
+              <td data-label="Live" class="number">${one.live}</td>
+              <td data-label="Waiting" class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
+              <td data-label="Lag (events)" class="number">${one.lag ?? "n/a"}</td>
+              <td data-label="Outbox" class="number">${one.outbox}</td>
+              <td data-label="Overdue" class="number">${one.overdue_timers ? html`<${Mark} kind="bad">${one.overdue_timers}<//>` : 0}</td>
+              <td data-label="Last commit" class="number">${one.commit}</td>
             </tr>`,
           )}
         </tbody>

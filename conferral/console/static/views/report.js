@@ -132,7 +132,7 @@ function Table({ table, day, chosen }) {
             (row, number) => html`<tr key=${keys[number] || row[0]} class=${chosen && keys[number] === chosen ? "is-chosen" : ""}>
               ${row.map((cell, place) =>
                 place
-                  ? html`<td class=${columns[place].startsWith(">") ? "number" : ""}><${Text} value=${cell} /></td>`
+                  ? html`<td data-label=${columns[place].replace(">", "")} class=${columns[place].startsWith(">") ? "number" : ""}><${Text} value=${cell} /></td>`
                   : html`<th scope="row">
                       ${keys[number]
                         ? html`<a href=${to("report", "", { day, row: keys[number] })}><${Text} value=${cell} /></a>`
