@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 
 from conferral.operations import catalog
 from conferral.operations.explain import facts, people
@@ -28,7 +28,7 @@ _ADDRESSES = re.compile(
 
 def encode_message(about: str, **content: object) -> bytes:
     """Encode a message to a page: `about` is its kind, `content` its fields."""
-    return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
+    return msgspec.json.encode({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 
 def redact_fields(fields: Fields, *, full: bool) -> Fields:

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypedDict, get_args, get_type_hints
 
 import msgspec
-import orjson
 
 from conferral.outcomes.durations import DURATIONS, Timeline, durations_of
+from conferral.runtime.json_decoding import decode_json
 from conferral.runtime.text import split_list
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
@@ -237,7 +237,7 @@ def outcome_message(entry_id: str, fields: Mapping[str, str]) -> tuple[str, str]
     """
     data, name = outcome_data(fields), fields.get("id", "")
     kind = f"{fields.get('kind', '')}.{fields.get('result', '')}"
-    body = orjson.dumps({"type": kind, "timestamp": data["ended_at"], "data": data}).decode()
+    body = msgspec.json.encode({"type": kind, "timestamp": data["ended_at"], "data": data}).decode()
     return (name if _HEADER_VALUE.fullmatch(name) else entry_id), body
 
 
@@ -294,10 +294,10 @@ def _field_of(name: str, hint: Any) -> _Field:
     lacking = {} if item is str else dict.fromkeys(item.__annotations__)
 
     def decode(text: str) -> tuple[Any, ...]:
-        rows = msgspec.convert(orjson.loads(text), hint)
+        rows = msgspec.convert(decode_json(text), hint)
         return tuple(lacking | row for row in rows) if lacking else rows
 
-    return _Field(lambda value: orjson.dumps(value).decode(), decode, hint | None)
+    return _Field(lambda value: msgspec.json.encode(value).decode(), decode, hint | None)
 
 
 _HINTS = get_type_hints(OutcomeRecord)

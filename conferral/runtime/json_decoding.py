@@ -1,7 +1,7 @@
 """Decoding of JSON that strangers or other programs have written."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,3 +22,7 @@ def json_decoder(kind: type[T]) -> Callable[[bytes | str], T]:
             raise ValueError("nested too deeply") from None
 
     return decode_or_raise
+
+
+#: Decodes any JSON, or raises ValueError. Of two fields with the same name, it takes the last.
+decode_json: Callable[[bytes | str], Any] = json_decoder(object)

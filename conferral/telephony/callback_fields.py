@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-import orjson
+import msgspec
 
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.limits import NO_TEXT, SURROGATES
@@ -95,11 +95,11 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
     kept: dict[str, str] = {}
     for count, name in enumerate(names):
         one = {_sanitize(name): _sanitize(fields[name])}
-        if len(orjson.dumps(kept | one)) > STORED_BYTES_MAX - _MORE_BYTES_MAX:
+        if len(msgspec.json.encode(kept | one)) > STORED_BYTES_MAX - _MORE_BYTES_MAX:
             kept["…"] = f"{len(names) - count} more"
             break
         kept |= one
-    return orjson.dumps(kept).decode()
+    return msgspec.json.encode(kept).decode()
 
 
 def _sanitize(text: str) -> str:

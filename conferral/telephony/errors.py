@@ -6,7 +6,6 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-import orjson
 from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
@@ -16,6 +15,7 @@ from conferral.runtime.errors import (
     RateLimitedError,
     ResultUnknownError,
 )
+from conferral.runtime.json_decoding import decode_json
 
 #: Longer waits are implausible; truncated so that the number stays comparable.
 _RETRY_AFTER_DIGITS_MAX = 9
@@ -64,14 +64,14 @@ def code_of(body: bytes) -> int:
     value = (parse_json_object(body) or {}).get("code")
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
         return int(value)
-    return int(value) if isinstance(value, int) else 0
+    return int(value) if isinstance(value, int) and abs(value) < 10**9 else 0
 
 
 def parse_json_object(body: bytes) -> dict[str, object] | None:
     """Return a body as a JSON object, None if it is anything else."""
     try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        content = decode_json(body)
+    except ValueError:
         return None
     return content if isinstance(content, dict) else None
 

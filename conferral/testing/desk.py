@@ -10,10 +10,10 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import ClientSession, ClientTimeout
 
 from conferral.operations.errors import CommandFailed, CommandRejected
+from conferral.runtime.json_decoding import decode_json
 from conferral.runtime.lifecycle import wait_at_most
 from offhook import CallHandle
 from offhook.testing import TwilioSandbox
@@ -168,7 +168,7 @@ class Desk:
     async def _ask(self, method: str, path: str, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         async with self._http.request(method, path, json=fields) as response:
             text = await response.read()
-            return response.status, orjson.loads(text) if text else {}
+            return response.status, decode_json(text) if text else {}
 
     async def _follow(self) -> None:
         """Read the agent's stream. Source: HTML Standard, 9.2.6."""
@@ -181,7 +181,7 @@ class Desk:
                 if name == "event":
                     kind = value
                 elif name == "data":
-                    self._hear(kind, orjson.loads(value))
+                    self._hear(kind, decode_json(value))
         raise ConnectionError(f"the stream of {self.identity} has ended")
 
     def _hear(self, kind: str, data: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
+import msgspec
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -264,7 +264,7 @@ class ScriptedDesk:
 
 
 async def _send(stream: web.StreamResponse, kind: str, data: dict[str, Any]) -> None:
-    await stream.write(f"event: {kind}\ndata: ".encode() + orjson.dumps(data) + b"\n\n")
+    await stream.write(f"event: {kind}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n")
 
 
 def _refused(status: int, kind: str, reason: str) -> web.Response:

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-import orjson
+import msgspec
 
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Party, Session
@@ -52,11 +52,11 @@ class Ran:
 
     @property
     def json(self):
-        return orjson.loads(self.out)
+        return msgspec.json.decode(self.out)
 
     @property
     def error(self):
-        return orjson.loads(self.err)["error"]
+        return msgspec.json.decode(self.err)["error"]
 
 
 def make_session(session_id=CALL, **changes):
@@ -83,7 +83,7 @@ def set_up(redis):
 def put_desk(redis, identity, name, status, *, renewed_ms, keys=KEYS):
     """An agent's presence, as their desk has renewed it."""
     agent = {"name": name, "status": status, "since_ms": renewed_ms - 60_000, "renewed_ms": renewed_ms}
-    redis.hset(keys.agents, identity, orjson.dumps(agent))
+    redis.hset(keys.agents, identity, msgspec.json.encode(agent))
 
 
 def put(redis, session, *, log=()):

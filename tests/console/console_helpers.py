@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-import orjson
+import msgspec
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -81,12 +81,12 @@ class Page:
         return page
 
     async def say(self, **message):
-        await self.socket.send_str(orjson.dumps(message).decode())
+        await self.socket.send_str(msgspec.json.encode(message).decode())
 
     async def hear(self):
         message = await asyncio.wait_for(self.socket.receive(), PATIENCE_S)
         assert message.type == WSMsgType.TEXT, message
-        reported = orjson.loads(message.data)
+        reported = msgspec.json.decode(message.data)
         self.heard.append(reported)
         if reported["about"] == "sessions":
             if reported["whole"]:

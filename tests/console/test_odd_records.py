@@ -6,7 +6,7 @@ can't be read gets no page, but a log may hold anything.
 
 from dataclasses import fields as fields_of
 
-import orjson
+import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -93,7 +93,7 @@ def page_texts(fields, log):
     moments = timeline.build_timeline(log)
     then = stored_session(at_version(log, 3, fields))
     found = [encode_message("session", then=explanation.explain(then, moments, NOW_MS))]
-    found += [orjson.dumps(moment.public()) for moment in moments]
+    found += [msgspec.json.encode(moment.public()) for moment in moments]
     if session.damaged:
         return found
     trouble = attention_of(session, NOW_MS)
@@ -120,4 +120,4 @@ def test_everything_is_shown_for_any_record_and_log(changes, entries):
     log = [LogEntry.of(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
 
     for message in page_texts(RECORD | changes, log):
-        assert orjson.loads(message) is not None
+        assert msgspec.json.decode(message) is not None

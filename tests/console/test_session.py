@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.commands.forms import command_forms
@@ -32,7 +32,7 @@ SESSION = {"view": "session", "id": CALL}
 
 
 def asked(effect_id="e1", at_ms=1_800_000_000_000):
-    effects = orjson.dumps([{"id": effect_id, "kind": "redirect_call", "party": "agent"}]).decode()
+    effects = msgspec.json.encode([{"id": effect_id, "kind": "redirect_call", "party": "agent"}]).decode()
     return log_entry("convert", at_ms, after="converting", effects=effects, version="5")
 
 
@@ -262,7 +262,7 @@ def history(*sessions: Session):
     for session in sessions:
         fields = session_codec.encode(session)
         changes = {name: value for name, value in fields.items() if before.get(name) != value}
-        more = {"version": str(session.version), "changes": orjson.dumps(changes).decode()}
+        more = {"version": str(session.version), "changes": msgspec.json.encode(changes).decode()}
         states = {"before": before.get("state", "bridged"), "after": session.state}
         entries.append(log_entry("convert", session.updated_at_ms, **states, **more))
         before = fields

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-import orjson
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -43,7 +43,7 @@ async def test_bytes_are_no_message_and_too_large_ones_end_the_socket(console, r
     page = await Page.open(console)
     await page.socket.send_bytes(b'{"view":"sessions"}')
 
-    await page.socket.send_str(orjson.dumps({"view": "x" * MESSAGE_BYTES_MAX}).decode())
+    await page.socket.send_str(msgspec.json.encode({"view": "x" * MESSAGE_BYTES_MAX}).decode())
     while not page.socket.closed:
         await page.socket.receive()
     assert page.socket.close_code == 1009

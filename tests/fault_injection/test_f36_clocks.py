@@ -4,7 +4,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
-import orjson
+import msgspec
 import pytest
 
 from tests.fault_injection.calls import all_hang_up, events_of, many_talk
@@ -68,7 +68,7 @@ async def test_fault_36_wall_clock_that_jumps_fires_no_timer_and_costs_no_lease(
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
     """When the lone party is due to be disconnected, Unix milliseconds."""
-    return int(orjson.loads((await system.session(session_id))["timers"])["lone"])
+    return int(msgspec.json.decode((await system.session(session_id))["timers"])["lone"])
 
 
 async def is_past(system: FaultSystem, moment_ms: int) -> bool:
@@ -78,7 +78,7 @@ async def is_past(system: FaultSystem, moment_ms: int) -> bool:
 
 
 async def is_alone(system: FaultSystem, session_id: str) -> bool:
-    return "lone" in orjson.loads((await system.session(session_id)).get("timers", "{}"))
+    return "lone" in msgspec.json.decode((await system.session(session_id)).get("timers", "{}"))
 
 
 @pytest.mark.processes

@@ -1,6 +1,6 @@
 """Two versions at once: within a level a newer one only adds, and what this one does not know it leaves as it is."""
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.storage import command_stream
@@ -43,11 +43,11 @@ async def test_fault_51_effect_with_more_fields_is_carried_out_and_one_of_an_unk
     await system.until(customer.sid, state="converting")
     await system.stop_worker()
     outbox = system.keys.outbox(system.keys.partition_of(customer.sid))
-    ordered = {name: orjson.loads(body) for name, body in (await system.client.hgetall(outbox)).items()}
+    ordered = {name: msgspec.json.decode(body) for name, body in (await system.client.hgetall(outbox)).items()}
     ((name, redirect),) = [(name, body) for name, body in ordered.items() if body["effect"]["kind"] == "redirect_call"]
     added = {"colour": "blue", "shades": ["dark"], "nested": {"a": 1}}
-    await system.client.hset(outbox, name, orjson.dumps(redirect | added))
-    newer = orjson.dumps(redirect | {"effect": {"kind": "teleport_call", "effect_id": "newer"}})
+    await system.client.hset(outbox, name, msgspec.json.encode(redirect | added))
+    newer = msgspec.json.encode(redirect | {"effect": {"kind": "teleport_call", "effect_id": "newer"}})
     await system.client.hset(outbox, "newer", newer)
 
     system.start_worker()

@@ -1,6 +1,6 @@
 """Inbound calls through the real webhooks, worker, Redis and a local Twilio: what is asked, heard, and left behind."""
 
-import orjson
+import msgspec
 import pytest
 
 from offhook.model.behavior import Behavior
@@ -76,7 +76,7 @@ async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system,
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
     (outcome,) = await system.outcomes()
-    (attempt,) = orjson.loads(outcome["attempts"])
+    (attempt,) = msgspec.json.decode(outcome["attempts"])
     assert (outcome["landed_on"], attempt["result"]) == ("", "cancelled")
 
 

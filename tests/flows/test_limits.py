@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.statemachine.effects import Effect, RedirectCall
@@ -168,7 +168,7 @@ async def test_of_two_transfers_admitted_together_one_rings_and_the_other_fails(
     await system.ended_by_command(refused[0].session)
     transfers = {one["session"]: one for one in await system.outcomes() if one["kind"] == "transfer"}
     lost = transfers[refused[0].session]
-    assert (lost["result"], lost["reason"], orjson.loads(lost["attempts"])[0]["result"]) == (
+    assert (lost["result"], lost["reason"], msgspec.json.decode(lost["attempts"])[0]["result"]) == (
         "failed", "dial-limit", "dial-limit",
     )  # fmt: skip
     assert transfers[rung[0].session]["reason"] != "dial-limit"
@@ -210,7 +210,7 @@ async def test_of_several_targets_those_within_the_limit_ring(system, is_taken):
     assert (system.dials_to(TARGET), system.dials_to(SECOND), system.dials_to(CHIEF)) == (1, 1, 0)
     await system.ended_by_command(talk.session)
     transfer = next(one for one in await system.outcomes() if one["kind"] == "transfer")
-    results = {one["to"]: one["result"] for one in orjson.loads(transfer["attempts"])}
+    results = {one["to"]: one["result"] for one in msgspec.json.decode(transfer["attempts"])}
     assert results == {TARGET: "busy", SECOND: "answered" if is_taken else "rejected", CHIEF: "dial-limit"}
 
 

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from datetime import datetime
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.outcomes.outcome import OutcomeRecord
@@ -28,7 +28,7 @@ async def published(system):
 
 
 def attempts_of(entry):
-    attempts = orjson.loads(entry["attempts"])
+    attempts = msgspec.json.decode(entry["attempts"])
     for attempt in attempts:
         assert list(attempt) == ATTEMPT
         assert entry["started_at"] <= attempt["at"]
@@ -58,7 +58,7 @@ async def test_newest_reference_is_in_the_session_its_outcomes_and_its_log(syste
     await system.ended_by_command(call.session)
     assert [entry["ref"] for entry in await published(system)] == ["T-8", "T-8", "T-8"]
     assert (await system.session(call.session))["ref"] == "T-8"
-    details = [orjson.loads(entry.get("details", "{}")) for entry in await system.log(call.session)]
+    details = [msgspec.json.decode(entry.get("details", "{}")) for entry in await system.log(call.session)]
     assert [one["ref"] for one in details if "ref" in one] == ["desk/7", "T-8", "T-9"]
 
 
@@ -80,7 +80,7 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
     assert [(one["kind"], one["result"]) for one in await published(system)] == [
         ("transfer", "completed"), ("session", "ended"),
     ]  # fmt: skip
-    agents = orjson.loads((await published(system))[-1]["agents"])
+    agents = msgspec.json.decode((await published(system))[-1]["agents"])
     assert [list(one) for one in agents] == [["address", "talk_s", "holds"]] * 2
     assert [one["address"] for one in agents] == [AGENT, TARGET]
     assert [one["holds"] for one in agents] == [int(mode == "consult"), 0]

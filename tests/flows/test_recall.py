@@ -5,7 +5,7 @@ Sentences take time, so the local Twilio's clock runs faster here.
 
 import json
 
-import orjson
+import msgspec
 import pytest
 
 from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, talking
@@ -57,7 +57,7 @@ async def test_recalled_agent_hears_the_reason_while_the_customer_waits(system, 
     transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", reason)
     ended = (await system.outcomes())[-1]
-    assert [(one["address"], one["holds"]) for one in orjson.loads(ended["agents"])] == [(AGENT, 0)]
+    assert [(one["address"], one["holds"]) for one in msgspec.json.decode(ended["agents"])] == [(AGENT, 0)]
 
 
 @pytest.mark.parametrize("fault, reason", [("late", "rejected"), ("lost", "busy")])

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.storage.codecs.text_codec import decode_fields
@@ -149,7 +149,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
         pipeline.xlen(system.keys.events(partition))
         pipeline.hgetall(system.keys.session(session_id))
         under_way, undecided, record = await pipeline.execute()
-        names = orjson.loads(decode_fields(record)["timers"]).keys()
+        names = msgspec.json.decode(decode_fields(record)["timers"]).keys()
         return not under_way and not undecided and names <= {"age", "park"}
 
     await system.eventually(does, f"{session_id} waits for nothing")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.operations.explain import timeline
@@ -212,7 +212,7 @@ def consequence(one: LogEntry) -> str:
 
 
 def in_json(value):
-    return orjson.dumps(value).decode()
+    return msgspec.json.encode(value).decode()
 
 
 def entry(event, details=None, **more):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import orjson
+import msgspec
 
 from conferral.outcomes.durations import Timeline, durations_of, timeline_of
 from conferral.outcomes.outcome import encode_outcome
@@ -33,7 +33,7 @@ def agents(story: Scenario, log: list[LogEntry] | None = None) -> list[tuple[str
     """The agents of the session's outcome, with seconds of talk, and holds."""
     addresses = {party.label: party.address for party in story.session.parties.values()}
     entry = encode_outcome(story.conclusions[-1], timeline_of(log or log_of(story)), addresses)
-    return [(one["address"], one["talk_s"], one["holds"]) for one in orjson.loads(entry["agents"])]
+    return [(one["address"], one["talk_s"], one["holds"]) for one in msgspec.json.decode(entry["agents"])]
 
 
 def test_bridge_lasts_from_the_answer_to_the_end_of_the_last_call():
@@ -123,7 +123,7 @@ def test_what_needs_entries_that_a_log_lacks_is_empty(harm: Any):
 def test_agent_whose_leg_the_session_no_longer_has_counts_without_an_address():
     story = ordering(conferenced).later(3_000).end()
     timeline = timeline_of(log_of(story))
-    (agent,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline)["agents"])
+    (agent,) = msgspec.json.decode(encode_outcome(story.conclusions[-1], timeline)["agents"])
     assert agent == {"address": "", "talk_s": 3.0, "holds": 0}
 
 
@@ -131,7 +131,7 @@ def test_recording_counts_from_when_its_sid_is_known():
     """A new one has none yet, and the session no longer has the former one."""
     story = ordering(Scenario().answered).record("start").recorded().record("stop").recorded().record("start", "again")
     story.end()
-    (sid,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline_of(log_of(story)))["recordings"])
+    (sid,) = msgspec.json.decode(encode_outcome(story.conclusions[-1], timeline_of(log_of(story)))["recordings"])
     assert sid.startswith("RE")
 
 
@@ -147,4 +147,4 @@ def test_conference_lasts_to_the_end_of_the_last_leg_not_to_the_entry_that_ends_
 def test_agent_who_was_rung_again_twice_has_the_address_of_the_last_leg():
     timeline = Timeline(holds={"agent-1": 1}, rung_again={"agent-1": "agent-2", "agent-2": "agent-3"})
     entry = encode_outcome(ordering(conferenced).end().conclusions[-1], timeline, {"agent-3": ALICE})
-    assert [(one["address"], one["holds"]) for one in orjson.loads(entry["agents"])] == [(ALICE, 1)]
+    assert [(one["address"], one["holds"]) for one in msgspec.json.decode(entry["agents"])] == [(ALICE, 1)]

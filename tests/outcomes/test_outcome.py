@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-import orjson
+import msgspec
 
 from conferral.outcomes.durations import Timeline
 from conferral.outcomes.outcome import OutcomeRecord, encode_outcome, outcome_data
@@ -53,7 +53,7 @@ RECORDING = Conclusion(
 
 def test_transfer_is_reported_with_every_party_it_tried_to_reach():
     fields = encode_outcome(TRANSFER)
-    attempts = orjson.loads(fields.pop("attempts"))
+    attempts = msgspec.json.decode(fields.pop("attempts"))
     assert fields == {
         "id": "CA1:transfer:1",
         "kind": "transfer",

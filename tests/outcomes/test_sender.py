@@ -11,7 +11,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.outcomes import sender as sender_module
@@ -135,7 +135,7 @@ async def test_outcomes_are_sent_once_and_only_those_from_the_first_start_on(wor
     assert sorted(work.receiver.accepted) == names
     assert len(work.receiver.requests) == 2
     fields = {"id": names[1], "kind": "transfer", "session": "CA2", "result": "completed", "hold_s": 1.5}
-    assert orjson.loads(work.receiver.bodies[names[1]][0]) == {
+    assert msgspec.json.decode(work.receiver.bodies[names[1]][0]) == {
         "type": "transfer.completed",
         "timestamp": None,
         "data": dict.fromkeys(json_types()) | fields | {"attempts": []},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec
 
 from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from offhook.model.state import Call, State
@@ -192,7 +192,7 @@ def deviations(outcome: Mapping[str, str], measured: Measured) -> list[Deviation
     """What an outcome reports of each duration, next to what the model measured."""
     started_s, ended_s = (from_iso(outcome[name]) / 1000 for name in ("started_at", "ended_at"))
     if outcome["kind"] == "session":
-        found = measured.session(orjson.loads(outcome["attempts"]), started_s, ended_s)
+        found = measured.session(msgspec.json.decode(outcome["attempts"]), started_s, ended_s)
     else:
         found = measured.transfer((started_s, ended_s))
     names = ("hold", "consult") if outcome["kind"] == "transfer" else (

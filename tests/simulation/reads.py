@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-import orjson
+import msgspec
 
 from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls
 from conferral.statemachine.events import COMMANDS, ReadOverdue
@@ -19,8 +19,8 @@ _DIALS = (CreateCall.kind, CreateParticipant.kind)
 
 def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
     """What is wrong with the timer of reads: it is set exactly while something is unsettled."""
-    unsettled = list(orjson.loads(record.get(b"unsettled_since_ms", b"{}")))
-    is_set = ReadOverdue.timer in orjson.loads(record.get(b"timers", b"{}"))
+    unsettled = list(msgspec.json.decode(record.get(b"unsettled_since_ms", b"{}")))
+    is_set = ReadOverdue.timer in msgspec.json.decode(record.get(b"timers", b"{}"))
     return "" if is_set == bool(unsettled) else f"timer of reads {is_set}, unsettled {unsettled}"
 
 
@@ -30,7 +30,7 @@ def too_many_reads(entries: Iterable[Mapping[bytes, bytes]]) -> str:
     others: list[float] = []
     for fields in entries:
         at_s = from_iso(fields[b"at"].decode()) / 1000
-        kinds = [effect["kind"] for effect in orjson.loads(fields.get(b"effects", b"[]"))]
+        kinds = [effect["kind"] for effect in msgspec.json.decode(fields.get(b"effects", b"[]"))]
         reads = [one for one in reads if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
         is_loss = b'"writes-lost"' in fields.get(b"details", b"")
         more = is_loss + READS_OF_COMMAND * (fields[b"event"] in _COMMANDS) + sum(map(kinds.count, _DIALS))

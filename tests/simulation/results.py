@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-import orjson
+from msgspec.json import decode
 
 from offhook.model.state import FINAL, Call
 from offhook.phones import phone_address
@@ -57,7 +57,7 @@ class Seen:
     def reported_end(self, name: str) -> int:
         """Return which entry of the log first said that a party had left; the number of entries if none did."""
         for number, entry in enumerate(self.log):
-            details = orjson.loads(entry.get("details") or b"{}")
+            details = decode(entry.get("details") or b"{}")
             is_about = details.get("party") == name
             match entry["event"]:
                 case "call_progressed" if is_about and details.get("status") in FINAL | {"rejected"}:
@@ -75,7 +75,7 @@ class Seen:
         was_transferring = any(
             "transferring" in (one["from"], one["to"]) for one in self.log[reported:] or self.log[-1:]
         )
-        changes = [orjson.loads(one.get("changes") or b"{}") for one in self.log]
+        changes = [decode(one.get("changes") or b"{}") for one in self.log]
         ended_in_queue = "queued" in [one["phase"] for one in changes if "phase" in one][-2:]
         return was_transferring or ended_in_queue or parked[-1:] == ["park"]
 
@@ -89,13 +89,13 @@ class Seen:
     def reported_action(self, name: str) -> int:
         """Return which entry of the log was the action of a party's `<Dial>`, which has no time of Twilio's."""
         for number, entry in enumerate(self.log):
-            if entry["event"] == "dial_ended" and orjson.loads(entry.get("details") or b"{}").get("party") == name:
+            if entry["event"] == "dial_ended" and decode(entry.get("details") or b"{}").get("party") == name:
                 return number
         return len(self.log)
 
     def has_status(self, name: str, status: str) -> bool:
         """Whether a callback said how a party's call ended; a read does not distinguish a refusal from a busy line."""
-        details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "call_progressed")
+        details = (decode(one.get("details") or b"{}") for one in self.log if one["event"] == "call_progressed")
         return any(one.get("party") == name and one.get("status") == status for one in details)
 
     def was_hung_up(self, name: str, *, before_end: bool = False) -> bool:
@@ -104,15 +104,15 @@ class Seen:
         With `before_end`, only as long as it did not know that the party's call was over.
         """
         log = self.log[: self.reported_end(name)] if before_end else self.log
-        effects = (one for entry in log for one in orjson.loads(entry.get("effects") or b"[]"))
+        effects = (one for entry in log for one in decode(entry.get("effects") or b"[]"))
         found = (one for one in log if one.get("reason") == "its dial was abandoned")
         return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects) or any(
-            orjson.loads(one["details"])["party"] == name for one in found
+            decode(one["details"])["party"] == name for one in found
         )
 
     def has_tone(self) -> bool:
         """Whether an event said that a message had begun; a recording of the call says nothing about it."""
-        details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "recording_changed")
+        details = (decode(one.get("details") or b"{}") for one in self.log if one["event"] == "recording_changed")
         return any(one.get("of_voicemail") for one in details)
 
 
@@ -186,7 +186,7 @@ def result_of(call: Call) -> str:
 
 def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
     """Yield what is wrong with the attempts of a session and its newest transfer."""
-    attempts = orjson.loads(record.get("attempts") or "[]") + orjson.loads(record.get("transfer.attempts") or "[]")
+    attempts = decode(record.get("attempts") or "[]") + decode(record.get("transfer.attempts") or "[]")
     attempts.sort(key=lambda one: one.get("started_at_ms", 0))  # an agent may be rung again between two transfers
     placed: dict[str, list[Call]] = defaultdict(list)
     for call in seen.calls.values():

@@ -1,6 +1,6 @@
 """The invariants of a run: each violation is found, and a failing run says how to play it again."""
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.statemachine.events import ConferenceStarted
@@ -93,7 +93,7 @@ def test_log_that_comes_to_something_else_is_complained_about() -> None:
     logged = {
         "version": str(decided.session.version),
         "to": decided.session.state.value,
-        "changes": orjson.dumps(session_codec.changes(decided.session, Session("s1")).logged).decode(),
+        "changes": msgspec.json.encode(session_codec.changes(decided.session, Session("s1")).logged).decode(),
     }
     entry = {name.encode(): value.encode() for name, value in logged.items()}
 
@@ -112,7 +112,7 @@ def test_log_that_comes_to_something_else_is_complained_about() -> None:
 
 
 def entry(at_s: int, event: str, reads: int = 0) -> dict[bytes, bytes]:
-    effects = orjson.dumps([{"kind": "read_calls"}] * reads)
+    effects = msgspec.json.encode([{"kind": "read_calls"}] * reads)
     return {b"at": to_iso(at_s * 1000).encode(), b"event": event.encode(), b"effects": effects}
 
 

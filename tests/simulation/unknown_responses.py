@@ -2,7 +2,7 @@
 
 from random import Random
 
-import orjson
+import msgspec
 
 from conferral.telephony.http_client import HttpResponse
 
@@ -46,9 +46,9 @@ class UnknownResponses:
 
 def _with_odd_dates(body: bytes, date: object) -> bytes:
     """The same answer, all of whose dates are odd, also those of the records of a list."""
-    content = orjson.loads(body or b"{}")
+    content = msgspec.json.decode(body or b"{}")
     records = [content, *(one for part in content.values() if isinstance(part, list) for one in part)]
     for record in records:
         if isinstance(record, dict):
             record |= {name: date for name in record if name.startswith("date_")}
-    return orjson.dumps(content)
+    return msgspec.json.encode(content)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import orjson
+import msgspec
 
 from conferral.statemachine.effects import CreateCall
 from conferral.storage.codecs.text_codec import from_iso
@@ -16,7 +16,7 @@ def unsent_dials(entries: Iterable[Mapping[bytes, bytes]], restarts: Iterable[fl
     decided: dict[str, float] = {}
     for fields in entries:
         at_s = from_iso(fields[b"at"].decode()) / 1000
-        for effect in orjson.loads(fields.get(b"effects", b"[]")):
+        for effect in msgspec.json.decode(fields.get(b"effects", b"[]")):
             if effect["kind"] == CreateCall.kind:
                 decided[effect["id"]] = at_s
         dial_id = fields.get(b"effect", b"").decode()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.entries import Entry
@@ -19,7 +19,7 @@ def event_in(fields: Mapping[bytes, bytes]) -> Any:
 def entry_of(name: str, session_id: str, **attributes: object) -> dict[str, str]:
     """Return an entry as another program may write it, with whatever attributes."""
     event = {"session_id": session_id, **attributes}
-    return {"type": name, "session": session_id, "event": orjson.dumps(event).decode()}
+    return {"type": name, "session": session_id, "event": msgspec.json.encode(event).decode()}
 
 
 def ringing(number: int = 0, session_id: str = SESSION) -> CallProgressed:

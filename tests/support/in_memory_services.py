@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-import orjson
+import msgspec
 
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
@@ -75,7 +75,7 @@ class ExchangeHttp(PooledHttpClient):
         headers = {"Date": formatdate(int(self._now_s()), usegmt=True)}
         if answer.status == 429:
             headers["Retry-After"] = "1"
-        body = b"" if answer.body is None else orjson.dumps(answer.body)
+        body = b"" if answer.body is None else msgspec.json.encode(answer.body)
         return self._change(HttpResponse(answer.status, headers, body))
 
     async def close(self) -> None:

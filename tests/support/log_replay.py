@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import orjson
+import msgspec
 
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import is_logged
@@ -17,9 +17,9 @@ def shown(fields: Mapping[str, str]) -> dict[str, str]:
     """The part of a hash that the log records; pending commands without the address that they dial."""
     found = {name: value for name, value in fields.items() if is_logged(name)}
     if "pending_commands" in found:
-        pending = orjson.loads(found["pending_commands"])
+        pending = msgspec.json.decode(found["pending_commands"])
         names = [{name: one[name] for name in ("command_id", "name", "party") if name in one} for one in pending]
-        found["pending_commands"] = orjson.dumps(names).decode()
+        found["pending_commands"] = msgspec.json.encode(names).decode()
     return found | {"state": fields["state"], "version": fields["version"]}
 
 

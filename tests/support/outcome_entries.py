@@ -3,7 +3,7 @@
 from itertools import count
 from typing import Any
 
-import orjson
+import msgspec
 
 from conferral.outcomes.outcome import json_types
 from conferral.storage.codecs.text_codec import to_iso
@@ -25,7 +25,7 @@ def outcome(kind: str, ended_ms: int, *attempts: dict[str, Any], **fields: str) 
         "by": "api",
         "started_at": to_iso(ended_ms - 60_000),
         "ended_at": to_iso(ended_ms),
-        "attempts": orjson.dumps(attempts).decode(),
+        "attempts": msgspec.json.encode(attempts).decode(),
     }
     return {**dict.fromkeys(json_types(), ""), **known, **fields}
 

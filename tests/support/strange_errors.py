@@ -7,7 +7,7 @@ import ssl
 import struct
 from collections.abc import Callable
 
-import orjson
+import msgspec
 import redis.exceptions
 from aiohttp import ClientPayloadError
 from twilio.base.exceptions import TwilioException
@@ -47,7 +47,7 @@ ANY_ERRORS: dict[str, Callable[[], BaseException]] = {
     "ExceptionGroup": lambda: ExceptionGroup(SECRET, [KeyError(SECRET), UnforeseenError()]),
     "IndexError": lambda: IndexError("list index out of range"),
     "JSONDecodeError": lambda: json.JSONDecodeError(SECRET, SECRET, 0),
-    "JSONEncodeError": lambda: orjson.JSONEncodeError(SECRET),
+    "EncodeError": lambda: msgspec.EncodeError(SECRET),
     "KeyError": lambda: KeyError(SECRET),
     "RuntimeError": lambda: RuntimeError(SECRET),
     "OSError": lambda: OSError(errno.EMFILE, "Too many open files"),

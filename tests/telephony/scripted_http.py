@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -56,7 +56,7 @@ class ScriptedHttp(AsyncHttpClient):
             raise answer
         if "conferences" in answer and (status := (params or {}).get("Status")):
             answer = answer | {"conferences": [one for one in answer["conferences"] if one["status"] == status]}
-        return Response(200, orjson.dumps(answer).decode())
+        return Response(200, msgspec.json.encode(answer).decode())
 
 
 class Documents(TwimlBuilder):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import orjson
+import msgspec
 
 
 @dataclass
@@ -20,7 +20,7 @@ Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 def answered(status: int, body: bytes | dict[str, object], *headers: str, length: int | None = None) -> Reply:
     """An answer; `length` is what Content-Length claims."""
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
 
     async def reply(writer: asyncio.StreamWriter) -> None:
         claimed = len(content) if length is None else length

@@ -122,6 +122,7 @@ def test_retry_after_that_is_nonsense_asks_for_nothing_or_a_number(header: str) 
         (b'{"code": "21220"}', 21220),
         (b'{"code": "123456789"}', 123_456_789),
         (b'{"code": "1234567890"}', 0),
+        (b'{"code": 1234567890}', 0),
         (b'{"code": null}', 0),
         (b'{"code": [1]}', 0),
         (b'{"code": "many"}', 0),

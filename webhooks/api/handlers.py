@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import orjson
 from aiohttp import web
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
@@ -121,7 +120,9 @@ class Handlers:
         self._is_closing = False
         self._settings = settings
         self._clock = clock
-        self._openapi = orjson.dumps(openapi.document(settings.public_url))  # once: anyone may request it, at any rate
+        self._openapi = msgspec.json.encode(
+            openapi.document(settings.public_url)
+        )  # once: anyone may request it, at any rate
 
     def stop_waiting(self) -> None:
         """Answer all requests that wait for a result by their next poll."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-import orjson
+import msgspec
 from aiohttp import web
 from prometheus_client import Gauge
 
@@ -45,7 +45,7 @@ _HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Cont
 
 def encode_event(kind: str, data: object) -> bytes:
     """Return one event."""
-    return f"event: {kind}\n".encode() + b"data: " + orjson.dumps(data) + b"\n\n"
+    return f"event: {kind}\n".encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
 #: An event without data would not reach the page.

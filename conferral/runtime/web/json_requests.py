@@ -5,10 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from aiohttp import hdrs, web
 
 from conferral.runtime.errors import ConferralError
+from conferral.runtime.json_decoding import decode_json
 
 #: Maximum body (bytes): several times ten destinations of 512 characters and a message.
 BODY_BYTES_MAX = 64 * 1024
@@ -100,7 +101,7 @@ def internal_error() -> RequestError:
 
 def json_response(body: object, status: int = 200) -> web.Response:
     """Return a JSON response that no cache may store; bytes are sent as is."""
-    encoded = body if isinstance(body, bytes) else orjson.dumps(body)
+    encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return web.Response(body=encoded, status=status, content_type=_JSON, headers=NO_STORE)
 
 
@@ -115,10 +116,10 @@ async def read_json_object(request: web.Request, bytes_max: int = BODY_BYTES_MAX
         raise RequestError("malformed", f"Content-Type must be {_JSON}")
     body = await _read_body(request, bytes_max)
     try:
-        found = orjson.loads(body)
-        # orjson takes the last of two fields with the same name. A number may be too long for `int`.
+        found = decode_json(body)
+        # A number may be too long for `int`.
         json.loads(body, object_pairs_hook=_refuse_repeated, parse_int=str)
-    except (orjson.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise RequestError("malformed", "the body must be a JSON object")

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
 
 import msgspec
-import orjson
 from msgspec.structs import astuple
 
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
@@ -163,7 +162,7 @@ def _changes_of(text: str) -> dict[str, str | None]:
 
 
 def _to_json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return msgspec.json.encode(value).decode()
 
 
 def _rows_to_json(rows: tuple[dict[str, str], ...]) -> str:

@@ -11,12 +11,11 @@ from operator import is_not
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import orjson
 from msgspec import NODEFAULT
 from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.json_decoding import json_decoder
+from conferral.runtime.json_decoding import decode_json, json_decoder
 from conferral.runtime.text import split_list
 from conferral.statemachine.parts import PendingCommand, Recording, TransferState
 from conferral.statemachine.record import BaseRecord, Hidden, is_listed
@@ -271,8 +270,8 @@ def changes(session: Session, before: Session) -> Changes:
     if [*session.parties] != [*before.parties]:
         found.stored[PARTY_ORDER] = " ".join(session.parties)
     if commands := found.logged.get("pending_commands"):
-        rows = [{name: one[name] for name in PendingCommand.logged if name in one} for one in orjson.loads(commands)]
-        found.logged["pending_commands"] = orjson.dumps(rows).decode()
+        rows = [{name: one[name] for name in PendingCommand.logged if name in one} for one in decode_json(commands)]
+        found.logged["pending_commands"] = msgspec.json.encode(rows).decode()
     return found
 
 

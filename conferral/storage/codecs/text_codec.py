@@ -7,9 +7,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-import orjson
+from conferral.runtime.json_decoding import decode_json
 
-#: Levels of JSON that are read, count. Ours has a tenth. orjson reads 1,024 levels, but writes only 254 again.
+#: Levels of JSON that are read, count. Ours has a tenth. msgspec reads more than it can write.
 _LEVELS_MAX = 100
 #: The latest time that can be formatted, Unix milliseconds.
 _LATEST_MS = 253_402_300_799_000
@@ -71,8 +71,8 @@ def parse_texts(text: str) -> tuple[str, ...]:
 
 def _parse(text: str) -> Any:
     try:
-        found = orjson.loads(text) if text else None
-    except orjson.JSONDecodeError:
+        found = decode_json(text) if text else None
+    except ValueError:
         return None
     return None if text.count("[") + text.count("{") > _LEVELS_MAX and _is_too_deep(found) else found
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import orjson
+import msgspec
 import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError
@@ -182,7 +182,7 @@ class CommitStore:
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
         shared, shared_keys = self._encode_shared(commit, len(names))
-        batch = orjson.dumps(_encode_partition(commit) | shared)
+        batch = msgspec.json.encode(_encode_partition(commit) | shared)
         return [*names, *shared_keys], [holder, number, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, batch]
 
     def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:

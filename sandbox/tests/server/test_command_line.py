@@ -155,7 +155,7 @@ def test_older_aiohttp_serves_only_loopback(monkeypatch: pytest.MonkeyPatch) -> 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:
     use = "import sys, offhook; [getattr(offhook, name) for name in offhook.__all__]; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
-    assert not {"conferral", "twilio", "pydantic", "orjson"} & {name.partition(".")[0] for name in ran.stdout.split()}
+    assert not {"conferral", "twilio", "pydantic", "msgspec"} & {name.partition(".")[0] for name in ran.stdout.split()}
 
 
 def test_start_waits_for_no_code_that_only_the_control_routes_need() -> None:

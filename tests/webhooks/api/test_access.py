@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import aiohttp
-import orjson
+import msgspec
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -312,7 +312,7 @@ async def test_an_unexpected_error_is_answered_as_json(api, monkeypatch):
         status, kind, text = answer.status, answer.content_type, await answer.text()
 
     assert (status, kind) == (500, "application/json")
-    assert orjson.loads(text)["error"] == refusal("internal", "an unexpected error; the process's log has it")
+    assert msgspec.json.decode(text)["error"] == refusal("internal", "an unexpected error; the process's log has it")
 
 
 async def test_request_without_a_valid_token_is_its_connections_last(open_api):

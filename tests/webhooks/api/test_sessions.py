@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-import orjson
 import pytest
+from msgspec.json import encode
 
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode
@@ -187,7 +187,11 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
     reports = [{"command": "c1", "type": "hold", "status": "done"}]
     changes = {"phase": "parked", "parked_until": None}
-    lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
+    lists = {
+        "effects": encode(effects),
+        "reports": encode(reports),
+        "changes": encode(changes),
+    }
     tries = {"attempts": "3", "failed_attempts": '["503 x2"]', "happened_at": "2026-11-20T08:24:07.500Z"}
     lists["details"] = '{"party": "agent"}'
     entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, command="c1", mood="good"))

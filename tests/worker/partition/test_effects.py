@@ -5,7 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 
 from conferral.operations.dead_letters import DeadLetters
@@ -154,7 +154,7 @@ def open_effects(
 
 def broken(**given: Any) -> bytes:
     """An effect that lacks what its kind needs."""
-    return orjson.dumps({"committed_at_ms": 1, "kind": "hang_up_call", "effect": {}} | given)
+    return msgspec.json.encode({"committed_at_ms": 1, "kind": "hang_up_call", "effect": {}} | given)
 
 
 @pytest.mark.parametrize(
