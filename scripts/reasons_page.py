@@ -52,7 +52,6 @@ _WRONG = (
             "the agent stays"
         ),
     ),
-    ("`no such session`", "the call is known, but its session isn't stored (yet)"),
 )
 _FAILED = """\
 ## Why a command fails

@@ -43,6 +43,11 @@ def safe_id(text: str) -> str:
     return "(digits alone)" if text.isdigit() else text
 
 
+def no_call_found(named: str) -> str:
+    """Return the reason for rejecting a command whose session is unknown."""
+    return f"no call {safe_id(named) if REFERENCE_PATTERN.fullmatch(named) else 'with this id'} found"
+
+
 def call_of_visit(session_id: str) -> str:
     """Return the call SID that a session's id is made from; empty for others.
 

@@ -21,6 +21,7 @@ from conferral.statemachine.guards.reads import was_decided_before, with_newer_f
 from conferral.statemachine.guards.transfer import hold_limits_ms
 from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, unsettled_after
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
+from conferral.statemachine.ids import no_call_found
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
@@ -109,6 +110,7 @@ def step(
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and (why := _why_not_opened(session, event, now_ms)):
         is_command = isinstance(event, events.Command)
+        why = no_call_found(session.id) if is_command and why == _NO_SESSION else why
         report = CommandReport(event.token, CommandStatus.REJECTED, why)
         kind = DecisionKind.REFUSED if is_command else DecisionKind.UNEXPECTED
         return Step(session, kind, why, reports=(report,) if is_command else ())

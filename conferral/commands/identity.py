@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from conferral.commands.field_values import AUTHOR
 from conferral.runtime import tracing
 from conferral.statemachine.events import Press
-from conferral.statemachine.ids import REFERENCE_PATTERN, safe_id
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
@@ -45,11 +44,6 @@ def session_id_of(command_id: str) -> str:
     return f"CS{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
 
 
-def unknown_session(named: str) -> str:
-    """Return the reason for rejecting a command whose session is unknown."""
-    return f"no call {safe_id(named) if REFERENCE_PATTERN.fullmatch(named) else 'with this id'} found"
-
-
 def existing_session() -> str:
     """Return the reason for rejecting a `call` whose session exists."""
-    return "session: this id is already in use; leave it out to generate one"
+    return "session: this id is already in use; choose another"

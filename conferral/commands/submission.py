@@ -18,7 +18,7 @@ from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.ids import safe_id
+from conferral.statemachine.ids import no_call_found, safe_id
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandResult, CommandsFullError
 from conferral.storage.connection.errors import SILENT_STATES
@@ -144,7 +144,7 @@ class CommandSubmitter:
         if opens_session and is_there:
             raise CommandIdConflict(command.kind, identity.existing_session(), command_id=command.command_id)
         if not opens_session and not is_there:
-            raise UnknownSession(identity.unknown_session(command.session))
+            raise UnknownSession(no_call_found(command.session))
 
     async def find_result(self, command_id: str) -> CommandResult:
         """Return a command's result; the status is empty for an unknown id."""

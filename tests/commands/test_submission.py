@@ -68,7 +68,7 @@ async def test_session_is_checked_only_on_request(giver, store):
 
     with pytest.raises(UnknownSession, match=r"^no call CA9 found$"):
         await giver.submit(nobodys, check_session=True)
-    with pytest.raises(CommandIdConflict, match="this id is already in use; leave it out"):
+    with pytest.raises(CommandIdConflict, match="this id is already in use; choose another"):
         await giver.submit({**CALL, "session": CALLER}, check_session=True)
     assert await store.keys("*command*") == []
 

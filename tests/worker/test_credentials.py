@@ -24,6 +24,7 @@ from conferral.worker.credentials import (
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
 from tests.support.local_system import LocalSystem, settings_for
+from tests.support.people import AGENT, CUSTOMER
 from tests.support.redis_server import RedisServer
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp, page
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -230,6 +231,35 @@ async def test_what_a_refused_worker_is_asked_waits_until_it_is_accepted(
         assert (await end).status == "done"
         assert (await convert).status in {"done", "failed"}, "it may have been too late"
         assert await worker.problems() == []
+        await system.settled()
+
+
+@pytest.mark.redis
+async def test_command_for_a_call_that_began_while_all_were_refused_is_decided_after_it(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its partitions take longer to be taken over than the commands to be routed."""
+    monkeypatch.setattr(credentials, "PROBE_EVERY_S", 0.05)
+    async with LocalSystem(redis_server.url, workers=0) as system:
+
+        async def until_all_are_routed(point: str, _partition: int) -> None:
+            while point == "after_read" and await system.client.xlen(system.keys.commands):
+                await asyncio.sleep(0.01)
+
+        system.worker_options = {"checkpoint": until_all_are_routed}
+        right, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
+        worker = system.start_worker()
+        await system.eventually(worker.problems, "it says all that is wrong", equals=["partitions unassigned", REFUSED])
+        given = {"session": "order-7", "agent": AGENT, "customer": CUSTOMER}
+        call = asyncio.create_task(system.command("call", **given))
+        await system.eventually(lambda: system.client.xlen(system.keys.commands), "it waits", equals=1)
+        end = asyncio.create_task(system.command("end", "order-7"))
+        unknown = asyncio.create_task(system.command("end", "order-8"))
+        await system.eventually(lambda: system.client.xlen(system.keys.commands), "they wait", equals=3)
+        system.sandbox.auth_token = right
+        assert (await end).status == "done"
+        assert (await call).status in {"done", "failed"}, "it was ended"
+        assert ((await unknown).status, (await unknown).reason) == ("rejected", "no call order-8 found")
         await system.settled()
 
 

@@ -26,7 +26,7 @@ from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.events import Call
-from conferral.statemachine.ids import ID_RULE, safe_id
+from conferral.statemachine.ids import ID_RULE, no_call_found, safe_id
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import StoredSession
@@ -295,7 +295,7 @@ def _refuse_pages(request: ApiRequest) -> None:
 
 def unknown_session(request: ApiRequest) -> RequestError:
     """Return the error for a path that names no session."""
-    reason = f"{identity.unknown_session(request.path['session'])}; {_UNKNOWN_UNTIL}"
+    reason = f"{no_call_found(request.path['session'])}; {_UNKNOWN_UNTIL}"
     return RequestError(ErrorType.UNKNOWN, reason)
 
 

@@ -14,7 +14,7 @@ from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
 from conferral.statemachine.events import Call, Command, DialCommand, Press, Supervise
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.ids import ID_PATTERN, no_call_found
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
@@ -23,7 +23,7 @@ from conferral.storage import command_stream, digits, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.command_reports import COMMAND_TTL_S, report_command
-from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
+from conferral.storage.connection.client import as_store_errors, ask, run_each, run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.entries import Entry, parse_entry_id
 from conferral.telephony.conference_names import ConferenceNames
@@ -130,6 +130,22 @@ class CommandAdmission:
             return str(of_call.decode())
         return reference if exists else None
 
+    async def _find_or_await_session(self, named: str) -> str | None:
+        """Return a command's session, also one that undecided entries may open.
+
+        The partition decides these first, and rejects the command if none of them does.
+        """
+        if not ID_PATTERN.fullmatch(named):
+            return await self._find_session(named)
+        # Counted first: what is decided in between has opened its session.
+        undecided = await ask(self._client, "XLEN", self._keys.events(self._keys.partition_of(named)))
+        return await self._find_session(named) or (named if undecided else None)
+
+    async def _has_opened(self, session_id: str, command_id: str) -> bool:
+        """Whether a `call` opened a session: its conference is named for both."""
+        (name,) = await run_each(self._client, [("HGET", self._keys.session(session_id), "conference_name")])
+        return (name or b"").decode(errors="replace") == self._conference_names.make(session_id, command_id)
+
     async def _claim_id(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> Claim | None:
         """Claim the id for its session; None if the command is rejected or routed.
 
@@ -141,12 +157,13 @@ class CommandAdmission:
             claim = await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "")
             if claim is None:
                 return None
-            session_id, reason_if_rejected = await self._find_session(named), identity.unknown_session(named)
+            session_id, reason_if_rejected = await self._find_or_await_session(named), no_call_found(named)
         else:
             new_id = named or identity.session_id_of(command_id)
             is_free = await self._find_session(new_id) is None
-            # A session whose id is made from the command's is the command's own: a failover may have lost the claim.
-            claim = await self._claim(command_id, entry, new_id if is_free or not named else "")
+            # A failover may have lost the claim of a command that has opened its session.
+            is_own = is_free or not named or await self._has_opened(new_id, command_id)
+            claim = await self._claim(command_id, entry, new_id if is_own else "")
             if claim is None:
                 return None
             claim = claim._replace(is_first=claim.is_first and is_free)

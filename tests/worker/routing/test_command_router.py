@@ -284,7 +284,7 @@ async def test_call_takes_no_id_that_is_in_use(routing, what):
     else:
         await routing.client.set(routing.keys.call("order-7"), "another")
     await routing.give(**CALL, id="c1", session="order-7")
-    reason = "session: this id is already in use; leave it out to generate one"
+    reason = "session: this id is already in use; choose another"
     assert await routing.outcome("c1") == ("rejected", reason, "")
     assert await routing.events() == []
 
@@ -299,6 +299,27 @@ async def test_call_whose_claim_a_failover_lost_goes_to_its_session_again(routin
     await routing.give(**CALL, id="c1")
     assert [(event.session_id, event.token) for event in await routing.events()] == [(own, "c1")]
     assert await routing.outcome("c1") == ("", "", own)
+
+
+async def test_call_whose_claim_a_failover_lost_goes_to_the_session_that_it_named(routing):
+    """The name of its conference says which command opened it; another's is another call."""
+    opened = {"id": "order-7", "version": "1", "conference_name": NAMES.make("order-7", "c1")}
+    await routing.client.hset(routing.keys.session("order-7"), mapping=opened)
+    await routing.give(**CALL, id="c1", session="order-7")
+    await routing.give(**CALL, id="c2", session="order-7")
+    assert [(event.session_id, event.token) for event in await routing.events()] == [("order-7", "c1")]
+    assert await routing.outcome("c1") == ("", "", "order-7")
+    assert (await routing.outcome("c2"))[0] == "rejected"
+
+
+async def test_command_goes_to_a_session_that_waiting_entries_may_open(routing):
+    """No worker owns its partition now; the next owner decides both, in this order."""
+    await routing.give(**CALL, id="c1", session="order-7")
+    await routing.give(type="end", id="c2", session="order-7")
+    assert [(event.session_id, event.token) for event in await routing.events()] == [
+        ("order-7", "c1"), ("order-7", "c2"),
+    ]  # fmt: skip
+    assert await routing.outcome("c2") == ("", "", "order-7")
 
 
 async def test_call_that_is_routed_again_goes_the_same_way(routing):
