@@ -74,7 +74,6 @@ MEANINGS = {
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",
     "records_skipped": "Another program wrote to the sessions in `names`, which can't be read; `reason` names a field.",
-    "records_removed": "Another program wrote records that can't be read to the key in `names`; they were removed.",
     "config_contradicted": "Redis's configuration no longer fits this process, which keeps its settings.",
     "recordings_deleted": "`conferral forget --recordings` deleted a session's recordings at Twilio.",
     "agent_forgotten": "`conferral forget --agent` erased what was stored about an agent's desk.",

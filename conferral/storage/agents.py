@@ -18,7 +18,6 @@ from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
-from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 from conferral.storage.presence_runs import PRESENCE_MS, SILENT_MS, PresenceRuns, note_renewal, read_command
 from conferral.storage.server import time_ms
@@ -123,20 +122,15 @@ class Agents:
         """Return all agents, by identity; remove those that are gone."""
         reads = (("TIME",), read_command(self._keys), ("HGETALL", self._keys.agents))
         time, runs, found = await run_or_raise(self._client, *reads)
-        now_ms, current, gone = time_ms(time), PresenceRuns.parse(runs), dict[bytes, bytes]()
-        unreadable = 0
-        for identity, stored in found.items():
-            try:
-                is_gone = not current.counts(_decode_renewal(stored).renewed_ms, now_ms)
-            except ValueError:
-                unreadable, is_gone = unreadable + 1, True
-            if is_gone:
-                gone[identity] = stored
+        now_ms, current = time_ms(time), PresenceRuns.parse(runs)
+        readable = {one.identity.encode(): one for one in _readable(found.items())}
+        renewed_ms = {name: one.renewed_ms for name, one in readable.items()}
+        renewed_ms |= {name: _renewed_ms(stored) for name, stored in found.items() if name not in readable}
+        gone = {name for name, at_ms in renewed_ms.items() if not current.counts(at_ms, now_ms)}
         if gone:
-            flat = [one for item in gone.items() for one in item]
+            flat = [one for name in gone for one in (name, found[name])]
             await scripts.remove_unchanged(self._client, [self._keys.agents], flat)
-            log_unreadable_removed(self._keys.agents, unreadable)
-        return _current(found.items(), current, now_ms)
+        return [one.at(now_ms) for name, one in readable.items() if name not in gone]
 
     async def read(self, now_ms: int) -> Sequence[Agent]:
         """Return all agents by Redis's time, for users who may only read."""
@@ -152,6 +146,14 @@ def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[Agent]:
         with suppress(ValueError):
             agents.append(_agent(identity.decode(), stored))
     return agents
+
+
+def _renewed_ms(stored: bytes) -> int:
+    """Return when an agent renewed, which any version can read; else 0."""
+    try:
+        return _decode_renewal(stored).renewed_ms
+    except ValueError:
+        return 0
 
 
 def _agent(identity: str, stored: bytes) -> Agent:

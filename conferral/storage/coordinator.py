@@ -13,7 +13,6 @@ from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, as_store_errors
-from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
@@ -131,8 +130,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
     answer = await scripts.answer_tick(client, [keys.owners, keys.workers], arguments)
     if not answer:
         return None
-    now_ms, surplus, free, mine, others, removed = answer
-    log_unreadable_removed(keys.owners, int(removed))
+    now_ms, surplus, free, mine, others = answer
     found = [one.decode(errors="replace") for one in others]
     return Granted(
         int(now_ms),

@@ -12,7 +12,6 @@ from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields, int_of, to_iso
 from conferral.storage.connection.client import Client, Entries, ask, run_each, run_or_raise
 from conferral.storage.coordinator import OUTCOMES, read_owners
-from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
 
@@ -104,7 +103,6 @@ class OutcomeQueue:
         found = (await ask(self._client, "HGET", key, "position") or b"").decode(errors="replace")
         if found and not _is_id(found):
             await ask(self._client, "HDEL", key, "position")
-            log_unreadable_removed(key, 1)
         await ask(self._client, "HSETNX", key, "position", position)
 
     async def take(self, entries: Entries, after: str, now_ms: int) -> None:
@@ -125,7 +123,6 @@ class OutcomeQueue:
         names = [name for answer in found for name in answer or ()]
         if foreign := [name for name in names if _text(name) is None]:
             await run_each(self._client, [("ZREM", key, *foreign), ("HDEL", self._keys.sending, *foreign)])
-            log_unreadable_removed(key, len(foreign))
         sessions = [one for one in map(_text, names) if one is not None and one not in besides][:count]
         if not sessions:
             return []

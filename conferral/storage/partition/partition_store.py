@@ -25,7 +25,6 @@ from conferral.storage.connection.client import (
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimit, DialLimits
 from conferral.storage.entries import Entry
-from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 
 #: Timers moved per run of the script, count: bounds its time.
@@ -112,7 +111,6 @@ class PartitionStore:
         answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_RUN_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        log_unreadable_removed(self._keys.timers(partition), int(answer[2]))
         due_ms = float(answer[1] or "inf")
         return None if due_ms == math.inf else int(max(due_ms, 0))
 

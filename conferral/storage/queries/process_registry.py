@@ -12,7 +12,6 @@ from conferral.runtime.json_decoding import json_decoder
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, ask, run_or_raise
-from conferral.storage.foreign import log_unreadable_removed
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
 
@@ -77,7 +76,6 @@ async def register(client: Client, keys: Keys, process: Process) -> None:
     now_ms = await server_time_ms(client, keys.processes)
     found = await ask(client, "HGETALL", keys.processes)
     gone = [name for name, body in found.items() if abs(now_ms - (_seen_ms(body) or 0)) > UNLISTED_AFTER_MS]
-    log_unreadable_removed(keys.processes, sum(_seen_ms(found[name]) is None for name in gone))
     await run_or_raise(
         client,
         ("HDEL", keys.processes, "", *gone),  # first: a full Redis accepts it

@@ -19,9 +19,9 @@
   ARGV[9]  how long a dead worker stays in KEYS[2]  ms
 
   Returns  {}  a later tick was here before
-           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}, removed}
+           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
            how many partitions the worker has above its share; how many have no owner; what it owns now; the other
-           workers; how many workers' records were removed because they can't be read
+           workers
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
   and does not change before this script runs.
 ]]
@@ -33,7 +33,7 @@ local function in_ms(later_ms)
 end
 local now_ms, listed_ms = in_ms(0), tonumber(ARGV[9])
 
-local workers, found, unreadable = {}, {}, {}
+local workers, found = {}, {}
 local fields = redis.call('HGETALL', owners)
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
@@ -41,9 +41,7 @@ for i = 1, #fields, 2 do
   local number, counts_ms, takes = string.match(value, '"tick":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
   if worker and number and #number <= 12 and #counts_ms <= 5 then
     workers[worker] = {tick = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true'}
-  elseif string.find(field, '^worker:') then
-    unreadable[#unreadable + 1] = field
-  else
+  else  -- an item, or what can't be read
     local holder, epoch = string.match(value, '"holder":"([^"]*)","epoch":(%d+)')
     found[field] = holder and #epoch <= 12 and {holder = holder, stored = holder, epoch = tonumber(epoch)}
   end
@@ -115,9 +113,6 @@ else
 end
 -- Last: while the slot moves, Redis refuses a key without fields.
 for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
-for _, field in ipairs(unreadable) do
-  if field ~= 'worker:' .. name then redis.call('HDEL', owners, field) end
-end
 
 -- `pcall`: calls go on although another program has this key.
 if wants == 'share' then
@@ -136,4 +131,4 @@ for other, one in pairs(workers) do
     others[last + 1], others[last + 2], others[last + 3] = other, tostring(one.tick), one.lifetime_ms
   end
 end
-return {now_ms, math.max(0, held - share), free, mine, others, #unreadable}
+return {now_ms, math.max(0, held - share), free, mine, others}

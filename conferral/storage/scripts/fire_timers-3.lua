@@ -11,7 +11,7 @@
   ARGV[4 ..]  after a takeover, each kind of timer and its longest duration, ms: one that is due later counts as due,
               since someone has set Redis's clock back
 
-  Returns  {1, next_due_ms, removed}   next_due_ms is "" when no timer is left; removed: how many can't be read
+  Returns  {1, next_due_ms}   next_due_ms is "" when no timer is left
            {0}                lost: another owner, nothing written
   Why one script: a crash between removing a timer and appending its entry would lose it.
 ]]
@@ -32,13 +32,10 @@ end
 local is_one_left = redis.call('ZCARD', timers) > #due / 2
 -- A full Redis accepts a script whose first write needs no memory.
 if #due > 0 then redis.call('ZREM', timers, '') end
-local removed = 0
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
   local due_ms = tonumber(due[i + 1]) or math.huge
-  if not timer or math.abs(due_ms) == math.huge then
-    removed = removed + 1
-  else
+  if timer and math.abs(due_ms) ~= math.huge then
     local event = {session_id = session, due_ms = due_ms}
     redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session, 'event', cjson.encode(event))
   end
@@ -46,4 +43,4 @@ for i = 1, #due, 2 do
   redis.call('ZREM', timers, due[i])
 end
 local following = is_one_left and redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES') or {}
-return {1, following[2] or '', removed}
+return {1, following[2] or ''}
