@@ -1,8 +1,10 @@
 """Fields that a voice request has more than once: which value is Twilio's.
 
 A browser may send anything under any name, also under Twilio's, and its call must not be lost for that. Twilio doesn't
-say in which order they arrive, so a value must not count because of its place if it decides who calls. Twilio sends
-`From` and `To` as `Caller` and `Called`, too. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+say in which order they arrive, and signs them sorted: so the signature shows no order, either. If the first value
+counted, a browser could pose as another agent by a `From` of its own. A value must not count because of its place if it
+decides who calls. Twilio sends `From` and `To` as `Caller` and `Called`, too. Source: Twilio docs, "TwiML for
+Programmable Voice", request parameters; "Webhooks security".
 """
 
 from collections import defaultdict

@@ -1,8 +1,9 @@
 """Requests with outcomes: signed, and judged by the status line alone.
 
-HTTP libraries refuse a response for its headers, which don't matter here, and hide its status then. So the few lines of
-a response that matter are read here. Requests follow Standard Webhooks. Whatever the receiver sends costs little: no
-body is read, what is read has limits, and redirects are not followed.
+HTTP libraries refuse a response for its headers, which don't matter here, and hide its status then: for a 204 with two
+lengths, with a line without a colon or longer than 8 KB, or cut off after its first line, aiohttp 3.14 raises. So the
+few lines of a response that matter are read here. Requests follow Standard Webhooks. Whatever the receiver sends costs
+little: no body is read, what is read has limits, and redirects are not followed.
 """
 
 import asyncio
