@@ -55,10 +55,18 @@ def test_page_that_names_another_release_ends_the_check(
 
 def test_growth_since_a_release_is_said_of_each_size() -> None:
     now = CORE_SIZE.sizes(CORE_SIZE.ROOT)
-    before = {what: size + 1 for what, size in now.items()}
+    before = {of: {what: size + 1 for what, size in found.items()} for of, found in now.items()}
 
-    assert list(now) == ["rows", "guards", "fields of Session and Party"]
-    assert all(size > 50 for size in now.values())
+    assert list(now["state machine"]) == ["rows", "guards", "fields of Session and Party"]
+    assert list(now["lines"]) == [
+        "JavaScript", "JavaScript of Offhook", "Lua", "Python", "Python of Offhook", "code of Python",
+        "tests of Offhook", "tests without Offhook's",
+    ]  # fmt: skip
+    assert all(size > 50 for found in now.values() for size in found.values())
+    assert now["lines"]["code of Python"] < now["lines"]["Python"]
     assert "rows (-1), " in CORE_SIZE.growth(now, before, "v0.1.0")
-    assert CORE_SIZE.growth({"rows": 3, "guards": 2}, {}, "") == "state machine: 3 rows, 2 guards"
-    assert CORE_SIZE.growth({"rows": 3}, {"rows": 1}, "v0.1.0") == "state machine: 3 rows (+2) since v0.1.0"
+    assert CORE_SIZE.growth({"lines": {"Lua": 3, "Python": 2}}, {}, "") == "lines: 3 Lua, 2 Python"
+    now = {"lines": {"Lua": 3}, "state machine": {"rows": 2}}
+    assert CORE_SIZE.growth(now, {"lines": {"Lua": 1}, "state machine": {"rows": 2}}, "v0.1.0") == (
+        "lines: 3 Lua (+2) since v0.1.0\nstate machine: 2 rows (+0) since v0.1.0"
+    )
