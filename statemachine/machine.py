@@ -1,10 +1,12 @@
 """Transition machine: decides events with `step`.
 
-Each step works on a draft, the model of a `transitions` machine that has the table's rows. The first row whose guard
-holds wins, and its action changes the draft. A Step is built only if nothing raised.
+Each step works on a draft, the model of a `transitions` machine that has the table's rows. An index says which rows are
+for an event, a state, a stage, and a phase. The machine executes the first whose guards hold; its actions change the
+draft. A Step is built only if nothing raised.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from msgspec.structs import fields
@@ -29,10 +31,10 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.relevance import how_to_ignore
 from conferral.statemachine.session import AGENT, SUPERVISOR, Session
-from conferral.statemachine.states import KEPT_WAITING, State
+from conferral.statemachine.states import KEPT_WAITING, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, DecisionKind, Draft, Step, TimerChange
 from conferral.statemachine.table import TABLE
-from conferral.statemachine.table.row import Guard
+from conferral.statemachine.table.row import Guard, Stage
 from conferral.statemachine.table.stages import enter_stage
 from conferral.statemachine.table.unsettled import unsettled
 
@@ -46,40 +48,14 @@ _NO_SESSION = "no such session"
 _FOLLOW_UPS_MAX = 16
 
 
-class RowTransition(Transition):
-    """A row: its guards come before all else that a transition does.
-
-    About ten rows are tried for each one that is taken.
-    """
-
-    def __init__(self, *arguments: Any, guards: Iterable[Guard], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._guards = tuple(guards)
-
-    def execute(self, event_data: EventData) -> bool:
-        """Take the row if all of its guards hold; see `transitions`."""
-        draft, event = event_data.args
-        for guard in self._guards:
-            if not guard(draft, event):
-                return False
-        return bool(super().execute(event_data))
-
-
-class RowMachine(Machine):
-    """A machine of rows."""
-
-    transition_cls = RowTransition
-
-
 def build_machine() -> Machine:
     """Build the machine: no automatic transitions, and no model of its own."""
-    machine = RowMachine(model=None, states=State, initial=None, auto_transitions=False)
+    machine = Machine(model=None, states=State, initial=None, auto_transitions=False)
     for row in TABLE:
         machine.add_transition(
             trigger=row.event.name,
             source=row.source,
             dest=row.target,
-            guards=row.conditions,
             # Before the state changes, so that an action that raises leaves everything unchanged.
             before=[*row.actions, *([] if row.next_stage is None else [enter_stage(row.next_stage)])],
         )
@@ -90,9 +66,31 @@ def build_machine() -> Machine:
 MACHINE = build_machine()
 
 
+@cache
+def _rows(
+    kind: type[Event], state: State, phase: Phase, stage: Stage
+) -> tuple[tuple[tuple[Guard, ...], Transition], ...]:
+    """Return guards and row for each row of an event there, in order."""
+    rows = [row for row in TABLE if (row.event, row.source) == (kind, state)]
+    return tuple(
+        (row.guards, transition)
+        for row, transition in zip(rows, MACHINE.get_transitions(kind.name, state), strict=True)
+        if (not row.stages or stage in row.stages) and (not row.phases or phase in row.phases)
+    )
+
+
 def take_row(draft: Draft, event: Event) -> bool:
-    """Take the first row whose conditions hold; return whether there is one."""
-    return bool(MACHINE.events[event.name].trigger(draft, draft, event))
+    """Take the first row whose guards hold; return whether there is one."""
+    session = draft.session
+    stage = draft.transfer.stage if session.state is State.TRANSFERRING else session.opening
+    for guards, transition in _rows(type(event), session.state, session.phase, stage):
+        for guard in guards:
+            if not guard(draft, event):
+                break
+        else:
+            # What `Event.trigger` does for each row that it tries.
+            return bool(transition.execute(EventData(None, None, MACHINE, draft, (draft, event), {})))
+    return False
 
 
 def step(

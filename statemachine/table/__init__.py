@@ -108,7 +108,7 @@ DEFAULT: Mapping[type[Event], Action] = {
     if not (event.ignored_because or issubclass(event, on.Command))
 }
 _named = tuple(expand(ROWS))
-_decided = {(one.source, one.event) for one in _named if not one.conditions}
+_decided = {(one.source, one.event) for one in _named if one.is_unconditional}
 _defaults = (
     Transition.unconditional(state, event, action)
     for event, action in DEFAULT.items()

@@ -80,13 +80,16 @@ class Transition(NamedTuple):
     phases: Phases
     #: The stage to which it leads, None if it stays.
     next_stage: Stage | None
-    #: The stages, the phases, and the guards.
-    conditions: tuple[Guard, ...]
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether it applies in every stage and phase, and has no guard."""
+        return not (self.stages or self.phases or self.guards)
 
     @classmethod
     def unconditional(cls, source: State, event: type[Event], action: Action) -> "Transition":
         """Return what follows if no row of the state names the event."""
-        return cls(source, event, (), None, (action,), (), frozenset(), None, ())
+        return cls(source, event, (), None, (action,), (), frozenset(), None)
 
 
 def expand(rows: Iterable[Row]) -> Iterator[Transition]:
@@ -94,11 +97,10 @@ def expand(rows: Iterable[Row]) -> Iterator[Transition]:
     for row in rows:
         states, stages = _states_and_stages(row.source)
         phases, guards = row.phases or frozenset(), _each(row.guards)
-        conditions = tuple(_conditions(stages, phases, guards))
         for event in _each(row.events):
             for source in [state for state in State if state in states]:
                 target, stage = _state_and_stage(row.target, source)
-                yield Transition(source, event, guards, target, _each(row.actions), stages, phases, stage, conditions)
+                yield Transition(source, event, guards, target, _each(row.actions), stages, phases, stage)
 
 
 def _each(one_or_more: Any) -> tuple[Any, ...]:
@@ -121,16 +123,6 @@ def _state_and_stage(target: Target, source: State) -> tuple[State | None, Stage
         return None, None
     (state,), stages = _states_and_stages(target)
     return (None if stages and state is source else state), (stages[0] if stages else None)
-
-
-def _conditions(stages: Stages, phases: Phases, guards: Iterable[Guard]) -> Iterator[Guard]:
-    """Yield what must hold for a row: the stage, the phase, and the guards."""
-    if stages:
-        is_opening = isinstance(stages[0], Opening)
-        yield lambda draft, _: (draft.session.opening if is_opening else draft.transfer.stage) in stages
-    if phases:
-        yield lambda draft, _: draft.session.phase in phases
-    yield from guards
 
 
 @cache

@@ -44,7 +44,7 @@ IN_STATE = {
 #: Pairs whose only row ignores the event.
 NOT_ASKED_FOR = [
     (row.source, row.event) for row in TABLE
-    if not row.conditions and set(row.actions) <= {ignore_late, log_only}
+    if row.is_unconditional and set(row.actions) <= {ignore_late, log_only}
     and sum((other.source, other.event) == (row.source, row.event) for other in TABLE) == 1
 ]  # fmt: skip
 

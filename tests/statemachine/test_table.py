@@ -61,7 +61,7 @@ def test_every_pair_of_state_and_event_has_rows_unless_no_state_uses_the_event(s
 
 
 def test_what_no_row_names_changes_nothing_and_is_no_command():
-    answered = {(one.source, one.event) for one in expand(ROWS) if not one.conditions}
+    answered = {(one.source, one.event) for one in expand(ROWS) if one.is_unconditional}
     defaults = {pair: rows[-1] for pair, rows in BY_PAIR.items() if pair not in answered}
 
     assert {event for _, event in defaults} <= DEFAULT.keys()
@@ -77,7 +77,7 @@ def test_relevance_is_asked_of_events_that_have_rows(event):
 
 @each("pair", BY_PAIR)
 def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
-    unguarded = [not row.conditions for row in BY_PAIR[pair]]
+    unguarded = [row.is_unconditional for row in BY_PAIR[pair]]
 
     assert unguarded == [False] * (len(unguarded) - 1) + [True]
 
@@ -85,7 +85,7 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 @pytest.mark.parametrize("state", State)
 def test_automatic_rows_always_have_a_condition(state):
     """Without one it would be taken for ever."""
-    assert all(row.conditions for row in ALL_ROWS.get((state, Automatic), ()))
+    assert not any(row.is_unconditional for row in ALL_ROWS.get((state, Automatic), ()))
 
 
 def test_rows_of_the_last_groups_leave_state_and_stage_as_they_are():
@@ -214,7 +214,6 @@ def test_every_guard_puts_a_question(guard):
 
 
 def test_the_machine_has_the_tables_rows_and_no_others():
-
     in_machine = {
         (state.name.lower(), trigger, len(transitions))
         for trigger, event in MACHINE.events.items()
