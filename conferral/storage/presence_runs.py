@@ -21,9 +21,9 @@ PAUSE_MS = 15_000
 #: For how long presence must have been kept before it shows that an agent has no desk, milliseconds.
 KEPT_MS = 45_000
 #: Desks renew every 9 to 15 s. After how long without any renewal their way to us was broken; how much later than a
-#: silent desk another must have renewed; and for how long they must renew again before silence shows absence: until
-#: then, each may. Milliseconds.
-BROKEN_MS, MISSED_MS, AGAIN_MS = 20_000, 20_000, 9_000
+#: silent desk another must have renewed; and for how long they must renew again before silence shows absence: by then,
+#: each has renewed, or tried to connect again. Milliseconds.
+BROKEN_MS, MISSED_MS, AGAIN_MS = 20_000, 20_000, 15_000
 
 
 class _Run(StrEnum):
