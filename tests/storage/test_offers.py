@@ -106,6 +106,14 @@ async def test_who_did_not_answer_is_away_until_a_click(offers, client, keys):
     assert (await desk(offers)).free_since_ms == agent.since_ms
 
 
+async def test_who_did_not_answer_is_in_no_call_whatever_the_last_renewal_said(offers, client, keys):
+    """The machine died in the call, and the callback of the call's end was lost: no one waits for it."""
+    await is_ready(client, keys, is_busy=True)
+    await offers.claim(ALICE, OFFER)
+    assert await offers.end(ALICE, OFFER, "no-answer")
+    assert not (await desk(offers)).is_there
+
+
 @pytest.mark.parametrize("stored", ["x", "1", "1 s1", "a 8 s1", "1 a s1", "1 8 ", ""])
 async def test_what_another_program_wrote_is_no_claim(offers, client, keys, stored):
     await client.set(keys.offer("alice"), stored)

@@ -20,7 +20,8 @@ redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
 local is_json, agent = pcall(cjson.decode, redis.pcall('HGET', KEYS[2], ARGV[2]))
 if is_json and type(agent) == 'table' and agent.status == 'ready' then
   local time = redis.call('TIME')
-  agent.status, agent.reason = 'away', ARGV[3]
+  -- Who was offered a caller was in no call: the callback of its end may be lost.
+  agent.status, agent.reason, agent.in_call = 'away', ARGV[3], 0
   agent.since_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   redis.call('HSET', KEYS[2], ARGV[2], cjson.encode(agent))
 end
