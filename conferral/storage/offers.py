@@ -62,8 +62,9 @@ class Desk:
     #: Since when the agent could be offered a caller, Unix ms; 0 if they can't be now.
     free_since_ms: int = 0
     claim: Claim | None = None
-    #: The agent is in a call, or was some seconds ago: a ring that no one answers shows no absence.
-    was_in_call: bool = False
+    #: The agent is in a call, was some seconds ago, or has just left the page, which may be loading again: a ring
+    #: that no one answers shows no absence.
+    may_be_loading: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Offers:
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
             is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
             desk = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
-            found[address] = replace(desk, was_in_call=is_in_session or bool(has_talked))
+            found[address] = replace(desk, may_be_loading=is_in_session or bool(has_talked) or desk.may_be_loading)
         return Desks(found, now_ms)
 
     async def claim(self, address: str, claim: Claim) -> bool:
@@ -191,9 +192,8 @@ def _takes_part(identity: str, session: Session) -> bool:
 def _desk(address: str, agent: Agent | None, claim: Claim | None, *, is_in_session: bool) -> Desk:
     if agent is None:
         return Desk(address, claim=claim)
-    # One whose last desk was left is rung, but offered no one.
-    is_ready = agent.status is AgentStatus.READY and bool(agent.registered)
-    # Sessions know of a call's end before the next renewal.
-    is_free = is_ready and not (is_in_session or claim)
+    is_ready = agent.status is AgentStatus.READY
+    # One whose last desk was left is rung, but offered no one. Sessions know of a call's end before the next renewal.
+    is_free = is_ready and agent.registered and not (is_in_session or claim)
     free_since_ms = max(1, agent.since_ms, agent.called_ms) if is_free else 0
-    return Desk(address, agent.is_there, free_since_ms, claim)
+    return Desk(address, agent.is_there, free_since_ms, claim, may_be_loading=is_ready and not agent.registered)

@@ -7,11 +7,12 @@ import pytest
 
 from conferral.statemachine.session import AGENT, Party, Session
 from conferral.statemachine.states import State
-from conferral.storage.agents import Agents, read_presence
+from conferral.storage.agents import LEFT_COUNTS_MS, Agents, read_presence
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import run_or_raise
 from conferral.storage.offers import CLAIM_MS, Claim, Offers
 from tests.support.people import AGENT_PHONE, ALICE, BOB
+from tests.support.presence_times import silent_for
 
 pytestmark = pytest.mark.redis
 OFFER = Claim("s1", 1, 8_000)
@@ -112,6 +113,22 @@ async def test_who_did_not_answer_is_in_no_call_whatever_the_last_renewal_said(o
     await offers.claim(ALICE, OFFER)
     assert await offers.end(ALICE, OFFER, "no-answer")
     assert not (await desk(offers)).is_there
+
+
+async def test_an_offer_shows_no_absence_of_who_has_just_left_the_page_or_a_call(offers, client, keys):
+    """The page may be loading again: then the agent is ready without a click."""
+    await is_ready(client, keys)
+    assert not (await desk(offers)).may_be_loading
+    await client.set(keys.agent_talked("alice"), 1)
+    assert (await desk(offers)).may_be_loading
+    await client.delete(keys.agent_talked("alice"))
+    await Agents(client, keys).renew("alice", "alice", "d1", is_ready=False, is_left=True, is_busy=False)
+    found = await desk(offers)
+    assert (found.may_be_loading, found.is_there, found.free_since_ms) == (True, True, 0)
+    await silent_for(client, keys, LEFT_COUNTS_MS)
+    assert not (await desk(offers)).may_be_loading
+    await is_ready(client, keys)
+    assert not (await desk(offers)).may_be_loading
 
 
 @pytest.mark.parametrize("stored", ["x", "1", "1 s1", "a 8 s1", "1 a s1", "1 8 ", ""])

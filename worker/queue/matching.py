@@ -69,10 +69,10 @@ def offered_again_ms(session: Session, address: str) -> int:
     return max((one.ended_at_ms + pause_ms for one, pause_ms in zip(attempts, pauses_ms, strict=True)), default=0)
 
 
-def judge(session: Session | None, address: str, claim: Claim, now_ms: int, *, was_in_call: bool = False) -> Verdict:
+def judge(session: Session | None, address: str, claim: Claim, now_ms: int, *, may_be_loading: bool = False) -> Verdict:
     """Return what to do about an offer that an agent has.
 
-    One who `was_in_call` a few seconds ago may be loading the page again, and is not away.
+    One whose page `may_be_loading` again is not away.
     """
     attempts = [] if session is None else attempts_of(session, address)
     if len(attempts) < claim.number:
@@ -84,7 +84,7 @@ def judge(session: Session | None, address: str, claim: Claim, now_ms: int, *, w
     attempt = attempts[claim.number - 1]
     if not attempt.result and session is not None and session.is_live:
         return Verdict.KEEP
-    is_away = session is not None and not was_in_call and _shows_absence(session, attempt)
+    is_away = session is not None and not may_be_loading and _shows_absence(session, attempt)
     return Verdict.END_AND_AWAY if is_away else Verdict.END
 
 

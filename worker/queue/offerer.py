@@ -92,9 +92,9 @@ class Offerer:
         for address, claim in claims.items():
             if (session := sessions.get(claim.session_id)) is None:
                 continue
-            was_in_call = desks.by_address[address].was_in_call
+            may_be_loading = desks.by_address[address].may_be_loading
             stored = session if session.version else None
-            verdict = judge(stored, address, claim, self._now_ms(desks), was_in_call=was_in_call)
+            verdict = judge(stored, address, claim, self._now_ms(desks), may_be_loading=may_be_loading)
             if verdict in (Verdict.WAIT, Verdict.REPEAT) and await self._offers.was_refused(address, claim):
                 verdict = Verdict.END
             undecided += verdict in (Verdict.WAIT, Verdict.REPEAT)

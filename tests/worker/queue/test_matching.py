@@ -122,13 +122,13 @@ def test_only_a_call_that_fails_shows_that_no_phone_is_registered(call_sid, verd
 
 
 @pytest.mark.parametrize("result", ["no-answer", "failed"])
-def test_an_agent_who_was_in_a_call_seconds_ago_is_not_away_and_is_tried_again(result):
+def test_an_agent_whose_page_may_be_loading_is_not_away_and_is_tried_again(result):
     tried = attempt(ALICE, result)
     agent = Party(AGENT, "agent-1", address=ALICE, call_sid="CA1", dial_id=tried.dial_id, status=PartyStatus.LEFT)
     customer = Party(CUSTOMER, "customer-1", status=PartyStatus.CONNECTED, in_conference=True)
     given = {"parties": {CUSTOMER: customer, AGENT: agent}, "parked_until_ms": 10 * NOW_MS}
     session = waiting("first", 10, (ALICE, BOB), tried, **given)
-    assert judge(session, ALICE, Claim("first", 1, NOW_MS), NOW_MS, was_in_call=True) is Verdict.END
+    assert judge(session, ALICE, Claim("first", 1, NOW_MS), NOW_MS, may_be_loading=True) is Verdict.END
     assert judge(session, ALICE, Claim("first", 1, NOW_MS), NOW_MS) is Verdict.END_AND_AWAY
     assert offered([session], free(ALICE), NOW_MS + PAUSE_MS - 1) == []
     assert offered([session], free(ALICE), NOW_MS + PAUSE_MS) == [("first", ALICE, 2)]
