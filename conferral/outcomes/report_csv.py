@@ -11,6 +11,7 @@ from conferral.outcomes.calls import CallSummary, call_key
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.outcomes.report import NOT_ANSWERED, OutcomeReport
 from conferral.runtime.redaction import display_address
+from conferral.statemachine.reasons import NOT_DIALED
 
 #: Where a spreadsheet takes what follows for a formula: also after a semicolon, which separates cells in many places.
 #: Source: OWASP, CSV Injection.
@@ -102,7 +103,7 @@ class ReportCsv:
         """Return who was rung, and who of these did not answer."""
         attempts = [(one["to"] or "unknown", one["result"]) for outcome in outcomes for one in outcome.attempts]
         return {
-            "rung": self._addresses(to for to, _ in attempts),
+            "rung": self._addresses(to for to, result in attempts if result not in NOT_DIALED),
             "not_answered": self._addresses(to for to, result in attempts if result in NOT_ANSWERED),
         }
 

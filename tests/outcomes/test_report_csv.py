@@ -97,6 +97,13 @@ def test_a_call_says_whether_it_was_offered_abandoned_and_outside_hours():
     ]  # fmt: skip
 
 
+def test_who_was_skipped_was_not_rung():
+    tried = attempt(BOB, "away"), attempt(AGENT_PHONE, "no-answer")
+    (call,) = rows_of("calls", session(AT_MS, *tried))
+    (moved,) = rows_of("transfers", transfer(AT_MS, "failed", *tried))
+    assert [(one["rung"], one["not_answered"]) for one in (call, moved)] == [("+…88", "+…88")] * 2
+
+
 def test_no_cell_is_a_formula_and_numbers_stay_as_they_are():
     formula, lines = "=HYPERLINK(1)", "a\r\n=1\x1b[31m"
     (row,) = rows_of("transfers", transfer(AT_MS, ref=formula, by=lines, customer=CUSTOMER, to="+1@sip"), full=True)
