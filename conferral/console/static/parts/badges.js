@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 
 import { Icon } from "../shared/icon.js";
 import { Text } from "../shared/text.js";
-import { Sentence } from "../shared/time.js";
+import { Sentence } from "../sentences.js";
 
 /** Icons of what a call is, from `kindOf`. */
 const ICONS = {

@@ -8,7 +8,8 @@ import { to } from "../route.js";
 import { copy } from "../shared/copy.js";
 import { Icon } from "../shared/icon.js";
 import { Text, printable } from "../shared/text.js";
-import { Lasts, Sentence, Time, clock, localTimes, now, toMs } from "../shared/time.js";
+import { Lasts, Sentence, localTimes } from "../sentences.js";
+import { Time, clock, now, toMs } from "../shared/time.js";
 import { Kind, Trouble } from "./badges.js";
 
 /** The columns: the key, by which the list can be sorted, and the heading. */

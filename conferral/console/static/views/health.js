@@ -6,7 +6,8 @@ import { Mark } from "../parts/badges.js";
 import { Code } from "../parts/timeline.js";
 import { health, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
-import { Sentence, Time, shortSpan } from "../shared/time.js";
+import { Sentence } from "../sentences.js";
+import { Time, shortSpan } from "../shared/time.js";
 
 /** A process that has not registered for this long is late, in milliseconds; each registers every second. */
 const LATE_MS = 5000;

@@ -15,7 +15,8 @@ import { hello, isStale, moments, newestFirst, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
-import { Lasts, Sentence, Time } from "../shared/time.js";
+import { Lasts, Sentence } from "../sentences.js";
+import { Time } from "../shared/time.js";
 
 /** Navigation targets on small screens. */
 const PARTS = [

@@ -3,8 +3,6 @@
 import { signal } from "./vendor/preact-signals-core.mjs";
 import { html } from "./html.js";
 
-import { Text, printable } from "./text.js";
-
 /** How far the server's clock is ahead of this machine's, milliseconds. */
 let aheadMs = 0;
 
@@ -149,25 +147,4 @@ export function Time({ at, as = "both" }) {
     both: () => `${clock(at)}, ${age(at)} ago`,
   }[as]();
   return html`<time datetime=${iso} title=${iso}>${text}</time>`;
-}
-
-/** How long something lasted, or lasts if it has no end. */
-export function Lasts({ from, to }) {
-  return to ? html`<span>${span(toMs(to) - toMs(from))}</span>` : html`<${Time} at=${from} as="age" />`;
-}
-
-/** Times in the server's sentences: ISO 8601, since only the browser knows the local time. */
-const TIMES = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
-
-/** A sentence of the server with local times, as plain text. */
-export function localTimes(text) {
-  return printable(text.split(TIMES).map((part, place) => (place % 2 ? clock(part) : part)).join(""));
-}
-
-/** A sentence of the server with local times, as an element. */
-export function Sentence({ value, class: name }) {
-  const parts = value.split(TIMES);
-  return html`<span class=${name}>
-    ${parts.map((part, place) => (place % 2 ? html`<${Time} at=${part} as="clock" />` : html`<${Text} value=${part} />`))}
-  </span>`;
 }
