@@ -50,7 +50,7 @@ export function Glance({ state, about, children }) {
     </p>
     <h2 title=${printable(about.title)}><${Text} value=${about.title} /></h2>
     <p class="caller muted">
-      <${Text} value=${about.title === about.from ? "" : about.from} />${about.number ? html`${" "}on <${Text} value=${about.number} />` : null}
+      <${Text} value=${about.title === about.from ? "" : about.from} />${about.number && html`${" "}on <${Text} value=${about.number} />`}
     </p>
     <p class="sentence" role=${isOver ? undefined : "status"}><span class="unseen">${word}. </span><${Text} value=${text} /></p>
     ${children}
@@ -99,7 +99,7 @@ export function CallCard({ desk, at }) {
       ${sheet}
     </div>
     <${Said} desk=${desk} news=${isOver ? "" : desk.news.value} />
-    ${back ? html`<p class="back is-recalled"><${Text} value=${back} /></p>` : null}
+    ${back && html`<p class="back is-recalled"><${Text} value=${back} /></p>`}
     <${Facts} about=${about} />
   </section>`;
 }

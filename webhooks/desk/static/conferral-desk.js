@@ -18,14 +18,14 @@ async function load(name, ask) {
     try {
       const found = await ask();
       missing.delete(name);
-      say();
       return found;
     } catch (error) {
       console.warn(error);
       missing.add(name);
+    } finally {
       say();
-      await pause(waitMs);
     }
+    await pause(waitMs);
   }
 }
 

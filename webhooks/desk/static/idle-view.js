@@ -37,11 +37,11 @@ export function Idle({ desk, isHome }) {
   const isCalling = desk.panel.value === "call";
   return html`
     <section class="card" aria-label="Calls" tabindex="-1" data-home=${isHome || undefined}>
-      ${desk.state.value === "away" ? html`<p class="small muted">${AWAY}</p>` : null}
+      ${desk.state.value === "away" && html`<p class="small muted">${AWAY}</p>`}
       <div class="calls">
         <div class="pad">
           <div class="keys" inert=${isCalling}><${Key} desk=${desk} ...${call} /></div>
-          ${isCalling ? html`<${DestinationSheet} desk=${desk} kind="call" />` : null}
+          ${isCalling && html`<${DestinationSheet} desk=${desk} kind="call" />`}
         </div>
         <${Said} desk=${desk} news=${desk.news.value} />
       </div>
@@ -69,7 +69,7 @@ function ofParked({ parties, updated_at: updated, parked_by: by, ref }) {
   const customer = parties?.customer;
   const about = html`
     waits for <${Time} at=${customer?.held ? customer.since : updated} as="age" />
-    ${by ? html`, parked by <${Text} value=${nameOf(by)} />` : null}${ref ? html` · <${Text} value=${ref} />` : null}
+    ${by && html`, parked by <${Text} value=${nameOf(by)} />`}${ref && html` · <${Text} value=${ref} />`}
   `;
   return { name: nameOf(customer?.address), about };
 }
@@ -77,7 +77,7 @@ function ofParked({ parties, updated_at: updated, parked_by: by, ref }) {
 function ofPast({ at, customer, ref, direction, result, talk_s: talkS }) {
   const name = nameOf(customer);
   const about = html`
-    ${clock(at).slice(0, 5)}${ref ? html` · <${Text} value=${name} />` : null} · ${direction === "outbound" ? "outgoing" : "incoming"}, <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
+    ${clock(at).slice(0, 5)}${ref && html` · <${Text} value=${name} />`} · ${direction === "outbound" ? "outgoing" : "incoming"}, <span class=${`is-${result}`}>${RESULTS[result] ?? printable(result)}</span>
     ${talkS >= 1 ? ` ${timer(talkS * 1000)}` : ""}
   `;
   return { name, shown: ref, about };
@@ -101,7 +101,7 @@ function Colleagues({ names }) {
   return names.some(({ status }) => status)
     ? html`<section class="card" aria-label="Colleagues">
         <h3 aria-level="2">Colleagues who are ready</h3>
-        <p><${Text} value=${listed(ready) || "None."} />${busy ? html`<span class="small muted">${" · "}${busy} on a call</span>` : null}</p>
+        <p><${Text} value=${listed(ready) || "None."} />${busy > 0 && html`<span class="small muted">${" · "}${busy} on a call</span>`}</p>
       </section>`
     : null;
 }

@@ -110,8 +110,8 @@ export function Said({ desk, news }) {
   const asked = desk.asked.value.text;
   const notice = desk.notices.value.findLast((one) => !isOfTheDesk(one));
   return html`<div class="said">
-    <p role="status">${asked ? html`<${Text} value=${asked} />` : null}</p>
-    ${notice && !asked ? html`<p role="alert" class=${`is-${notice.kind}`}><${Text} value=${notice.text} /></p>` : null}
-    ${news && !notice && !asked ? html`<p><${Text} value=${news} /></p>` : null}
+    <p role="status">${asked && html`<${Text} value=${asked} />`}</p>
+    ${notice && !asked && html`<p role="alert" class=${`is-${notice.kind}`}><${Text} value=${notice.text} /></p>`}
+    ${news && !notice && !asked && html`<p><${Text} value=${news} /></p>`}
   </div>`;
 }

@@ -5,7 +5,7 @@ import { printable } from "./shared/text.js";
 
 const desk = document.querySelector("conferral-desk");
 const notice = document.getElementById("notice");
-const [yes, no, again, signOut] = ["yes", "no", "again", "sign-out"].map((id) => document.getElementById(id));
+const [again, signOut] = ["again", "sign-out"].map((id) => document.getElementById(id));
 const TITLE = document.title;
 /** Whether a sign-in proxy may say who the agent is. */
 const HAS_PROXY = "signInProxy" in document.body.dataset;
@@ -15,12 +15,10 @@ const RETRY_MAX_MS = 30_000;
 let isInCall = false;
 let isRefused = false;
 
-function say(text = "", ...buttons) {
+function say(text = "", mayAsk = false) {
   notice.hidden = !text;
   notice.querySelector("span").textContent = printable(text);
-  for (const one of [yes, no, again]) {
-    one.hidden = !buttons.includes(one);
-  }
+  again.hidden = !(mayAsk && HAS_PROXY);
 }
 
 /** Send a request of the sign-in, whose cookie no script sees. */
@@ -51,7 +49,7 @@ async function patiently(method, path, body) {
 
 function over(text) {
   const goesOn = isInCall ? " Your call goes on until you hang up." : "";
-  say(`You are signed out: ${text}.${goesOn}`, ...(HAS_PROXY ? [again] : []));
+  say(`You are signed out: ${text}.${goesOn}`, true);
   signOut.hidden = true;
 }
 
@@ -84,17 +82,8 @@ async function nextToken(identity) {
 
 async function signInByLink(identity, code) {
   const before = sessionStorage.getItem(AS);
-  if (before && before !== identity) {
-    yes.textContent = `Sign in as ${printable(identity)}`;
-    no.textContent = `Stay ${printable(before)}`;
-    say(`You are signed in as ${before} here, and the link is for ${identity}.`, yes, no);
-    const isWanted = await new Promise((chosen) => {
-      yes.onclick = () => chosen(true);
-      no.onclick = () => chosen(false);
-    });
-    if (!isWanted) {
-      return resume(before);
-    }
+  if (before && before !== identity && !confirm(`You are signed in as ${printable(before)} here. Sign in as ${identity}?`)) {
+    return resume(before);
   }
   try {
     await patiently("POST", "", { identity, code });
@@ -164,7 +153,7 @@ signOut.addEventListener("click", async () => {
   } catch (error) {
     if (error.type !== "unauthorized") {
       // Of a proxy: the sign-in goes on.
-      say(`You are not signed out yet: ${error.message}. Try again.`, ...(HAS_PROXY ? [again] : []));
+      say(`You are not signed out yet: ${error.message}. Try again.`, true);
       return;
     }
   }

@@ -37,8 +37,8 @@ function View({ desk }) {
   const ring = desk.rings.incoming.value;
   return html`<div class="desk" translate="no" role="region" aria-label="Desk">
     <${Top} desk=${desk} />
-    ${call ? html`<${CallCard} desk=${desk} at=${call} />` : null}
-    ${ring ? html`<${Incoming} desk=${desk} at=${ring} />` : null}
+    ${call && html`<${CallCard} desk=${desk} at=${call} />`}
+    ${ring && html`<${Incoming} desk=${desk} at=${ring} />`}
     <${Troubles} desk=${desk} />
     <${ReadyAgain} desk=${desk} />
     ${call ? null : html`<${Idle} desk=${desk} isHome=${!ring} />`}
@@ -62,11 +62,11 @@ function Top({ desk }) {
       <strong><${Text} value=${desk.presence.agent.value?.name || desk.identity.value || (desk.hasToken.value ? "…" : "No agent")} /></strong>
       <span class="small muted" role="status">${word}</span>
     </div>
-    ${phone.audioDevices.offered.value ? html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />` : null}
+    ${phone.audioDevices.offered.value && html`<${Key} desk=${desk} place="audio" label="Audio" class="quiet" opens="audio" />`}
     <${Key} desk=${desk} place="shortcuts" label="?" name="Keyboard shortcuts" class="quiet" opens="shortcuts" />
     ${comeback.needsClick.value ? null : html`<${Key} desk=${desk} place="ready" ...${ready} />`}
-    ${panel.value === "audio" && phone.audioDevices.offered.value ? html`<${AudioSheet} desk=${desk} />` : null}
-    ${panel.value === "shortcuts" ? html`<${ShortcutsSheet} desk=${desk} />` : null}
+    ${panel.value === "audio" && phone.audioDevices.offered.value && html`<${AudioSheet} desk=${desk} />`}
+    ${panel.value === "shortcuts" && html`<${ShortcutsSheet} desk=${desk} />`}
   </header>`;
 }
 
@@ -85,7 +85,7 @@ function Troubles({ desk }) {
   return html`<div class="notices">
     <div role="alert">
       <${Link} desk=${desk} />
-      ${desk.phone.trouble ? html`<p class="notice is-warn">${desk.phone.trouble}</p>` : null}
+      ${desk.phone.trouble && html`<p class="notice is-warn">${desk.phone.trouble}</p>`}
       ${desk.notices.value.filter(isOfTheDesk).map(
         (one) => html`<p key=${one.text} class=${`notice is-${one.kind}`}>
           <${Text} value=${one.text} />
@@ -93,7 +93,7 @@ function Troubles({ desk }) {
         </p>`,
       )}
     </div>
-    ${isElsewhere ? html`<p class="notice">You are ready in another window, which takes the calls. Go away there to take them here.</p>` : null}
+    ${isElsewhere && html`<p class="notice">You are ready in another window, which takes the calls. Go away there to take them here.</p>`}
     <${LostLeg} desk=${desk} />
   </div>`;
 }
@@ -108,7 +108,7 @@ function Link({ desk }) {
   return trouble
     ? html`<p class="notice is-bad">
         <${Text} value=${`${desk.lost.value}.${goesOn}`} />
-        ${again ? html`<button type="button" onClick=${desk.tryAgain}>${again}</button>` : null}
+        ${again && html`<button type="button" onClick=${desk.tryAgain}>${again}</button>`}
       </p>`
     : null;
 }
@@ -125,7 +125,7 @@ function LostLeg({ desk }) {
   const lost = state.value === "away" ? `Your line was lost. Go ready to take the call with ${who} back.` : `Taking your call with ${who} back…`;
   return html`<p class="notice is-warn" role="status">
     <${Text} value=${open ? `Your line with ${who} is still open, in a window that is closed or in another one.` : lost} />
-    ${open ? html`<button type="button" onClick=${() => comeback.takeOver(open)}>Take over here</button>` : null}
+    ${open && html`<button type="button" onClick=${() => comeback.takeOver(open)}>Take over here</button>`}
   </p>`;
 }
 
