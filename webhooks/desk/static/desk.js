@@ -51,7 +51,7 @@ export class Desk {
   });
   /** The open sheet and what is in it; why the button that was pressed last did nothing. */
   panel = signal("");
-  form = { to: signal(""), names: signal([]), active: signal(-1), digits: signal(""), party: signal("") };
+  form = null;
   asked = signal({});
   guard = new Guard();
   shortcuts = new Shortcuts();
@@ -78,6 +78,15 @@ export class Desk {
   presence = new Presence(this, (said) => this.#api.send("PUT", "/presence", { ...said, desk: this.#id }), this.#id);
   state = this.presence.state;
   #events = new CallEvents((call) => this.#detail(this.rings.at(call)), (name, detail) => this.#emit(name, detail));
+  #heard = {
+    session: (data) => this.#session(data),
+    ready: () => this.#synced(),
+    command: (data) => this.commands.update(data),
+    presence: (data) => this.#present(data),
+    parked: (data) => this.#wait(this.parked, data),
+    queued: (data) => this.#wait(this.queued, data),
+    directory: ({ names, is_all: isAll }) => (this.names.value = new Map([...(isAll ? [] : this.names.value), ...names.map((one) => [one.name, one])])),
+  };
   /** Sessions that the stream has sent since it was opened. */
   #seen = new Set();
   #announced = null;
@@ -115,7 +124,7 @@ export class Desk {
 
   #start() {
     const { signal: over } = this.#life;
-    void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#tend());
+    void this.#api.follow(`/events?desk=${this.#id}`, (kind, data) => this.#heard[kind]?.(data), (error) => this.#linked(error), over, () => this.#tend());
     const tick = setInterval(() => this.#tend(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => {
@@ -262,15 +271,11 @@ export class Desk {
     return this.commands.request({ id: `retrieve ${id}`, label: "Retrieve", onFailed: () => this.rings.forget(id) }, send);
   }
 
-  /** Open a sheet, empty; or none. Its names stay in their order, whatever becomes of the people meanwhile. */
+  /** Open a sheet, or none. Each has a new form, so nothing of a closed one is left. Its names stay in their order. */
   open(panel) {
-    const { to, names, active, digits, party } = this.form;
-    batch(() => {
-      this.panel.value = panel;
-      to.value = digits.value = party.value = "";
-      active.value = -1;
-      names.value = inOrder([...this.names.value.values()]).map(({ name }) => name);
-    });
+    const names = inOrder([...this.names.value.values()]).map(({ name }) => name);
+    this.form = { names, to: signal(""), active: signal(-1), digits: signal(""), sent: signal(""), party: signal("") };
+    this.panel.value = panel;
   }
 
   /** `about` is what it belongs to: `phone`, `call`, `command`, `registration`, `token`, or a command's id. */
@@ -287,23 +292,6 @@ export class Desk {
   }
 
   tryAgain = () => this.#api.tryAgain();
-
-  #event(kind, data) {
-    if (kind === "session") {
-      this.#session(data);
-    } else if (kind === "ready") {
-      this.#synced();
-    } else if (kind === "command") {
-      this.commands.update(data);
-    } else if (kind === "presence") {
-      this.#present(data);
-    } else if (kind === "parked" || kind === "queued") {
-      this.#wait(this[kind], data);
-    } else if (kind === "directory") {
-      const known = data.is_all ? [] : this.names.value;
-      this.names.value = new Map([...known, ...data.names.map((one) => [one.name, one])]);
-    }
-  }
 
   #session(session) {
     const { id } = session;

@@ -46,13 +46,15 @@ export function Sheet({ desk, title, children }) {
 }
 
 export function DestinationSheet({ desk, kind, session }) {
-  const { to, active } = desk.form;
+  const { form } = desk;
+  const { to, active } = form;
   const known = desk.names.value;
-  const names = [...new Set([...desk.form.names.value, ...known.keys()])].map((name) => known.get(name)).filter(Boolean);
+  const names = [...new Set([...form.names, ...known.keys()])].map((name) => known.get(name)).filter(Boolean);
   const destination = destinationOf(to.value, names);
   const why = (kind === "call" ? desk.whyNoCall.value : desk.lost.value) || (destination ? "" : CHOOSE);
   const send = async (mode) => {
-    if (await (kind === "call" ? desk.callOut(destination) : desk.act(session, command(mode, destination, session)))) {
+    const isAccepted = await (kind === "call" ? desk.callOut(destination) : desk.act(session, command(mode, destination, session)));
+    if (isAccepted && desk.form === form) {
       close(desk);
     }
   };
@@ -83,16 +85,24 @@ function command(mode, destination, session) {
   return { id: "add", type: "add", label: `Add ${destination}`, fields: { to: destination, party } };
 }
 
-/** Digits to one party. They may be a PIN: nothing keeps them. */
+/** What can be sent; and the keys that a screen reader may not name. */
+const DIGITS = "digits are 0 to 9, *, #, and w for a pause of half a second";
+const SPOKEN = { "*": "star", "#": "pound" };
+/** On a touch screen, the focus would open a keyboard over the keypad. */
+const focusField = (element) => matchMedia("(pointer: coarse)").matches || focusFirst(element);
+
+/** Digits to one party. They may be a PIN: they are kept while the sheet is open, and only here. */
 export function DigitsSheet({ desk, at: { session, own } }) {
-  const { digits, party } = desk.form;
+  const { digits, sent, party } = desk.form;
   const parties = session ? present(session).filter(([name, one]) => name !== own?.[0] && one.status === "connected" && !one.held) : [];
   const chosen = parties.some(([name]) => name === party.value) ? party.value : (parties[0]?.[0] ?? "");
   const isPending = desk.commands.pending.value.has("press");
+  const why = /^[0-9*#wW]+$/.test(digits.value) ? "" : DIGITS;
   const send = async () => {
     const pressed = digits.value;
-    if (/^[0-9*#wW]+$/.test(pressed) && !isPending && (await desk.press(pressed, chosen))) {
+    if (!why && !isPending && (await desk.press(pressed, chosen))) {
       digits.value = "";
+      sent.value += ` ${pressed}`;
     }
   };
   return html`<${Sheet} desk=${desk} title="Digits">
@@ -105,17 +115,21 @@ export function DigitsSheet({ desk, at: { session, own } }) {
     <div class="digits">
       <input
         aria-label="Digits"
-        ref=${focusFirst}
+        ref=${focusField}
         value=${digits.value}
         inputmode="tel"
         autocomplete="off"
         maxlength="64"
-        title="0 to 9, *, #, and w for a pause of half a second"
+        title=${DIGITS}
         onInput=${(event) => (digits.value = event.currentTarget.value)}
         onKeyDown=${(event) => event.key === "Enter" && void send()}
       />
-      <${Key} desk=${desk} place="send digits" label="Send" isPending=${isPending} isMain=${true} why=${digits.value ? "" : "type the digits first"} run=${() => void send()} />
+      <${Key} desk=${desk} place="send digits" label="Send" isPending=${isPending} isMain=${true} why=${why} run=${() => void send()} />
     </div>
+    <div class="row keypad" role="group" aria-label="Keypad">
+      ${[..."123456789*0#"].map((one) => html`<button key=${one} type="button" aria-label=${SPOKEN[one]} onClick=${() => (digits.value += one)}>${one}</button>`)}
+    </div>
+    <p class="small" role="status">${sent.value && `Sent:${sent.value}`}</p>
   </${Sheet}>`;
 }
 
