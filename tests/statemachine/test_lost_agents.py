@@ -1,5 +1,7 @@
 """The leg of an agent with a desk is lost: what flows and exploration do not reach."""
 
+from typing import Any
+
 import pytest
 
 from conferral.statemachine.events import ReadOverdue, Remove
@@ -7,9 +9,9 @@ from conferral.storage.agents import identities_of
 from tests.statemachine.scenario import CONFERENCE, Scenario
 
 
-def bridged(*, says_so: str = "in-progress") -> Scenario:
+def bridged(*, says_so: str = "in-progress", **given: Any) -> Scenario:
     """An agent with a desk talks over the bridge."""
-    story = Scenario().comes_in()
+    story = Scenario().comes_in(**given)
     for status in ("initiated", "ringing", "in-progress"):
         story.call("agent", status, desk=status == says_so)
     return story.expect("bridged", phase="connected")
@@ -130,6 +132,14 @@ def test_a_lost_agent_has_the_call_until_the_ring_after_it_is_over(start, result
     is_live(story.expect("transferring", phase="recall")).expect("transferring", "dial agent").placed("agent")
     assert owners(story)[-1] == ["alice"]
     story.call("agent", result)
+    assert owners(story) == [["alice"], []]
+
+
+def test_a_lost_agent_is_free_while_the_caller_leaves_a_message():
+    story = bridged(fallback=("voicemail",)).dial_ends("completed").joins("customer", starts=False)
+    is_live(story).placed("agent").call("agent", "no-answer").expect(
+        "transferring", "move to voicemail: customer", phase="voicemail"
+    )
     assert owners(story) == [["alice"], []]
 
 

@@ -110,6 +110,8 @@ async def test_an_agent_has_few_desks_that_are_ready(agents, client, keys):
     for number in range(DESKS_MAX):
         assert await renewed(agents, f"d{number}", is_busy=True) == "d0"
     assert await renewed(agents, "x", is_busy=True) == "d0"
+    taking_over = await agents.renew("alice", "Alice", "x", is_ready=True, is_busy=True, takes_over=True)
+    assert taking_over.registered == "d0"
     assert b'"x"' not in await client.hget(keys.agents, "alice")
 
 

@@ -122,6 +122,9 @@ async def test_an_offer_shows_no_absence_of_who_has_just_left_the_page_or_a_call
     await client.set(keys.agent_talked("alice"), 1)
     assert (await desk(offers)).may_be_loading
     await client.delete(keys.agent_talked("alice"))
+    await client.sadd(keys.agent_sessions("alice"), "s7")
+    assert (await desk(offers)).may_be_loading
+    await client.delete(keys.agent_sessions("alice"))
     await Agents(client, keys).renew("alice", "alice", "d1", is_ready=False, is_left=True, is_busy=False)
     found = await desk(offers)
     assert (found.may_be_loading, found.is_there, found.free_since_ms) == (True, True, 0)

@@ -7,9 +7,11 @@ import pytest
 
 from conferral.statemachine.presence import Presence
 from conferral.statemachine.record import replace
+from conferral.storage import scripts
 from conferral.storage.agents import LEFT_COUNTS_MS, Agents, read_presence
 from conferral.storage.connection.client import run_or_raise
 from conferral.storage.presence_runs import (
+    BROKEN_MS,
     KEPT_MS,
     MISSED_MS,
     PAUSE_MS,
@@ -20,7 +22,7 @@ from conferral.storage.presence_runs import (
 from tests.storage.test_agents import age
 from tests.support.entries import ringing
 from tests.support.people import AGENT_PHONE, ALICE, BOB
-from tests.support.presence_times import kept_for, moved
+from tests.support.presence_times import kept_for, moved, silent_for
 
 pytestmark = pytest.mark.redis
 #: By when a desk renews once its way is there again: it connects again after up to 12 s (`BACK_OFF_MAX_MS`), or renews
@@ -93,8 +95,9 @@ async def test_a_desk_that_falls_silent_is_gone_only_if_others_renew(agents, pre
     """Else their way to us may be broken, while Twilio reaches them."""
     await renewed(agents)
     await kept_for(client, keys, 1_000_000)
-    await moved(client, keys, "desks", 100_000)  # others renewed, too, until all fell silent
-    await age(client, keys, 100_000 - MISSED_MS + 1_000)
+    await client.hincrby(keys.presence, "desks_since_ms", -100_000)  # others renewed, too, until all fell silent
+    await moved(client, keys, "desks", 100_000)
+    await age(client, keys, 100_000 + MISSED_MS - 1_000)
     found = await presence()
     assert (found.away, found.has_desk([ALICE])) == ({BOB}, True)
     assert [one.identity for one in await agents.list()] == ["alice"]
@@ -110,6 +113,28 @@ async def test_a_desk_that_falls_silent_is_gone_only_if_others_renew(agents, pre
         await moved(client, keys, "desks", 60_000)  # it stays gone, also if all others fall silent
     await renewed(agents)
     assert (await presence()).away == {BOB}
+
+
+async def test_renewals_are_a_run_while_any_desk_may_be_the_next(agents, client, keys):
+    """A lone desk renews every 9 to 15 s."""
+    await renewed(agents)
+    since = int(await client.hget(keys.presence, "desks_since_ms"))
+    await moved(client, keys, "desks", 15_000)
+    await renewed(agents)
+    assert int(await client.hget(keys.presence, "desks_since_ms")) == since - 15_000
+    await moved(client, keys, "desks", BROKEN_MS)
+    await renewed(agents)
+    assert await client.hget(keys.presence, "desks_since_ms") == await client.hget(keys.presence, "desks_ms")
+
+
+async def test_a_desk_that_renews_while_another_process_finds_it_gone_is_kept(agents, client, keys):
+    await renewed(agents)
+    found = await client.hget(keys.agents, "alice")
+    await renewed(agents, is_busy=True)
+    assert int(await scripts.remove_unchanged(client, [keys.agents], ["alice", found])) == 0
+    found = await client.hget(keys.agents, "alice")
+    assert int(await scripts.remove_unchanged(client, [keys.agents], ["alice", found])) == 1
+    assert not await client.exists(keys.agents)
 
 
 async def test_a_desk_whose_silence_shows_nothing_is_gone_after_five_minutes(agents, presence, client, keys):
@@ -174,12 +199,20 @@ async def test_an_agent_whose_page_was_left_is_rung_for_ten_seconds_and_then_awa
     assert (found.away, found.has_desk([ALICE])) == ({BOB}, True)
     await left_before(client, keys, LEFT_COUNTS_MS - 2_000)
     assert (await left(agents)).since_ms == ready.since_ms, "said twice, it is as long ago"
-    await left_before(client, keys, 3_000)
+    await silent_for(client, keys, 3_000)
     found = await presence()
     assert (found.away, found.has_desk([ALICE])) == ({ALICE, BOB}, False)
     (listed,) = await agents.list()
     assert (listed.status, listed.since_ms) == ("away", listed.left_ms + LEFT_COUNTS_MS)
     assert (await renewed(agents)).since_ms > listed.since_ms, "ready since now"
+
+
+@pytest.mark.parametrize("desk, is_left", [("d1", True), ("d2", False)])
+async def test_a_page_that_was_left_is_gone_whatever_is_said_later(agents, client, keys, desk, is_left):
+    await renewed(agents)
+    await left(agents)
+    await silent_for(client, keys, LEFT_COUNTS_MS)
+    assert (await agents.renew("alice", "Alice", desk, is_ready=False, is_left=is_left, is_busy=False)).status == "away"
 
 
 async def test_a_page_that_loads_again_is_ready_as_before(agents, presence, client, keys):
@@ -196,6 +229,9 @@ async def test_another_open_page_takes_the_place_of_one_that_was_left(agents, pr
         await agents.renew("alice", "Alice", desk, is_ready=True, is_busy=False)
     agent = await left(agents, "d2")
     assert (agent.status, agent.registered, agent.left_ms) == ("ready", "d1", 0)
+    agent = await agents.renew("alice", "Alice", "d1", is_ready=False, is_busy=False)
+    assert (agent.status, agent.left_ms) == ("away", 0), "it says so, and is gone at once"
+    await renewed(agents)
     assert (await left(agents, "d1")).registered == ""
 
 
