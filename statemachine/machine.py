@@ -18,8 +18,8 @@ from conferral.statemachine.actions.parties import note_refusal, without_oldest_
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import transfer_deadlines_ms
-from conferral.statemachine.guards.loss import lone_grace_ms
-from conferral.statemachine.guards.reads import was_decided_before, with_newer_facts
+from conferral.statemachine.guards.outage import is_of_lost_time, lone_grace_ms
+from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
 from conferral.statemachine.guards.unsettled import has_asked, read_timeout_ms, unsettled_after
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
@@ -106,7 +106,7 @@ def step(
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and (why := _why_not_opened(session, event, now_ms)):
+    if session.version == 0 and (why := _why_not_opened(event, now_ms)):
         is_command = isinstance(event, events.Command)
         why = no_call_found(session.id) if is_command and why == _NO_SESSION else why
         report = CommandReport(event.token, CommandStatus.REJECTED, why)
@@ -116,7 +116,11 @@ def step(
         return _ignoring_step(session, event, DecisionKind.STALE, "duplicate, ignored")
     if event.ignored_because:
         return _ignoring_step(session, event, DecisionKind.STALE, event.ignored_because)
-    if refusal := _refusal_before(session, event, now_ms):
+    if is_of_lost_time(session, event):
+        report = CommandReport(event.token, CommandStatus.FAILED, Reason.UNKNOWN)
+        step = _ignoring_step(session, event, DecisionKind.STALE, "Redis may have lost that it was decided")
+        return replace(step, reports=(report,))
+    if refusal := _refusal_before(event, now_ms):
         report = CommandReport(event.token, CommandStatus.REJECTED, refusal)
         noted = _note_refused_transfer(session, event, refusal, now_ms)
         return replace(_ignoring_step(noted, event, DecisionKind.REFUSED, refusal), reports=(report,))
@@ -174,19 +178,18 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
 _SAMPLES[events.Transfer]["to"] = ("anybody",)
 
 
-def _why_not_opened(session: Session, event: Event, now_ms: int) -> str:
+def _why_not_opened(event: Event, now_ms: int) -> str:
     """Return why an event begins no session; empty if it does."""
-    return _refusal_before(session, event, now_ms) if _opens_session(event) else _NO_SESSION
+    return _refusal_before(event, now_ms) if _opens_session(event) else _NO_SESSION
 
 
-def _refusal_before(session: Session, event: Event, now_ms: int) -> str:
+def _refusal_before(event: Event, now_ms: int) -> str:
     """Return why a command is refused whatever the session's state; or empty."""
     if not isinstance(event, events.Command):
         return ""
     # The stream's own time is that of Redis; the worker's clock may be behind by a little.
     if 0 < event.deadline_ms <= max(now_ms, event.arrived_at_ms):
-        draft = Draft(session, event, now_ms, DEFAULT_POLICY)
-        return "" if was_decided_before(draft, event) else Reason.EXPIRED
+        return Reason.EXPIRED
     return event.refused
 
 

@@ -90,17 +90,6 @@ class Attempt(BaseRecord, frozen=True):
     label: str = ""
 
 
-class LostDial(BaseRecord, frozen=True):
-    """A call of a dial that Redis lost, until its command dials again."""
-
-    dial_id: str
-    call_sid: str
-    #: As its callbacks name it; empty if none has.
-    party: str = ""
-    to: Hidden[str] = ""
-    is_answered: bool = False
-
-
 class TransferState(BaseRecord, frozen=True):
     """The newest transfer of a session, readable when it is over."""
 

@@ -46,6 +46,8 @@ class Policy:
     dial_read_wait_ms: int = 3_000
     recall_pause_ms: int = 4_000
     recalls_max: int = 2
+    #: After an outage of Redis, how long legs that it forgot may take to show: no one counts as alone or lost before.
+    legs_show_ms: int = 10_000
     #: After a loss, how long the customer's own hang-up may take to show, and how long the agent is rung again.
     loss_settle_ms: int = 200
     loss_ring_ms: int = 20_000

@@ -13,7 +13,6 @@ from conferral.statemachine.parts import (
     Attempt,
     ConferenceAttributes,
     DialOptions,
-    LostDial,
     PendingCommand,
     QueueOptions,
     Recording,
@@ -43,8 +42,6 @@ SUPERVISOR = "supervisor"
 GUEST = "guest"
 #: `Party.rung_again_because` of an agent whose leg was lost.
 LOST = "lost"
-#: Begins the `dial_id` of a party whose dial Redis lost: callbacks have another id.
-FOUND = "found:"
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
@@ -132,6 +129,8 @@ class Party(BaseRecord, frozen=True):
     desired_hold: bool = False
     desired_end_on_exit: bool = False
     end_on_exit: bool = False
+    #: Redis lost who ordered the newest hold: Twilio showed it.
+    hold_found: bool = False
     #: Not for supervisors.
     desired_mute: bool = False
     #: The desired `SuperviseMode`; empty for all others, and once the supervisor has left.
@@ -180,6 +179,11 @@ class Party(BaseRecord, frozen=True):
         return self.status is PartyStatus.CONNECTED
 
     @property
+    def is_on_found_hold(self) -> bool:
+        """Whether the party is on a hold from before a loss of Redis."""
+        return self.desired_hold and self.hold_found
+
+    @property
     def should_have_end_on_exit_now(self) -> bool:
         """Whether `EndConferenceOnExit` is desired, and nothing suspends it now.
 
@@ -196,11 +200,6 @@ class Party(BaseRecord, frozen=True):
     def is_coming_back(self) -> bool:
         """Whether the agent is rung again, because the leg was lost."""
         return self.rung_again_because == LOST and not (self.is_gone or self.in_conference)
-
-    @property
-    def was_found(self) -> bool:
-        """Whether a read or a join showed the party, whose dial Redis lost."""
-        return self.dial_id.startswith(FOUND)
 
     @property
     def is_target(self) -> bool:
@@ -317,7 +316,6 @@ class Session(BaseRecord, frozen=True):
     verified_sequence: int = 0
     #: When it was noted that Redis may have lost what the session had decided; 0 for never.
     lost_at_ms: int = 0
-    lost_dials: tuple[LostDial, ...] = ()
     #: Version of the session at which the newest read of this conference was requested.
     verified_version: int = 0
     #: Reads since the last conclusive one that show a lone party's conference as another (count).

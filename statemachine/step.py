@@ -179,7 +179,9 @@ class Draft:
             return party
         status_since_ms = self.now_ms if is_new else party.status_since_ms
         since_ms = status_since_ms if not is_held else party.since_ms if before.held else self.now_ms
-        return replace(party, status_since_ms=status_since_ms, since_ms=since_ms)
+        # The next hold will not be from before a loss.
+        hold_found = party.hold_found and is_held
+        return replace(party, status_since_ms=status_since_ms, since_ms=since_ms, hold_found=hold_found)
 
     def pending_until_ms(self, command: type[Command]) -> int:
         """Return by when Twilio must confirm a command."""

@@ -65,7 +65,8 @@ def route_of(view: Session | None, dial_id: str) -> GateRoute:
 def _joins_conference(view: Session, name: str) -> bool:
     """Whether a dialed party joins without a transfer; a target is too late."""
     if name in (CUSTOMER, AGENT):
-        return view.opening != Opening.OVER or (name == AGENT and view.phase is Phase.QUEUED)
+        is_rung_alone = view.phase is Phase.QUEUED or view.lost_at_ms > 0
+        return view.opening != Opening.OVER or (name == AGENT and is_rung_alone)
     return name != TARGET and not name.startswith(f"{TARGET}-")
 
 
@@ -187,7 +188,7 @@ class GateRoutes(Routes):
         if decision is None:
             confirm_for_s = _dialed_party(gate, view).options.confirm_for_s
             return "asked", self._documents.ask_for_key(gate, confirm_for_s, **_briefing(gate, view))
-        # After a loss, the dial may be one that its command takes over once it is decided again.
+        # After a loss, the dial may be one that the session is about to learn of.
         is_after_loss = view is not None and view.lost_at_ms > 0
         if decision is GateDecision.TOO_LATE and is_after_loss and gate.request_number < _RETRIES_MAX:
             return self._retry_later(gate, pressed)

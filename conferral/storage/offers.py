@@ -175,10 +175,10 @@ class Offers:
         return bool(int(await scripts.end_offer(self._client, keys, [claim.text, identity, away, AWAY_S])))
 
     async def was_refused(self, address: str, claim: Claim) -> bool:
-        """Whether the session has refused the offer."""
+        """Whether the session has refused the offer, or Redis lost what it did."""
         key = self._keys.command(claim.offer_id(address))
         ((status,),) = await run_or_raise(self._client, ("HMGET", key, "status"))
-        return bool(status == b"rejected")
+        return status in (b"rejected", b"failed")
 
 
 def _decode(names: Iterable[bytes]) -> list[str]:

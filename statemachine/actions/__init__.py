@@ -9,6 +9,7 @@ from conferral.statemachine.actions.conference import *
 from conferral.statemachine.actions.dials import *
 from conferral.statemachine.actions.loss import *
 from conferral.statemachine.actions.observe import *
+from conferral.statemachine.actions.outage import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
 from conferral.statemachine.actions.queue import *

@@ -34,11 +34,6 @@ def begin_queued_commands(draft: Draft) -> None:
             _start_command(draft, change_command(draft, command, is_queued=False, due_ms=0))
 
 
-def accept_found_party(draft: Draft, event: events.Add) -> None:
-    """Accept the command again for the party that it has dialed before."""
-    accept_command(draft, event, **_pending_command_fields(draft, event))
-
-
 def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, Any]:
     if isinstance(event, events.PartyCommand):
         return {"party": not_none(guards.named_party(draft, event)).name}

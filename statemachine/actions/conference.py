@@ -5,20 +5,18 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_answer_time
-from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit, suspect
+from conferral.statemachine.actions.participants import clear_end_on_exit, note_outage, set_end_on_exit, suspect
 from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.ids import split_label
 from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.other_apps import MOVE_SHOWS_MS
-from conferral.statemachine.parts import TransferState
 from conferral.statemachine.reasons import MOVED_OUT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
     CUSTOMER,
-    FOUND,
     GUEST,
     INBOUND,
     OUTBOUND,
@@ -29,15 +27,13 @@ from conferral.statemachine.session import (
 )
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
+    WITHOUT_AGENT,
     CallStatus,
-    Opening,
     PartyStatus,
     Phase,
     State,
     SuperviseMode,
-    TransferMode,
     TransferStage,
-    TransferStatus,
     WaitAudio,
 )
 from conferral.statemachine.step import Draft, not_none
@@ -300,6 +296,7 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
         parties=absent,
         conference_sid=event.conference_sid,
         moved_at_ms=draft.now_ms,
+        lost_at_ms=draft.now_ms,
     )
     add_unknown_participants(draft, event)
     session = draft.session
@@ -314,29 +311,6 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     )
 
 
-def resume_lost_transfer(draft: Draft, _event: Event) -> None:
-    """Continue a transfer that Redis lost, as its target shows; holds stay."""
-    clear_end_on_exit(draft)
-    parties.retire_targets(draft)
-    target = draft.session.parties[TARGET]
-    is_apart = target.held or draft.session.customer.held
-    for name in (CUSTOMER, TARGET):
-        party = draft.session.parties[name]
-        draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
-    before = draft.session.transfer
-    draft.change(
-        phase=Phase.CONSULT if is_apart else Phase.WARM,
-        transfer=TransferState(
-            # A number that no transfer of this session has had: each transfer dialed at least once.
-            number=max(draft.session.highest_label_number, before.number if before is not None else 0) + 1,
-            mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
-            to=(target.address,) if target.address else (),
-            status=TransferStatus.RINGING,
-            started_at_ms=draft.now_ms,
-        ),
-    )
-
-
 # ---- participants of the conference that the session does not know -------------------------------------------------
 
 
@@ -348,7 +322,7 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     party = draft.session.subject_of(event)
     if party is not None:
         note_facts(draft, party, conference_sequence=event.sequence)
-        if party.was_found:
+        if party.dial_id:
             suspect(draft, event)  # a read shows whom its lost dial rang
 
 
@@ -365,7 +339,9 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
     unknown = guards.unknown_participants(draft.session, conference_sid, participants)
     if not unknown:
         return
-    named = _assign_names(draft, participants, unknown)
+    if any(guards.is_ours(seen) for seen in unknown):
+        note_outage(draft)
+    named = _assign_names(draft, unknown)
     for name, seen in named.items():
         vacate_name(draft, name, named)
         party = _party_from_participant(draft, name, seen, addresses.get(seen.call_sid, ""))
@@ -382,8 +358,7 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
 def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, address: str) -> Party:
     """Return a new party from what Twilio shows of a participant.
 
-    No command would ever end a hold that the session does not know of, so none is desired. A mute is, unless the party
-    supervises or still rings.
+    A hold and a mute stay as if they were ordered, unless the party supervises or still rings.
     """
     party = Party(
         name,
@@ -398,8 +373,8 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
         coaches=seen.coaches,
         wait_audio=WaitAudio.MUSIC if seen.held else WaitAudio.NONE,
     )
-    # Callbacks of a dialed party carry the dial's lost id; they are matched by call SID.
-    dialed = {"dial_id": f"{FOUND}{seen.call_sid}", "dialed_at_ms": draft.now_ms}
+    # Instead of the lost id: callbacks are matched by call SID.
+    dialed = {"dial_id": seen.call_sid, "dialed_at_ms": draft.now_ms}
     if split_label(seen.label)[1] and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
         party = replace(party, **dialed, answered=True)
     if guards.is_supervisor(seen):
@@ -413,51 +388,28 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
         )  # fmt: skip
     if party.is_supervisor:
         return party
+    party = replace(party, desired_hold=seen.held, hold_found=seen.held)
     return replace(party, desired_mute=seen.muted, is_muted_guest=seen.muted and not guards.name_from_label(seen))
 
 
-def _assign_names(
-    draft: Draft, participants: Iterable[ParticipantSeen], unknown: Iterable[ParticipantSeen]
-) -> dict[str, ParticipantSeen]:
+def _assign_names(draft: Draft, unknown: Iterable[ParticipantSeen]) -> dict[str, ParticipantSeen]:
     """Return the participants' new names; the newest of a name gets it."""
     named: dict[str, ParticipantSeen] = {}
-    targets: list[ParticipantSeen] = []
-    guests: list[ParticipantSeen] = []
     for seen in sorted(unknown, key=lambda one: split_label(one.label)[1], reverse=True):
-        name = guards.name_from_label(seen)
-        if guards.is_supervisor(seen):
-            is_free = _is_free_name(draft, named, SUPERVISOR)
-            named[SUPERVISOR if is_free else parties.next_name(draft.session, SUPERVISOR, named)] = seen
-        elif name == TARGET:
-            targets.append(seen)
-        elif name and _is_free_name(draft, named, name):
-            named[name] = seen
-        else:
-            guests.append(seen)
-    targets.sort(key=lambda one: one.is_ringing)  # talking beats ringing
-    if targets and _is_free_name(draft, named, AGENT):
-        named[AGENT] = targets.pop(0)  # the customer was handed over to this target
-    elif targets and _both_are_inside(draft, participants, named):
-        named[TARGET] = targets.pop(0)  # of a transfer that Redis lost
-    for seen in (*targets, *guests):
-        named[parties.next_name(draft.session, GUEST, named)] = seen
+        base = SUPERVISOR if guards.is_supervisor(seen) else guards.name_from_label(seen)
+        named[name_of_leg(draft, base, named)] = seen
     return named
 
 
-def _is_free_name(draft: Draft, named: Collection[str], name: str) -> bool:
-    if name == AGENT and draft.state is State.TRANSFERRING:
-        return False
-    return name not in named and draft.session.present_party(name) is None
+def name_of_leg(draft: Draft, base: str, also_taken: Collection[str] = ()) -> str:
+    """Return the name of a leg that the session doesn't know: a guest's.
 
-
-def _both_are_inside(draft: Draft, participants: Iterable[ParticipantSeen], named: Collection[str]) -> bool:
-    """Whether customer and agent are in a settled conference, and stay."""
-    session = draft.session
-    if session.running_transfer is not None or not guards.no_one_waits(draft) or session.opening is not Opening.OVER:
-        return False
-    shown = (session.subject_of(one) for one in participants if not one.is_ringing)
-    inside = {party.name for party in shown if party is not None and not (party.is_gone or party.is_leaving)}
-    return {CUSTOMER, AGENT} <= inside | {*named}
+    Unless it was dialed as the customer, the agent, or a supervisor, and there is none.
+    """
+    names = (SUPERVISOR,) if draft.session.phase in WITHOUT_AGENT else (CUSTOMER, AGENT, SUPERVISOR)
+    if base in names and base not in also_taken and draft.session.present_party(base) is None:
+        return base
+    return parties.next_name(draft.session, SUPERVISOR if base == SUPERVISOR else GUEST, also_taken)
 
 
 def vacate_name(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:

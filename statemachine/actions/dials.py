@@ -8,7 +8,7 @@ from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.legs import note_facts
-from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions, LostDial
+from conferral.statemachine.parts import AGENTS_CONFIRM_FOR_S, CONFIRM_FOR_S, DialOptions
 from conferral.statemachine.reasons import NOT_DIALED, EndReason, Reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
@@ -76,41 +76,9 @@ def dial(
         desired_mute=muted,
     )
     draft.change(parties={**draft.session.parties, name: party})
-    lost = guards.lost_dial_of(draft.session, party)
-    if lost is None:
-        _place_dial(draft, party)
-    else:
-        draft.change_party(party, dial_id=lost.dial_id, dialed_at_ms=draft.now_ms)
+    _place_dial(draft, party)
     if name == AGENT or (name == CUSTOMER if draft.session.running_transfer is None else party.is_target):
         draft.add_attempt(draft.session.parties[name])
-    if lost is not None:
-        _continue_dial(draft, draft.session.parties[name], lost)
-
-
-def _continue_dial(draft: Draft, party: Party, lost: LostDial) -> None:
-    """Take the call of a dial that Redis lost for the party's own."""
-    draft.change(lost_dials=tuple(one for one in draft.session.lost_dials if one != lost))
-    if lost.is_answered:
-        note_answered(draft, party, lost.call_sid)
-    else:
-        due_ms = _ring_due_ms(draft, party)
-        note_facts(draft, party, call_sid=lost.call_sid, status=PartyStatus.RINGING, dial_check_at_ms=due_ms)
-
-
-def note_lost_dial(draft: Draft, event: events.CallProgressed | events.GateReached) -> None:
-    """Record a call whose dial Redis lost: its command may dial again."""
-    before = next((one for one in draft.session.lost_dials if one.call_sid == event.call_sid), None)
-    others = [one for one in draft.session.lost_dials if one != before]
-    if isinstance(event, events.GateReached):
-        lost = replace(before or LostDial(event.dial, event.call_sid), is_answered=True)
-    else:
-        is_answered = event.status == CallStatus.IN_PROGRESS or (before is not None and before.is_answered)
-        lost = LostDial(event.dial, event.call_sid, event.party, event.address, is_answered)
-        if event.is_final:
-            draft.change(lost_dials=tuple(others))
-            return
-    draft.change(lost_dials=(*others, lost))
-    draft.reason = "its dial is unknown since Redis lost writes"
 
 
 def agent_options(draft: Draft, address: str) -> DialOptions:

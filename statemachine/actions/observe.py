@@ -52,7 +52,7 @@ def _note_calls(draft: Draft, event: events.CallsRead) -> None:
     """
     addresses = {call.call_sid: call.to for call in event.calls}
     for party in sorted(draft.session.parties.values(), key=lambda one: one.name != draft.session.parent.name):
-        if party.was_found and not party.address:  # without one, an agent would be offered another caller
+        if party.dial_id and not party.address:  # without one, an agent would be offered another caller
             draft.change_party(party, address=addresses.get(party.call_sid, ""))
         _note_call(draft, event, draft.session.parties[party.name])
 

@@ -42,7 +42,10 @@ def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
     Before the conference starts, it plays without a hold. Webhooks look it up at each of Twilio's requests.
     """
     party = draft.session.parties[name]
-    draft.change_party(party, desired_hold=not party.waits_for_start, wait_audio=wait_audio, desired_end_on_exit=False)
+    draft.change_party(
+        party, desired_hold=not party.waits_for_start, hold_found=False, wait_audio=wait_audio,
+        desired_end_on_exit=False,
+    )  # fmt: skip
 
 
 def hold_party_in_silence(draft: Draft, _event: Event) -> None:
@@ -50,6 +53,8 @@ def hold_party_in_silence(draft: Draft, _event: Event) -> None:
     party, phase = not_none(guards.party_in_silence(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.CONNECTED: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
+    if phase is Phase.CONNECTED and not guards.someone_is_being_dialed(draft.session):
+        audio = WaitAudio.MUSIC  # until the fallback after an outage
     want_hold(draft, party.name, audio or WaitAudio.MUSIC)
 
 
@@ -167,6 +172,7 @@ def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> 
     """Record a participant's confirmed hold, mute, and other attributes."""
     party = not_none(draft.session.subject_of(event))
     note_facts(draft, party, conference_sequence=event.sequence, **_shown_by(event))
+    _keep_what_loss_forgot(draft, party.name)
     shows_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)
 
@@ -178,12 +184,44 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
         if party is None or party.is_gone or party.overtakes(event):
             continue
         note_facts(draft, party, **_shown_by(seen))
+        _keep_what_loss_forgot(draft, party.name)
         # A request still in progress may not show yet.
         _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 
 
 def _shown_by(seen: events.ParticipantChanged | events.ParticipantSeen) -> dict[str, Any]:
     return {name: getattr(seen, name) for name in ("held", "muted", "end_on_exit", "coaches")}
+
+
+def _keep_what_loss_forgot(draft: Draft, name: str) -> None:
+    """Want what Twilio shows, if nothing was requested since a loss.
+
+    What the loss forgot may have asked for it: a hold or a mute stays as if a person had ordered it.
+    """
+    party = draft.session.parties[name]
+    if not guards.may_have_lost_order(draft.session, party):
+        return
+    if party.is_supervisor:
+        mode = guards.confirmed_supervise_mode(draft.session, party)
+        draft.change_party(party, supervises=mode or party.supervises)
+        return
+    if party.held != party.desired_hold:
+        order_found_hold(draft, name, is_held=party.held)
+    draft.change_party(party, desired_mute=party.muted)
+
+
+def note_outage(draft: Draft) -> None:
+    """Note that Redis lost what was decided, if that is news."""
+    if not draft.session.lost_at_ms:
+        draft.change(lost_at_ms=draft.now_ms)
+        for name in draft.session.parties:
+            _keep_what_loss_forgot(draft, name)
+
+
+def order_found_hold(draft: Draft, name: str, *, is_held: bool) -> None:
+    """Want a hold, or none, that a loss of Redis forgot, as if it was ordered."""
+    audio = WaitAudio.MUSIC if is_held else WaitAudio.NONE
+    draft.change_party(draft.session.parties[name], desired_hold=is_held, wait_audio=audio, hold_found=is_held)
 
 
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
@@ -260,7 +298,7 @@ def _must_be_read(party: Party) -> bool:
 
     With early media, a participant proves no answer. None has an address, which a party has whose dial Redis lost.
     """
-    return (party.early_media and not party.answered) or (party.was_found and not party.address)
+    return (party.early_media and not party.answered) or (bool(party.dial_id) and not party.address)
 
 
 def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
@@ -268,8 +306,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
     party = draft.session.subject_of(event)
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
-    is_after_loss = not (event.call_sid or event.conference_sid)
-    if is_after_loss:
+    if event.is_loss:
         draft.change(lost_at_ms=draft.now_ms)
         for one in draft.session.parties.values():
             if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
@@ -278,7 +315,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    suspect(draft, event, kind=UnsettledName.LOSS if is_after_loss else UnsettledName.SUSPICION)
+    suspect(draft, event, kind=UnsettledName.LOSS if event.is_loss else UnsettledName.SUSPICION)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:

@@ -164,8 +164,10 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
     """
     if not guards.is_settled(draft):
         return
-    present = guards.present_parties(draft.session)
+    present, is_lost = guards.present_parties(draft.session), guards.lost_agent(draft.session) is not None
     for party in filter(guards.is_held_by_command, present):
+        if is_lost and party.is_on_found_hold:
+            continue  # until no one took the ring after it
         if len(present) < 2:
             draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.RINGBACK)
             continue

@@ -111,7 +111,7 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
 def unhold_waiting(draft: Draft, _event: Event) -> None:
     """Unhold the customer, and others whom the agent who left held."""
     for party in draft.session.parties.values():
-        if party.name != AGENT:
+        if party.name != AGENT and not guards.keeps_found_hold(draft, party):
             want_unhold(draft, party.name)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions import dials, reports
+from conferral.statemachine.actions import dials
 from conferral.statemachine.actions.bridge import redirect_leg
 from conferral.statemachine.actions.conference import forget_conference
 from conferral.statemachine.actions.participants import (
@@ -22,12 +22,10 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.legs import overtake_reads
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason, Reason
-from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import (
     Phase,
     TransferMode,
-    TransferStage,
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft
@@ -81,35 +79,6 @@ def _transfer_fields(draft: Draft, event: events.Transfer | events.Park | events
         "deadline_ms": event.deadline_ms,
         "by": event.by,
     }
-
-
-def adopt_found_transfer(draft: Draft, event: events.Transfer) -> None:
-    """Make the running transfer this command's: Redis lost that it was.
-
-    A read or a join has shown the target, and so restored the transfer without its command.
-    """
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
-    draft.change_transfer(**_transfer_fields(draft, event))
-    draft.change(ref=event.ref or draft.session.ref)
-    _note_found(draft, TARGET)
-    if draft.transfer.stage is not TransferStage.DIALING and draft.transfer.mode is not TransferMode.BLIND:
-        reports.report_transfer(draft, CommandStatus.DONE)
-
-
-def conclude_found_transfer(draft: Draft, event: events.Transfer | events.Retrieve) -> None:
-    """Report a transfer as completed: the dialed party is the agent already."""
-    accept_transfer(draft, event)
-    _note_found(draft, AGENT)
-    reports.succeed_transfer(draft)
-
-
-def _note_found(draft: Draft, name: str) -> None:
-    party, to = draft.session.parties[name], draft.transfer.to
-    party = replace(party, address=party.address or (to[0] if len(to) == 1 else ""))
-    draft.change_party(party, address=party.address)
-    draft.add_attempt(party)
-    if party.takes_part:
-        draft.change_attempt(party.dial_id, result="answered", answered_at_ms=party.answered_at_ms or draft.at_ms)
 
 
 def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> tuple[str, ...]:

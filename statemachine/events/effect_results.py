@@ -167,6 +167,11 @@ class AccountSwept(Event, frozen=True, kw_only=True):
     call_sid: str = ""
     conference_sid: str = ""
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether Redis may have lost what the session had decided."""
+        return not (self.call_sid or self.conference_sid)
+
 
 class DesksLeft(Event, frozen=True, kw_only=True):
     """No desk of the number was there for a while: no one takes who waits."""

@@ -4,6 +4,7 @@ from conferral.statemachine.guards.calls import *
 from conferral.statemachine.guards.commands import *
 from conferral.statemachine.guards.conference import *
 from conferral.statemachine.guards.loss import *
+from conferral.statemachine.guards.outage import *
 from conferral.statemachine.guards.queue import *
 from conferral.statemachine.guards.reads import *
 from conferral.statemachine.guards.transfer import *

@@ -3,6 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Press, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
+from conferral.statemachine.guards.loss import lost_agent
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.reasons import Reason, reported_reason
@@ -96,7 +97,7 @@ def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether commands hold all remaining parties: none can unhold the others."""
     session, present = draft.session, present_parties(draft.session)
     are_held = len(present) > 1 and all(party.desired_hold for party in present)
-    return are_held and not someone_is_being_dialed(session)
+    return are_held and lost_agent(session) is None and not someone_is_being_dialed(session)
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantJoined
-from conferral.statemachine.guards.loss import command_may_return
+from conferral.statemachine.guards.outage import legs_may_show
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode, UnsettledName
 from conferral.statemachine.step import Draft
@@ -54,13 +54,13 @@ def is_no_longer_expected(draft: Draft, event: ParticipantJoined) -> bool:
 def both_have_joined(draft: Draft, _event: Event) -> bool:
     """Whether customer and agent are in the conference.
 
-    Others do, once the agent has left. After a loss, a customer alone was moved by a command that returns.
+    Others do, once the agent has left. After an outage, a customer alone may have been moved by a lost command.
     """
     session = draft.session
     if not session.customer.in_conference or session.agent.in_conference:
         return session.customer.in_conference
     others = any(one.name != CUSTOMER and not one.is_supervisor for one in session.participants)
-    return session.agent.is_gone and session.running_transfer is None and (others or command_may_return(draft))
+    return session.agent.is_gone and session.running_transfer is None and (others or legs_may_show(draft))
 
 
 def leg_has_joined(draft: Draft, _event: Event) -> bool:
@@ -70,7 +70,7 @@ def leg_has_joined(draft: Draft, _event: Event) -> bool:
 
 def caller_joined_alone(draft: Draft, _event: Event) -> bool:
     """Whether a bridge's child is over, and its parent is in our conference."""
-    return draft.session.child.is_gone and draft.session.parent.in_conference and not command_may_return(draft)
+    return draft.session.child.is_gone and draft.session.parent.in_conference and not legs_may_show(draft)
 
 
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------
@@ -100,7 +100,9 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         return None
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD
-    is_set = party.end_on_exit and not party.pending_update
+    # Requests of a flag contain `Hold=false`, so they wait until a read has shown holds that Redis lost.
+    awaits_read = UnsettledName.LOSS.key(party.name) in session.unsettled_since_ms
+    is_set = party.end_on_exit and not (party.pending_update or awaits_read)
     may_have_flag = is_set or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
     if may_have_flag and not (party.should_have_end_on_exit_now or party.held):
         return ParticipantUpdate.CLEAR_END_ON_EXIT
@@ -110,7 +112,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         # When the agent has left, everyone would hear the whisper.
         whispers_to_no_one = party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
         return ParticipantUpdate.MONITOR if whispers_to_no_one else None
-    if party.should_have_end_on_exit_now and not (party.end_on_exit or party.held):
+    if party.should_have_end_on_exit_now and not (party.end_on_exit or party.held or awaits_read):
         return ParticipantUpdate.SET_END_ON_EXIT
     if party.is_supervisor:
         return next_supervisor_update(session, party)

@@ -1,12 +1,14 @@
-"""Guards on what is lost: the leg of a desk's agent, or writes of Redis.
+"""Guards on the lost leg of a desk's agent.
 
 A browser that reloads, or loses its network, ends its leg at Twilio. Such a leg is lost, and rung again once, if the
 customer is live, and no command has let the agent go.
 """
 
+from collections.abc import Iterator
+
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
-from conferral.statemachine.parts import LostDial
+from conferral.statemachine.guards.outage import is_found_guest, legs_may_show
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE
 from conferral.statemachine.session import AGENT, LOST, Party, Session
 from conferral.statemachine.states import (
@@ -18,16 +20,14 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import Draft
 
-#: After a loss of Redis was noted, how long its commands may take to be decided again, and the calls of its dials to
-#: show, milliseconds. In the gate, a call that no session expects hears soon after that that no one is waiting.
-_COMMANDS_RETURN_MS = 10_000
-_DIALS_SHOW_MS = 60_000
-
 
 def lost_agent(session: Session) -> Party | None:
     """Return the agent whose leg is lost, and was not rung again; or None."""
     agent = session.agent
     is_lost = agent.is_gone and _has_lossy_leg(agent) and agent.left_reason not in CONTINUES_ELSEWHERE
+    # Redis may have lost that the agent was rung again.
+    found = filter(is_found_guest, session.present.values()) if is_lost else ()
+    is_lost = is_lost and not any(one.address == agent.address for one in found)
     return agent if is_lost and not (session.customer.is_gone or _is_let_go(session)) else None
 
 
@@ -54,8 +54,14 @@ def _is_let_go(session: Session) -> bool:
 
 
 def agent_is_lost(draft: Draft, _event: Event) -> bool:
-    """Whether the agent's leg is lost; a command that returns may explain it."""
-    return lost_agent(draft.session) is not None and not command_may_return(draft)
+    """Whether the agent's leg is lost, and after an outage shows no more."""
+    return lost_agent(draft.session) is not None and not legs_may_show(draft)
+
+
+def missing_agents(draft: Draft) -> Iterator[str]:
+    """Yield the agent whose leg is lost, and may show after an outage."""
+    if draft.session.lost_at_ms and lost_agent(draft.session) is not None:
+        yield AGENT
 
 
 def agent_is_coming_back(draft: Draft, _event: Event) -> bool:
@@ -91,45 +97,3 @@ def may_be_lost_in_bridge(session: Session) -> bool:
     """Whether a caller talks to an agent over a bridge whose leg may be lost."""
     is_talking = session.phase is Phase.CONNECTED and session.customer_is_parent
     return is_talking and not session.customer.is_gone and _has_lossy_leg(session.agent)
-
-
-# ---- after a noted loss of Redis: commands return, and calls of their dials show -------------------------------------
-
-
-def command_may_return(draft: Draft) -> bool:
-    """Whether a command of which the session knows nothing may return."""
-    return _is_after_loss(draft, _COMMANDS_RETURN_MS)
-
-
-def lone_grace_ms(draft: Draft) -> int:
-    """Return how long a lone party may wait for others."""
-    until_ms = draft.session.lost_at_ms + _COMMANDS_RETURN_MS if command_may_return(draft) else draft.now_ms
-    return max(draft.policy.lone_grace_ms, until_ms - draft.now_ms)
-
-
-def agent_was_released(draft: Draft, event: events.Transfer | events.Park) -> bool:
-    """Whether the command, decided again, is why the agent is gone."""
-    session = draft.session
-    lets_agent_go = isinstance(event, events.Park) or event.mode == TransferMode.BLIND
-    is_alone = session.agent.is_gone and not session.customer.is_gone and session.phase is not Phase.RINGING
-    return lets_agent_go and is_alone and command_may_return(draft)
-
-
-def is_of_lost_dial(draft: Draft, event: events.CallProgressed | events.GateReached) -> bool:
-    """Whether the call's dial is one that Redis may have lost."""
-    session = draft.session
-    is_unknown = session.subject_of(event) is None and event.call_sid not in session.former_calls
-    return bool(event.dial) and is_unknown and _is_after_loss(draft, _DIALS_SHOW_MS)
-
-
-def lost_dial_of(session: Session, party: Party) -> LostDial | None:
-    """Return the dial that Redis lost of whom a command dials again, or None."""
-    known = {one.call_sid for one in session.parties.values()}
-    for lost in session.lost_dials:
-        if lost.call_sid not in known and lost.party in ("", party.name) and lost.to in ("", party.address):
-            return lost
-    return None
-
-
-def _is_after_loss(draft: Draft, within_ms: int) -> bool:
-    return draft.session.lost_at_ms > 0 and draft.now_ms - draft.session.lost_at_ms < within_ms

@@ -4,22 +4,17 @@ import re
 from collections.abc import Iterable
 
 from conferral.statemachine import events
-from conferral.statemachine.events import Event
-from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import split_label, visit_number
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
     Opening,
-    PartyStatus,
     Phase,
     State,
-    TransferMode,
-    TransferStage,
     UnsettledName,
 )
 from conferral.statemachine.step import Draft
@@ -37,12 +32,6 @@ def name_from_label(one: events.ParticipantSeen) -> str:
 # ---- guards on unknown participants in a read: a loss, or a lost join ----------------------------------------------
 
 
-_BEFORE_DIAL = frozenset({
-    TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
-    TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
-})  # fmt: skip
-
-
 def unknown_participants(
     session: Session, conference_sid: str, participants: Iterable[events.ParticipantSeen]
 ) -> tuple[events.ParticipantSeen, ...]:
@@ -53,88 +42,19 @@ def unknown_participants(
     return tuple(
         seen
         for seen in participants
-        if seen.call_sid
-        and session.subject_of(seen) is None
-        and seen.call_sid not in session.former_calls
-        and not _will_be_found(session, seen)
+        if seen.call_sid and session.subject_of(seen) is None and seen.call_sid not in session.former_calls
     )
 
 
-def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
-    """Whether the check before a pending dial will find this participant."""
-    if split_label(seen.label)[1] <= session.highest_label_number:
-        return False
-    name = name_from_label(seen)
-    if any(command.party == name for command in dials_to_come(session)):
-        return True
-    transfer = session.running_transfer
-    return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL
+def is_ours(seen: events.ParticipantSeen) -> bool:
+    """Whether a label says that the session dialed the participant."""
+    base = name_from_label(seen).partition("-")[0]
+    return bool(split_label(seen.label)[1]) and base in (CUSTOMER, AGENT, TARGET, SUPERVISOR)
 
 
 def is_supervisor(seen: events.ParticipantSeen) -> bool:
     """Whether a participant is a supervisor, by label or by coaching."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
-
-
-def has_lost_transfer(draft: Draft, _event: Event) -> bool:
-    """Whether a target takes part or rings, whose transfer Redis lost."""
-    target = draft.session.present_party(TARGET)
-    if target is None or target.is_leaving or draft.session.running_transfer is not None:
-        return False
-    return target.takes_part or target.status is PartyStatus.RINGING
-
-
-# ---- guards on commands that are decided again: Redis lost what they had led to --------------------------------------
-
-
-def target_was_found(draft: Draft, event: events.Transfer) -> bool:
-    """Whether the running transfer, which Redis lost, is this command's."""
-    transfer, target = draft.session.running_transfer, draft.session.present_party(TARGET)
-    return transfer is not None and not transfer.attempts and target is not None and _was_dialed_for(event, target)
-
-
-def blind_target_was_found(draft: Draft, event: events.Transfer) -> bool:
-    """Whether the running transfer, which Redis lost, is this blind one's."""
-    return event.mode == TransferMode.BLIND and target_was_found(draft, event)
-
-
-def agent_was_found(draft: Draft, event: events.Transfer | events.Retrieve) -> bool:
-    """Whether the agent is whom the command dialed, and nothing says so yet."""
-    session, agent = draft.session, draft.session.agent
-    attempts = session.transfer.attempts if session.transfer is not None else ()
-    is_known = any(one.label == agent.label for one in attempts)
-    return _was_dialed_for(event, agent) and not (agent.is_gone or is_known)
-
-
-def found_transfer_is_complete(draft: Draft, _event: events.Complete) -> bool:
-    """Whether the newest transfer is one that Redis lost, and completed."""
-    agent, transfer = draft.session.agent, draft.session.transfer
-    return agent.was_found and transfer is not None and any(one.label == agent.label for one in transfer.attempts)
-
-
-def added_party_was_found(draft: Draft, event: events.Add) -> bool:
-    """Whether the party of that name is whom the command dialed."""
-    party = draft.session.present_party(event.party)
-    return party is not None and _was_dialed_for(event, party)
-
-
-def was_decided_before(draft: Draft, event: events.Command) -> bool:
-    """Whether Redis lost a decision, and what it led to was found."""
-    if isinstance(event, events.Complete):
-        return found_transfer_is_complete(draft, event)
-    if isinstance(event, events.Add):
-        return added_party_was_found(draft, event)
-    is_target = isinstance(event, events.Transfer) and target_was_found(draft, event)
-    return is_target or (isinstance(event, events.Transfer | events.Retrieve) and agent_was_found(draft, event))
-
-
-def _was_dialed_for(event: events.Transfer | events.Retrieve | events.Add, party: Party) -> bool:
-    if not party.was_found:
-        return False
-    if party.address:
-        return party.address in events.destinations_of(event)
-    # A late join does not say which address was dialed. What was published later has not led to it.
-    return event.occurred_at_ms <= party.dialed_at_ms
 
 
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------

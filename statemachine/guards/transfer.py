@@ -11,10 +11,12 @@ from conferral.statemachine.guards.calls import (
 )
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference, may_be_unheld_late
-from conferral.statemachine.guards.loss import agent_is_lost, agent_was_released, lost_agent
+from conferral.statemachine.guards.loss import agent_is_lost, lost_agent
+from conferral.statemachine.guards.outage import is_found_guest
 from conferral.statemachine.guards.unsettled import is_suspected
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
+    keeps_found_hold,
     present_parties,
     waiting_party_has_joined,
 )
@@ -166,11 +168,22 @@ def others_stay(draft: Draft, _event: Event) -> bool:
     return draft.session.customer.in_conference and others_are_present(draft)
 
 
+def found_guests_stay(draft: Draft, _event: Event) -> bool:
+    """Whether the customer is with those whose dial Redis lost.
+
+    An agent whose leg was lost is rung first.
+    """
+    transfer = draft.transfer
+    is_agent_next = transfer.mode is TransferMode.LOSS and not transfer.places_tried
+    are_there = any(is_found_guest(one) and one.takes_part for one in draft.session.parties.values())
+    return are_there and draft.session.customer.in_conference and not is_agent_next
+
+
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
     """Whether the customer talks to the answering party, without the agent."""
     customer = draft.session.customer
     agent_is_out = draft.session.phase in AGENT_RING_PHASES or draft.session.agent.is_gone
-    is_back = customer.in_conference and _is_off_hold(customer)
+    is_back = customer.in_conference and (_is_off_hold(customer) or keeps_found_hold(draft, customer))
     return answering_party(draft, _event) is not None and is_back and agent_is_out
 
 
@@ -288,8 +301,6 @@ def customer_joined_another_conference(draft: Draft, event: events.ParticipantJo
 
 def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
     """Whether both talk and the agent leaves first: only the customer moves."""
-    if agent_was_released(draft, event):
-        return True
     return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 
@@ -304,10 +315,8 @@ def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
     return is_first and agent_is_confirming(draft, event)
 
 
-def lacks_agent_or_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
+def lacks_agent_or_customer(draft: Draft, _event: events.Transfer | events.Park) -> bool:
     """Whether customer or agent, both needed, is not in the conference."""
-    if agent_was_released(draft, event) and draft.session.customer.in_conference:
-        return False
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 

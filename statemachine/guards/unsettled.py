@@ -30,8 +30,13 @@ def read_timeout_ms(draft: Draft) -> int:
 
 def only_loss_is_unsettled(session: Session) -> bool:
     """Whether no one waits for a read: only a loss of Redis made it due."""
-    loss = UnsettledName.LOSS.key("")
-    return bool(session.unsettled_since_ms) and all(key.startswith(loss) for key in session.unsettled_since_ms)
+    loss, transfer = UnsettledName.LOSS.key(""), session.running_transfer
+    waits = bool(session.pending_commands) or (transfer is not None and not transfer.attempts)
+    return (
+        bool(session.unsettled_since_ms)
+        and not waits
+        and all(one.startswith(loss) for one in session.unsettled_since_ms)
+    )
 
 
 def has_asked(session: Session, read: CallsRead) -> bool:

@@ -5,7 +5,8 @@ from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.loss import agent_is_awaited
+from conferral.statemachine.guards.loss import agent_is_awaited, lost_agent
+from conferral.statemachine.guards.outage import is_found_guest, was_left_in_outage
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     KEPT_WAITING,
@@ -16,6 +17,7 @@ from conferral.statemachine.states import (
     Phase,
     State,
     SuperviseMode,
+    TransferMode,
     TransferStage,
     WaitAudio,
 )
@@ -83,12 +85,13 @@ def party_in_silence(draft: Draft, _event: Event) -> Party | None:
     a consult who hears no ringing. While an agent whose leg was lost is rung again, it is the one who is left alone.
     """
     session = draft.session
-    is_apart = session.phase in (Phase.PARKED, Phase.CONSULT)
+    keeps_hold = keeps_found_hold(draft, session.customer)
+    is_apart = session.phase in (Phase.PARKED, Phase.CONSULT) or keeps_hold
     found = [party for party in present_parties(session) if not (is_apart and party.desired_hold)]
     party = found[0] if len(found) == 1 else None  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold or has_company(session, party):
         return None
-    if agent_is_awaited(session):
+    if agent_is_awaited(session) or keeps_hold:
         return party
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
@@ -102,7 +105,8 @@ def party_in_silence(draft: Draft, _event: Event) -> Party | None:
     # Twilio ignores changes of a held party's flag.
     is_changing = party.pending_update or party.end_on_exit
     rings = any(is_being_dialed(one) for one in session.parties.values())
-    return party if rings and is_settled(draft) and not is_changing else None
+    is_left = party.name == CUSTOMER and was_left_in_outage(draft)
+    return party if is_settled(draft) and (is_left or (rings and not is_changing)) else None
 
 
 def party_on_needless_hold(draft: Draft, _event: Event) -> Party | None:
@@ -116,6 +120,7 @@ def party_on_hold(draft: Draft) -> Party | None:
     session, party = draft.session, None
     if session.phase in WITHOUT_AGENT:
         party = session.customer if draft.transfer.stage in _WAITS_FOR_ANSWER else None
+        party = None if party is not None and keeps_found_hold(draft, party) else party
     elif session.phase is Phase.QUEUED:
         party = session.customer
     elif session.phase is Phase.PARKED:
@@ -125,8 +130,21 @@ def party_on_hold(draft: Draft) -> Party | None:
     elif session.phase is Phase.CONSULT or is_settled(draft):
         hear_ringing = (one for one in session.participants if one.wait_audio is WaitAudio.RINGBACK)
         party = next((one for one in hear_ringing if one.desired_hold), None)
+        if is_settled(draft) and session.agent.is_gone and lost_agent(session) is None:
+            party = party or next((one for one in session.participants if one.is_on_found_hold), None)
     is_held = party is not None and party.desired_hold and not party.waits_for_start  # or it hears wait audio
     return party if is_held else None
+
+
+def keeps_found_hold(draft: Draft, party: Party) -> bool:
+    """Whether a hold from before an outage outlasts the agent's lost leg.
+
+    Whom the customer was not to hear is still there, and the agent is rung again.
+    """
+    guests = (one for one in present_parties(draft.session) if is_found_guest(one) and not one.is_leaving)
+    is_rung = draft.session.phase is Phase.RECALL and draft.transfer.mode is TransferMode.LOSS
+    is_awaited = is_rung or (is_settled(draft) and lost_agent(draft.session) is not None)
+    return is_awaited and party.is_on_found_hold and any(guests)
 
 
 def has_company(session: Session, party: Party) -> bool:
@@ -234,6 +252,13 @@ def stays_alone(draft: Draft, _event: Event) -> bool:
     """Whether a party is alone after the grace, as far as callbacks show."""
     is_over = 0 < draft.session.lone_until_ms <= draft.now_ms and is_alone(draft)
     return is_over and not presence_is_uncertain(draft)
+
+
+def customer_was_left_alone(draft: Draft, event: Event) -> bool:
+    """Whether the customer stays alone since an outage."""
+    remaining = present_parties(draft.session)
+    is_customer = len(remaining) == 1 and remaining[0].name == CUSTOMER
+    return is_customer and was_left_in_outage(draft) and stays_alone(draft, event)
 
 
 def customer_stays_alone(draft: Draft, event: Event) -> bool:

@@ -45,17 +45,17 @@ ENDS = Group("ENDS", "No agent whose leg was lost is to be rung now.", (
     auto(C,         ANY,       when.waiting_party_has_left,    E,                 do.end_waiting_party_gone),
     auto(C,         ANY,       when.is_empty,                  E,                 do.end_by_first_to_leave),
     auto(O.DIALING, ANY,       when.expected_party_takes_part, O.OVER,            (do.finish_call, do.unhold_all, do.settle_conference)),
-    # Redis lost the end of a park, or the start of a transfer. In a queue, an agent has taken the call.
+    # Redis lost the end of a park. In a queue, an agent has taken the call.
     auto(C,         PARKED,    when.parked_call_was_retrieved, STAY,              (do.unhold_all, do.settle_conference)),
     auto(C,         QUEUED,    when.parked_call_was_retrieved, STAY,
         (do.note_taken_from_queue, do.unhold_all, do.settle_conference)),
-    auto(C,         CONNECTED, when.has_lost_transfer,         S.DIALING,         do.resume_lost_transfer),
     auto(T,         VOICEMAIL, when.voicemail_is_over,         E,                 do.end_voicemail),
     auto(T,         VOICEMAIL, when.is_back_from_voicemail,    S.FALLING_BACK,    do.give_up_voicemail),
     auto(T,         ANY,       when.customer_has_left,         E,                 do.end_customer_gone),
 
     # The grace of a lone party is over, or the time of a parked call or in a queue. Callbacks get lost, so a read may come first.
     auto(C,         ANY,       when.customer_stays_alone,      E,                 do.redirect_to_after_url),
+    auto(C,         ANY,       when.customer_was_left_alone,   S.FALLING_BACK,    do.begin_fallback_after_outage),
     auto(C,         ANY,       when.stays_alone,               E,                 do.end_lone_party),
     auto(C,         PARKED,    when.no_one_retrieves,          S.FALLING_BACK,    do.begin_park_fallback),
     auto(C,         QUEUED,    when.no_one_retrieves,          S.FALLING_BACK,    do.leave_queue_at_limit),
@@ -80,7 +80,7 @@ PROGRESS = Group("PROGRESS", "The session goes on: no customer of a transfer, an
     auto(C,           ANY,               when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_accepted_transfer),
 
     # All are on hold. (A party that is left alone has a timer.)
-    auto(C,           RINGING|CONNECTED, when.all_are_held,                 STAY,                   do.unhold_all),
+    auto(C,           RINGING|CONNECTED, when.all_are_held,                 STAY,                   do.end_hold_of_all),
 
     # The customer has no one to talk to, and no one is being dialed.
     auto(RETURNING,   ANY,               when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),

@@ -44,18 +44,6 @@ COMMANDS: tuple[Row, ...] = (
         refuse(Situation.QUEUED)),
     Row(T,        VOICEMAIL,  but_for(Situation.VOICEMAIL),        None,                            STAY,
         refuse(Situation.VOICEMAIL)),
-    # Redis lost a transfer, a retrieval, or an added party, which a read or a join has shown: its command is decided again.
-    Row(TOGETHER, WITH_AGENT, on.Transfer,                         when.blind_target_was_found,     S.COMPLETING,
-        (do.adopt_found_transfer, do.unhold_all)),
-    Row(T,        WITH_AGENT, on.Transfer,                         when.blind_target_was_found,     S.HOLDING_CUSTOMER,
-        (do.adopt_found_transfer, do.continue_as_blind, do.hold_customer)),
-    Row(T,        WITH_AGENT, on.Transfer,                         when.target_was_found,           STAY,
-        do.adopt_found_transfer),
-    Row(C,        ANY,        (on.Transfer, on.Retrieve),          when.agent_was_found,            STAY,
-        do.conclude_found_transfer),
-    Row(C,        ANY,        on.Complete,                         when.found_transfer_is_complete, STAY,               do.report_done),
-    Row(C,        ANY,        on.Add,                              when.added_party_was_found,      STAY,
-        do.accept_found_party),
     Row(T,        ANY,        (on.Transfer, on.Park, on.Retrieve), None,                            STAY,
         refuse(refusals.TRANSFER_IN_PROGRESS)),
 

@@ -23,6 +23,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T, ANY, on.EffectFailed,    when.party_of_dial,           STAY, do.note_dial_failed),
     Row(B|C|T, ANY, on.EffectUnknown,   when.party_of_dial,           STAY, do.note_dial_unknown),
     Row(B|C|T, ANY, on.EffectSucceeded, when.party_of_dial,           STAY, do.note_dial_placed),
+    Row(V|C|T, ANY, on.EffectSucceeded, when.is_result_of_lost_dial,  STAY, do.add_leg_of_lost_dial),
     Row(C|T,   ANY, on.EffectSucceeded, when.unwanted_call_was_found, STAY, do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
@@ -72,6 +73,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E, ANY, NOT_DONE,           when.redirect_to_url_failed,                                       STAY, do.end_conference),
 )
 
+#: Stages in which agent and customer are in the conference, and the target is dialed next.
+BEFORE_DIALS = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
+NOTE_FINDING = (do.forget_dials_to_come, do.read_after_finding)
 #: A read of Twilio, a difference that the sweep found, or a lost conference.
 READS: tuple[Row, ...] = (
     # Row by row: in, phase, event, when, to, do
@@ -102,8 +106,13 @@ READS: tuple[Row, ...] = (
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
     Row(E,    ANY, on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_conference),
 
-    # AccountSwept: the sweep found a difference between Twilio's lists and the session
-    Row(LIVE, ANY, on.AccountSwept,    None,                                   STAY,              do.read_after_finding),
+    # AccountSwept: the sweep found a difference between Twilio's lists and the session, or Redis lost writes
+    Row(BEFORE_DIALS,      ANY, on.AccountSwept, when.forgets_dial, C,    (do.forget_transfer, *NOTE_FINDING)),
+    Row(B|V,               ANY, on.AccountSwept, when.forgets_dial, STAY, (do.forget_transfer, *NOTE_FINDING)),
+    Row(S.MOVING_CUSTOMER, ANY, on.AccountSwept, when.forgets_dial, STAY, (do.forget_target, *NOTE_FINDING)),
+    Row(LIVE,              ANY, on.AccountSwept, None,              STAY, NOTE_FINDING),
+
+    # AccountSwept, after the end
     Row(E,    ANY, on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
     Row(E,    ANY, on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 

@@ -24,7 +24,7 @@ CALLS: tuple[Row, ...] = (
 
     # CallProgressed: a call rings, is answered, or is over
     Row(B,          ANY, on.CallProgressed,     when.opens_session,               STAY,              do.rebuild_session),
-    Row(V|C|T,      ANY, on.CallProgressed,     when.is_of_lost_dial,             STAY,              do.note_lost_dial),
+    Row(V|C|T,      ANY, on.CallProgressed,     when.is_of_lost_dial,             STAY,              do.add_leg_of_lost_dial),
     Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,         B,                 do.treat_as_bridge),
     Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,           STAY,              do.follow_later_agent),
     Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
@@ -47,7 +47,7 @@ CALLS: tuple[Row, ...] = (
 
     # GateReached: a dialed party answered; without a gate, it joins immediately
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,               STAY,              do.note_gate_reached),
-    Row(V|C|T,      ANY, on.GateReached,        when.is_of_lost_dial,             STAY,              do.note_lost_dial),
+    Row(V|C|T,      ANY, on.GateReached,        when.is_of_lost_dial,             STAY,              do.add_leg_of_lost_dial),
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
 
     # GateDecided: the gate accepted or rejected the party

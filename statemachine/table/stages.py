@@ -106,6 +106,7 @@ TRANSFER_STAGES: tuple[Row | Limit, ...] = (
     auto(S.RETURNING_CUSTOMER, ANY, when.customer_is_unheld, C,                    (do.return_to_agent, do.settle_conference)),
 
     # The next place of the fallback follows immediately. A recall waits if the agent was rung before.
+    auto( S.FALLING_BACK,      ANY,    when.found_guests_stay,   S.RETURNING_CUSTOMER, do.unhold_all),
     auto( S.FALLING_BACK,      RECALL, when.recall_is_repeated,  S.WAITING_TO_RECALL,  ()),
     auto( S.FALLING_BACK,      ANY,    when.recall_is_next,      S.DIALING,            do.begin_recall),
     auto( S.FALLING_BACK,      ANY,    when.destination_is_next, S.DIALING,            do.dial_fallback),
@@ -115,6 +116,7 @@ TRANSFER_STAGES: tuple[Row | Limit, ...] = (
     auto( S.FALLING_BACK,      ANY,    when.voicemail_is_next,   S.LEAVING_MESSAGE,    do.move_to_voicemail),
     auto( S.FALLING_BACK,      ANY,    when.url_is_next,         E,                    do.return_to_url),
     auto( S.FALLING_BACK,      ANY,    None,                     E,                    do.end_transfer_failed),
+    auto( S.WAITING_TO_RECALL, ANY,    when.found_guests_stay,   S.RETURNING_CUSTOMER, do.unhold_all),
     Limit(S.WAITING_TO_RECALL, ANY,    "recall_pause_ms",        S.DIALING,            do.ring_agent),
 )
 # fmt: on

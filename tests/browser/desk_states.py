@@ -125,7 +125,8 @@ async def _of_a_call(page: Page, desk: ScriptedDesk) -> AsyncIterator[str]:
     await page.keyboard.press("Escape")
     held = session(**talking)
     held["parties"]["customer"] |= {"held": True, "since": iso(92)}
-    await push(held, "waits with music.")
+    held["old_holds"] = ["customer"]
+    await push(held, "waits with music since before an outage.")
     yield "on hold"
     await push(transferring("ringing"), "dave is being called.")
     yield "consult, ringing"

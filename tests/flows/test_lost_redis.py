@@ -44,16 +44,17 @@ async def test_party_found_alone_after_a_loss_is_released(system: LocalSystem) -
     assert customer.status == "completed"
 
 
-async def test_consult_continues_as_a_consult_after_redis_loss(system: LocalSystem) -> None:
-    customer, _ = await system.converted()
+async def test_customer_of_a_consult_that_redis_lost_stays_on_hold_until_the_agent_leaves(system: LocalSystem) -> None:
+    customer, agent = await system.converted()
     system.sandbox.phone(TARGET).script(answer_after_s=0.02)
     await system.done("transfer", customer.sid, to=TARGET, mode="consult")
+    target = await system.dialed(TARGET)
     await forget(system)
-    session = await found(system, customer.sid, state="transferring", phase="consult")
+    session = await found(system, customer.sid, state="conferenced", **{"party.guest-1.status": "connected"})
     assert session["party.customer.held"] == "true"
-    await system.done("complete", customer.sid)
-    session = await system.until(customer.sid, state="conferenced")
-    assert session["party.customer.held"] == "false"
+    await system.until_talk(agent, target)
+    agent.hang_up()
+    await system.until_talk(customer, target)
     customer.hang_up()
     await system.settled()
 

@@ -25,6 +25,7 @@ from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.statemachine.test_bridge_gate import asked
 from tests.statemachine.test_fallbacks import in_voicemail, unanswered
+from tests.statemachine.test_outages import held_since_outage
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import stored
@@ -399,6 +400,12 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[tuple[str, bool]], str,
         [("Alice and bob are talking", False), ("+…23 has been on hold", True)],
         "agent and target are talking; customer is on hold",
         ["customer is on hold and hears music", "agent hears target", "target hears agent"],
+    ),
+    "lost consult": (
+        held_since_outage,
+        [("Alice is on the call", False), ("+…23 has been on hold since before an outage", True)],
+        "agent is on the call; customer is on hold since before an outage",
+        ["customer is on hold since before an outage and hears music", "agent hears silence"],
     ),
     "blind": (
         blind_from_bridge,

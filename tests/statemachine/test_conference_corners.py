@@ -193,11 +193,13 @@ def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():
     assert {party.name for party in story.session.participants} == {"customer", "agent", "second"}
 
 
-def test_target_found_ringing_continues_the_transfer():
+def test_target_found_ringing_is_a_guest_and_the_customer_stays_on_hold():
     """Redis has lost a consult whose customer is already on hold."""
     story = as_conference(conferenced().later(10_000)).sweep_finds("call-missing", "agent")
     story.legs["8"] = Leg("CA" + "8" * 32, "target", "target-8", is_ringing=True)
     story.legs["customer"].held = True
     people = ("customer", "agent", "8")
     story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
-    story.expect("transferring", "unflag agent", phase="consult").expect_transfer("ringing")
+    story.expect("conferenced", "unflag agent", phase="connected")
+    story.expect_parties(customer="connected", agent="connected", guest_1="ringing")
+    assert story.session.customer.is_on_found_hold

@@ -14,10 +14,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
-from tests.statemachine.call_legs import Leg
-from tests.statemachine.conference_scenarios import as_conference
-from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CUSTOMER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
 from tests.support.each import each
 from tests.support.people import LAWYER
@@ -129,18 +126,6 @@ def test_earlier_of_two_deadlines_fires_first():
     assert story.session.timers[PendingCommandOverdue.timer] == story.now_ms + 2_000
     story.later(2_000).fires(PendingCommandOverdue).expect_command("hold-1", "accepted", "failed", reason="expired")
     story.expect_command("late-1", "accepted")
-
-
-def test_transfer_that_redis_lost_is_not_late_if_its_target_is_there():
-    """After a loss, it is decided again: the first time, it was in time."""
-    story = as_conference(conferenced()).sweep_finds("writes-lost", conference="")
-    story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-9")
-    inside = ("customer", "agent", "target")
-    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=inside)
-    before = story.session
-    late = {"command_id": "late-1", "deadline_ms": story.now_ms, "occurred_at_ms": 1}
-    story.transfer("warm", **late).expect_command("late-1", "accepted", "done")
-    assert before.state is story.session.state is State.TRANSFERRING
 
 
 def test_deadline_has_no_effect_on_a_command_that_has_begun():

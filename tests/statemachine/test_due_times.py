@@ -83,7 +83,7 @@ def at_gate(**options: object) -> Scenario:
         "call-missing", "agent"), "read", 30_000),
     (lambda: as_conference(conferenced()).sweep_finds("writes-lost", conference="").is_unknown("read_calls"), "read",
      4_000),
-    (lambda: after_loss(conferenced().transfer("warm"), after_ms=1_000), "stage", 3_000),
+    (lambda: after_loss(as_conference(conferenced()).park(), after_ms=1_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),
     (converted, "read", 1_000),
     (lambda: converted().fires(ReadOverdue).is_unknown("read_calls"), "read", 2_000),

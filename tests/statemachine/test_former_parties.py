@@ -7,7 +7,6 @@ import pytest
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec
-from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE
@@ -137,17 +136,3 @@ def test_fallback_fails_for_its_own_reason_and_the_target_stays():
     story.expect("ended", "say goodbye to customer")
     assert story.session.transfer.reason == "busy, fallback no-answer"
     assert story.session.parties["target-1"].left_reason == "busy"
-
-
-def test_transfer_that_redis_lost_continues_without_the_targets_of_an_earlier_one():
-    story = as_conference(dialing("warm", BOB, CAROL))
-    for name in ("target-1", "target-2"):
-        story.placed(name).call(name, "busy")
-    story.confirms("agent").later(30_000).sweep_finds("call-missing", "agent").expect("conferenced", "look")
-    story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-9")
-    story.legs["customer"].held = True
-    inside = ("customer", "agent", "target")
-    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=inside)
-    story.expect("transferring", "unflag agent", phase="consult").expect_transfer("consulting")
-    assert [target.name for target in story.session.targets] == ["target"]
-    story.leaves("target").expect("transferring", "unhold customer").expect_transfer("cancelled", "target-left")

@@ -3,16 +3,12 @@
 import pytest
 
 from conferral.statemachine.events import (
-    Add,
     ConferenceFound,
     LoneOverdue,
     ParkOverdue,
     ParticipantFound,
     ReadOverdue,
-    Retrieve,
-    Transfer,
 )
-from conferral.statemachine.record import replace
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (
@@ -24,7 +20,7 @@ from tests.statemachine.conference_scenarios import (
     retrieving,
     waiting,
 )
-from tests.statemachine.scenario import ALICE, BOB, CAROL, CONFERENCE, CUSTOMER, OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound, talking
 
 
@@ -47,9 +43,9 @@ def with_target(story: Scenario) -> Scenario:
     return story
 
 
-def test_three_who_talk_are_a_warm_transfer():
-    story = found(with_target(Scenario()), "customer", "agent", "target").expect("transferring", phase="warm")
-    story.complete().expect("transferring", "hang up agent")
+def test_target_of_a_session_that_redis_lost_is_a_guest_who_talks_on():
+    story = found(with_target(Scenario()), "customer", "agent", "target").expect("conferenced", phase="connected")
+    story.expect_parties(customer="connected", agent="connected", guest_1="connected")
 
 
 def test_session_recognized_by_its_bridge_is_read():
@@ -105,18 +101,18 @@ def transferring() -> ConferenceScenario:
     return story
 
 
-def test_two_parties_still_joining_are_in_a_transfer():
+def test_customer_whose_hold_shows_during_a_conversion_stays_on_hold():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     story.legs["customer"].held = True
     shows(story, "customer", "agent", "target", agent="in-progress")
-    story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
+    story.expect("conferenced", phase="connected").expect_command("convert-1", "accepted", "done")
+    assert story.session.customer.is_on_found_hold
 
 
 def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
-    shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
-    story.expect_command("convert-1", "accepted", "done").expect_timers("read")
-    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+    shows(story, "customer", "target").expect("conferenced").expect_command("convert-1", "accepted", "done")
+    assert story.session.parties["guest-1"].call_sid == story.legs["target"].call_sid
 
 
 def test_customer_leaves_first_of_those_to_whom_redis_lost_the_transfer():
@@ -156,18 +152,12 @@ def test_target_beside_an_agent_who_is_being_removed_is_in_no_transfer():
     shows(story, "customer", "agent", "target", agent="in-progress").expect("conferenced", phase="connected")
 
 
-def test_target_who_rings_while_another_talks_to_all_is_no_part_of_the_transfer():
+def test_parties_who_ring_and_talk_are_guests():
     story = with_leg(transferring(), "second", "target-2", "9", is_ringing=True)
     story = shows(story, "customer", "agent", "target", "second", agent="in-progress")
-    story.expect("transferring", phase="warm").expect_transfer("merged")
-    story.expect_parties(customer="connected", agent="connected", target="connected", guest_1="ringing")
-
-
-def test_party_who_rings_is_not_hung_up_because_another_talks():
-    story = with_leg(with_leg(guests_after_loss(), "lawyer", "lawyer-1"), "expert", "expert-2", "9", is_ringing=True)
-    story = shows(story, "customer", "agent", "lawyer", "expert", agent="in-progress")
+    story.expect("conferenced", phase="connected")
     assert not [words for words in story.words() if words.startswith("hang up")]
-    assert story.session.parties["expert"].status == "ringing"
+    story.expect_parties(customer="connected", agent="connected", guest_1="ringing", guest_2="connected")
 
 
 @pytest.mark.parametrize("how, mode", [
@@ -177,99 +167,6 @@ def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how
     story = with_leg(guests_after_loss(), "supervisor", "supervisor-3", "9", **how)
     shows(story, "customer", "agent", "supervisor", agent="in-progress")
     assert story.session.parties["supervisor"].supervises == mode
-
-
-def test_what_is_concluded_after_a_loss_has_an_id_that_names_the_former_one():
-    """Before it, the same transfer was perhaps reported as recalled, and now it fails."""
-    story = as_conference(blind_from_bridge().placed("target")).sweep_finds("writes-lost", conference="")
-    lost_at_ms = story.now_ms
-    story.later(5_000).call("customer", "completed").expect("ended", "end room", "hang up target")
-    assert [one.id for one in story.conclusions] == [
-        f"{story.session.id}:{subject}:{lost_at_ms}" for subject in ("transfer-1", "session")
-    ]
-
-
-# ---- a command that is decided again after Redis lost what it had led to ---------------------------------------------
-
-
-def in_transfer(**how: object) -> ConferenceScenario:
-    """A read shows a transfer of which the session knows nothing."""
-    story = transferring()
-    for name, changes in how.items():
-        for attribute, value in changes.items():
-            setattr(story.legs[name], attribute, value)
-    return shows(story, "customer", "agent", "target", agent="in-progress", target="in-progress")
-
-
-@pytest.mark.parametrize("mode, held, phase, status", [
-    ("warm", False, "warm", "merged"), ("consult", True, "consult", "consulting"),
-])  # fmt: skip
-def test_transfer_whose_target_talks_already_is_done(mode, held, phase, status):
-    story = in_transfer(customer={"held": held}).expect("transferring", phase=phase)
-    story.transfer(mode).expect("transferring", phase=phase).expect_transfer(status)
-    story.expect_command("transfer-1", "accepted", "done")
-    story.transfer(mode, command_id="again").expect_refused("again", "another transfer is in progress")
-    story.complete().confirms(*(["customer"] if held else [])).leaves("agent")
-    story.expect_command("complete-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
-    (attempt,) = story.conclusions[0].attempts
-    assert (attempt.to, attempt.label, attempt.result) == (BOB, "target-1", "answered")
-
-
-def test_transfer_whose_target_rings_already_dials_no_one():
-    story = in_transfer(target={"is_ringing": True}).expect("transferring", phase="warm")
-    story.transfer("warm").expect("transferring").expect_command("transfer-1", "accepted")
-    story.joins("target").expect("transferring").expect_command("transfer-1", "accepted", "done")
-
-
-def test_transfer_to_another_than_whom_a_read_shows_is_refused():
-    story = in_transfer()
-    target = replace(story.session.parties["target"], address=BOB)
-    story.session = replace(story.session, parties={**story.session.parties, "target": target})
-    story.transfer("warm", CAROL).expect_refused("transfer-1", "another transfer is in progress")
-
-
-def test_blind_transfer_whose_target_talks_already_releases_the_agent():
-    story = in_transfer().transfer("blind").expect("transferring", "hang up agent")
-    story.leaves("agent").expect_command("transfer-1", "accepted", "done")
-    story.expect_concluded(("transfer", "completed", ""))
-
-
-def test_blind_transfer_whose_target_rings_already_dials_no_one():
-    story = in_transfer(target={"is_ringing": True}).transfer("blind").expect("transferring", "hold customer")
-    story.confirms("customer").expect("transferring", "hang up agent", phase="blind").leaves("agent")
-    story.joins("target").confirms("customer")
-    story.expect("conferenced", "flag customer", "flag agent", phase="connected")
-    story.expect_command("transfer-1", "accepted", "done")
-
-
-@pytest.mark.parametrize("mode", ["warm", "blind"])
-def test_transfer_whose_target_is_the_agent_by_now_is_done_and_so_is_its_completion(mode):
-    story = shows(guests_after_loss(), "customer", "target", target="in-progress")
-    story.transfer(mode).expect("conferenced", phase="connected")
-    story.expect_command("transfer-1", "accepted", "done").expect_concluded(("transfer", "completed", ""))
-    story.complete().expect("conferenced").expect_command("complete-1", "done")
-    story.transfer("warm", CAROL, command_id="transfer-2").expect("transferring", "unflag agent")
-
-
-def test_transfer_that_is_published_after_a_loss_dials():
-    """No fact says which address the agent has, so only the time shows that the command did not lead there."""
-    story = shows(guests_after_loss(), "customer", "target", target="in-progress").later(1_000)
-    story.command(Transfer, "transfer-1", to=CAROL, mode="warm", occurred_at_ms=story.now_ms)
-    story.expect("transferring", "unflag agent")
-
-
-def test_retrieval_whose_party_talks_to_the_customer_already_is_done():
-    story = shows(with_leg(guests_after_loss(), "taker", "agent-5"), "customer", "taker")
-    story.command(Retrieve, "retrieve-1", to=ALICE).expect("conferenced")
-    story.expect_command("retrieve-1", "accepted", "done")
-
-
-def test_added_party_who_talks_already_is_not_dialed_again():
-    story = with_leg(guests_after_loss(), "lawyer", "lawyer-1", "9")
-    shows(story, "customer", "agent", "lawyer", agent="in-progress", lawyer="in-progress")
-    story.command(Add, "add-1", to=BOB, party="lawyer").expect("conferenced").expect_command(
-        "add-1", "accepted", "done"
-    )
 
 
 def test_participant_of_another_conference_is_not_added():
@@ -327,6 +224,6 @@ def test_consult_known_again_as_a_bridge_goes_on_and_keeps_the_customer_on_hold(
     if is_swept:
         found(story, "customer", "agent", "target").expect("bridged", "look")
     shows(story, "customer", "agent", "target", agent="in-progress", target="in-progress")
-    story.expect("transferring", phase="consult").expect_transfer("consulting")
-    assert story.session.customer.desired_hold
-    story.complete().expect("transferring", "unhold customer")
+    story.expect("conferenced", phase="connected")
+    assert story.session.customer.is_on_found_hold
+    story.leaves("agent").expect("conferenced", "unhold customer")

@@ -24,7 +24,6 @@ from conferral.statemachine.parts import (
     Attempt,
     ConferenceAttributes,
     DialOptions,
-    LostDial,
     PendingCommand,
     QueueOptions,
     Recording,
@@ -101,7 +100,7 @@ def built(kind, **given):
     return st.builds(kind, **fields, **given)
 
 
-for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, LostDial):
+for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[QueueOptions] = built(QueueOptions)

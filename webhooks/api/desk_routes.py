@@ -114,9 +114,10 @@ DESK_ROUTES = (
         "this agent's desks have sent (event `command`: `command`, `status`, `reason`, `code`, from `accepted` or "
         "`rejected` on). A session is as in `GET /sessions/ID`, with `refused`: why each command that it would refuse "
         "now can't be sent; `recording`: the status of its recording, or null; `names`: what the directory calls its "
-        "agents, by address; and in this agent's own party `brief`, `params` (an object), `from_agent`, the address of "
-        "the agent who hands over: null where there is none; and `is_lost`: whether it is rung again because it was "
-        "lost. A session that the agent leaves is sent once more.",
+        "agents, by address; `old_holds`: who is on hold since before an outage of Redis; and in this agent's own "
+        "party `brief`, `params` (an object), `from_agent`, the address of the agent who hands over: null where "
+        "there is none; and `is_lost`: whether it is rung again because it was lost. A "
+        "session that the agent leaves is sent once more.",
         is_for_desks=True,
     ),
     Route(

@@ -64,7 +64,13 @@ class SessionView:
     def _shared(self) -> dict[str, Any]:
         session = self.followed.session
         recording = session.recording.status if session.recording is not None else ""
-        return self.followed.public | {"recording": recording or None, "refused": self._refused(), "names": self._names}
+        return self.followed.public | {
+            "recording": recording or None,
+            "refused": self._refused(),
+            "names": self._names,
+            # On a hold from before an outage of Redis.
+            "old_holds": [party.name for party in session.present.values() if party.is_on_found_hold],
+        }
 
     @property
     def _names(self) -> dict[str, str]:

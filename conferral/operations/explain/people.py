@@ -71,8 +71,8 @@ def _activity(session: Session, party: Party, *, is_any_in: bool) -> Activity:
         is_recording = session.voicemail is not None and session.voicemail.is_recording
         return Activity(party, "is leaving a message" if is_recording else "is in the voicemail")
     if party.held or party.waits_for_start:
-        wait = _wait_word(session, party)
-        return Activity(party, f"is {wait}", party.since_ms if party.held else session.state_since_ms, wait)
+        wait, since_ms = _wait_word(session, party), party.since_ms if party.held else session.state_since_ms
+        return Activity(party, f"is {wait}{_old_hold(party)}", since_ms, wait)
     return Activity(party, "" if party.in_conference or not is_any_in else _JOINING)
 
 
@@ -80,6 +80,10 @@ def _wait_word(session: Session, party: Party) -> str:
     has_conference = session.state in (State.CONFERENCED, State.TRANSFERRING)
     by_phase = _WAITING.get(session.phase) if party.name == CUSTOMER and has_conference else ""
     return by_phase or ("on hold" if party.held else "waiting")
+
+
+def _old_hold(party: Party) -> str:
+    return " since before an outage" if party.is_on_found_hold else ""
 
 
 def next_dialed_party(session: Session) -> str:
@@ -185,7 +189,8 @@ def party_notes(session: Session, party: Party) -> list[str]:
     one = next(one for one in activities(session) if one.party.name == party.name)
     if one.doing == _NEXT or (party.supervises and party.is_connected):
         return [one.doing]
-    found = [mark for mark, is_set in ((_wait_word(session, party), party.held), ("muted", party.muted)) if is_set]
+    hold = _wait_word(session, party) + _old_hold(party)
+    found = [mark for mark, is_set in ((hold, party.held), ("muted", party.muted)) if is_set]
     return [*found, f"hears {party.wait_audio}"] if one.wait and party.wait_audio else found
 
 

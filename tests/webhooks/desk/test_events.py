@@ -66,6 +66,13 @@ async def test_a_session_says_what_the_directory_calls_its_agents(desks, store):
     assert found["names"] == {"client:erin": "Erin E."}
 
 
+async def test_a_session_says_who_is_on_hold_since_before_an_outage(desks, store):
+    await put(store, with_party(session(), "customer", "+14155550199", held=True, desired_hold=True, hold_found=True))
+    async with desks.events(await desks.bearer()) as stream:
+        (found,) = await first_sessions(stream)
+    assert found["old_holds"] == ["customer"]
+
+
 async def test_the_new_agent_still_sees_who_handed_the_call_over(desks, store):
     former = with_party(session(), "agent-1", "client:dave", status=PartyStatus.LEFT)
     await put(store, former)

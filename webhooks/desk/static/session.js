@@ -36,12 +36,12 @@ export function stateOf(session, own) {
   const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
   const talking = others.filter(([, party]) => party.status === "connected" && !party.held);
   const waiting = others.filter(([, party]) => party.status === "connected" && party.held);
-  // Who called in is not called: the server is about to hear that the agent has answered.
+  // The server is about to hear that the agent has answered.
   const isCaller = ([name]) => name === "customer" && session.direction === "inbound";
   const rung = others.filter((one) => AWAITED.has(one[1].status) && !isCaller(one));
   const caller = others.filter((one) => AWAITED.has(one[1].status) && isCaller(one));
   const rest = [
-    ...waiting.map(([, party]) => `${nameOf(party.address)} waits with music.`),
+    ...waiting.map(([name, party]) => `${nameOf(party.address)} waits with music${session.old_holds?.includes(name) ? " since before an outage" : ""}.`),
     ...(caller.length ? [`You are being connected to ${named(caller)}.`] : []),
     ...rung.map(([, party]) => `${nameOf(party.address)} is being called.`),
   ];
