@@ -19,7 +19,7 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command, run_or_raise
 from conferral.storage.keys import Keys
-from conferral.storage.presence_runs import PRESENCE_MS, SILENT_MS, PresenceRuns, note_renewal, read_command
+from conferral.storage.presence_runs import PRESENCE_MS, SILENT_MS, PresenceRuns, read_command, renewal_command
 from conferral.storage.server import time_ms
 
 #: How long an agent whose last desk was left is still ready: a page that loads again is there by then. Milliseconds.
@@ -110,8 +110,9 @@ class Agents:
         arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), PRESENCE_MS, DESKS_MAX]
         arguments += [sign_in, int(takes_over), int(is_click), SILENT_MS, LEFT_COUNTS_MS]
         keys = [self._keys.agents, self._keys.agent_away(identity)]
-        await note_renewal(self._client, self._keys)
-        return _agent(identity, await scripts.renew_agent(self._client, keys, arguments))
+        renewals = renewal_command(self._keys), scripts.renew_agent.command(keys, arguments)
+        _, stored = await run_or_raise(self._client, *renewals)
+        return _agent(identity, stored)
 
     async def note_busy(self, call_sid: str) -> None:
         """Keep that a desk rejects this call's ring, as its agent is busy."""

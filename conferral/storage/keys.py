@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 #: The consumer group that shows operators position and lag.
 GROUP = "workers"
-_TYPES = {"Stream": "stream", "Sorted set": "zset", "Set": "set", "String": "string", "Hash": "hash", "List": "list"}
 
 
 class Key:
@@ -18,8 +17,6 @@ class Key:
     def __init__(self, name: str, about: str) -> None:
         self.name = name
         self.about = about
-        #: As Redis's TYPE returns it. The text on the page begins with it.
-        self.redis_type = next(kind for word, kind in _TYPES.items() if about.startswith(word))
 
 
 class PartitionKey(Key):

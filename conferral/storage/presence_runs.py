@@ -77,6 +77,6 @@ async def keep_presence(client: Client, keys: Keys) -> None:
     await scripts.extend_run(client, [keys.presence], [_Run.WEBHOOKS, PAUSE_MS, SILENT_MS])
 
 
-async def note_renewal(client: Client, keys: Keys) -> None:
-    """Say that a desk renews its presence; may raise StoreError."""
-    await scripts.extend_run(client, [keys.presence], [_Run.DESKS, BROKEN_MS, SILENT_MS])
+def renewal_command(keys: Keys) -> Command:
+    """Return the command that says that a desk renews its presence."""
+    return scripts.extend_run.command([keys.presence], [_Run.DESKS, BROKEN_MS, SILENT_MS])
