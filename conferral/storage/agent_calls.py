@@ -18,8 +18,8 @@ from conferral.storage.keys import Keys
 #: Calls that are kept of an agent (count), and for how long.
 CALLS_MAX = 200
 KEPT_S = 86_400
-#: For how long after a call a ring that no one answers shows no absence: the page may be loading again, seconds.
-LATELY_S = 15
+#: For how long the end of the last one is known, seconds: longer than an offer soon after it rings.
+TALKED_S = 60
 
 
 class CallResult(StrEnum):

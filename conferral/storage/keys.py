@@ -111,7 +111,7 @@ class Keys:
     agent_away = AgentKey(
         "away", "String: why the agent is away until the next click on *Go ready*. Expires after a day."
     )
-    agent_talked = AgentKey("talked", "String: the agent's call, or line, has just ended. Expires after 15 s.")
+    agent_talked = AgentKey("talked", "String: when the agent's call, or line, last ended, in ms. Expires soon.")
     offer = NamedKey(
         "offer",
         "String: number, deadline, and session of an agent's open offer, from its claim to its end. Expires soon.",

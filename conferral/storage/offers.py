@@ -12,6 +12,7 @@ from typing import NamedTuple
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.agents import Agent, AgentStatus, identities_of, identity_of, present_agents
+from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore, waits_in_queue
@@ -20,6 +21,9 @@ from conferral.storage.server import time_ms
 
 #: How long a claim is kept, milliseconds: longer than an offer may take; it is renewed while the desk rings.
 CLAIM_MS = 60_000
+#: How long an offer may take to be decided; how long after a call one that no one answers shows no absence, because
+#: the page may be loading again. Milliseconds.
+DEADLINE_MS, LATELY_MS = 8_000, 15_000
 #: For how long an agent who did not answer stays away without a click, seconds.
 AWAY_S = 86_400
 
@@ -62,8 +66,8 @@ class Desk:
     #: Since when the agent could be offered a caller, Unix ms; 0 if they can't be now.
     free_since_ms: int = 0
     claim: Claim | None = None
-    #: The agent is in a call, was some seconds ago, or has just left the page, which may be loading again: a ring
-    #: that no one answers shows no absence.
+    #: The agent is in a call, was some seconds before the open offer, or has just left the page, which may be loading
+    #: again: a ring that no one answers shows no absence.
     may_be_loading: bool = False
 
 
@@ -144,19 +148,25 @@ class Offers:
         reads.append(("HMGET", self._keys.agents, *agents.values()))
         for identity in agents.values():
             reads += [("GET", self._keys.offer(identity)), ("SMEMBERS", self._keys.agent_sessions(identity))]
-            reads.append(("EXISTS", self._keys.agent_talked(identity)))
         time, runs, records, *rest = await run_or_raise(self._client, *reads)
         now_ms = time_ms(time)
         present = present_agents([*agents.values()], records, PresenceRuns.parse(runs), now_ms)
-        await self._load(name for names in rest[1::3] for name in _decode(names))
-        found = {}
+        await self._load(name for names in rest[1::2] for name in _decode(names))
+        claims = dict(zip(agents, map(Claim.parse, rest[0::2]), strict=True))
+        found, soon = {}, await self._made_soon({one: claim for one, claim in claims.items() if claim is not None})
         for at, (address, identity) in enumerate(agents.items()):
-            text, names, has_talked = rest[3 * at : 3 * at + 3]
             index, takes_part = self._keys.agent_sessions(identity), partial(_takes_part, identity)
-            is_in_session = await self._keep(index, "SREM", _decode(names), takes_part)
-            desk = _desk(address, present.get(identity), Claim.parse(text), is_in_session=is_in_session)
-            found[address] = replace(desk, may_be_loading=is_in_session or bool(has_talked) or desk.may_be_loading)
+            is_in_session = await self._keep(index, "SREM", _decode(rest[2 * at + 1]), takes_part)
+            desk = _desk(address, present.get(identity), claims[address], is_in_session=is_in_session)
+            found[address] = replace(desk, may_be_loading=is_in_session or address in soon or desk.may_be_loading)
         return Desks(found, now_ms)
+
+    async def _made_soon(self, claims: Mapping[str, Claim]) -> set[str]:
+        """Return the agents whose offers were made soon after a call of theirs."""
+        keys = [self._keys.agent_talked(identity_of(address)) for address in claims]
+        talked_ms = map(int_of, await run_each(self._client, [("GET", key) for key in keys]))
+        until_ms = {one: at_ms and at_ms + LATELY_MS for one, at_ms in zip(claims, talked_ms, strict=True)}
+        return {one for one, claim in claims.items() if claim.deadline_ms - DEADLINE_MS < until_ms[one]}
 
     async def claim(self, address: str, claim: Claim) -> bool:
         """Claim an agent for an offer; False if another offer has the agent."""

@@ -46,7 +46,7 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
             plan = await forgets.plan(target.sid)
             assert all(count for what, count in plan.counts.items() if what != "dead_letters")
             await forgets.erase(plan)
-            redis.delete(system.keys.agent_talked("alice"))  # it expires after 15 s, within the quiet period
+            redis.delete(system.keys.agent_talked("alice"))  # it expires within the quiet period
             assert not [one for one in identifying if one in everything_in(redis)]
 
             # The worker still has it in memory, as it was: what it decides about that is not written.

@@ -10,7 +10,7 @@ from conferral.statemachine.states import State
 from conferral.storage.agents import LEFT_COUNTS_MS, Agents, read_presence
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import run_or_raise
-from conferral.storage.offers import CLAIM_MS, Claim, Offers
+from conferral.storage.offers import CLAIM_MS, DEADLINE_MS, LATELY_MS, Claim, Offers
 from tests.support.people import AGENT_PHONE, ALICE, BOB
 from tests.support.presence_times import silent_for
 
@@ -119,12 +119,15 @@ async def test_an_offer_shows_no_absence_of_who_has_just_left_the_page_or_a_call
     """The page may be loading again: then the agent is ready without a click."""
     await is_ready(client, keys)
     assert not (await desk(offers)).may_be_loading
-    await client.set(keys.agent_talked("alice"), 1)
-    assert (await desk(offers)).may_be_loading
-    await client.delete(keys.agent_talked("alice"))
     await client.sadd(keys.agent_sessions("alice"), "s7")
     assert (await desk(offers)).may_be_loading
     await client.delete(keys.agent_sessions("alice"))
+    await offers.claim(ALICE, Claim("s1", 1, 100_000 + DEADLINE_MS))
+    for talked_ms, is_soon in ((100_000 - LATELY_MS + 1, True), (100_000 - LATELY_MS, False), (100_001, True)):
+        await client.set(keys.agent_talked("alice"), talked_ms)
+        assert (await desk(offers)).may_be_loading is is_soon, "however long the offer rings"
+    await client.delete(keys.offer("alice"))
+    assert not (await desk(offers)).may_be_loading
     await Agents(client, keys).renew("alice", "alice", "d1", is_ready=False, is_left=True, is_busy=False)
     found = await desk(offers)
     assert (found.may_be_loading, found.is_there, found.free_since_ms) == (True, True, 0)

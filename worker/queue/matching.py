@@ -7,13 +7,13 @@ from conferral.statemachine.guards import awaits_offer, next_offer_number
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
-from conferral.storage.offers import Claim, Desk
+from conferral.storage.offers import DEADLINE_MS, Claim, Desk
 
 #: After a rejection, how long the caller is not offered to the same agent; after any other attempt, milliseconds.
 REJECTED_MS, PAUSE_MS = 60_000, 5_000
-#: How long an offer may take to be decided; when it is sent again in case it was lost; and after how long without a
-#: trace the agent gets another one: once no worker may decide the offer, even if their clocks differ. Milliseconds.
-DEADLINE_MS, REPEAT_MS, LOST_MS = 8_000, 2_000, 10_000
+#: When an offer is sent again in case it was lost; and after how long without a trace the agent gets another one: once
+#: no worker may decide the offer, even if their clocks differ. Milliseconds.
+REPEAT_MS, LOST_MS = 2_000, 10_000
 
 
 class Verdict(Enum):

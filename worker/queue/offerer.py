@@ -19,11 +19,11 @@ from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.offers import Claim, Desks, Offers
+from conferral.storage.offers import DEADLINE_MS, Claim, Desks, Offers
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.core import WorkerCore
 from conferral.worker.dial_limits import report_dial_limit
-from conferral.worker.queue.matching import DEADLINE_MS, Verdict, judge, next_offers
+from conferral.worker.queue.matching import Verdict, judge, next_offers
 
 log = structlog.get_logger()
 

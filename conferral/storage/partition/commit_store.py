@@ -213,7 +213,7 @@ class CommitStore:
                 )
                 for one in commit.agent_calls
             ],
-            "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S, agent_calls.LATELY_S),
+            "agent_calls_kept": (agent_calls.CALLS_MAX, agent_calls.KEPT_S, agent_calls.TALKED_S),
             **_encode_changed(commit, self._keys, number),
             "over": [
                 (number(self._keys.call(call_sid)), name)

@@ -35,7 +35,7 @@
     reports                for each: key of a command's hash; status, reason, session, code. A status only advances
     outcomes               entries for the stream of outcomes, each field, value, ...
     agent_calls            for each: key of an agent's calls; entry; the entry that it corrects, or empty; key that says
-                           for a while that the agent has talked, or 0
+                           for a while when the agent's call ended, or 0
     agent_calls_kept       calls kept of an agent, count; their lifetime, and that of the last key, seconds
     queued, unqueued       for each session that enters a queue, or leaves it: the key, its id, our number
     entered, left          for each agent whose browser begins or ends to be in a session: key of the sessions; its id
@@ -153,7 +153,11 @@ for _, own in ipairs(batch.agent_calls or {}) do
   attempt(at, 'LPUSH', KEYS[at], entry)
   attempt(at, 'LTRIM', KEYS[at], 0, own_max - 1)
   attempt(at, 'EXPIRE', KEYS[at], own_ttl_s)
-  if talked > 0 then attempt(talked, 'SET', KEYS[talked], '1', 'EX', talked_ttl_s) end
+  if talked > 0 then
+    local time = call('TIME')
+    local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    attempt(talked, 'SET', KEYS[talked], string.format('%.0f', now_ms), 'EX', talked_ttl_s)
+  end
 end
 for _, one in ipairs(batch.queued or {}) do attempt(one[1], 'HSET', KEYS[one[1]], one[2], one[3]) end
 for _, one in ipairs(batch.unqueued or {}) do attempt(one[1], 'HDEL', KEYS[one[1]], one[2]) end

@@ -18,8 +18,8 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.statemachine.step import DecisionKind
 from conferral.storage.agents import identities_of, identity_of
 from conferral.storage.codecs import session_codec
-from conferral.storage.offers import Claim, Desk
-from conferral.worker.queue.matching import DEADLINE_MS, LOST_MS, REPEAT_MS, Verdict, judge, next_offers
+from conferral.storage.offers import DEADLINE_MS, Claim, Desk
+from conferral.worker.queue.matching import LOST_MS, REPEAT_MS, Verdict, judge, next_offers
 from tests.support.people import ALICE, BOB
 from tests.worker.queue.test_matching import NOW_MS, waiting
 

@@ -5,9 +5,8 @@ import pytest
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage.offers import Claim, Desk
+from conferral.storage.offers import DEADLINE_MS, Claim, Desk
 from conferral.worker.queue.matching import (
-    DEADLINE_MS,
     LOST_MS,
     PAUSE_MS,
     REJECTED_MS,
