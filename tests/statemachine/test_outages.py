@@ -9,6 +9,7 @@ from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, Scenario
+from tests.statemachine.test_bridge_gate import asked
 from tests.statemachine.test_lost_agents import conferenced as desk_conferenced
 from tests.statemachine.test_queue import queued
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
@@ -229,3 +230,56 @@ def test_what_is_concluded_after_a_loss_has_an_id_that_names_the_former_one():
     assert [one.id for one in story.conclusions] == [
         f"{story.session.id}:{subject}:{lost_at_ms}" for subject in ("transfer-1", "session")
     ]
+
+
+# ---- rows that only these take ---------------------------------------------------------------------------------------
+
+
+def shown(story: ConferenceScenario, by: str) -> ConferenceScenario:
+    """`target`, of whose dial the session knows nothing, shows by a callback, at the gate, or by the dial's result."""
+    if by == "call":
+        story.call("target", "ringing")
+    elif by == "gate":
+        story.gate("target")
+    else:
+        story.placed("target")
+    return story
+
+
+@pytest.mark.parametrize("by", ["call", "gate", "result"])
+@pytest.mark.parametrize(
+    "begin", [lambda: Scenario().answered().convert(), lambda: blind_from_bridge().placed("target")],
+    ids=["converting", "transferring"],
+)  # fmt: skip
+def test_leg_of_a_lost_dial_is_a_guest_in_every_state(begin, by):
+    story = shown(lost(begin()), by)
+    assert story.session.parties["guest-1"].call_sid == story.legs["target"].call_sid
+
+
+def test_gate_of_an_unknown_dial_long_after_a_loss_is_only_logged():
+    lost(Scenario().answered().convert()).later(60_000).gate("target").expect("converting", "look")
+
+
+def test_transfer_that_waits_for_the_agents_key_has_failed():
+    story = as_conference(asked().transfer("warm")).sweep_finds("writes-lost", conference="").expect("bridged", "look")
+    story.expect_command("transfer-1", "accepted", "failed", reason="unknown")
+
+
+def with_guest(story: Scenario) -> ConferenceScenario:
+    """Redis has lost that a party was dialed, who takes part now."""
+    story = as_conference(story.later(1_000)).sweep_finds("writes-lost", conference="")
+    story.legs["other"] = Leg("CA" + "7" * 32, "other", "target-9", dial="lost")
+    return as_conference(story.joins("other"))
+
+
+def test_customer_stays_with_a_guest_instead_of_going_to_the_fallback():
+    story = with_guest(blind_from_bridge().placed("target").call("target", "ringing"))
+    story.call("target", "busy")
+    assert (story.session.state, story.session.phase) == ("conferenced", "connected")
+
+
+def test_customer_stays_with_a_guest_instead_of_a_second_recall():
+    story = blind_from_bridge().placed("target").call("target", "busy").placed("agent").call("agent", "busy")
+    assert story.session.transfer_stage == "waiting-to-recall"
+    story = with_guest(story)
+    assert (story.session.state, story.session.phase) == ("conferenced", "connected")
