@@ -5,12 +5,16 @@ import pytest
 from offhook import CallHandle
 from tests.flows.flow_helpers import CAROL, GAP_MAX_S, TARGET, Talk, talking
 from tests.flows.test_lost_agents import SORRY, has_desk
+from tests.flows.test_presence import is_at_desk
+from tests.flows.test_queue import no_one_takes_calls, queue, waits
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.older_redis import Copy, copy_of, put_back
-from tests.support.people import AGENT_PHONE
+from tests.support.people import AGENT_PHONE, BOB
 from tests.support.phones import answers, busy, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)]
+#: The TwiML app of the browser.
+APP = "AP" + "1" * 32
 #: How soon after Redis is back a customer may be taken for alone, seconds.
 LONE_S = 10
 
@@ -37,19 +41,19 @@ async def consult(system: LocalSystem, *, answers_away: bool = False) -> tuple[T
     else:
         target.answer()
         assert (await system.result_of(command_id)).status == "done"
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     await system.until(talk.session, **{"party.guest-1.status": "connected", "party.customer.held": "true"})
     return talk, target, back_s
 
 
-async def comes_back(system: LocalSystem, talk: Talk, copy: Copy) -> float:
+async def comes_back(system: LocalSystem, session_id: str, copy: Copy) -> float:
     """Redis comes back with a copy, and Twilio was read."""
     back_s = system.listening.now()
     await put_back(system.client, copy)
     system.sandbox.faults.clear()
 
     async def was_read() -> bool:
-        names = [entry["event"] for entry in await system.log(talk.session)]
+        names = [entry["event"] for entry in await system.log(session_id)]
         return "account_swept" in names and "calls_read" in names[names.index("account_swept") :]
 
     await system.eventually(was_read, "Twilio was read after the loss")
@@ -90,7 +94,7 @@ async def test_target_who_answers_after_a_lost_consult_is_not_heard_by_the_custo
     await system.begins("transfer", talk.session, to=TARGET, mode="consult")
     target = await system.dialed(TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     target.answer()
     await system.until_talk(talk.agent, target)
     await stays(system)
@@ -106,7 +110,7 @@ async def test_gated_target_of_a_lost_consult_joins_without_the_customer(system)
     await system.begins("transfer", talk.session, to=AGENT_PHONE, mode="consult", brief="A question")
     target = await system.dialed(AGENT_PHONE)
     await system.until(talk.session, **{"transfer.status": "ringing"})
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     target.answer()
     await system.until_talk(talk.agent, target)
     await stays(system)
@@ -158,7 +162,7 @@ async def test_agent_whose_page_reloaded_while_redis_was_away_is_rung(system, is
     back = await system.dialed(AGENT, 2)
     if is_taken:
         await system.until_talk(talk.customer, back)
-    await comes_back(system, talk, copy)
+    await comes_back(system, talk.session, copy)
     if not is_taken:
         back.answer()
     await system.until_talk(talk.customer, back)
@@ -176,7 +180,7 @@ async def test_three_of_a_lost_warm_transfer_talk_on(system):
     system.answered_by(TARGET)
     await system.done("transfer", talk.session, to=TARGET, mode="warm")
     target = await system.dialed(TARGET)
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     await stays(system)
     everyone = (talk.customer, talk.agent, target)
     for call in everyone:
@@ -202,7 +206,7 @@ async def test_customer_of_a_lost_blind_transfer_talks_to_the_target_then_goes_t
         system.sandbox.faults.lose_callbacks("*", count=1_000)
         target.answer()
         await system.sandbox.wait_until(lambda: target.status == "in-progress", 10)
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     if when == "rings":
         target.answer()
     await system.until_talk(talk.customer, target)
@@ -223,7 +227,7 @@ async def test_customer_of_a_lost_blind_transfer_whom_no_one_answers_goes_to_the
     await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     target = await system.dialed(TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
-    await comes_back(system, talk, copy)
+    await comes_back(system, talk.session, copy)
     target.reject()
     carol = await system.dialed(CAROL)
     await system.until_talk(talk.customer, carol)
@@ -238,7 +242,7 @@ async def test_customer_whose_park_was_lost_is_not_hung_up_without_the_fallback(
         talk, copy = await conferenced(system, direction)
         await system.done("park", talk.session)
         system.answered_by(CAROL)
-        back_s = await comes_back(system, talk, copy)
+        back_s = await comes_back(system, talk.session, copy)
         if (direction, fallback) == ("inbound", CAROL):
             await system.until_talk(talk.customer, await system.dialed(CAROL))
             await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
@@ -249,13 +253,52 @@ async def test_customer_whose_park_was_lost_is_not_hung_up_without_the_fallback(
         assert system.longest_gap_s(talk.customer, back_s) < GAP_MAX_S
 
 
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "rings"])
+async def test_caller_whom_an_agent_took_from_the_queue_is_offered_to_no_one_again(redis_server, tmp_path, is_taken):
+    async with LocalSystem(redis_server.url, **queue(tmp_path, agents=(AGENT, BOB))) as system:
+        await no_one_takes_calls(system)
+        customer = await system.customer_calls()
+        await waits(system, customer)
+        copy = await copy_of(system.client)
+        system.sandbox.phone(AGENT).script_in_turn(answers() if is_taken else rings())
+        await is_at_desk(system, AGENT)
+        alice = await system.dialed(AGENT)
+        if is_taken:
+            await system.until_talk(customer, alice)
+        back_s = await comes_back(system, customer.sid, copy)
+        if not is_taken:
+            alice.answer()
+        await is_at_desk(system, AGENT)
+        await system.until_talk(customer, alice)
+        await stays(system)
+        await system.until_talk(customer, alice)
+        assert (system.dials_to(AGENT), system.dials_to(BOB)) == (1, 0)
+        assert system.longest_gap_s(customer, back_s) < GAP_MAX_S
+        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+
+
+async def test_customer_of_a_browser_call_whose_park_was_lost_hears_a_sentence(system):
+    system.answered_by(TARGET)
+    system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
+    caller = await system.sandbox.call_from_browser("bea", TARGET, {})
+    target = await system.dialed(TARGET)
+    await system.until_talk(caller, target)
+    await system.eventually(system.under_way, "nothing is under way", equals=0)
+    copy = await copy_of(system.client)
+    await system.done("park", caller.sid)
+    back_s = await comes_back(system, caller.sid, copy)
+    await system.everyone_is_gone(caller.sid, "agent-left")
+    *before, last = system.sounds(target, back_s)
+    assert ({*before}, last) == ({"music"}, SORRY)
+
+
 # ---- a mute, and a supervisor ----------------------------------------------------------------------------------------
 
 
 async def test_agent_whose_mute_was_lost_stays_muted(system):
     talk, copy = await conferenced(system)
     await system.done("mute", talk.session, party="agent")
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     await stays(system)
     assert system.listening.never_heard(talk.customer, talk.agent, back_s)
     await system.done("unmute", talk.session, party="agent")
@@ -268,7 +311,7 @@ async def test_agent_whose_unmute_was_lost_is_heard(system):
     await system.done("mute", talk.session, party="agent")
     copy = await copy_of(system.client)
     await system.done("unmute", talk.session, party="agent")
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     await stays(system)
     assert system.listening.whats(talk.customer, back_s) == [frozenset({talk.agent.sid})]
     await system.ended_by_command(talk.session)
@@ -279,7 +322,7 @@ async def test_supervisor_whom_redis_lost_is_heard_by_no_one(system):
     system.answered_by(CAROL)
     await system.done("supervise", talk.session, to=CAROL, mode="monitor")
     carol = await system.dialed(CAROL)
-    back_s = await comes_back(system, talk, copy)
+    back_s = await comes_back(system, talk.session, copy)
     await stays(system)
     for call in (talk.customer, talk.agent):
         assert system.listening.never_heard(call, carol, back_s)
