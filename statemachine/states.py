@@ -260,7 +260,7 @@ class UnsettledName(StrEnum):
     UNSEEN_ARRIVAL = "unseen-arrival"
     RINGING_DIAL = "ringing-dial"
     UNCERTAIN_LONELINESS = "uncertain-loneliness"
-    MISSING_AGENT = "missing-agent"
+    MISSING_LEG = "missing-leg"
     MESSAGE_TO_COME = "message-to-come"
 
     def key(self, about: str) -> str:

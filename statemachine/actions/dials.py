@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions.participants import suspect
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
@@ -187,10 +188,19 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     party = guards.party_of_dial(draft, event) or guards.searched_party(draft, event)
     if party is None or not event.call_sid:
         return
+    _forget_guest(draft, party, event.call_sid)
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID Redis lost
     note_facts(draft, party, call_sid=event.call_sid, dial_check="", dial_check_at_ms=due_ms)
+
+
+def _forget_guest(draft: Draft, party: Party, call_sid: str) -> None:
+    """Forget the guest that the call was until its dial was decided again."""
+    guest = draft.session.find_party(call_sid=call_sid)
+    if guest is not None and guest.name != party.name and guards.is_found_guest(guest):
+        draft.change(parties={name: one for name, one in draft.session.parties.items() if one is not guest})
+        suspect(draft, draft.event)  # where it is
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:

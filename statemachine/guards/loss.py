@@ -4,8 +4,6 @@ A browser that reloads, or loses its network, ends its leg at Twilio. Such a leg
 customer is live, and no command has let the agent go.
 """
 
-from collections.abc import Iterator
-
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.outage import is_found_guest, legs_may_show
@@ -56,12 +54,6 @@ def _is_let_go(session: Session) -> bool:
 def agent_is_lost(draft: Draft, _event: Event) -> bool:
     """Whether the agent's leg is lost, and after an outage shows no more."""
     return lost_agent(draft.session) is not None and not legs_may_show(draft)
-
-
-def missing_agents(draft: Draft) -> Iterator[str]:
-    """Yield the agent whose leg is lost, and may show after an outage."""
-    if draft.session.lost_at_ms and lost_agent(draft.session) is not None:
-        yield AGENT
 
 
 def agent_is_coming_back(draft: Draft, _event: Event) -> bool:

@@ -1,5 +1,7 @@
 """Guards on a transfer, its fallback, and the voicemail."""
 
+from collections.abc import Iterator
+
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import (
@@ -12,7 +14,7 @@ from conferral.statemachine.guards.calls import (
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference, may_be_unheld_late
 from conferral.statemachine.guards.loss import agent_is_lost, lost_agent
-from conferral.statemachine.guards.outage import is_found_guest
+from conferral.statemachine.guards.outage import is_found_guest, legs_may_show
 from conferral.statemachine.guards.unsettled import is_suspected
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
@@ -118,7 +120,25 @@ def customer_has_arrived(draft: Draft, _event: Event) -> bool:
 
 
 def customer_is_unattended(draft: Draft, event: Event) -> bool:
-    """Whether the customer has no one to talk to, and no one is being dialed."""
+    """Whether the customer has no one to talk to, and no one is being dialed.
+
+    After an outage, those whom Redis forgot may still show.
+    """
+    return _is_unattended(draft, event) and not legs_may_show(draft)
+
+
+def missing_legs(draft: Draft) -> Iterator[str]:
+    """Yield who misses a leg that may show after an outage."""
+    session, event = draft.session, draft.event
+    if not session.lost_at_ms:
+        return
+    if lost_agent(session) is not None:
+        yield AGENT
+    if draft.state is State.TRANSFERRING and _is_unattended(draft, event):
+        yield CUSTOMER
+
+
+def _is_unattended(draft: Draft, event: Event) -> bool:
     session, stage = draft.session, draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
         # The next dial reuses the name `agent` or `target`, so that party must be gone first.

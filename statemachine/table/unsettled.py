@@ -91,8 +91,8 @@ UNSETTLED: tuple[Unsettled, ...] = (
               "the callback of a failure or an answer is lost, and the caller hears ringing"),
     Unsettled(C,    ANY,       N.UNCERTAIN_LONELINESS, when.uncertain_loneliness, AT_ONCE,                 ALONE,
               "a party seems to be alone, but a callback is missing: another may be there"),
-    Unsettled(C|T,  ANY,       N.MISSING_AGENT,        when.missing_agents,       "legs_show_ms",          OTHERS,
-              "after an outage of Redis, the agent's leg is lost, and may have been rung again"),
+    Unsettled(C|T,  ANY,       N.MISSING_LEG,          when.missing_legs,         "legs_show_ms",          OTHERS,
+              "after an outage of Redis, an agent or a customer misses someone who may have been rung"),
     Unsettled(T,    VOICEMAIL, N.MESSAGE_TO_COME,      when.message_to_come,      "voicemail_timeout_ms",  OTHERS,
               "the callbacks of a message are lost"),
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import Hold, LoneOverdue, Park, Transfer, Unhold
+from conferral.statemachine.events import Hold, LoneOverdue, Park, ReadOverdue, Transfer, Unhold
 from conferral.storage.agents import identities_of
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
@@ -150,7 +150,8 @@ def test_customer_who_moves_for_a_lost_blind_transfer_goes_to_its_fallback():
     story = as_conference(story.sweep_finds("writes-lost", conference="")).expect("transferring", "look")
     story.expect_command("transfer-1", "accepted", "failed", reason="unknown")
     story.call("agent", "completed").joins("customer").expect("transferring", "hold customer")
-    story.confirms("customer").expect("transferring", "dial agent to the gate", phase="recall")
+    story.confirms("customer").expect("transferring", phase="blind")
+    story.later(10_000).fires(ReadOverdue).expect("transferring", "dial agent to the gate", "look", phase="recall")
 
 
 def test_party_who_was_to_be_added_is_not_dialed():
@@ -274,8 +275,32 @@ def with_guest(story: Scenario) -> ConferenceScenario:
 
 def test_customer_stays_with_a_guest_instead_of_going_to_the_fallback():
     story = with_guest(blind_from_bridge().placed("target").call("target", "ringing"))
-    story.call("target", "busy")
+    story.call("target", "busy").later(10_000).fires(ReadOverdue)
     assert (story.session.state, story.session.phase) == ("conferenced", "connected")
+
+
+def test_customer_whom_the_target_leaves_after_a_loss_goes_to_the_fallback_10_s_later():
+    """Redis may have lost that the agent was rung."""
+    story = as_conference(blind_from_bridge().placed("target").call("target", "ringing").later(1_000))
+    story = as_conference(story.sweep_finds("writes-lost", conference=""))
+    began_ms = story.now_ms
+    story.reads(customer="in-progress", target="ringing", conference=CONFERENCE, inside=("customer",))
+    story.call("target", "busy").expect("transferring", phase="blind")
+    story.fires(ReadOverdue)
+    assert story.now_ms - began_ms == 10_000
+    assert story.session.phase == "recall"
+
+
+def test_guest_is_forgotten_whose_dial_is_decided_again():
+    """It is in the conference once, by the name that it was dialed under."""
+    story = as_conference(dialing("warm").later(1_000)).sweep_finds("writes-lost", conference="")
+    call_sid = "CA" + "7" * 32
+    story.legs["other"] = Leg(call_sid, "target", "target-9", dial="lost")
+    story.call("other", "ringing")
+    assert story.session.parties["guest-1"].call_sid == call_sid
+    story.legs["target"].call_sid = call_sid
+    story.placed("target").expect("transferring", "unflag customer", "look")
+    assert [name for name, one in story.session.parties.items() if one.call_sid == call_sid] == ["target"]
 
 
 def test_customer_stays_with_a_guest_instead_of_a_second_recall():
