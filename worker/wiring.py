@@ -173,6 +173,7 @@ class WorkerParts:
             owns_sweep=partial(self.ownership.owns, SWEEP),
             twilio_now_ms=core.twilio_now_ms,
             route_of_own_bridge=route_of_own_bridge(lambda called: directory.current.inbound(called), settings.number),
+            route_of=lambda called: directory.current.inbound(called),
         )
 
     def _make_executor(self, twilio: TwilioApi, held: HeldPartitions[Partition]) -> Executor:

@@ -34,7 +34,6 @@ from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
     CallStatus,
-    Place,
     RecordingStatus,
     SessionMode,
 )
@@ -196,7 +195,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         agent_order=route.order,
         options=route.options,
         attributes=route.attributes,
-        fallback=() if route.fallback == (Place.END,) else route.fallback,
+        fallback=route.places,
         closed=route.is_closed,
         begins_in_queue=route.begins_in_queue,
         queue=route.queue if route.has_queue else NO_QUEUE,

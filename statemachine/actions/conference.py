@@ -307,6 +307,8 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
         phase=Phase.CONNECTED,
         direction=INBOUND if is_inbound else OUTBOUND,
         number=next(called, ""),
+        fallback=event.fallback,
+        queue=event.queue,
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if session.parties[name].is_gone), ""),
     )
 

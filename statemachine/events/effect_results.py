@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.parts import NO_QUEUE, QueueOptions
 from conferral.statemachine.reasons import NOT_DIALED
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
@@ -194,3 +195,6 @@ class ConferenceFound(Event, frozen=True, kw_only=True):
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]
+    #: Where the called number's callers go whom no agent takes: see `Policy.fallback`. Empty for `end`.
+    fallback: Hidden[tuple[str, ...]] = ()
+    queue: QueueOptions = NO_QUEUE

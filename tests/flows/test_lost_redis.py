@@ -8,7 +8,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from offhook import CallHandle, PhoneScript
 from offhook.model.rest import call_routes
-from tests.flows.flow_helpers import TARGET
+from tests.flows.flow_helpers import CAROL, TARGET
 from tests.flows.test_sweep import swept
 from tests.flows.test_visits import move, visit_of
 from tests.support.foreign_calls import add_foreign_conference
@@ -42,6 +42,21 @@ async def test_party_found_alone_after_a_loss_is_released(system: LocalSystem) -
     await found(system, customer.sid, state="ended", end_reason="agent-left")
     await system.settled()
     assert customer.status == "completed"
+
+
+@pytest.mark.system(CONFERRAL_INBOUND_FALLBACK=CAROL)
+async def test_caller_found_alone_after_a_loss_goes_to_the_fallback_of_the_number(system: LocalSystem) -> None:
+    system.end_calls_in_test()
+    system.answered_by(CAROL)
+    customer, agent = await system.converted()
+    system.sandbox.faults.lose_callbacks("*", count=1_000)
+    system.sandbox.faults.fail_fetches("/voice/dial-action", status=500, count=100)
+    await forget(system)
+    agent.hang_up()
+    await found(system, customer.sid, state="conferenced")
+    system.sandbox.faults.clear()
+    await system.until_talk(customer, await system.dialed(CAROL))
+    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
 async def test_customer_of_a_consult_that_redis_lost_stays_on_hold_until_the_agent_leaves(system: LocalSystem) -> None:

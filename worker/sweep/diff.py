@@ -263,6 +263,8 @@ class UnknownBridge(NamedTuple):
             called_number=self.route.called_number,
             other_agents=self.route.agents[index + 1 :],
             attributes=self.route.attributes,
+            fallback=self.route.places,
+            queue=self.route.queue,
         )
         progressed = CallProgressed(
             session_id=session_id,

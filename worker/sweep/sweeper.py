@@ -30,6 +30,7 @@ from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.server import server_time_ms
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory import InboundRoute
 from conferral.telephony.request_context import label_requests
 from conferral.worker.core import TICK_S, WorkerCore
 from conferral.worker.sweep.diff import (
@@ -108,8 +109,10 @@ class Sweeper:
         owns_sweep: Callable[[], bool],
         twilio_now_ms: Callable[[], int | None],
         route_of_own_bridge: RouteOfOwnBridge = lambda _call, _child: None,
+        route_of: Callable[[str], InboundRoute] = lambda _called: InboundRoute(),
     ) -> None:
         self._core = core
+        self._route_of = route_of
         self._route_of_own_bridge = route_of_own_bridge
         self._account_lists = account_lists
         self._names = names
@@ -343,13 +346,13 @@ class Sweeper:
             return
         if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
             return
+        route = self._route_of(next((one.called for one in participants if one.came_in), ""))
         found = ConferenceFound(
             session_id=session_id,
             token=f"sweep:{sweep.interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
-            conference_sid=conference_sid,
-            participants=tuple(participants),
+            conference_sid=conference_sid, participants=tuple(participants), fallback=route.places, queue=route.queue,
             conference_name=account.conferences[conference_sid],
-        )
+        )  # fmt: skip
         await self._open_session([found], [participant.call_sid for participant in participants])
         self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
         log.warning(

@@ -80,6 +80,11 @@ class InboundRoute:
     begins_in_queue: bool = False
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """The fallback as sessions have it; empty for `end`."""
+        return () if self.fallback == (Place.END,) else self.fallback
+
+    @property
     def first_agent(self) -> str:
         """The agent who is rung first; empty if there is none."""
         is_no_one_rung = self.begins_in_queue or self.skipped_count >= len(self.agents)
