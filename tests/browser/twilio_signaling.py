@@ -29,7 +29,7 @@ KEPT_S = 30.0
 _CHECK_S = 0.05
 #: Errors about tokens. Source: Twilio docs, errors 31202 and 31204.
 SIGNATURE_INVALID, TOKEN_INVALID = 31202, 31204
-_OFFER = "\r\n".join(
+OFFER = "\r\n".join(
     (
         "v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "c=IN IP4 127.0.0.1",
         "a=ice-ufrag:abcd", "a=ice-pwd:abcdefghijklmnopqrstuvwx", f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}",
@@ -132,7 +132,7 @@ class TwilioSignaling:
         about = {"CallSid": call_sid, "From": CUSTOMER, "To": "client:alice"}
         for one in self.sockets:
             if one.is_registered:
-                self._send(one, "invite", callsid=call_sid, sdp=_OFFER, reconnect="reconnect", parameters=about)
+                self._send(one, "invite", callsid=call_sid, sdp=OFFER, reconnect="reconnect", parameters=about)
 
     def hang_up(self, call_sid: str) -> None:
         """End a call from the other side; an SDK that is away hears it when it comes back with the call."""
