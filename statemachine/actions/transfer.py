@@ -52,7 +52,13 @@ def finish_step(draft: Draft, _event: Event) -> None:
 
 
 def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
-    """Undo the swap: Twilio did not confirm the hold."""
+    """Undo the swap: Twilio did not confirm the hold.
+
+    Unless the other is off hold already: Redis lost that the swap went on.
+    """
+    if not draft.session.parties[draft.transfer.swap_to].desired_hold:
+        reports.report_step(draft, CommandStatus.FAILED, Reason.UNKNOWN)
+        return
     reports.report_step(draft, CommandStatus.FAILED, Reason.HOLD_FAILED)
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
     want_unhold(draft, first)

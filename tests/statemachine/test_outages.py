@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import Hold, LoneOverdue, Park, ReadOverdue, Transfer, Unhold
+from conferral.statemachine.events import Hold, LoneOverdue, Park, ReadOverdue, StageOverdue, Transfer, Unhold
 from conferral.storage.agents import identities_of
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
@@ -212,6 +212,17 @@ def test_merge_that_redis_lost_stays():
     story.reads(**dict.fromkeys(inside, "in-progress"), conference=CONFERENCE, inside=inside)
     story.expect("transferring")
     assert not story.session.customer.desired_hold
+
+
+def test_swap_that_redis_lost_in_its_middle_is_not_undone_so_that_all_hear_each_other():
+    story = lost(talking("consult").swap())
+    story.legs["customer"].held, story.legs["target"].held = False, True
+    inside = (*BOTH, "target")
+    story.reads(**dict.fromkeys(inside, "in-progress"), conference=CONFERENCE, inside=inside)
+    story.fires(StageOverdue)
+    assert story.session.parties["target"].desired_hold
+    assert not story.session.customer.desired_hold
+    story.expect_command("swap-1", "accepted", "failed", reason="unknown")
 
 
 def test_hold_of_afterwards_is_not_from_before():
