@@ -97,3 +97,12 @@ async def test_the_consoles_keys_work_with_caps_lock_and_without_latin_letters(r
     await press(page, "G", "KeyG")
     await press(page, "р", "KeyH")  # noqa: RUF001
     await expect(page.get_by_role("heading", name="Health", exact=True).first).to_be_attached()
+
+
+async def test_events_that_are_no_presses_of_a_key_raise_no_error(desk, windows):
+    """A browser that fills in a form sends `keydown` without a key; scripts send it to the document."""
+    page = await ready(windows, desk)
+    await page.evaluate("document.body.dispatchEvent(new Event('keydown', { bubbles: true }))")
+    await page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'm' }))")
+    await page.evaluate("0")
+    assert windows.heard == []

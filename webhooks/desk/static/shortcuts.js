@@ -27,7 +27,7 @@ export class Shortcuts {
     const pressed = (event) => {
       const [target, key] = [event.composedPath()[0], keyOf(event)];
       const [place] = SHORTCUTS[event.shiftKey && key !== "?" ? `Shift ${key}` : key] ?? [];
-      const isFree = root.contains(target) ? !target.matches(FIELDS) : isOfPage && target.matches(NO_FIELDS) && !target.isContentEditable;
+      const isFree = root.contains(target) ? !target.matches(FIELDS) : isOfPage && target.matches?.(NO_FIELDS) && !target.isContentEditable;
       if (place && this.isOn.value && isFree && !event.isComposing && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) {
         root.querySelector(`[data-key="${place}"]`)?.click();
       }

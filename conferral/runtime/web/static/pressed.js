@@ -6,7 +6,7 @@
  * @param {KeyboardEvent} event
  * @returns {string}
  */
-export function keyOf({ key, code }) {
+export function keyOf({ key = "", code = "" }) {
   const isLatin = /^[\x20-\x7e]/.test(key);
   return key.length > 1 ? key : (isLatin ? key : code.replace("Key", "")).toLowerCase();
 }
