@@ -1,5 +1,6 @@
 """Generate the reference page of the Redis keys, the session's fields, and the scripts."""
 
+import json
 import re
 from typing import Any
 
@@ -12,7 +13,6 @@ from conferral.statemachine.states import (
     PartyStatus,
     Phase,
     RecordingStatus,
-    SessionMode,
     State,
     SuperviseMode,
     TransferStatus,
@@ -29,18 +29,17 @@ def redis_page() -> str:
         (f"[{path.stem}](../../{path.relative_to(ROOT)})", " ".join(_purpose(path.read_text("utf-8")).split()))
         for path in sorted(folder.glob("*.lua"))
     ]
-    example = "\n".join(
-        f"{name:<29}{value}".rstrip()
-        for name, value in session_codec.encode(_example()).items()
-        if name != session_codec.PARTY_ORDER
-    )
+    stored = session_codec.encode(_example())
+    record = json.dumps(json.loads(stored.pop(session_codec.RECORD)), indent=1)
+    example = "\n".join(f"{name:<12}{value}".rstrip() for name, value in stored.items())
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
         "## Keys\n", _keys_table(), prose(_DEAD),
         "## A log entry's fields\n", prose(_LOG), _described("LogEntry", without="entry"),
         "## An outcome's fields\n", prose(_OUTCOMES), _described("Outcome"),
         prose(_ATTEMPTS), _described("OutcomeAttempt"), prose(_AGENTS), _described("OutcomeAgent"),
-        "## The session's fields\n", prose(_SESSIONS), f"```text\n{example}\n```\n", _fields(),
+        "## The session's record\n", prose(_SESSIONS), f"```text\n{example}\n```\n", prose(_RECORD),
+        f"```json\n{record}\n```\n", _fields(),
         "## Scripts\n", "Only these write sessions, leases, and effects. Each file says what it takes and answers.\n",
         table(("Script", "Does"), scripts),
     )  # fmt: skip
@@ -53,7 +52,7 @@ _INTRO = (
 )
 _LOG = (
     "An entry of a session's log has these fields. Lists and objects are JSON, and all after `effects` are absent where"
-    " they don't apply. Applied in order, `changes` give the session at each version, without addresses."
+    " they don't apply. Applied in order, `changes` say who was there, connected, and held at each version."
 )
 _OUTCOMES = (
     "An entry of the [outcomes stream](../commands.md#outcomes-for-other-systems) has all of these fields; what is not "
@@ -67,8 +66,14 @@ _DEAD = (
     "`dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
 )
 _SESSIONS = (
-    "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"
-    " one version of the session. Fields that this page does not list may change with every version. An example:"
+    "A session's hash has fields to look at, and for scripts. One `HGETALL` returns one version of the session. An "
+    "example:"
+)
+_RECORD = (
+    "Its field `session` is the whole record, as JSON. Times are Unix milliseconds, with names in `_ms`. `id`, "
+    "`state`, `phase`, `direction`, `created_at_ms`, a party's `status`, and a transfer's `mode` and `status` are "
+    "always there; any other key that is absent is `false`, empty, or 0. Keys that this page does not name may change "
+    "with every version."
 )
 
 
@@ -104,26 +109,25 @@ def _fields() -> str:
         "state": f"{words(State)}.",
         "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}. "
         "In a conference, `connected` does not mean that no one is on hold.",
-        "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
         "number": "Our number that was called, or that the customer sees; empty if unknown. Browsers and SIP phones "
         "that called no number count as callers of `TWILIO_NUMBER`.",
         "ref": "Your reference, of the hand-off, or the newest `call` or `transfer` that gave one.",
-        "parked_until": "When the park times out; absent if the call is not parked.",
-        "party.NAME.status": f"{words(PartyStatus)}.",
-        "party.NAME.since": "While held, when the hold began; else when this status began.",
-        "party.NAME.supervises": f"A supervisor's requested mode: {words(SuperviseMode)}. `muted` and `coaches` hold "
+        "parked_until_ms": "When the park times out; absent if the call is not parked.",
+        "parties.NAME.status": f"{words(PartyStatus)}.",
+        "parties.NAME.since_ms": "While held, when the hold began; else when this status began.",
+        "parties.NAME.supervises": f"A supervisor's requested mode: {words(SuperviseMode)}. `muted` and `coaches` hold "
         "what Twilio has confirmed.",
-        "party.NAME.coaches": "For a whispering supervisor: the call that hears them.",
-        "transfer.*": "The newest transfer, until the next one begins; empty before the first. Finished ones are in "
+        "parties.NAME.coaches": "For a whispering supervisor: the call that hears them.",
+        "transfer.*": "The newest transfer, until the next one begins; absent before the first. Finished ones are in "
         "the [outcomes stream](../commands.md#outcomes-for-other-systems).",
         "transfer.mode": f"The requested mode: {words(TRANSFER_MODES)}, `park`, `retrieve`.",
-        "transfer.to": "The destinations, separated by commas; of names from the directory, the addresses.",
+        "transfer.to": "The destinations; of names from the directory, the addresses.",
         "transfer.status": f"{words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
         "answers.",
         "transfer.reason": "Why it failed or was canceled: a reason of "
         "[a failed command](reasons.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer`.",
-        "transfer.code": "Twilio's error code, if Twilio refused what the transfer needed; else empty.",
+        "transfer.code": "Twilio's error code, if Twilio refused what the transfer needed.",
         "recording.*": f"The newest recording, absent before the first: `sid`, `url`, `duration_s`, and `status`: "
         f"{words(RecordingStatus)}.",
     }

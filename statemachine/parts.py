@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import field
 
-from conferral.statemachine.record import CODE, BaseRecord, Hidden, Listed, Takes, about
+from conferral.statemachine.record import CODE, BaseRecord, Hidden, Takes, about, always
 from conferral.statemachine.states import RecordingStatus, TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
@@ -93,13 +93,13 @@ class Attempt(BaseRecord, frozen=True):
 class TransferState(BaseRecord, frozen=True):
     """The newest transfer of a session, readable when it is over."""
 
-    logged: ClassVar = ("mode", "status", "reason", "code", "stage", "number")
+    logged: ClassVar = ("number", "mode", "status", "reason", "stage")
 
     #: Within the session, from 1.
     number: int
     mode: TransferMode
-    to: Annotated[Hidden[Listed], about("the destinations as given, comma-separated")]
-    status: TransferStatus = TransferStatus.DIALING
+    to: Annotated[Hidden[tuple[str, ...]], about("the destinations as given, comma-separated")]
+    status: TransferStatus = always(TransferStatus.DIALING)
     #: Comma-separated: the target's reason, then those of the recalls.
     reason: Annotated[str, about("why it failed or was canceled")] = ""
     #: The first one.
@@ -119,7 +119,7 @@ class TransferState(BaseRecord, frozen=True):
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
     #: In order: see `Policy.fallback`.
-    fallback: Annotated[Hidden[Listed], about("where the customer goes if no one takes the call")] = ()
+    fallback: Annotated[Hidden[tuple[str, ...]], about("where the customer goes if no one takes the call")] = ()
     #: Whether its outcome record was written: the customer leaves a message.
     is_recorded: bool = False
     #: Why the last party dialed did not take the call: one of the reasons in `reason`.
@@ -148,8 +148,6 @@ class TransferState(BaseRecord, frozen=True):
 
 class PendingCommand(BaseRecord, frozen=True):
     """A command, other than a transfer's, that is accepted and unfinished."""
-
-    logged: ClassVar = ("command_id", "name", "party")
 
     command_id: str
     name: str
@@ -197,8 +195,6 @@ class Voicemail(BaseRecord, frozen=True):
 
 class Recording(BaseRecord, frozen=True):
     """The newest recording of a session."""
-
-    logged: ClassVar = ("sid", "status", "pending_update")
 
     #: Empty until Twilio reports it; a running recording can be addressed without it.
     sid: str = ""
@@ -284,3 +280,6 @@ class SeenEvents(BaseRecord, frozen=True):
         others = [one for one in self.numbers.items() if one[0] != source][1 - SEEN_MAX :]
         numbers = sorted((*self.numbers.get(source, ()), sequence))[-NUMBERS_MAX:]
         return SeenEvents(dict([*others, (source, tuple(numbers))]), self.tokens)
+
+
+NOTHING_SEEN = SeenEvents()

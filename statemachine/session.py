@@ -10,6 +10,7 @@ from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, 
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     NO_QUEUE,
+    NOTHING_SEEN,
     Attempt,
     ConferenceAttributes,
     DialOptions,
@@ -20,7 +21,7 @@ from conferral.statemachine.parts import (
     TransferState,
     Voicemail,
 )
-from conferral.statemachine.record import BaseRecord, Hidden, Listed, about
+from conferral.statemachine.record import BaseRecord, Hidden, about, always
 from conferral.statemachine.states import (
     INTERNAL_MODES,
     Opening,
@@ -60,8 +61,8 @@ class Party(BaseRecord, frozen=True):
     """A party of the session. Times are Unix milliseconds; 0 for never."""
 
     logged: ClassVar = (
-        "label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference", "early_media",
-        "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches", "is_muted_guest",
+        "label", "status", "held", "muted", "left_reason", "in_conference", "is_leaving", "waits_for_start",
+        "is_muted_guest",
     )  # fmt: skip
 
     name: str
@@ -69,7 +70,7 @@ class Party(BaseRecord, frozen=True):
     call_sid: Annotated[str, about("of the call; none until Twilio has placed it")] = ""
     #: E.164, `client:NAME`, `sip:URI`, or Twilio's word for a caller who withholds the number.
     address: Hidden[str] = ""
-    status: PartyStatus = PartyStatus.DIALING
+    status: PartyStatus = always(PartyStatus.DIALING)
     since_ms: Annotated[int, about("while held, when the hold began; else when this status began")] = 0
     held: bool = False
     muted: bool = False
@@ -219,18 +220,15 @@ class Party(BaseRecord, frozen=True):
 class Session(BaseRecord, frozen=True):
     """One conversation, as far as it is known. Times are as in `Party`."""
 
-    logged: ClassVar = (
-        "phase", "ended_at_ms", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
-        "parked_until_ms", "timers", "dial_call_status",
-    )  # fmt: skip
+    logged: ClassVar = ("phase", "end_reason", "dial_call_status")
 
     id: str
-    state: State = State.BRIDGED
-    phase: Phase = Phase.RINGING
+    state: State = always(State.BRIDGED)
+    phase: Phase = always(Phase.RINGING)
     #: 0 if the session does not exist yet.
     version: Annotated[int, about("grows by one with each decision")] = 0
-    direction: str = INBOUND
-    created_at_ms: int = 0
+    direction: str = always(INBOUND)
+    created_at_ms: int = always(0)
     updated_at_ms: int = 0
     #: When it entered its state and phase.
     state_since_ms: int = 0
@@ -248,8 +246,8 @@ class Session(BaseRecord, frozen=True):
     )
 
     transfer: Annotated[TransferState | None, about("the newest transfer; none before the first")] = None
-    #: The newest public transfer, if the newest is internal.
-    earlier_transfer: TransferState | None = None
+    #: The newest public transfer, if the newest is internal. In JSON, they change places: `transfer` is the public one.
+    earlier_transfer: TransferState | None = field(name="internal_transfer", default=None)
     #: The newest recording; None before the first.
     recording: Recording | None = None
     #: Its recordings: whether each was reported, by its SID; or by its call's or conference's, until its own is known.
@@ -259,7 +257,7 @@ class Session(BaseRecord, frozen=True):
     #: A hand-off began it: the customer's leg is the parent, even if your app placed that call.
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
-    fallback: Hidden[Listed] = ()
+    fallback: Hidden[tuple[str, ...]] = ()
     #: The inbound call came outside the number's hours.
     closed: bool = False
     opening: Opening = Opening.OVER
@@ -339,7 +337,7 @@ class Session(BaseRecord, frozen=True):
     timers: Mapping[str, int] = field(default_factory=dict)
     #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
     attempts: tuple[Attempt, ...] = ()
-    seen: SeenEvents = field(default_factory=SeenEvents)
+    seen: SeenEvents = NOTHING_SEEN
 
     def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
         """Return a callback's party: by call SID, dial, label, or its URL's name.
@@ -385,8 +383,8 @@ class Session(BaseRecord, frozen=True):
 
     @property
     def is_live(self) -> bool:
-        """Whether the session exists and hasn't ended."""
-        return bool(self.state) and not self.is_ended
+        """Whether the session hasn't ended."""
+        return not self.is_ended
 
     @property
     def present(self) -> dict[str, Party]:

@@ -25,7 +25,7 @@ async def _commit_s(client: Client, store: CommitStore, lease: Lease, number: in
     session = Session(call_sids(number)[0])
     entry_id = await client.xadd(_KEYS.events(0), {"number": number})
     change = SessionChange(session)
-    change.add_version(replace(session, version=1))
+    change.after = replace(session, version=1)
     commit = Commit([entry_id.decode()], [change], {f"E{number}": b"{}"}, [], {f"lone|{session.id}": number})
     began_s = time.perf_counter()
     await store.commit(0, lease, commit)

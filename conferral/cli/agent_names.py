@@ -6,7 +6,7 @@ from conferral.cli import output
 from conferral.operations.explain.naming import with_names
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import DirectorySettings, load
-from conferral.storage.codecs.session_codec import StoredSession
+from conferral.statemachine.session import Session
 from conferral.telephony.directory.file import read_people
 
 
@@ -20,6 +20,6 @@ def agent_names() -> Mapping[str, str]:
         return {}
 
 
-def with_agent_names(session: StoredSession) -> StoredSession:
+def with_agent_names(session: Session) -> Session:
     """Return a session to be printed, in which agents have their names."""
     return with_names(session, agent_names())

@@ -18,8 +18,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.session import Session
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.connection.configured import redis_address
 
 BACK_OFF_MAX_S = 5.0
@@ -99,7 +99,7 @@ async def poll_until_stopped(poll: Callable[[], Awaitable[bool]], address: str) 
         await wait_at_most(stop, pause_s)
 
 
-def draw(sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:
+def draw(sessions: Sequence[Session], now_ms: int, *, full: bool) -> RenderableType:
     """Draw the sessions; what the screen has no room for is cut."""
     if not sessions:
         return output.table_cell("no live calls; Ctrl-C stops", "dim")

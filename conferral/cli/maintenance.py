@@ -185,10 +185,11 @@ async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
 
 def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
     from conferral.runtime.redaction import display_address
+    from conferral.storage.codecs.text_codec import to_iso
 
-    customer = plan.session.parties.get("customer")
+    customer = plan.session.parties.get("customer") if plan.session is not None else None
     address = display_address(customer.address) if customer else ""
-    ended_at = plan.session.fields.get("ended_at", "")
+    ended_at = to_iso(plan.ended_at_ms)
     foreign = "can't be read; its calls continue" if plan.is_foreign else ""
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", foreign)))
     return f"{plan.session_id}{f' ({about})' if about else ''}: {_counted(counts) or 'an index entry'}"

@@ -126,7 +126,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")
 
-    async def find(reader: "SessionReader") -> "Session":
+    async def find(reader: "SessionReader") -> "Session | None":
         from conferral.operations.session_search import find_session
 
         return await reader.read_session(await find_session(reader, named))

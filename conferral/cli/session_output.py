@@ -14,9 +14,11 @@ from conferral.operations.session_history import SessionHistory, field_changed_m
 from conferral.operations.session_search import all_sessions, displayed, find_session
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.redaction import display_address
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from conferral.storage.codecs.session_codec import public
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.connection.errors import FOREIGN
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -26,7 +28,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
     with_ended = everything or state == "ended"
     found, now_ms, missing = run_query(lambda reader: read_sessions(reader, state, party, with_ended=with_ended))
     if as_json:
-        output.print_json([one.fields for one in found])
+        output.print_json([public(one) for one in found])
     elif found:
         output.print_entries(session_entry(one, now_ms, full=full) for one in found)
     else:
@@ -39,7 +41,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 
 async def read_sessions(
     reader: SessionReader, state: str | None, party: str, *, with_ended: bool
-) -> tuple[list[StoredSession], int, list[str]]:
+) -> tuple[list[Session], int, list[str]]:
     """Return sessions, most urgent first; Redis's time; unreadable lists.
 
     In the sessions, agents have their names.
@@ -51,7 +53,7 @@ async def read_sessions(
     return ordered, now_ms, [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
 
 
-def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
+def session_entry(session: Session, now_ms: int, *, full: bool) -> output.Entry:
     """Return what `conferral sessions` prints of one session.
 
     `now_ms` is Redis's time; 0 for ours.
@@ -64,7 +66,7 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     notes = [*about, *facts.session_notes(session)]
     lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
     state = f"{facts.state_label(session)} {session.end_reason}".rstrip()
-    ended_at = session.fields.get("ended_at", "")[:19].replace("T", " ")
+    ended_at = to_iso(session.ended_at_ms)[:19].replace("T", " ")
     lasts = catalog.format_age(session.created_at_ms, session.ended_at_ms or here_ms)
     lasted = f"ended {ended_at} UTC, lasted {lasts}" if ended_at else lasts
     return output.Entry(session.id or "?", state, lasted, tuple(lines))
@@ -78,22 +80,22 @@ async def read_history(reader: SessionReader, named: str) -> SessionHistory:
     exact = await reader.find_exact(named)
     session_id = exact or await find_session(reader, named)
     session = await reader.read_session(session_id)
-    if not session.fields:
+    if session is None:
         reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
         foreign = [f"{key} {FOREIGN}" for key in reader.foreign_keys]
         raise CommandNotDoneError(foreign[0] if foreign else reason)
     if not exact and session.is_ended:
         output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
-    return SessionHistory(dict(session.fields), tuple(await reader.log(session_id)))
+    return SessionHistory(session, tuple(await reader.log(session_id)))
 
 
 def print_session(named: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print a session and its log."""
     history = run_query(lambda reader: read_history(reader, named))
     if as_json:
-        output.print_json(history.fields)
+        output.print_json(public(history.session))
         return
-    found = with_agent_names(stored_session(history.fields))
+    found = with_agent_names(history.session)
     sentences = people.headline(found, full=full)
     output.print_line(" ".join(f"{text}." for text, _ in sentences))
     output.print_line()
@@ -104,19 +106,21 @@ def print_session(named: str, *, everything: bool, full: bool, as_json: bool) ->
 
 
 _NAME_WIDTH = 15
-_SHOWN_FIELDS = (
-    "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
-)  # fmt: skip
 
 
-def print_fields(session: StoredSession, *, full: bool) -> None:
+def print_fields(session: Session, *, full: bool) -> None:
     """Print the session-level fields, one per line."""
-    fields = session.fields
     recording = session.recording
     shown = {
         "session": session.id,
         "state": facts.state_label(session),
-        **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
+        "end_reason": session.end_reason,
+        "direction": session.direction,
+        "created_at": to_iso(session.created_at_ms),
+        "updated_at": to_iso(session.updated_at_ms),
+        "ended_at": to_iso(session.ended_at_ms),
+        "conference_sid": session.conference_sid,
+        "conference_name": session.conference_name,
         "number": display_address(session.number, full=full),
         "by": display_address(session.by, full=full),
         "ref": display_address(session.ref, full=full),
@@ -124,14 +128,14 @@ def print_fields(session: StoredSession, *, full: bool) -> None:
         "now": "" if session.is_ended else people.activity_line(session, full=full),
         "notes": "; ".join(facts.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
-        "version": fields.get("version", ""),
+        "version": str(session.version),
     }
     for name, value in shown.items():
         if value:
             output.print_fitted(f"{name:<{_NAME_WIDTH}} {value}", _NAME_WIDTH + 1)
 
 
-def print_parties(session: StoredSession, *, full: bool) -> None:
+def print_parties(session: Session, *, full: bool) -> None:
     """Print the session's parties, and the agents who were tried before."""
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
@@ -147,7 +151,7 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
     output.print_entries(entries)
 
 
-def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:
+def _print_attempts(session: Session, log: Sequence[LogEntry], *, full: bool) -> None:
     # A party that took over the call talks on, but no longer as the transfer's target.
     stage = "internal_transfer.stage" if session.internal_transfer is not None else "transfer.stage"
     over_ms = field_changed_ms(stage, log, to=TransferStage.OVER)

@@ -25,8 +25,8 @@ from conferral.runtime.redaction import display_address
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Convert, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import ParticipantUpdate, State
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandResult
 from conferral.storage.queries.live_workers import has_live_worker
@@ -139,9 +139,10 @@ async def _resolve_for_prompt(reader: SessionReader, command: str, named: str, p
     session_name = await resolve_session(reader, named, command)
     session_id = await find_session(reader, session_name)
     session = await reader.read_session(session_id)
+    present = session.present if session is not None else {}
     whom = [
         f"{name} {display_address(one.address)}".strip()
-        for name, one in session.present.items()
+        for name, one in present.items()
         if party in ("", name, one.call_sid)
     ]
     return session_name, session_id, catalog.join_names(whom) or "No one"
@@ -174,9 +175,9 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             raise _unknown_result(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
-        session_id, session = result.session or submitted.session, UNKNOWN_SESSION
+        session_id, session = result.session or submitted.session, None
         with suppress(StoreError):  # the result is known, even if Redis no longer answers
-            session = await reader.read_session(session_id) if session_id else session
+            session = await reader.read_session(session_id) if session_id else None
         if result.status != "done":
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
             raise await _not_done(reader, fields["type"], result, session, waited, own_command())
@@ -210,13 +211,13 @@ def _unknown_result(
 
 
 async def _session_after_holds(
-    reader: SessionReader, session: StoredSession, interrupted: asyncio.Event
-) -> StoredSession:
+    reader: SessionReader, session: Session | None, interrupted: asyncio.Event
+) -> Session | None:
     """Read the session until Twilio has answered its holds, or for 2 s."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
     with suppress(StoreError):
-        while clock() < until_s and not interrupted.is_set():
+        while session is not None and clock() < until_s and not interrupted.is_set():
             if not any(party.pending_update in _HOLDS for party in session.present.values()):
                 break
             await asyncio.sleep(HOLDS_POLL_S)
@@ -225,7 +226,7 @@ async def _session_after_holds(
 
 
 async def _not_done(
-    reader: SessionReader, kind: str, result: CommandResult, session: StoredSession, waited: str, command_line: str
+    reader: SessionReader, kind: str, result: CommandResult, session: Session | None, waited: str, command_line: str
 ) -> Exception:
     """Return the error for a command that failed or is still in progress.
 
@@ -235,8 +236,10 @@ async def _not_done(
         why = catalog.command_reason(kind, result.reason, result.code) or "no reason given"
         reason = f"{kind} {result.status}: {why}"
         # A failed attempt can change the call: say who the customer is connected to now.
-        connected = people.activity_line(with_agent_names(session))
-        now = [f"{session.id} is {facts.state_label(session)}", connected] if session.id else []
+        now = []
+        if session is not None:
+            connected = people.activity_line(with_agent_names(session))
+            now = [f"{session.id} is {facts.state_label(session)}", connected]
         details = tuple(filter(None, now)) if result.status == "failed" else ()
         return CommandNotDoneError(
             reason,
@@ -261,21 +264,23 @@ def _done_word(fields: Mapping[str, str]) -> str:
 
 
 def _print_done(
-    fields: dict[str, str], session_id: str, reason: str, session: StoredSession, command_line: str
+    fields: dict[str, str], session_id: str, reason: str, session: Session | None, command_line: str
 ) -> None:
     word = _done_word(fields)
-    if not session.fields or (session.state == word == "ended"):
+    if session is None or (session.state == word == "ended"):
         line = f"{word} {session_id}"
     elif session.is_ended:
         line = f"{word}; {session_id} has ended"
     else:
         line = f"{word}; {session_id} is now {facts.state_label(session)}"
     output.print_line(f"{line} ({reason})" if reason else line)
+    if session is None:
+        return
     for line in (people.activity_line(with_agent_names(session)), "; ".join(facts.session_notes(session))):
         if line:
             output.print_line(line)
     if session.is_ended:
         output.print_note(f"for details: {command_line} show {session_id}")
-    elif session.fields:
+    else:
         for one in explanation.suggested_commands(session)[:1]:
             output.print_note(f"next: {command_line} {one.arguments} ({one.why})")

@@ -19,10 +19,10 @@ from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import commands as events
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import STATES_AND_PHASES
 from conferral.storage import config
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandResult
 from conferral.storage.connection.client import make_client
@@ -114,7 +114,7 @@ def check_timeout(timeout_s: object) -> None:
 
 
 #: A session's id, the SID of one of its calls, or a session that was read.
-SessionRef = str | StoredSession
+SessionRef = str | Session
 
 
 #: How any command is submitted: keywords that are no fields, and their defaults.
@@ -247,7 +247,7 @@ class Client:
         self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Command:
         """Submit a command; its method names the fields and the options."""
-        named = session.id if isinstance(session, StoredSession) else session
+        named = session.id if isinstance(session, Session) else session
         waits, timeout_s = options["wait"], options["timeout_s"]
         common = {"session": named, **{name: options[name] for name in ("id", "by", "deadline")}}
         try:
@@ -275,9 +275,7 @@ class Client:
 
         return warn_once
 
-    async def sessions(
-        self, state: str | None = None, *, party: str = "", with_ended: bool = False
-    ) -> list[StoredSession]:
+    async def sessions(self, state: str | None = None, *, party: str = "", with_ended: bool = False) -> list[Session]:
         """Return the live sessions, oldest first.
 
         Args:
@@ -289,10 +287,10 @@ class Client:
             raise ValueError(f"state must be one of {', '.join(STATES_AND_PHASES)}")
         return await self._run(all_sessions(self._reader, state, with_ended=with_ended, party=party))
 
-    async def session(self, named: str) -> StoredSession:
+    async def session(self, named: str) -> Session:
         """Return a session by its id or a call's SID, or raise UnknownSession."""
         view = await self._run(self._reader.read_exact(named))
-        if not view.fields:
+        if view is None:
             raise UnknownSession("no session or call with this id is known")
         return view
 

@@ -16,14 +16,7 @@ from conferral.operations.session_search import number_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.statemachine.states import Phase
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
-from conferral.storage.queries.session_reader import Fields
-
-#: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
-_ADDRESSES = re.compile(
-    r"party\..+\.(address|options)|(transfer|internal_transfer)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number|number"
-)
 
 
 def encode_message(about: str, **content: object) -> bytes:
@@ -31,19 +24,15 @@ def encode_message(about: str, **content: object) -> bytes:
     return msgspec.json.encode({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 
-def redact_fields(fields: Fields, *, full: bool) -> Fields:
-    """Return the fields, with phone numbers masked unless `full`.
-
-    >>> redact_fields({"transfer.to": "+14155550123,client:bob", "id": "CA1"}, full=False)
-    {'transfer.to': '+…23,client:bob', 'id': 'CA1'}
-    """
-    return fields if full else {name: _redact_value(name, value) for name, value in fields.items()}
-
-
-def _redact_value(name: str, value: str) -> str:
-    if not _ADDRESSES.fullmatch(name):
-        return mask_address_numbers(value)
-    return "".join(part if part in " ," else display_address(part) for part in re.split(r"([ ,])", value))
+def fields_of(session: Session, *, full: bool) -> dict[str, str]:
+    """Return what a session's page shows; numbers are masked unless `full`."""
+    return {
+        **{name: getattr(session, name) for name in ("state", "phase", "direction", "conference_sid")},
+        "number": display_address(session.number, full=full),
+        "ref": mask_address_numbers(session.ref, full=full),
+        "created_at": to_iso(session.created_at_ms),
+        "ended_at": to_iso(session.ended_at_ms),
+    }
 
 
 #: Last digits of a number that the search matches (count): what customers say on the phone.
@@ -51,21 +40,24 @@ SEARCHABLE_DIGITS = 4
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
-def row(session: StoredSession, attention: Attention | None, names: Mapping[str, str], *, full: bool) -> dict[str, Any]:
+def row(session: Session, attention: Attention | None, names: Mapping[str, str], *, full: bool) -> dict[str, Any]:
     """Return a session's row, with phone numbers in full or masked.
 
     `names` are those of agents at desks, by address.
     """
-    fields, found = session.fields, _search_terms(session, names, full=full)
+    found = _search_terms(session, names, full=full)
     session = with_names(session, names)
+    updated_at = to_iso(session.updated_at_ms) or None
     return {
-        **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
-        **{name: fields.get(name) or None for name in ("created_at", "updated_at", "ended_at")},
+        **{name: getattr(session, name) for name in ("id", "state", "phase", "end_reason", "direction")},
+        "created_at": to_iso(session.created_at_ms) or None,
+        "updated_at": updated_at,
+        "ended_at": to_iso(session.ended_at_ms) or None,
         "version": session.version,
         "trouble": attention_mark(attention),
         # A separate flag: a session that is also overdue shows that as its worst problem.
         "lone": is_lone(session),
-        "since": fields.get("state_since") or fields.get("updated_at") or None,
+        "since": to_iso(session.state_since_ms) or updated_at,
         "held": held_call(session),
         "queued_since": to_iso(session.queued_since_ms) if session.phase is Phase.QUEUED else None,
         **_columns(session, full=full),

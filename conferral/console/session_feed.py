@@ -7,10 +7,9 @@ from conferral.operations.explain.attention import Attention, attention_of
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import FollowedSession, SessionFollower
 from conferral.runtime.clock import Clock, StoreClock
-from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.session import CUSTOMER, Session
 from conferral.statemachine.states import State
 from conferral.storage.agents import Agent, AgentStatus
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.live_workers import has_live_worker
 
@@ -129,9 +128,9 @@ class SessionFeed(SessionFollower[CachedSession]):
         page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
         ended = {}
         for session in page.items:
-            if session.is_known and session.is_ended:
+            if session.is_ended:
                 cached = self._ended.get(session.id)
-                if cached is None or cached.session.fields != session.fields:
+                if cached is None or cached.session != session:
                     cached = self.keep(session)
                 ended[session.id] = cached
         if ended != self._ended:
@@ -150,6 +149,6 @@ class SessionFeed(SessionFollower[CachedSession]):
                     sessions[name] = evaluated
                     self.revision += 1
 
-    def keep(self, session: StoredSession) -> CachedSession:
+    def keep(self, session: Session) -> CachedSession:
         """Return the session with its attention as of now."""
         return CachedSession(session, attention_of(session, self.now_ms(), to_iso))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from conferral.commands.forms import CommandForm, command_forms
-from conferral.console.messages import attention_mark, encode_message, redact_fields
+from conferral.console.messages import attention_mark, encode_message, fields_of
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
 from conferral.operations.explain import explanation, people
@@ -20,7 +20,6 @@ from conferral.runtime.web.tokens import Token
 from conferral.statemachine.session import Session
 from conferral.storage.agents import Agent, Agents
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -72,10 +71,10 @@ class SessionDetailView(View):
         return found
 
     async def _read_messages(self) -> list[bytes]:
-        session, asked = UNKNOWN_SESSION, self._asked.id
+        session, asked = None, self._asked.id
         if self._id:
             session = await self._redis.run(lambda reader: reader.read_session(self._id))
-        if not session.is_known:
+        if session is None:
             return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
         log = await self._redis.run(lambda reader: reader.log(self._id))
         self._desks = await self._redis.run(lambda reader: Agents(reader.client, reader.keys).read(self._feed.now_ms()))
@@ -101,7 +100,7 @@ class SessionDetailView(View):
             return []
         return [encode_message("log", id=self._id, whole=not sent, entries=[moment.public() for moment in changed])]
 
-    def _session_message(self, session: StoredSession, moments: Sequence[TimelineEntry]) -> bytes:
+    def _session_message(self, session: Session, moments: Sequence[TimelineEntry]) -> bytes:
         now_ms = self._feed.now_ms()
         explained = explanation.explain(
             session,
@@ -117,7 +116,7 @@ class SessionDetailView(View):
 
     def _encode(
         self,
-        session: StoredSession,
+        session: Session,
         explained: Explanation,
         *,
         buttons: Sequence[CommandForm],
@@ -130,7 +129,7 @@ class SessionDetailView(View):
             id=self._id,
             asked=self._asked.id,
             known=True,
-            fields=redact_fields(session.fields, full=self._full),
+            fields=fields_of(session, full=self._full),
             parties=parties_of(session, shown, full=self._full),
             people=people.people_line(shown, full=self._full),
             headline=headline(shown, full=self._full),

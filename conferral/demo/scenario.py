@@ -225,11 +225,12 @@ class Scenario:
             return condition(await self._session())
 
         if not await poll_until(is_met, STEP_S):
-            state = (await self._session()).state or "unknown"
+            state = (await self._session()).state
             raise CommandNotDoneError(f"{description} did not come within {STEP_S:g} s; the session is {state}")
 
     async def _session(self) -> Session:
-        return await self.runner.environment.reader.read_session(self.session_id)
+        found = await self.runner.environment.reader.read_session(self.session_id)
+        return found if found is not None else Session(self.session_id)
 
 
 async def _expect(condition: Callable[[], bool], problem: str) -> None:

@@ -8,7 +8,7 @@ or one of its calls, finds what is left.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 from math import ceil
@@ -20,12 +20,13 @@ from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.session_search import displayed, match_session
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage import agent_calls, scripts
 from conferral.storage.agents import identity_of
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from conferral.storage.codecs.session_codec import CorruptHashError, load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, as_store_errors, read_stream, run_each, run_or_raise
 from conferral.storage.queries.dead_letters import DeadLetterStore
@@ -45,6 +46,8 @@ _RECORDING_SID = re.compile(r"\bRE[0-9a-f]{32}\b")
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
 #: Fields that have a number of ours, and dial options that name one.
 _OURS, _CALLER_ID = frozenset({"number", "called_number", "caller_id"}), re.compile(r'"caller_id":"[^"]*"')
+#: Fields of an outcome that have addresses of others.
+_OUTCOME_ADDRESSES = ("to", "landed_on", "attempts", "agents", "customer")
 #: Fields of a command's hash that identify session, request, or sender. That the id was used stays recorded.
 _ERASED_COMMAND_FIELDS = ("session", "reason", "code", "digest", "by")
 
@@ -63,8 +66,10 @@ class ErasurePlan:
     """What would be erased."""
 
     session_id: str
-    #: Without any fields if its hash is already gone. Excluded from the repr, as it holds addresses.
-    session: StoredSession = field(repr=False)
+    #: None if its hash is already gone, or can't be read. Excluded from the repr, as it holds addresses.
+    session: Session | None = field(repr=False)
+    #: The version of its hash; empty without one.
+    version: str
     is_live: bool
     #: Whether another program has written to it. Then it never ends, and may be erased while live.
     is_foreign: bool = False
@@ -85,11 +90,6 @@ class ErasurePlan:
     dead_letters: tuple[str, ...] = ()
     #: Entries of agents' lists of calls, with their keys.
     agent_calls: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
-
-    @property
-    def version(self) -> str:
-        """The version of its hash; empty without one."""
-        return self.session.fields.get("version", "")
 
     @property
     def is_empty(self) -> bool:
@@ -169,8 +169,8 @@ class SessionErasure:
         for start in range(0, len(ids), CHUNK):
             some = ids[start : start + CHUNK]
             stored = await run_each(self._client, [("HGETALL", self._keys.session(one)) for one in some])
-            records = zip(some, stored, strict=True)
-            found += [one for one, record in records if number in _theirs_in(decode_fields(record or {}))]
+            records = (_session_of(name, record) for name, record in zip(some, stored, strict=True))
+            found += [one.id for one in records if one is not None and number in _numbers_in(_addresses_of(one))]
         entries = [decode_fields(entry) async for _, entry in read_stream(self._client, self._keys.outcomes)]
         letters = DeadLetterStore(self._client, self._keys).newest_first()
         entries += [letter.decoded_fields() async for letter in letters]
@@ -189,23 +189,26 @@ class SessionErasure:
             ("SISMEMBER", keys.live(partition), session_id),
             ("ZSCORE", keys.ended(partition), session_id),
         )
-        fields_raw, log_entries, gates, is_live, ended_ms = await run_each(self._client, reads)
-        fields, gates = decode_fields(fields_raw or {}), gates or {}
-        session = stored_session(fields)
+        record, log_entries, gates, is_live, ended_ms = await run_each(self._client, reads)
+        session, fields, gates = _session_of(session_id, record), decode_fields(record or {}), gates or {}
+        sids, own_recordings = (_sids_of(session), _recordings_of(session)) if session is not None else ((), ())
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
-        names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
+        names = {session_id, *calls, *sids, *_sids_in(decode_fields(gates).values())}
         outcomes = {
             one: decode_fields(entry)
             async for one, entry in read_stream(self._client, keys.outcomes)
             if _names_session(entry, {session_id})
         }
-        numbers = _numbers_of(fields, outcomes.values())
-        legs = {*calls, *_sids_of(fields)}
+        addresses = [entry.get(name, "") for entry in outcomes.values() for name in _OUTCOME_ADDRESSES]
+        numbers = _numbers_in([*addresses, *(_people_in(session) if session is not None else ())])
+        texts = [entry.get(name, "") for entry in outcomes.values() for name in ("recording_sid", "recordings")]
+        recordings = {*own_recordings, *(sid for text in texts for sid in _RECORDING_SID.findall(text))}
         return ErasurePlan(
             session_id=session_id,
             session=session,
+            version=fields.get("version", ""),
             is_live=bool(is_live) or fields.get("state", State.ENDED) != State.ENDED,
-            is_foreign=fields_raw is None or (bool(fields) and not session.can_be_read_as(session_id)),
+            is_foreign=session is None and record != {},
             pending_work=await self._pending_work(session_id, names),
             ended_at_ms=int(ended_ms or 0),
             log_entries=int(log_entries or 0),
@@ -213,8 +216,8 @@ class SessionErasure:
             calls=calls,
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
             outcomes=tuple(outcomes),
-            legs=tuple(sorted(legs)),
-            recordings=tuple(sorted(_recordings_of(fields, outcomes.values()))),
+            legs=tuple(sorted({*calls, *sids})),
+            recordings=tuple(sorted(recordings)),
             dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
             agent_calls=await self._own_calls_of(session_id),
         )
@@ -235,7 +238,8 @@ class SessionErasure:
             raise ErasureRefused(f"{session_id} changed in the meantime; nothing was erased. Run the command again")
         await DeadLetterStore(self._client, keys).remove(plan.dead_letters)
         await agent_calls.remove_entries(self._client, plan.agent_calls)
-        identities = {identity_of(party.address) for party in plan.session.parties.values()}
+        parties = plan.session.parties.values() if plan.session is not None else ()
+        identities = {identity_of(party.address) for party in parties}
         await run_each(
             self._client,
             [
@@ -325,28 +329,54 @@ def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
         return False
 
 
-def _sids_of(fields: Mapping[str, str]) -> set[str]:
-    own = ("conference_sid", "former_calls", "former_conferences")
-    return _sids_in(text for name, text in fields.items() if name in own or name.endswith(".call_sid"))
+def _session_of(session_id: str, record: Mapping[bytes, bytes] | None) -> Session | None:
+    """Return the session of a hash; None without one, or if it can't be read."""
+    try:
+        return load(session_id, record) if record else None
+    except CorruptHashError:
+        return None
 
 
-def _recordings_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
-    texts = [fields.get(name, "") for name in ("recording.sid", "recordings", "voicemail")]
-    texts += [outcome.get(name, "") for outcome in outcomes for name in ("recording_sid", "recordings")]
-    return {sid for text in texts for sid in _RECORDING_SID.findall(text)}
+def _sids_of(session: Session) -> set[str]:
+    """Return the SIDs of its calls and conferences."""
+    calls = (party.call_sid for party in session.parties.values())
+    found = {*calls, *session.former_calls, session.conference_sid, *session.former_conferences}
+    return found - {""}
+
+
+def _recordings_of(session: Session) -> set[str]:
+    found = {*session.recordings}  # a running one may stand there with its call's SID, or its conference's
+    if session.recording is not None:
+        found.add(session.recording.sid)
+    if session.voicemail is not None:
+        found.add(session.voicemail.recording_sid)
+    return {sid for sid in found if _RECORDING_SID.fullmatch(sid)}
+
+
+def _people_in(session: Session) -> Iterator[str]:
+    """Yield the addresses of those who took part in a session, or were to."""
+    yield from (session.parked_by, session.signed_address, *(party.address for party in session.parties.values()))
+    yield from (one.to for one in session.attempts)
+    yield from (one.to for one in session.pending_commands)
+    for transfer in (session.transfer, session.earlier_transfer):
+        if transfer is not None:
+            yield from (*transfer.to, *(one.to for one in transfer.attempts))
+
+
+def _addresses_of(session: Session) -> Iterator[str]:
+    """Yield all addresses in a session but numbers of ours."""
+    yield from (*_people_in(session), *session.agents, *session.fallback)
+    for transfer in (session.transfer, session.earlier_transfer):
+        yield from transfer.fallback if transfer is not None else ()
 
 
 def _sids_in(texts: Iterable[str]) -> set[str]:
     return {sid for text in texts for sid in _SID.findall(text)}
 
 
-def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
-    """Return the numbers of parties and transfer targets, as bare digits."""
-    texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
-    texts += [
-        outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "agents", "customer")
-    ]
-    return {number for text in texts for number in _NUMBER.findall(text)}
+def _numbers_in(addresses: Iterable[str]) -> set[str]:
+    """Return the numbers of addresses, as bare digits."""
+    return {number for address in addresses for number in _NUMBER.findall(address)}
 
 
 def _theirs_in(fields: Mapping[str, str]) -> set[str]:

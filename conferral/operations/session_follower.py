@@ -14,7 +14,7 @@ from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
+from conferral.statemachine.session import Session
 from conferral.storage.connection.client import CHUNK
 
 POLL_EVERY_S = 0.25
@@ -30,7 +30,7 @@ EXTRA_READ_EVERY_POLLS = 20
 class FollowedSession:
     """A session as last read; a change makes a new one."""
 
-    session: StoredSession
+    session: Session
 
 
 T = TypeVar("T", bound=FollowedSession)
@@ -64,7 +64,7 @@ class SessionFollower(ABC, Generic[T]):
         self.redis_error = ""
 
     @abstractmethod
-    def keep(self, session: StoredSession) -> T:
+    def keep(self, session: Session) -> T:
         """Return what is kept of a session."""
 
     @abstractmethod
@@ -150,17 +150,17 @@ class SessionFollower(ABC, Generic[T]):
         partition_of = (await self._redis.reader()).keys.partition_of
         live = {name for name in self.live if partition_of(name) in partitions}
         removed = (live - versions.keys()) | (ended - self._ended_last if self.is_loaded else set())
-        known = {name: self.live[name].session.fields.get("version", "") for name in live}
+        known = {name: str(self.live[name].session.version) for name in live}
         wanted = [name for name, version in versions.items() if name not in removed and known.get(name) != version]
         names = [*wanted, *removed]
-        sessions: dict[str, StoredSession] = {}
+        sessions: dict[str, Session] = {}
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             sessions |= await self._redis.limiter((await self._redis.reader()).read_sessions(some))
         # Redis may fail up to here: each change then counts with a later poll, and only once.
         for count, name in enumerate(names, start=1):
-            session, is_live = sessions.get(name, UNKNOWN_SESSION), name not in removed
-            followed = self.keep(session) if session.is_known and session.is_ended is not is_live else None
+            session, is_live = sessions.get(name), name not in removed
+            followed = self.keep(session) if session is not None and session.is_ended is not is_live else None
             if not is_live:
                 self.live.pop(name, None)
             elif followed is None:

@@ -7,7 +7,6 @@ from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.runtime.redaction import display_address, mask_numbers, redact
 from conferral.statemachine.ids import REFERENCE_PATTERN, safe_id
 from conferral.statemachine.session import Session
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.connection.client import CHUNK
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -26,12 +25,12 @@ _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
 
-def allowed_commands_of(session: StoredSession) -> tuple[str, ...]:
-    """Return the commands that the session accepts now; none if it is damaged."""
+def allowed_commands_of(session: Session | None) -> tuple[str, ...]:
+    """Return the commands that the session accepts now; none without one."""
     # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 
-    return () if session.damaged else allowed_commands(session)
+    return () if session is None else allowed_commands(session)
 
 
 def name_matcher(named: str) -> Callable[[Session], bool]:
@@ -99,9 +98,7 @@ def _describe(session: Session) -> str:
     return f"{session.id or '?'} ({', '.join([session.state or '?', *shown])})"
 
 
-async def all_sessions(
-    reader: SessionReader, state: str | None, *, with_ended: bool, party: str = ""
-) -> list[StoredSession]:
+async def all_sessions(reader: SessionReader, state: str | None, *, with_ended: bool, party: str = "") -> list[Session]:
     """Return the sessions in a state or phase, or with a party, oldest first.
 
     By default, all. With `party`, an address or a call SID, only live sessions in which it takes part now.

@@ -7,7 +7,7 @@ fact, such as "is on hold", has a beginning and an end. What the log does not ha
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conferral.statemachine.events import CallsOverdue
 from conferral.statemachine.ids import split_label
@@ -26,7 +26,7 @@ _COUNTING = frozenset({
     "muted", "is_muted_guest", "is_leaving",
 })  # fmt: skip
 #: The logged fields of the session, or a party.
-_Fields = dict[str, str]
+_Fields = dict[str, Any]
 
 
 class _Fact(NamedTuple):
@@ -151,19 +151,20 @@ def timeline_of(log: Sequence[LogEntry]) -> Timeline | None:
     return timeline
 
 
-def _apply(records: dict[str, _Fields], changed: Mapping[str, str | None]) -> set[str]:
+def _apply(records: dict[str, _Fields], changed: Mapping[str, Any]) -> set[str]:
     """Apply what changed of the fields that count; return their names."""
     touched = set()
     for name, value in changed.items():
         prefix, _, attribute = name.rpartition(".")
         if attribute in _COUNTING:
             touched.add(name)
-            records.setdefault(prefix, {})[attribute] = value or ""
+            # Another program may have written anything as a label.
+            records.setdefault(prefix, {})[attribute] = str(value or "") if attribute == "label" else value or ""
     return touched
 
 
 def _is(party: _Fields, attribute: str) -> bool:
-    return party.get(attribute) == "true"
+    return bool(party.get(attribute))
 
 
 def _facts(records: Mapping[str, _Fields], entry: LogEntry) -> set[_Fact]:

@@ -22,7 +22,7 @@ HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 #: What `read_warnings` may find: also the values of a metric's label.
 WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
 #: The stored form that this release reads and writes; another one needs another number.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_FIX = (
     "run a release with that schema, set another CONFERRAL_PREFIX, or delete all keys with this one while no process "
     "of Conferral runs"

@@ -21,9 +21,10 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.text_codec import decode_fields, to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.keys import Keys
+from tests.support.flat_sessions import flat_record, in_bytes, session_of
 from tests.support.process_reports import shown
 
 KEYS = Keys("conferral", 16)
@@ -132,7 +133,7 @@ def conferenced(session_id=CALL):
 
 
 def consult(redis, session_id=CALL, **changes):
-    """A session in which agent and target talk while the customer is on hold; `changes` are of its hash."""
+    """A session in which agent and target talk while the customer is on hold; `changes` are as in `change`."""
     session = make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT)
     customer = replace(
         session.parties["customer"], in_conference=True, held=True, desired_hold=True, wait_audio=WaitAudio.MUSIC
@@ -148,7 +149,7 @@ def consult(redis, session_id=CALL, **changes):
     parties = {"customer": customer, "agent": agent, "target": target}
     put(redis, replace(session, parties=parties, transfer=transfer))
     if changes:
-        redis.hset(KEYS.session(session_id), mapping=changes)
+        change(redis, session_id, **changes)
 
 
 def process_variables(**variables):
@@ -192,7 +193,11 @@ def _printed(program):
     return shown(" ".join(program.args[2:]), exit_code, f"{out or ''}{err or ''}")
 
 
+def change(redis, session_id: str = CALL, **changes: str) -> None:
+    """Change a stored session, by names such as `party.agent.held`."""
+    put(redis, session_of(stored_fields(redis, session_id) | changes))
+
+
 def stored_fields(redis, session_id: str = CALL) -> dict[str, str]:
     """Return all fields of a stored session, as readers do."""
-    record = redis.hgetall(KEYS.session(session_id))
-    return decode_fields({name.encode(): value.encode() for name, value in record.items()})
+    return flat_record(in_bytes(redis.hgetall(KEYS.session(session_id))))

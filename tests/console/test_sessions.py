@@ -8,11 +8,11 @@ from conferral.console import session_feed
 from conferral.console.messages import row
 from conferral.operations.explain.attention import attention_of
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.keys import Keys
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, ended, make_session, put
 from tests.console.console_helpers import Page, commit, console_over
+from tests.support.flat_sessions import flat, session_of
 from tests.support.owners import owned_by
 from tests.support.redis_server import RedisServer
 
@@ -175,8 +175,8 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
 
 
 def sent(session, *, full=False, **changes):
-    fields = session_codec.encode(session) | changes
-    return row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), {}, full=full)
+    fields = flat(session) | changes
+    return row(session_of(fields), attention_of(session_of(fields), 1_800_000_100_000), {}, full=full)
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():

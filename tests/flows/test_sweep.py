@@ -8,7 +8,6 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.coordinator import SWEEP, read_owners
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
@@ -16,6 +15,7 @@ from offhook import CallHandle
 from tests.flows.conference_starts import WAYS, in_conference, opened
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import GroupCall
+from tests.support.flat_sessions import flat_record
 from tests.support.foreign_calls import add_foreign_calls, add_foreign_conference
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
@@ -149,7 +149,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
         pipeline.xlen(system.keys.events(partition))
         pipeline.hgetall(system.keys.session(session_id))
         under_way, undecided, record = await pipeline.execute()
-        names = msgspec.json.decode(decode_fields(record)["timers"]).keys()
+        names = msgspec.json.decode(flat_record(record)["timers"]).keys()
         return not under_way and not undecided and names <= {"age", "park"}
 
     await system.eventually(does, f"{session_id} waits for nothing")

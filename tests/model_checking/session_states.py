@@ -16,7 +16,6 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import CommandReport, DecisionKind, Step
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from tests.model_checking.canonical_values import (
     FRESH,
     LONG_AGO_MS,
@@ -31,6 +30,7 @@ from tests.model_checking.canonical_values import (
     session_renamed,
     since,
 )
+from tests.support.flat_sessions import in_bytes
 
 #: A moment long past the end of every run.
 AGE_MS = NOW_MS + 86_400_000
@@ -89,8 +89,8 @@ class SessionStates:
         """What webhooks read of it, by way of the stored record."""
         if number not in self._facts:
             session = self.known[number]
-            record = session_codec.encode(session) if session.version else {}
-            self._facts[number] = stored_session(record) if record else None
+            record = in_bytes(session_codec.encode(session)) if session.version else {}
+            self._facts[number] = session_codec.load(session.id, record) if record else None
         return self._facts[number]
 
     def later(self, number: int, by_ms: int) -> int:

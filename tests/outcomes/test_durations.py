@@ -8,7 +8,6 @@ from conferral.outcomes.durations import Timeline, durations_of, timeline_of
 from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.record import replace
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import changes
 from conferral.worker.partition.log_entry import log_entry
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.scenario import ALICE, BOB, CAROL, Scenario
@@ -17,10 +16,7 @@ from tests.support.each import each
 
 
 def log_of(story: Scenario) -> list[LogEntry]:
-    return [
-        log_entry(event, step, before, now_ms, changes(step.session, before).logged)
-        for event, before, step, now_ms in story.steps
-    ]
+    return [log_entry(event, step, before, now_ms) for event, before, step, now_ms in story.steps]
 
 
 def seconds(story: Scenario, kind: str = "session") -> dict[str, float]:

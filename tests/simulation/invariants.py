@@ -21,6 +21,7 @@ from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.unsent_dials import unsent_dials
 from tests.simulation.virtual_twilio import VirtualTwilio
 from tests.simulation.worker_deaths import excused_s
+from tests.support.flat_sessions import flat_record, in_bytes
 
 #: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce", "press"})
@@ -223,13 +224,12 @@ class InvariantChecker:
             if is_ended and not session.is_ended:
                 session.ended_s = now_s
             session.is_ended = is_ended
+            record = in_bytes(flat_record(record))
             if wrong := wrong_read_timer(record):
                 self.blame(session_id, wrong)
             self._note_parking(
                 session, is_parked=record.get(b"phase") in (b"parked", b"queued") and not is_ended, now_s=now_s
             )
-            if b"party.supervisor.status" in record:
-                record = {name.encode(): value.encode() for name, value in decode_fields(record).items()}
             session.supervision = note_supervision(record, session.supervision)
             session.unheard = apart(record) + supervised(record, session.supervision)
             if session.unheard:
@@ -336,7 +336,7 @@ class InvariantChecker:
 
     def _judge_result(self, session: Watched) -> None:
         """That the end reason names who left first, if a callback or a read has reported the order."""
-        record = decode_fields(self._values().get(self._keys.session(session.session_id).encode()) or {})
+        record = flat_record(self._values().get(self._keys.session(session.session_id).encode()) or {})
         if not record.get("end_reason"):
             return
         seen = self._seen(session)
@@ -459,7 +459,7 @@ class InvariantChecker:
         """What happened to a session, for the reader of a failure."""
         record = self._values().get(self._keys.session(session_id).encode()) or {}
         lines = [f"session {session_id}"]
-        lines += [f"  {name} = {value}" for name, value in decode_fields(record).items()]
+        lines += [f"  {name} = {value}" for name, value in flat_record(record).items()]
         moments: list[tuple[float, str]] = []
         for fields in self._log_of(session_id):
             text = {name.decode(): value.decode() for name, value in fields.items()}

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.text_codec import decode_fields
 from tests.support.decisions import Decisions, Kept
+from tests.support.flat_sessions import flat
 from tests.support.log_replay import difference
 
 
@@ -41,16 +41,17 @@ class Replays:
         self.done += 1
         entries = [_in_text(entry) for entry in log]
         try:
-            replayed = session_codec.encode(decisions.replayed(session_id, entries))
+            replayed = flat(decisions.replayed(session_id, entries))
         except AssertionError as error:
             return f"its log can't be decided again: {error}"
-        stored = decode_fields(record)
+        session = session_codec.load(session_id, record)
+        stored = flat(session)
         differ = {
             name: (replayed.get(name, "-"), stored.get(name, "-"))
             for name in sorted(replayed.keys() | stored.keys())
             if replayed.get(name) != stored.get(name)
         }
-        return f"decided again its log comes to {differ}" if differ else difference(entries, stored)
+        return f"decided again its log comes to {differ}" if differ else difference(entries, session)
 
 
 def _in_text(fields: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.presence import UNKNOWN_PRESENCE, Presence
 from conferral.statemachine.session import Session
-from conferral.storage.codecs.session_codec import changes
 from conferral.worker.partition import partition
 from conferral.worker.partition.batch import Decision
 from conferral.worker.partition.log_entry import log_entry
@@ -92,8 +91,7 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     ) -> tuple[list[Decision], set[str]]:
         decisions, timed_session_ids = real(events, sessions, now_ms, policy, presence)
         for one in (one for one in decisions if one.is_stored):
-            changed = changes(one.step.session, one.before).logged
-            logged = log_entry(one.event, one.step, one.before, now_ms, changed).stored()
+            logged = log_entry(one.event, one.step, one.before, now_ms).stored()
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged, presence))
         return decisions, timed_session_ids
 

@@ -15,7 +15,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage import command_stream
-from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.command_stream import CommandResult
 from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
 from conferral.storage.connection.primary import primary_of
@@ -37,6 +36,7 @@ from offhook.service import Sandbox
 from tests.support import phones, process_reports
 from tests.support.command_results import wait_for_result
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
+from tests.support.flat_sessions import flat_record
 from tests.support.heard_timeline import HeardTimeline
 from tests.support.people import AGENT as AGENT
 from tests.support.people import CUSTOMER as CUSTOMER
@@ -333,7 +333,7 @@ class LocalSystem:
     async def session(self, session_id: str) -> dict[str, str]:
         stored = await self.client.hgetall(self.keys.session(session_id))
         if self._read.get(session_id, ({},))[0] != stored:  # tests poll: it is decoded once it has changed
-            self._read[session_id] = stored, decode_fields(stored)
+            self._read[session_id] = stored, flat_record(stored)
         return dict(self._read[session_id][1]) if stored else {}
 
     async def log(self, session_id: str) -> list[dict[str, str]]:

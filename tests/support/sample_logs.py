@@ -8,14 +8,16 @@ import pytest
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import StoredSession, changes, encode, stored_session
+from conferral.storage.codecs.session_codec import encode, for_readers, load
 from conferral.worker.partition.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
 
 
-def stored(session: Session | Scenario) -> StoredSession:
-    """A session, or that of a story, as Redis has it."""
-    return stored_session(encode(session.session if isinstance(session, Scenario) else session))
+def stored(session: Session | Scenario) -> Session:
+    """A session, or that of a story, as readers get it."""
+    given = session.session if isinstance(session, Scenario) else session
+    record = {name.encode(): text.encode() for name, text in encode(given).items()}
+    return for_readers(load(given.id, record))
 
 
 def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session]]:
@@ -37,6 +39,6 @@ def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session
     log = [
         LogEntry.of(f"{now_ms}-{number}", logged.stored())
         for number, (before, event, step, now_ms) in enumerate(counted)
-        for logged in (log_entry(event, step, before, now_ms, changes(step.session, before).logged),)
+        for logged in (log_entry(event, step, before, now_ms),)
     ]
     return log, [step.session for _, _, step, _ in counted]

@@ -26,11 +26,11 @@ from xml.etree import ElementTree
 
 from conferral.operations.explain.people import audibility
 from conferral.storage import command_stream
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.telephony.account_lists import PAGE_SIZE
 from conferral.telephony.callback_urls import VOICEMAIL_PATH
 from offhook import CallHandle
 from offhook.request_log import DeliveryEntry, RestEntry
+from tests.support.flat_sessions import session_of
 from tests.support.local_system import NUMBER, LocalSystem
 
 #: The longest silence that moving a leg may cost, seconds: Twilio needs most of it, a busy machine the rest.
@@ -180,7 +180,7 @@ class SequenceRecorder:
 
     async def _hearing_difference(self) -> str:
         """Where the session says something else than Twilio's model; empty for nowhere."""
-        session = stored_session(await self.system.session(self.session_id))
+        session = session_of(await self.system.session(self.session_id))
         for reported in audibility(session):
             call_sid = session.parties[reported.party].call_sid
             if session.voicemail is not None:

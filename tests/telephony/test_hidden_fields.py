@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.record import replace
 from conferral.storage.outcome_queue import QueuedOutcome
 from conferral.storage.partition.commit_store import SessionChange
 from conferral.telephony import account_lists, directory, fallbacks, http_client, parameters
@@ -17,7 +18,7 @@ from tests.webhooks.webhook_helpers import facts
 LISTED = AllowList(prefixes=(CUSTOMER,))
 ROUTE = directory.InboundRoute(agents=(CUSTOMER,), fallback=(CUSTOMER,), called_number=CUSTOMER)
 CHANGE = SessionChange(facts("bridged"))
-CHANGE.fields["party.agent.address"] = CUSTOMER
+CHANGE.after = replace(CHANGE.before, number=CUSTOMER)
 
 
 @each("record", [

@@ -8,6 +8,9 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import Phase, State
+from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.webhook_store.store import WebhookStore
@@ -42,7 +45,11 @@ class InTurn:
             answer = await getattr(self._webhook_store, step)(*arguments, **options)
             if step == "publish":
                 await save(
-                    self._store, arguments[0].session_id, arguments[0].call_sid, state="bridged", phase="ringing"
+                    self._store,
+                    arguments[0].session_id,
+                    arguments[0].call_sid,
+                    state=State.BRIDGED,
+                    phase=Phase.RINGING,
                 )
             if self._name in self._turns:
                 self._turns.remove(self._name)
@@ -53,7 +60,9 @@ class InTurn:
 
 
 async def save(store, session_id, call_sid, **known):
-    await store.hset(KEYS.session(session_id), mapping={"party.customer.call_sid": call_sid, **known})
+    customer = Party("customer", "customer-1", call_sid)
+    session = Session(session_id, version=1, parties={"customer": customer}, **known)
+    await store.hset(KEYS.session(session_id), mapping=session_codec.encode(session))
 
 
 async def visit(process, store, name, turns, form):
@@ -71,7 +80,7 @@ async def test_two_visits_at_once_open_one_session_in_every_order(redis_server):
     for number, firsts in enumerate(ORDERS):
         call_sid = f"CA{number:032x}"
         await store.set(KEYS.call(call_sid), call_sid, ex=1_000_000)
-        await save(store, call_sid, call_sid, state="ended")
+        await save(store, call_sid, call_sid, state=State.ENDED)
         turns = ["first" if place in firsts else "second" for place in range(2 * len(STEPS))]
         form = fields("call_arrives", CallSid=call_sid)
         opened = await asyncio.gather(*(visit(process, store, name, turns, form) for name in ("first", "second")))

@@ -6,6 +6,8 @@ from structlog.testing import capture_logs
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectFailed
 from conferral.statemachine.reasons import Reason
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import MarkResult
 from tests.support.metric_values import value_of
@@ -87,7 +89,8 @@ async def test_call_that_is_routed_again_is_not_refused_for_its_own_dial(routing
 async def test_supervisor_who_is_there_may_switch_the_mode_beyond_the_limit(routing, status, refused):
     await dialed(routing, 2)
     if status is not None:
-        await routing.client.hset(routing.keys.session(CALL_SID), "party.supervisor.status", status)
+        supervisor = Party("supervisor", "supervisor-1", status=PartyStatus(status))
+        await routing.store(Session(CALL_SID, version=1, parties={"supervisor": supervisor}))
     await routing.give(**DIALING["supervise"], id="c2")
     assert await refusals(routing) == [refused]
 

@@ -27,9 +27,10 @@ from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.events import Call
 from conferral.statemachine.ids import ID_RULE, no_call_found, safe_id
+from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
-from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.codecs.session_codec import public
 from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.queries.session_reader import FIRST_ID, SessionReader
 from conferral.telephony.addresses import restore_plus
@@ -139,7 +140,7 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")
         takes_part = party_matcher(address) if party else None
 
-        def is_wanted(session: StoredSession) -> bool:
+        def is_wanted(session: Session) -> bool:
             return ref in ("", session.ref) and (takes_part is None or takes_part(session))
 
         if wants_stream(request.http):
@@ -152,16 +153,16 @@ class Handlers:
             )
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
-        sessions = [session.public() for session in page.items]
+        sessions = [public(session) for session in page.items]
         return response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
         session_id = await self._session_id(request)
         session = await self._limiter(self._reader.read_session(session_id))
-        if not session.is_known:
+        if session is None:
             raise unknown_session(request)
-        return response(200, session.public())
+        return response(200, public(session))
 
     async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""

@@ -85,7 +85,7 @@ def _json_type(record: type[msgspec.Struct], types: Mapping[str, Any], name: str
     return msgspec.defstruct(name, fields, namespace={"__doc__": description}, rename=names)
 
 
-def _types(record: type[msgspec.Struct], **others: Any) -> dict[str, Any]:
+def _types(record: type[BaseRecord], **others: Any) -> dict[str, Any]:
     """Return the types of a session's public JSON, or of a part of it."""
     hints, names = get_type_hints(record), [one for one in PUBLIC[record] if not one.startswith("conference_")]
     numbers = {one: hints[one] for one in names if hints[one] in (int, bool) and not one.endswith("_ms")}

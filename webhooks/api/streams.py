@@ -24,7 +24,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token, Tokens
-from conferral.storage.codecs.session_codec import StoredSession
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import public
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
 
 #: Open streams of a process (count); fewer if it may open few connections, most of which are for Twilio.
@@ -59,7 +60,7 @@ class Followed(FollowedSession):
     @cached_property
     def public(self) -> dict[str, Any]:
         """The session's JSON."""
-        return self.session.public()
+        return public(self.session)
 
     @cached_property
     def event(self) -> bytes:
@@ -165,7 +166,7 @@ class _SessionsReader(Reader):
         request: web.Request,
         owner: str,
         must_end: Callable[[], bool],
-        is_wanted: Callable[[StoredSession], bool],
+        is_wanted: Callable[[Session], bool],
     ) -> None:
         super().__init__(request, owner, must_end)
         self._is_wanted = is_wanted
@@ -268,7 +269,7 @@ class EventStreams(SessionFollower[Followed]):
         request: web.Request,
         token: Token,
         must_end: Callable[[], bool],
-        is_wanted: Callable[[StoredSession], bool],
+        is_wanted: Callable[[Session], bool],
     ) -> web.StreamResponse:
         """Send the live sessions, then their changes; may raise StoreError.
 
@@ -305,7 +306,7 @@ class EventStreams(SessionFollower[Followed]):
                 self.unsubscribe(reader.wake)
                 self._sessions_readers -= {reader}
 
-    def keep(self, session: StoredSession) -> Followed:
+    def keep(self, session: Session) -> Followed:
         """Return the session with the event that is sent of it."""
         return Followed(session)
 

@@ -81,7 +81,7 @@ class DeskHandlers:
         """Submit a command to one of the agent's sessions."""
         token = _token_of(request)
         session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
-        if token.identity not in identities_of(session):
+        if session is None or token.identity not in identities_of(session):
             raise unknown_session(request)
         if "session" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
@@ -103,7 +103,7 @@ class DeskHandlers:
         """Hang up the agent's own leg without a command."""
         token, wanted = _token_of(request), desk_models.TakeOverRequest.of(request.body)
         session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
-        if token.identity not in identities_of(session):
+        if session is None or token.identity not in identities_of(session):
             raise unknown_session(request)
         leg = session.parties.get(AGENT)
         if leg is None or leg.address != token.address or not (leg.is_connected and leg.has_desk and leg.call_sid):
@@ -154,7 +154,7 @@ class DeskHandlers:
         """Take a parked call to the agent."""
         token, body = _token_of(request), desk_models.RetrieveRequest.of(request.body)
         session = await self._redis.run(lambda reader: reader.read_exact(request.path["session"]))
-        if not is_parked_by(session, token):
+        if session is None or not is_parked_by(session, token):
             raise unknown_session(request)
         fields = {"type": "retrieve", "session": session.id, "to": token.address, "id": body.id}
         fields["deadline"] = body.deadline
@@ -175,8 +175,9 @@ class DeskHandlers:
         token, call_sid = _token_of(request), request.path["call"]
         session = await self._redis.run(lambda reader: reader.read_exact(call_sid))
         # A bridge's leg is answered without the flag.
-        rung = (one for one in session.present.values() if one.status in _RUNG and not one.answered)
-        if session.is_ended or not any((leg.call_sid, leg.address) == (call_sid, token.address) for leg in rung):
+        legs = session.present.values() if session is not None and session.is_live else ()
+        rung = [one for one in legs if one.status in _RUNG and not one.answered]
+        if session is None or not any((leg.call_sid, leg.address) == (call_sid, token.address) for leg in rung):
             raise RequestError(ErrorType.UNKNOWN, "this call does not ring this agent")
         await self._redis.limiter(self._agents.note_busy(call_sid))
         self._api.metrics.calls.busy_rings.inc()

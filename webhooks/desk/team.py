@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import KEPT_WAITING, Phase, TransferMode
 from conferral.storage.agents import AgentStatus
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api import desk_models
 from conferral.webhooks.api.desk_models import DirectoryName
 from conferral.webhooks.api.streams import encode_event
@@ -43,7 +43,7 @@ class Team:
         return self._own(token, live, is_parked_by)
 
     def _own(
-        self, token: DeskToken, live: Iterable[str], is_own: Callable[[StoredSession, DeskToken], bool]
+        self, token: DeskToken, live: Iterable[str], is_own: Callable[[Session, DeskToken], bool]
     ) -> list[SessionView]:
         found = (self._waiting[name] for name in self._waiting.keys() & set(live))
         own = [view for view in found if is_own(view.followed.session, token)]
@@ -89,7 +89,7 @@ class Team:
                     self._readers.push(reader, over)
 
 
-def is_parked_by(session: StoredSession, token: DeskToken) -> bool:
+def is_parked_by(session: Session, token: DeskToken) -> bool:
     """Whether desks of the token's issuer have parked a call."""
     if (transfer := session.transfer) is None or transfer.mode is not TransferMode.PARK:
         return False
@@ -97,7 +97,7 @@ def is_parked_by(session: StoredSession, token: DeskToken) -> bool:
     return is_parked and token.is_sender(transfer.by) and "/" in transfer.by
 
 
-def is_queued_for(session: StoredSession, token: DeskToken) -> bool:
+def is_queued_for(session: Session, token: DeskToken) -> bool:
     """Whether a caller waits in a queue for this agent, among others."""
     return session.is_live and session.phase is Phase.QUEUED and token.address in session.agents
 

@@ -105,8 +105,8 @@ def encode(
         if decision.is_stored:
             session_id = decision.event.session_id
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
-            changed = change.add_version(decision.step.session)
-            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
+            change.after = decision.step.session
+            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms))
             batch.commit.agent_calls += ended_calls(decision.before, decision.step.session)
             if decision.ends_session:
                 _finish_session(batch, decision.step, open_effects)

@@ -1,7 +1,7 @@
 """Log entry: a step in a session's log, without numbers or personal names."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from conferral.statemachine.effects import Effect
@@ -26,11 +26,11 @@ from conferral.statemachine.events import (
     PartyCommand,
     Transfer,
 )
+from conferral.statemachine.record import BaseRecord
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
 from conferral.storage.codecs.log_codec import LogEffect, LogEntry, LogReport
-from conferral.storage.codecs.session_codec import ChangedFields
 from conferral.storage.codecs.text_codec import parse_object
 
 _EFFECT_RESULTS = (EffectResult, CallsRead)
@@ -46,8 +46,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: ChangedFields) -> LogEntry:
-    """Return a session's log entry; `changed` is what the step changed."""
+def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> LogEntry:
+    """Return a session's log entry."""
     command = event if isinstance(event, Command) else None
     result = event if isinstance(event, _EFFECT_RESULTS) else None
     return LogEntry(
@@ -69,8 +69,36 @@ def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: C
         effect_id=result.effect_id if result else "",
         attempts=result.attempts or 0 if result else 0,
         failed_attempts=result.failed_attempts if result else (),
-        changes=changed,
+        changes=changes_of(step.session, before),
     )
+
+
+def changes_of(session: Session, before: Session) -> dict[str, Any]:
+    """Return the logged fields that a step changed.
+
+    None: their record is gone. Applied in order, a log's changes give these at each version.
+    """
+    old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
+    found: dict[str, Any] = {}
+    for prefix, either in (old | new).items():
+        record, earlier = new.get(prefix), old.get(prefix)
+        if record is not earlier:
+            for name in either.logged:
+                value, former = getattr(record, name, None), getattr(earlier, name, None)
+                if value != former and (value or former):  # what is absent is empty
+                    found[prefix + name] = value
+    return found
+
+
+def _records(session: Session) -> Iterator[tuple[str, BaseRecord]]:
+    """Yield the records with logged fields, each with their prefix."""
+    yield "", session
+    if session.public_transfer is not None:
+        yield "transfer.", session.public_transfer
+    if session.internal_transfer is not None:
+        yield "internal_transfer.", session.internal_transfer
+    for name, party in session.parties.items():
+        yield f"party.{name}.", party
 
 
 def _effect(effect: Effect) -> LogEffect:

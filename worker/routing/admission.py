@@ -17,15 +17,16 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.ids import ID_PATTERN, no_call_found
 from conferral.statemachine.reasons import Reason
 from conferral.statemachine.session import SUPERVISOR
-from conferral.statemachine.states import PartyStatus, SessionMode
+from conferral.statemachine.states import SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, digits, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.command_reports import COMMAND_TTL_S, report_command
-from conferral.storage.connection.client import as_store_errors, ask, run_each, run_or_raise
+from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.entries import Entry, parse_entry_id
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.dial_limits import report_dial_limit
@@ -55,6 +56,7 @@ class CommandAdmission:
     ) -> None:
         self._client = core.client
         self._keys = core.keys
+        self._reader = SessionReader(core.client, core.keys)
         self._metrics = core.metrics
         self._addresses = addresses
         self._conference_names = conference_names
@@ -112,9 +114,8 @@ class CommandAdmission:
         if not (count := _dial_count(command)):
             return ""
         if isinstance(command, Supervise):
-            session = self._keys.session(command.session_id)
-            status = await ask(self._client, "HGET", session, f"party.{SUPERVISOR}.status")
-            if status not in (None, PartyStatus.LEFT.value.encode()):
+            session = await self._reader.read_session(command.session_id)
+            if session is not None and session.present_party(SUPERVISOR) is not None:
                 return ""  # it only switches the mode
         limit = await self._dial_limits.exceeded(self._client, command.session_id, count)
         if not limit:
@@ -143,8 +144,9 @@ class CommandAdmission:
 
     async def _has_opened(self, session_id: str, command_id: str) -> bool:
         """Whether a `call` opened a session: its conference is named for both."""
-        (name,) = await run_each(self._client, [("HGET", self._keys.session(session_id), "conference_name")])
-        return (name or b"").decode(errors="replace") == self._conference_names.make(session_id, command_id)
+        session = await self._reader.read_session(session_id)
+        name = self._conference_names.make(session_id, command_id)
+        return session is not None and session.conference_name == name
 
     async def _claim_id(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> Claim | None:
         """Claim the id for its session; None if the command is rejected or routed.

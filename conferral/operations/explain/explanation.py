@@ -12,14 +12,12 @@ from conferral.operations.explain.naming import with_names
 from conferral.operations.explain.people import activity_line
 from conferral.operations.explain.timeline import TimelineEntry, details_of
 from conferral.operations.explain.waits import Wait, held_parties, list_waits, upcoming_line
-from conferral.operations.session_history import changes_of
 from conferral.operations.session_search import allowed_commands_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.reasons import REASONS, EndReason
-from conferral.statemachine.session import TARGET
+from conferral.statemachine.session import TARGET, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import StoredSession
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
@@ -72,7 +70,7 @@ class Explanation:
 
 
 def explain(
-    session: StoredSession,
+    session: Session,
     moments: Sequence[TimelineEntry],
     now_ms: int,
     *,
@@ -101,7 +99,7 @@ def explain(
 
 
 def _summary(
-    session: StoredSession,
+    session: Session,
     moments: Sequence[TimelineEntry],
     now_ms: int,
     *,
@@ -132,7 +130,7 @@ def _sentences(*texts: str) -> list[str]:
     return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
 
 
-def _trouble(session: StoredSession, now_ms: int) -> list[str]:
+def _trouble(session: Session, now_ms: int) -> list[str]:
     found = attention_of(session, now_ms)
     # A later rank is no trouble: a refusal is shown as the last refused command, a hold limit among what comes next.
     if found is None or found.rank > RECOVERED:
@@ -141,7 +139,7 @@ def _trouble(session: StoredSession, now_ms: int) -> list[str]:
     return [" ".join(_sentences("needs attention" if found.needs_attention else recovers, found.text))]
 
 
-def _end_summary(session: StoredSession, moments: Sequence[TimelineEntry], clock: Callable[[int], str]) -> list[str]:
+def _end_summary(session: Session, moments: Sequence[TimelineEntry], clock: Callable[[int], str]) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = catalog.reason_text(reason) or "no reason was recorded"
     removed_party, removal = _removal(moments, reason)
@@ -179,7 +177,7 @@ def _ended_by(by: str, reason: str, removal: str) -> list[str]:
     return []  # one party hung up, but Twilio reported first that the other left, too
 
 
-def _first_failure(session: StoredSession, moments: Sequence[TimelineEntry], *, full: bool) -> Failure | None:
+def _first_failure(session: Session, moments: Sequence[TimelineEntry], *, full: bool) -> Failure | None:
     """Return the last failing transfer's first failure, or the last refusal."""
     failed = [moment for moment in moments if moment.is_failure and moment.entry.outcome != "refused"]
     # A refused command causes nothing, so it comes last.
@@ -215,8 +213,7 @@ def _late_result(moments: Sequence[TimelineEntry], timeout: TimelineEntry) -> Ti
 
 
 def _begins_transfer(entry: LogEntry) -> bool:
-    changed = changes_of(entry, "transfer.status", "transfer.number")
-    return "transfer.number" in changed or changed.get("transfer.status") == TransferStatus.COMPLETED
+    return "transfer.number" in entry.changes or entry.changes.get("transfer.status") == TransferStatus.COMPLETED
 
 
 def _failure(moment: TimelineEntry, later: Sequence[LogEntry], *, is_earlier: bool, full: bool) -> Failure:
@@ -226,7 +223,7 @@ def _failure(moment: TimelineEntry, later: Sequence[LogEntry], *, is_earlier: bo
         (one["reason"] for one in entry.reports if one["status"] == "failed"), ""
     )
     if not reason and timeline.is_transfer_failure(entry):
-        reason = entry.changes.get("transfer.reason") or ""
+        reason = str(entry.changes.get("transfer.reason") or "")
     reason = mask_address_numbers(reason, full=full)
     is_said = reason in REASONS and entry.event in _CALL_RESULTS  # by the event itself
     guard = "" if is_said else catalog.reason_text(reason, timeline.details_of(entry)["party"] or TARGET)
@@ -248,7 +245,7 @@ def _failure(moment: TimelineEntry, later: Sequence[LogEntry], *, is_earlier: bo
     )
 
 
-def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
+def _suggestions(session: Session, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
     found = suggested_commands(session)
     in_trouble = attention_of(session, now_ms)
     if not has_worker or (in_trouble is not None and in_trouble.rank == OVERDUE):
@@ -260,7 +257,7 @@ def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker:
     return tuple(found)
 
 
-def suggested_commands(session: StoredSession) -> list[Suggestion]:
+def suggested_commands(session: Session) -> list[Suggestion]:
     """Return the allowed commands that help a session, the likeliest first."""
     allowed = allowed_commands_of(session)
     return [
@@ -270,14 +267,14 @@ def suggested_commands(session: StoredSession) -> list[Suggestion]:
     ]
 
 
-def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:
+def _shell_address(session: Session, name: str, *, full: bool) -> str:
     """Return an address quoted for a shell; a placeholder if it is masked."""
     address = session.parties[name].address if name in session.parties else ""
     is_shown = full or (_PLAIN_ADDRESS.match(address) and display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
-def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
+def _useful_commands(session: Session) -> list[tuple[str, str, str]]:
     """Return useful commands, likeliest first: name, reason, and options.
 
     The caller leaves out those that the session does not allow.

@@ -1,16 +1,13 @@
 """Sessions as people read them: agents at desks have their names."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 
-_AnySession = TypeVar("_AnySession", bound=Session)
 
-
-def with_names(session: _AnySession, names: Mapping[str, str]) -> _AnySession:
+def with_names(session: Session, names: Mapping[str, str]) -> Session:
     """Return a session to be shown alone, in which agents have their names.
 
     `names` are those of the directory, by address.

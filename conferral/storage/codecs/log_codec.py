@@ -76,7 +76,7 @@ class LogEntry(
         tuple[str, ...],
         about('JSON, the results of the failed requests, such as `["503 x2", "429 code 20429 x1"]`'),
     ] = ()
-    changes: Annotated[Mapping[str, str | None], about("the session fields it changed; null if removed")] = (
+    changes: Annotated[Mapping[str, bool | int | str | None], about("what it changed; null if it is gone")] = (
         msgspec.field(default_factory=dict)
     )
     #: As stored, including those that this version doesn't know; empty if it is not from Redis.
@@ -157,8 +157,8 @@ def _rows_of(kind: type[LogEffect] | type[LogReport]) -> Callable[[str], tuple[A
     return decode
 
 
-def _changes_of(text: str) -> dict[str, str | None]:
-    return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
+def _changes_of(text: str) -> dict[str, bool | int | str | None]:
+    return {name: one for name, one in parse_object(text).items() if one is None or isinstance(one, bool | int | str)}
 
 
 def _to_json(value: object) -> str:
@@ -180,7 +180,7 @@ _CODECS: Mapping[Any, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     tuple[LogReport, ...]: (_rows_to_json, _rows_of(LogReport)),
     tuple[str, ...]: (_to_json, parse_texts),
     Mapping[str, Any]: (_to_json, parse_object),
-    Mapping[str, str | None]: (_to_json, _changes_of),
+    Mapping[str, bool | int | str | None]: (_to_json, _changes_of),
 }
 #: Attributes before those that are stored: session and id.
 _FIRST = 2

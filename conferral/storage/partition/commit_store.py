@@ -18,7 +18,7 @@ from conferral.storage.agents import identities_of
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.command_reports import COMMAND_TTL_S
 from conferral.storage.connection.client import Client, run_each
@@ -38,20 +38,11 @@ class SessionChange:
     #: As stored.
     before: Session
     after: Session = field(init=False)
-    #: Fields of its hash.
-    fields: ChangedFields = field(default_factory=dict, repr=False)
     #: Entries for the session's log, oldest first.
     log: list[LogEntry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.after = self.before
-
-    def add_version(self, session: Session) -> ChangedFields:
-        """Add the session's next version; return the changed fields for the log."""
-        changed = session_codec.changes(session, self.after)
-        self.after = session
-        self.fields |= changed.stored
-        return changed.logged
 
 
 @dataclass(slots=True)
@@ -182,8 +173,11 @@ class CommitStore:
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
         shared, shared_keys = self._encode_shared(commit, len(names))
-        batch = msgspec.json.encode(_encode_partition(commit) | shared)
-        return [*names, *shared_keys], [holder, number, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, batch]
+        records = [session_codec.encode(change.after) for change in commit.sessions]
+        texts = [record.pop(session_codec.RECORD) for record in records]  # the script need not decode them
+        batch = msgspec.json.encode(_encode_partition(commit, records) | shared)
+        limits = (*lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
+        return [*names, *shared_keys], [holder, number, *limits, batch, *texts]
 
     def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:
         """Return what goes to keys of all partitions, and these keys.
@@ -250,7 +244,7 @@ def _named(names: Sequence[str], numbers: Iterable[bytes | int]) -> list[str]:
     return sorted({names[int(number) - 1] for number in numbers})
 
 
-def _encode_partition(commit: Commit) -> dict[str, Any]:
+def _encode_partition(commit: Commit, records: Iterable[dict[str, str]]) -> dict[str, Any]:
     """Return what goes to the partition's own keys."""
     timers = commit.timers.items()
     return {
@@ -259,17 +253,16 @@ def _encode_partition(commit: Commit) -> dict[str, Any]:
         "outbox_remove": commit.outbox_remove,
         "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
         "timers_remove": [member for member, due in timers if due is None],
-        "sessions": [_encode_change(change) for change in commit.sessions],
+        "sessions": [_encode_change(*one) for one in zip(commit.sessions, records, strict=True)],
     }
 
 
-def _encode_change(change: SessionChange) -> dict[str, Any]:
+def _encode_change(change: SessionChange, record: dict[str, str]) -> dict[str, Any]:
     before, after = change.before, change.after
     encoded: dict[str, Any] = {
         "id": after.id,
         "expected": str(before.version),
-        "set": [text for name, value in change.fields.items() if value is not None for text in (name, value)],
-        "remove": [name for name, value in change.fields.items() if value is None],
+        "set": _flat(record),
         "log": [_flat(entry.stored()) for entry in change.log],
     }
     if after.ended_at_ms and not before.ended_at_ms:

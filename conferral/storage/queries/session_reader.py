@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from conferral.statemachine.ids import REFERENCE_PATTERN
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
+from conferral.storage.codecs.session_codec import CorruptHashError, for_readers, load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, run_each
 from conferral.storage.entries import parse_entry_id
@@ -24,12 +25,10 @@ LIMIT_MAX = 500
 SCANNED_MAX = 2_000
 #: Sessions of a partition that ended last, count: more than can begin and end between two polls.
 ENDED_LAST = 50
-#: Fields that are never shown: Twilio's CallToken permits the use of the caller's number.
-HIDDEN = frozenset({"call_token"})
 
 Fields = dict[str, str]
 #: Accepts some sessions; None accepts all.
-Where = Callable[[StoredSession], bool] | None
+Where = Callable[[Session], bool] | None
 _T = TypeVar("_T")
 
 _SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{REFERENCE_PATTERN.pattern})")
@@ -99,24 +98,25 @@ class SessionReader:
         #: Keys of sessions, and of their lists, to which another program has written; these sessions are left out.
         self.foreign_keys: set[str] = set()
 
-    async def read_session(self, session_id: str) -> StoredSession:
-        """Return one session; without any fields if it does not exist."""
-        return (await self.read_sessions([session_id])).get(session_id, UNKNOWN_SESSION)
+    async def read_session(self, session_id: str) -> Session | None:
+        """Return one session; None if it does not exist, or can't be read."""
+        return (await self.read_sessions([session_id])).get(session_id)
 
-    async def read_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
-        """Return sessions by id, without hidden fields.
+    async def read_sessions(self, session_ids: Iterable[str]) -> dict[str, Session]:
+        """Return sessions by id, as they are shown.
 
         Leave out missing ones, and those that can't be read.
         """
         wanted = list(session_ids)
         answers = await run_each(self.client, [("HGETALL", self.keys.session(name)) for name in wanted])
-        found: dict[str, StoredSession] = {}
+        found: dict[str, Session] = {}
         for name, record in zip(wanted, answers, strict=True):
-            session = UNKNOWN_SESSION if record is None else _public_session(record)
-            if record is None or (record and not session.can_be_read_as(name)):
+            if record == {}:
+                continue
+            try:
+                found[name] = for_readers(load(name, record))
+            except CorruptHashError:
                 self.foreign_keys.add(self.keys.session(name))
-            elif record:
-                found[name] = session
         return found
 
     async def exists(self, session_id: str) -> bool:
@@ -131,10 +131,10 @@ class SessionReader:
             return named
         return (await self.session_ids_of_calls([named])).get(named, "")
 
-    async def read_exact(self, named: str) -> StoredSession:
-        """Read the session that `find_exact` finds; an empty one for none."""
+    async def read_exact(self, named: str) -> Session | None:
+        """Read the session that `find_exact` finds; None for none."""
         session_id = await self.find_exact(named)
-        return await self.read_session(session_id) if session_id else UNKNOWN_SESSION
+        return await self.read_session(session_id) if session_id else None
 
     async def session_ids_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
@@ -186,7 +186,7 @@ class SessionReader:
         live_only: bool = False,
         limit: int,
         cursor: str = "",
-    ) -> Page[StoredSession]:
+    ) -> Page[Session]:
         """Return a page of sessions: live ones, then ended ones, newest first.
 
         With `state`, only those in this state or phase; with `where`, only those that it accepts.
@@ -198,11 +198,11 @@ class SessionReader:
         start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state == State.ENDED else FIRST_LIVE
         with_ended = not live_only and state in (None, State.ENDED)
 
-        def is_wanted(position: SessionCursor, session: StoredSession) -> bool:
+        def is_wanted(position: SessionCursor, session: Session) -> bool:
             is_in_list = position.ended_ms is None or session.is_ended
             return is_in_list and session.is_in(state) and (where is None or where(session))
 
-        found: list[tuple[SessionCursor, StoredSession]] = []
+        found: list[tuple[SessionCursor, Session]] = []
         scanned = 0
         # Without a filter, read no more than needed.
         async for cursors in self._cursors(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
@@ -276,7 +276,8 @@ class SessionReader:
     async def log_after(self, session_id: str, after: str) -> tuple[list[LogEntry], bool]:
         """Return a session's log entries after one, and whether none can follow."""
         # The session first: if it ends in between, the log has the end. One that was erased or has expired has no end.
-        is_over = not (await self.read_session(session_id)).is_live
+        session = await self.read_session(session_id)
+        is_over = session is None or session.is_ended
         found = (await self.logs({session_id: after}))[session_id]
         return found, is_over or any(one.is_end for one in found)
 
@@ -359,7 +360,3 @@ def _check_limit(limit: int) -> None:
 def _log_entry(session_id: str, entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
     entry_id, fields = entry
     return LogEntry.of(entry_id.decode(), decode_fields(fields or {}), session_id)
-
-
-def _public_session(record: Mapping[bytes, bytes]) -> StoredSession:
-    return stored_session({name: text for name, text in decode_fields(record).items() if name not in HIDDEN})

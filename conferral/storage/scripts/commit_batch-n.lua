@@ -29,8 +29,7 @@
       id, expected           its version before ("0": must not exist)
       is_opened              if it is new and lives
       ended_at               if it ended: when, in ms
-      set                    field, value, ... to set
-      remove                 fields to remove
+      set                    field, value, ... to set besides `session`
       log                    entries for its log, each field, value, ...
     reports                for each: key of a command's hash; status, reason, session, code. A status only advances
     outcomes               entries for the stream of outcomes, each field, value, ...
@@ -41,6 +40,7 @@
     entered, left          for each agent whose browser begins or ends to be in a session: key of the sessions; its id
     over                   for each: key of a call; the session that has ended. A call with a newer one stays
     unplayed               keys of the digits of commands that were refused or failed
+  ARGV[9 ..]  the records of the sessions, in their order: the field `session` of each hash
 
   Returns  {1, n, ..} stored. These KEYS took nothing: reports, outcomes, and the like are lost there, all else is stored
            {2}        already: this same commit was stored before
@@ -105,8 +105,7 @@ write('ZREM', timers, batch.timers_remove)
 write('ZADD', timers, batch.timers_set)
 for i, session in ipairs(batch.sessions) do
   local hash = KEYS[7 + 2 * i]
-  write('HSET', hash, session.set)
-  write('HDEL', hash, session.remove)
+  call('HSET', hash, 'session', ARGV[8 + i], unpack(session.set))
   if session.is_opened then call('SADD', live, session.id) end
   if session.ended_at then
     call('SREM', live, session.id)

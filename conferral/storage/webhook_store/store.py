@@ -25,9 +25,8 @@ from conferral.statemachine.states import CallStatus
 from conferral.storage import digits, scripts
 from conferral.storage.agents import identity_of, read_presence
 from conferral.storage.call_index import CallIndex
-from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.keys import Keys
@@ -106,12 +105,12 @@ class WebhookStore:
         """
         read = ("HGETALL", self._keys.session(event.session_id))
         found, *_ = await self._durable_queue.run(read, *self.write_commands(event, call_sid))
-        return _session_of(found)
+        return self._session_of(event.session_id, found)
 
     async def read(self, session_id: str) -> Session | None:
         """Return the current session; None if Redis does not know it."""
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
-        return _session_of(record)
+        return self._session_of(session_id, record)
 
     async def presence(self, agents: Sequence[str], listed: Collection[str], *, with_queue: bool = False) -> Presence:
         """Return the presence of agents, and who waits if that counts."""
@@ -223,7 +222,10 @@ class WebhookStore:
             writes.insert(0, self._call_index.claim(call_sid, event.session_id))
         return writes
 
-
-def _session_of(record: Mapping[bytes, bytes]) -> Session | None:
-    """Decode a hash; None if it is not a session's."""
-    return stored_session(decode_fields(record)) if b"state" in record else None
+    def _session_of(self, session_id: str, record: Mapping[bytes, bytes]) -> Session | None:
+        """Return the session of a hash; None if it can't be read, or is unknown."""
+        try:
+            return session_codec.load(session_id, record) if record else None
+        except CorruptHashError as error:  # a call is answered all the same
+            log.error("records_skipped", names=[self._keys.session(session_id)], reason=error.field)
+            return None

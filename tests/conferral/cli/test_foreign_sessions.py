@@ -13,7 +13,7 @@ def foreign(redis, request):
     put(redis, make_session(), log=[log_entry("call_received", version="1")])
     put(redis, make_session(OTHER))
     if request.param == "field":
-        redis.hset(KEYS.session(CALL), "state", "foo")
+        redis.hset(KEYS.session(CALL), "session", "{")
     else:
         redis.delete(KEYS.session(CALL))
         redis.set(KEYS.session(CALL), "text")

@@ -12,7 +12,7 @@ from conferral.statemachine.states import PartyStatus
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
-    KEYS,
+    change,
     make_session,
     published,
     put,
@@ -96,7 +96,7 @@ def completed(run, redis_url, shell, typed):
 
 
 def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, redis, redis_server, bridged):
-    redis.hset(KEYS.session(CALL), "party.agent.address", "client:\x1b[31m\\`id`$(id)'\"")
+    change(redis, **{"party.agent.address": "client:\x1b[31m\\`id`$(id)'\""})
     put(redis, make_session("CA`id`"))  # no one but who writes to Redis by hand can do so
     typed = "conferral transfer CA"
     assert completed(run, redis_server.url, "bash", typed).split() == [CALL]

@@ -9,6 +9,7 @@ from rich.console import Console
 from conferral.cli import output
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
+from conferral.storage.codecs.session_codec import public
 from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
@@ -23,7 +24,6 @@ from tests.conferral.cli_helpers import (
     make_session,
     put,
     set_up,
-    stored_fields,
 )
 from tests.support.each import each
 
@@ -129,11 +129,11 @@ def terminal(monkeypatch):
     return make
 
 
-def test_json_is_one_array_of_the_fields_in_redis(run, redis, bridged):
+def test_json_is_one_array_of_sessions_as_in_the_api(run, redis, bridged):
     ran = run("sessions", "--json")
 
-    assert ran.json == [stored_fields(redis)]
-    assert ran.json[0]["party.customer.address"] == "+14155550123"
+    assert ran.json == [public(make_session())]
+    assert ran.json[0]["parties"]["customer"]["address"] == "+14155550123"
     assert ran.json[0]["created_at"] == "2027-01-15T08:00:00.000Z"
 
 
@@ -179,12 +179,8 @@ def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
     assert convert.endswith("-> converting")
 
 
-def test_show_in_json_gives_the_hash_as_it_is(run, redis, bridged):
-    redis.hset(KEYS.session(CALL), "of_a_newer_version", "kept")
-
-    shown = run("show", CALL, "--json").json
-    assert shown == stored_fields(redis)
-    assert (shown["of_a_newer_version"], "packed" in shown) == ("kept", False)
+def test_show_in_json_gives_the_session_as_in_the_api(run, redis, bridged):
+    assert run("show", CALL, "--json").json == public(make_session())
 
 
 def test_an_unknown_session_is_refused(run, redis):

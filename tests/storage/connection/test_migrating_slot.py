@@ -87,7 +87,7 @@ CASES = [
          [KEYS.events(0), KEYS.lease(0), KEYS.outbox(0), KEYS.timers(0), KEYS.live(0), KEYS.ended(0),
           KEYS.new_log(0), KEYS.outcomes, KEYS.session(SESSION), KEYS.log(SESSION), COMMAND,
           KEYS.call("CA1"), KEYS.digits("c1")],
-         [HOLDER, 5, DAY_S, DAY_S, DAY_S, 5_000, 1_000, json.dumps(BATCH)],
+         [HOLDER, 5, DAY_S, DAY_S, DAY_S, 5_000, 1_000, json.dumps(BATCH), "{}"],
          [LEASE, EVENT, EFFECT, STORED, LOGGED, ("ZADD", KEYS.timers(0), 7, "ring|s2"), ("SADD", KEYS.live(0), SESSION),
           ("ZADD", KEYS.ended(0), 1, "s0"),
           ("HSET", COMMAND, "status", "accepted"), ("SET", KEYS.call("CA1"), SESSION)]),

@@ -4,6 +4,7 @@ import asyncio
 import math
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
@@ -101,7 +102,7 @@ async def test_session_that_is_not_stored_has_ended_unless_the_call_is_new(publi
 @pytest.mark.parametrize("state", ["bridged", "ended"])
 async def test_session_that_is_still_stored_says_itself_whether_it_has_ended(publisher, client, keys, state):
     await client.set(keys.call(SESSION), SESSION, ex=60)
-    await client.hset(keys.session(SESSION), mapping={"id": SESSION, "state": state})
+    await client.hset(keys.session(SESSION), mapping=session_codec.encode(Session(SESSION, State(state), version=1)))
     newest = await publisher.newest_session(SESSION)
     assert (newest.session_id, newest.view.state, newest.has_ended) == (SESSION, state, state == "ended")
 
@@ -205,10 +206,13 @@ async def test_session_is_read_before_the_event_is_written(single, keys, clock):
     assert 0 <= everything.index(b"HGETALL") < everything.index(b"XADD")
 
 
-async def test_session_that_can_not_be_decoded_is_read_as_far_as_possible(publisher, client, keys):
-    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.agent.status": "left", "version": "x"})
-    found = await publisher.read(SESSION)
-    assert (found.state, found.parties["agent"].is_gone) == (State.BRIDGED, True)
+async def test_session_that_can_not_be_decoded_is_unknown_and_its_key_is_logged(publisher, client, keys):
+    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "version": "1", "session": "{"})
+    with capture_logs() as lines:
+        assert await publisher.read(SESSION) is None
+        assert await publisher.publish_and_read(ringing()) is None
+    skipped = [(line["names"], line["reason"]) for line in lines if line["event"] == "records_skipped"]
+    assert skipped == [([keys.session(SESSION)], "session")] * 2
 
 
 async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single, keys, clock):

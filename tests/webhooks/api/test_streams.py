@@ -302,7 +302,7 @@ async def test_record_that_was_edited_by_hand_ends_no_stream(api, store):
     await put(store, session())
     async with opened(api, "/sessions") as stream:
         await stream.until("ready")
-        await store.hset(KEYS.session(CALLER), mapping={"id": "", "version": "x", "party.agent.held": "maybe"})
+        await store.hset(KEYS.session(CALLER), mapping={"version": "x", "session": "{"})
         await store.hincrby(KEYS.lease(KEYS.partition_of(CALLER)), "commit", 1)
         await commit(store, session("other"))
         assert (await stream.next())[1]["id"] == "other"

@@ -14,7 +14,9 @@ from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Call, Transfer
 from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.session import Session
 from conferral.storage import command_stream, config, digits
+from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -90,7 +92,10 @@ class Routing:
         return found
 
     async def know(self, session_id: str) -> None:
-        await self.client.hset(self.keys.session(session_id), mapping={"id": session_id, "version": "1"})
+        await self.store(Session(session_id, version=1))
+
+    async def store(self, session: Session) -> None:
+        await self.client.hset(self.keys.session(session.id), mapping=session_codec.encode(session))
 
 
 @asynccontextmanager
@@ -303,8 +308,7 @@ async def test_call_whose_claim_a_failover_lost_goes_to_its_session_again(routin
 
 async def test_call_whose_claim_a_failover_lost_goes_to_the_session_that_it_named(routing):
     """The name of its conference says which command opened it; another's is another call."""
-    opened = {"id": "order-7", "version": "1", "conference_name": NAMES.make("order-7", "c1")}
-    await routing.client.hset(routing.keys.session("order-7"), mapping=opened)
+    await routing.store(Session("order-7", version=1, conference_name=NAMES.make("order-7", "c1")))
     await routing.give(**CALL, id="c1", session="order-7")
     await routing.give(**CALL, id="c2", session="order-7")
     assert [(event.session_id, event.token) for event in await routing.events()] == [("order-7", "c1")]
