@@ -22,7 +22,7 @@ from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.twilio_queries import participants_in
-from conferral.telephony.twilio_requests import read_with_retry, text_of
+from conferral.telephony.twilio_requests import if_found, read_with_retry, text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -83,11 +83,8 @@ class AccountSnapshot:
         if status == CallStatus.IN_PROGRESS:
             self.answered.add(call_sid)
         caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
-        if own_number := own_number_in(called, own_numbers):
-            address = number_or_address(caller, own_number)  # as when the call came in
-            self.own_calls[call_sid] = OwnCall(address, came_in=True, called=own_number)
-        elif own_number_in(caller, own_numbers):
-            self.own_calls[call_sid] = OwnCall(called, came_in=False)
+        if (own_call := _own_call(called, caller, own_numbers)) is not None:
+            self.own_calls[call_sid] = own_call
         if parent := text_of(record.parent_call_sid):
             others = (one for one in self.children.get(parent, ()) if one.call_sid != call_sid)
             self.children[parent] = (*others, ChildCall(call_sid, called, caller))
@@ -105,6 +102,14 @@ class AccountSnapshot:
     def _add_creation_time(self, record: Any) -> None:
         if isinstance(record.date_created, datetime):  # the library has None or text for a bad date
             self.created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
+
+
+def _own_call(called: str, caller: str, own_numbers: Collection[str]) -> OwnCall | None:
+    """Return a call between these ends; None if neither is a number of ours."""
+    if own_number := own_number_in(called, own_numbers):
+        # As when the call came in.
+        return OwnCall(number_or_address(caller, own_number), came_in=True, called=own_number)
+    return OwnCall(called, came_in=False) if own_number_in(caller, own_numbers) else None
 
 
 class AccountListReader:
@@ -185,6 +190,14 @@ class AccountListReader:
             ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in, called=call.called)
             for seen, call in found
         ]
+
+    async def is_own_call(self, call_sid: str) -> bool:
+        """Whether a call, also one that is over, is of a number of ours."""
+        call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
+        if call is None:
+            return False
+        ends = without_params(text_of(call.to)), text_of(call._from)  # noqa: SLF001  # as above
+        return _own_call(*ends, dict.fromkeys(self._own_numbers())) is not None
 
 
 async def _read_page(request: Callable[[], Awaitable[Page | None]]) -> Page | None:

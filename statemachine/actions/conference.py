@@ -9,7 +9,7 @@ from conferral.statemachine.actions.participants import clear_end_on_exit, note_
 from conferral.statemachine.actions.recording import expect_recording, note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
-from conferral.statemachine.ids import split_label
+from conferral.statemachine.ids import call_of_visit, split_label
 from conferral.statemachine.legs import note_facts, overtake_reads
 from conferral.statemachine.other_apps import MOVE_SHOWS_MS
 from conferral.statemachine.reasons import MOVED_OUT
@@ -301,7 +301,10 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     add_unknown_participants(draft, event)
     session = draft.session
     callers = {one.call_sid for one in event.participants if one.came_in}
-    is_inbound = session.customer.call_sid in callers or (session.customer.is_gone and not session.agent.call_sid)
+    # A customer who called, and has left, gave the session the SID of their call.
+    caller_sid = call_of_visit(session.id)
+    was_caller = session.customer.is_gone and caller_sid not in ("", session.agent.call_sid)
+    is_inbound = session.customer.call_sid in callers or was_caller
     called = (one.called for one in event.participants if one.call_sid == session.customer.call_sid)
     draft.change(
         phase=Phase.CONNECTED,

@@ -1,15 +1,16 @@
 """Redis loses everything while people talk: the sweep finds our conferences, and no one is left alone."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from offhook import CallHandle, PhoneScript
+from offhook import CallHandle, PhoneScript, RestHookEvent
 from offhook.model.rest import call_routes
 from tests.flows.flow_helpers import CAROL, TARGET
-from tests.flows.test_sweep import swept
+from tests.flows.test_sweep import CONFERENCE_EVENTS, swept
 from tests.flows.test_visits import move, visit_of
 from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
@@ -42,6 +43,35 @@ async def test_party_found_alone_after_a_loss_is_released(system: LocalSystem) -
     await found(system, customer.sid, state="ended", end_reason="agent-left")
     await system.settled()
     assert customer.status == "completed"
+
+
+@pytest.mark.parametrize("lost", [CONFERENCE_EVENTS, pytest.param(("*",), marks=pytest.mark.soak)])
+async def test_agent_is_not_alone_for_good_when_only_the_name_shows_the_caller(
+    system: LocalSystem, lost: tuple[str, ...]
+) -> None:
+    """Both have joined, no flag is set yet, and the agent's call, which shows the caller's number, isn't of ours."""
+    customer, agent = await system.talking()
+    system.end_calls_in_test()
+    for event in lost:
+        system.sandbox.faults.lose_callbacks(event, count=1_000)
+    is_empty = asyncio.Event()
+
+    async def empty(moment: RestHookEvent) -> None:
+        if moment.method == "POST" and "/Participants/" in moment.path and not is_empty.is_set():
+            await forget(system)
+            is_empty.set()
+
+    system.sandbox.on_rest = empty
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=500, count=1_000)
+    await system.begins("convert", customer.sid)
+    await asyncio.wait_for(is_empty.wait(), DEADLINE_S)
+
+    customer.hang_up()
+
+    session = await system.until(customer.sid, state="ended", end_reason="customer-left")
+    assert session["direction"] == "inbound"
+    await system.settled()
+    assert agent.status == "completed"
 
 
 @pytest.mark.system(CONFERRAL_INBOUND_FALLBACK=CAROL)

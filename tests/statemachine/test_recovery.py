@@ -56,7 +56,8 @@ def test_session_recognized_by_its_bridge_is_read():
     (("customer", "agent"), "customer", "inbound", ""),
     (("customer", "agent"), "agent", "outbound", ""),
     (("customer",), "", "outbound", "agent"),
-    (("agent",), "", "outbound", "customer"),
+    # The session has the id of a call that isn't the agent's.
+    (("agent",), "", "inbound", "customer"),
 ])  # fmt: skip
 def test_found_session_is_inbound_if_its_customer_called(names, came_in, direction, first):
     session = found(Scenario(), *names, **{name: {"came_in": name == came_in} for name in names}).session

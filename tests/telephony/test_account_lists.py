@@ -15,6 +15,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import (
     ProviderError,
+    ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
@@ -63,7 +64,7 @@ class ListingHttp(ScriptedHttp):
         return Response(200, msgspec.json.encode(body).decode())
 
 
-def reader_of(http: ListingHttp, **more: Any) -> AccountListReader:
+def reader_of(http: ScriptedHttp, **more: Any) -> AccountListReader:
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
     return AccountListReader(client, metrics=Metrics(), **more)
 
@@ -203,6 +204,25 @@ async def test_links_that_go_in_circles_end_the_list() -> None:
 
     assert len(http.asked) < 1_000
     assert (account.has_all_calls, len(account.calls)) == (False, 1)
+
+
+@pytest.mark.parametrize("caller, called, is_own", [
+    ("+14155550123", "+14155550100", True),
+    ("+14155550123", "sip:+14155550100@carrier.sip.twilio.com", True),
+    ("+14155550100", "client:alice", True),
+    ("+14155550123", "+14155550124", False),
+    ("client:bob", "", False),
+])  # fmt: skip
+async def test_call_that_is_over_is_ours_by_one_of_its_ends(caller: str, called: str, is_own: bool) -> None:
+    http = ScriptedHttp({"GET Calls/CA1": {"sid": "CA1", "status": "completed", "from": caller, "to": called}})
+    reader = reader_of(http, own_numbers=lambda: ["+14155550100"])
+    assert await reader.is_own_call("CA1") is is_own
+
+
+async def test_call_that_twilio_does_not_know_is_not_ours() -> None:
+    gone = ProviderGoneError(http_status=404, code=20404)
+    reader = reader_of(ScriptedHttp({"GET Calls/CA1": gone}), own_numbers=lambda: ["+14155550100"])
+    assert not await reader.is_own_call("CA1")
 
 
 async def test_reading_waits_for_a_short_pause_that_twilio_asks_for() -> None:

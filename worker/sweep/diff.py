@@ -4,14 +4,15 @@ Lists and callbacks may lag. So a call counts as missing only if it was connecte
 read, and a conference only if its session was quiet by then. A read decides.
 
 Orphans are conferences and bridges of ours that no session knows. Other programs' are never touched. Our conferences
-have a name in our form, are older than 10 s, and have a participant with our label and a call of our numbers. A bridge
-lacks such marks, and Twilio lists a call's requests only 15 minutes after it
+have a name in our form, are older than 10 s, and have a participant with our label. Besides, the name has our digest,
+or such a participant's call is of our numbers, or the call that the name has is, even if it is over: a `<Dial>`'s child
+may show only the caller's number. A bridge lacks such marks, and Twilio lists a call's requests only 15 minutes later
 (https://www.twilio.com/docs/voice/api/call-event-resource). So it is ours only if it came in to one of our numbers, and
 its only live child was dialed to one of that number's agents with our caller ID.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -98,6 +99,7 @@ class AccountDiff:
     Attributes:
         unmatched_calls: SIDs of calls without a session so far.
         unmatched_conferences: Names of conferences without a session so far, by SID.
+        lost_conferences: Ended sessions that don't know a conference of their name, by its SID.
     """
 
     def __init__(self, account: AccountSnapshot, quiet_before_ms: int) -> None:
@@ -105,6 +107,7 @@ class AccountDiff:
         self.findings: list[Finding] = []
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
+        self.lost_conferences: dict[str, Session] = {}
         self._account = account
         self._sid_by_name = {name: sid for sid, name in account.conferences.items()}
         #: The lists may lack later events, Unix milliseconds.
@@ -181,7 +184,8 @@ class AccountDiff:
         if not self._is_old(session.ended_at_ms):
             return  # its end is still being processed
         if conference_sid and conference_sid not in (session.conference_sid, *session.former_conferences):
-            return  # an app-chosen id may be another program's conference name
+            self.lost_conferences[conference_sid] = session  # or another program's: an app may choose the id
+            return
         if call_sid:
             self.findings.append(Finding(Difference.CALL_LIVE, session.id, call_sid, session.ended_at_ms))
         if conference_sid:
@@ -229,9 +233,9 @@ def has_own_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def is_own_conference(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
-    """Whether its participants show that a conference is ours."""
-    return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
+def call_sids_with_label(participants: Iterable[ParticipantFound]) -> set[str]:
+    """Return the SIDs of the participants with a label of ours."""
+    return {participant.call_sid for participant in participants if is_label(participant.label)}
 
 
 def is_opened_by_wait_request(participants: Sequence[ParticipantFound], *, has_started: bool) -> bool:

@@ -21,7 +21,7 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
-from conferral.statemachine.ids import next_visit_id
+from conferral.statemachine.ids import call_of_visit, next_visit_id
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import Client, ask, run_each, run_or_raise
 from conferral.storage.entries import parse_entry_id
@@ -39,10 +39,10 @@ from conferral.worker.sweep.diff import (
     Finding,
     RouteOfOwnBridge,
     UnknownBridge,
+    call_sids_with_label,
     find_unknown_bridges,
     has_own_name,
     is_opened_by_wait_request,
-    is_own_conference,
 )
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 CHUNK = 200
 #: Findings published per sweep, count: each leads to a read, and a wrong list must not lead to thousands.
 FINDINGS_MAX = 500
-#: Conferences without a session checked per sweep, count: one request each.
+#: Conferences without a session checked per sweep, count: one request each, or two.
 ORPHANS_MAX = 200
 #: Age of a partition's oldest entry from which it is behind, and its sessions are left out.
 BEHIND_MS = 10_000
@@ -167,7 +167,7 @@ class Sweeper:
             if not failure:
                 return
         except _CONTROL as error:
-            self._log_abandoned(error)
+            _log_abandoned(error)
             is_soon = not isinstance(error, ProviderRefusedError)
         self._metrics.sweeps.labels("given-up").inc()
         if is_soon:
@@ -181,13 +181,6 @@ class Sweeper:
     def _contained(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
-
-    def _log_abandoned(self, error: ConferralError, **fields: int) -> None:
-        status, code, reason = 0, 0, str(error)
-        if isinstance(error, ProviderError):
-            status, code, reason = error.http_status, error.code, ""
-        kind = type(error).__name__
-        log.warning("sweep_abandoned", error_type=kind, status=status, code=code, reason=reason, **fields)
 
     def _sweep_again_soon(self) -> None:
         """Sweep soon: the interval is a long time for a caller who is alone."""
@@ -236,7 +229,7 @@ class Sweeper:
             except StoreUnreachableError:
                 raise
             except StoreError as error:  # another program's key, such as a string instead of the set
-                self._log_abandoned(error, partition=number)
+                _log_abandoned(error, partition=number)
             if not is_compared:
                 sweep.behind.add(number)
 
@@ -276,9 +269,7 @@ class Sweeper:
     def _is_older(self, sweep: _Sweep, sid: str, age_s: float) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
         created_ms, now_ms = sweep.account.created_at_ms.get(sid), self._twilio_now_ms()
-        if created_ms is None or now_ms is None:
-            return False
-        return now_ms - created_ms >= age_s * 1000
+        return created_ms is not None and now_ms is not None and now_ms - created_ms >= age_s * 1000
 
     async def _recover_bridges(self, sweep: _Sweep) -> None:
         """Open sessions for bridged calls that are older than an interval."""
@@ -330,7 +321,8 @@ class Sweeper:
             and self._keys.partition_of(session_id) not in sweep.behind
         ]
         exists = await run_each(self._client, [("EXISTS", self._keys.session(sessions[sid])) for sid in checked])
-        unknown = [sid for sid, is_known in zip(checked, exists, strict=True) if not is_known]
+        lost = sweep.diff.lost_conferences
+        unknown = [sid for sid, is_known in zip(checked, exists, strict=True) if not is_known or sid in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ownership()
             with self._contained():
@@ -340,18 +332,25 @@ class Sweeper:
         """Recover a conference if its participants show that it is ours."""
         account = sweep.account
         participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
-        if not is_own_conference(participants, account.own_calls):
+        name = account.conferences[conference_sid]
+        ours, has_digest = call_sids_with_label(participants), bool(self._names.session_of(name))
+        if not ours or not (has_digest or await _is_any_own(self._account_lists, account, ours, call_of_visit(name))):
             if participants and account.has_all_calls:  # else it may still be ours
                 self._foreign.add(conference_sid)
             return
         if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
+            return
+        if (ended := sweep.diff.lost_conferences.get(conference_sid)) is not None:
+            if len(participants) == 1:  # several have each other
+                finding = Finding(Difference.CONFERENCE_LIVE, session_id, conference_sid, ended.ended_at_ms)
+                sweep.diff.findings.append(finding)
             return
         route = self._route_of(next((one.called for one in participants if one.came_in), ""))
         found = ConferenceFound(
             session_id=session_id,
             token=f"sweep:{sweep.interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
             conference_sid=conference_sid, participants=tuple(participants), fallback=route.places, queue=route.queue,
-            conference_name=account.conferences[conference_sid],
+            conference_name=name,
         )  # fmt: skip
         await self._open_session([found], [participant.call_sid for participant in participants])
         self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
@@ -402,3 +401,18 @@ async def _oldest_age_ms(client: Client, stream: str) -> int:
     """Return the age of a stream's oldest entry; 0 without one."""
     oldest = await ask(client, "XRANGE", stream, "-", "+", "COUNT", 1)
     return await server_time_ms(client, stream) - parse_entry_id(oldest[0][0].decode())[0] if oldest else 0
+
+
+def _log_abandoned(error: ConferralError, **fields: int) -> None:
+    status, code, reason = 0, 0, str(error)
+    if isinstance(error, ProviderError):
+        status, code, reason = error.http_status, error.code, ""
+    kind = type(error).__name__
+    log.warning("sweep_abandoned", error_type=kind, status=status, code=code, reason=reason, **fields)
+
+
+async def _is_any_own(
+    lists: AccountListReader, account: AccountSnapshot, call_sids: set[str], named_after: str
+) -> bool:
+    """Whether one of these calls, or the one of a name, is ours."""
+    return not call_sids.isdisjoint(account.own_calls) or (bool(named_after) and await lists.is_own_call(named_after))

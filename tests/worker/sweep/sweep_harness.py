@@ -42,6 +42,8 @@ class ScriptedAccount:
         self.participants: dict[str, list[ParticipantFound] | ProviderError] = {}
         #: Conferences whose participants were asked for.
         self.asked: list[str] = []
+        #: SIDs of calls, also of those that are over, of our numbers.
+        self.own_calls: set[str] = set()
         #: Labels of all requests.
         self.labels: set[str] = set()
 
@@ -62,6 +64,11 @@ class ScriptedAccount:
         if isinstance(found, ProviderError):
             raise found
         return found
+
+    async def is_own_call(self, call_sid: str) -> bool:
+        self.asked.append(call_sid)
+        self.labels.add(request_context.request_label())
+        return call_sid in self.own_calls
 
 
 class SweepHarness:

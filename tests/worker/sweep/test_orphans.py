@@ -11,7 +11,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.webhook_store.store import NEW_CALL_S
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
-from conferral.worker.sweep.diff import has_own_name, is_own_conference
+from conferral.worker.sweep.diff import has_own_name
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
@@ -20,6 +20,7 @@ NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32
 OWN = {NAME: OwnCall("+14155550123", came_in=True)}
 CUSTOMER = ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=True)
 STRANGER = ParticipantFound("CA" + "9" * 32, "customer-1")
+ALONE = ParticipantFound("CA" + "8" * 32, "agent-1")
 
 
 async def recovered(sea: SweepHarness) -> list[ConferenceFound]:
@@ -77,10 +78,53 @@ async def test_conference_of_a_chosen_id_is_recovered_by_the_name_that_we_made(s
     assert "CF2" not in sea.account.asked
 
 
-@pytest.mark.parametrize("record", ["live", "ended"])
-async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, record: str) -> None:
-    make = sea.session if record == "live" else sea.ended
-    await sea.store(make(NAME, "CA" + "8" * 32))
+@pytest.mark.parametrize("name", [NAME, NAME + "-2", NAMES.make("order-7", NAME)])
+async def test_agent_of_a_caller_who_is_gone_is_ours_by_the_name_of_the_conference(
+    sea: SweepHarness, name: str
+) -> None:
+    """A `<Dial>`'s child shows the caller's number: nothing of the call says whose it is."""
+    sea.account.account = AccountSnapshot({ALONE.call_sid}, conferences={"CF1": name})
+    sea.account.participants = {"CF1": [ALONE]}
+    sea.account.own_calls = {NAME}
+    await sea.sweep()
+    (found,) = await recovered(sea)
+    assert (found.conference_name, found.participants) == (name, (ALONE,))
+    assert sea.account.labels == {"sweep"}
+
+
+@pytest.mark.parametrize("name, participants", [
+    (NAME, [ALONE]),  # the call that it is named after isn't ours
+    (OTHER_NAME, [ALONE]),
+    (NAME, [replace(ALONE, label="")]),
+    (NAMES.make("order-7", NAME), [replace(ALONE, label="Boss")]),
+])  # fmt: skip
+async def test_name_and_label_together_do_not_make_a_conference_ours(
+    sea: SweepHarness, name: str, participants: list[ParticipantFound]
+) -> None:
+    sea.account.account = AccountSnapshot({ALONE.call_sid}, conferences={"CF1": name})
+    sea.account.participants = {"CF1": participants}
+    sea.account.own_calls = {NAME} if not participants[0].label else set()
+    await sea.sweep(sweeps=3)
+    assert await sea.events() == []
+    assert sea.account.asked.count("CF1") == 1
+
+
+@pytest.mark.parametrize("inside, is_ended", [([ALONE], True), ([ALONE, CUSTOMER], False), ([STRANGER], False)])
+async def test_someone_alone_in_a_conference_that_its_ended_session_never_knew_is_released(
+    sea: SweepHarness, inside: list[ParticipantFound], is_ended: bool
+) -> None:
+    await sea.store(sea.ended(NAME, NAME, conference="CF0"))
+    sea.account.account = AccountSnapshot({ALONE.call_sid}, conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": inside}
+    sea.account.own_calls = set() if inside == [STRANGER] else {NAME}
+    await sea.sweep(sweeps=2)
+    expected = {("conference-live", NAME, "", "CF1")} if is_ended else set()
+    assert await sea.reported() == expected
+    assert await recovered(sea) == []
+
+
+async def test_conference_of_a_live_session_is_not_queried(sea: SweepHarness) -> None:
+    await sea.store(sea.session(NAME, "CA" + "8" * 32))
     sea.account.account = AccountSnapshot({"CA" + "8" * 32}, conferences={"CF1": NAME}, own_calls=OWN)
     await sea.sweep(sweeps=2)
     assert sea.account.asked == []
@@ -91,7 +135,7 @@ async def test_foreign_conference_is_queried_only_once(sea: SweepHarness) -> Non
     sea.account.account = AccountSnapshot(conferences={"CF1": NAME, "CF2": "standup"}, own_calls=OWN)
     sea.account.participants = {"CF1": [STRANGER]}
     await sea.sweep(sweeps=3)
-    assert sea.account.asked == ["CF1"]
+    assert sea.account.asked == ["CF1", NAME]
     assert await recovered(sea) == []
 
 
@@ -121,13 +165,21 @@ def test_name_that_we_make(name: str, is_made: bool) -> None:
     assert has_own_name(name) is is_made
 
 
-def test_label_alone_and_number_alone_prove_nothing() -> None:
-    assert is_own_conference([CUSTOMER], OWN)
-    assert is_own_conference([STRANGER, CUSTOMER], OWN)
-    assert not is_own_conference([STRANGER], OWN)
-    assert not is_own_conference([ParticipantFound(NAME, "Boss")], OWN)
-    assert not is_own_conference([ParticipantFound(NAME)], OWN)
-    assert not is_own_conference([], OWN)
+@pytest.mark.parametrize("inside, is_ours", [
+    ([CUSTOMER], True),
+    ([STRANGER, CUSTOMER], True),
+    ([STRANGER], False),
+    ([ParticipantFound(NAME, "Boss")], False),
+    ([ParticipantFound(NAME)], False),
+    ([], False),
+])  # fmt: skip
+async def test_label_alone_and_number_alone_prove_nothing(
+    sea: SweepHarness, inside: list[ParticipantFound], is_ours: bool
+) -> None:
+    sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": OTHER_NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": inside}
+    await sea.sweep()
+    assert bool(await recovered(sea)) is is_ours
 
 
 async def test_conference_is_not_recovered_by_a_process_that_stops_while_it_reads_who_is_inside(
