@@ -50,18 +50,13 @@ def may_have_lost_order(session: Session, party: Party) -> bool:
 
 def is_of_lost_dial(draft: Draft, event: events.CallProgressed | events.GateReached) -> bool:
     """Whether the call's dial is one that Redis may have lost."""
-    session = draft.session
-    is_unknown = session.subject_of(event) is None and event.call_sid not in session.former_calls
-    return bool(event.dial) and is_unknown and _is_after_outage(draft, _DIALS_SHOW_MS)
+    return bool(event.dial) and _shows_unknown_leg(draft, event)
 
 
 def is_result_of_lost_dial(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether a call was placed by a dial that Redis may have lost."""
-    session = draft.session
     is_dial = event.kind in (CreateCall.kind, CreateParticipant.kind) and bool(event.call_sid)
-    is_unknown = session.subject_of(event) is None and event.call_sid not in session.former_calls
-    is_lost = is_unknown and not session.dialed_by(event.effect_id)
-    return is_dial and is_lost and _is_after_outage(draft, _DIALS_SHOW_MS)
+    return is_dial and _shows_unknown_leg(draft, event) and not draft.session.dialed_by(event.effect_id)
 
 
 def is_found_guest(party: Party) -> bool:
@@ -79,6 +74,14 @@ def was_left_in_outage(draft: Draft) -> bool:
         return False
     left_then = agent.status_since_ms - session.lost_at_ms < draft.policy.legs_show_ms
     return left_then or any(map(is_found_guest, session.parties.values()))
+
+
+def _shows_unknown_leg(
+    draft: Draft, event: events.CallProgressed | events.GateReached | events.EffectSucceeded
+) -> bool:
+    session = draft.session
+    is_unknown = session.subject_of(event) is None and event.call_sid not in session.former_calls
+    return is_unknown and _is_after_outage(draft, _DIALS_SHOW_MS)
 
 
 def _is_after_outage(draft: Draft, within_ms: int) -> bool:

@@ -256,16 +256,17 @@ def stays_alone(draft: Draft, _event: Event) -> bool:
 
 def customer_was_left_alone(draft: Draft, event: Event) -> bool:
     """Whether the customer stays alone since an outage."""
-    remaining = present_parties(draft.session)
-    is_customer = len(remaining) == 1 and remaining[0].name == CUSTOMER
-    return is_customer and was_left_in_outage(draft) and stays_alone(draft, event)
+    return _only_customer_remains(draft.session) and was_left_in_outage(draft) and stays_alone(draft, event)
 
 
 def customer_stays_alone(draft: Draft, event: Event) -> bool:
     """Whether it is the customer who stays alone, and there is an `after` URL."""
-    remaining = present_parties(draft.session)
-    is_customer = len(remaining) == 1 and remaining[0].name == CUSTOMER
-    return bool(draft.session.attributes.after_url) and is_customer and stays_alone(draft, event)
+    has_url = bool(draft.session.attributes.after_url)
+    return has_url and _only_customer_remains(draft.session) and stays_alone(draft, event)
+
+
+def _only_customer_remains(session: Session) -> bool:
+    return [party.name for party in present_parties(session)] == [CUSTOMER]
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:

@@ -26,14 +26,20 @@ async def conferenced(system: LocalSystem, direction: str = "inbound") -> tuple[
     return talk, await copy_of(system.client)
 
 
+async def transfer_rings(system: LocalSystem, session_id: str, mode: str) -> tuple[str, CallHandle]:
+    """The id of a transfer's command, and its target, whose phone rings until the test answers."""
+    system.not_answered_by(TARGET)
+    command_id = await system.begins("transfer", session_id, to=TARGET, mode=mode)
+    target = await system.dialed(TARGET)
+    await system.until(session_id, **{"transfer.status": "ringing"})
+    return command_id, target
+
+
 async def consult(system: LocalSystem, *, answers_away: bool = False) -> tuple[Talk, CallHandle, float]:
     """Redis loses a consult: before the target's answer was decided, or after it; and when it is back."""
     talk, copy = await conferenced(system)
-    system.not_answered_by(TARGET)
-    command_id = await system.begins("transfer", talk.session, to=TARGET, mode="consult")
-    target = await system.dialed(TARGET)
+    command_id, target = await transfer_rings(system, talk.session, "consult")
     system.listening.name(target=target)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
     if answers_away:
         system.sandbox.faults.lose_callbacks("*", count=1_000)
         target.answer()
@@ -90,10 +96,7 @@ async def test_customer_of_a_lost_consult_hears_music_until_the_agent_takes_them
 
 async def test_target_who_answers_after_a_lost_consult_is_not_heard_by_the_customer(system):
     talk, copy = await conferenced(system)
-    system.not_answered_by(TARGET)
-    await system.begins("transfer", talk.session, to=TARGET, mode="consult")
-    target = await system.dialed(TARGET)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
+    _, target = await transfer_rings(system, talk.session, "consult")
     back_s = await comes_back(system, talk.session, copy)
     target.answer()
     await system.until_talk(talk.agent, target)
@@ -194,11 +197,8 @@ async def test_three_of_a_lost_warm_transfer_talk_on(system):
 @pytest.mark.parametrize("when", ["rings", "answers away", "talks"])
 async def test_customer_of_a_lost_blind_transfer_talks_to_the_target_then_goes_to_the_fallback(system, when):
     talk, copy = await conferenced(system)
-    system.not_answered_by(TARGET)
     system.answered_by(CAROL)
-    command_id = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    target = await system.dialed(TARGET)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
+    command_id, target = await transfer_rings(system, talk.session, "blind")
     if when == "talks":
         target.answer()
         assert (await system.result_of(command_id)).status == "done"
@@ -222,11 +222,8 @@ async def test_customer_of_a_lost_blind_transfer_talks_to_the_target_then_goes_t
 @pytest.mark.system(CONFERRAL_INBOUND_FALLBACK=CAROL)
 async def test_customer_of_a_lost_blind_transfer_whom_no_one_answers_goes_to_the_fallback(system):
     talk, copy = await conferenced(system)
-    system.not_answered_by(TARGET)
     system.answered_by(CAROL)
-    await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    target = await system.dialed(TARGET)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
+    _, target = await transfer_rings(system, talk.session, "blind")
     await comes_back(system, talk.session, copy)
     target.reject()
     carol = await system.dialed(CAROL)

@@ -121,9 +121,8 @@ class Handlers:
         self._is_closing = False
         self._settings = settings
         self._clock = clock
-        self._openapi = msgspec.json.encode(
-            openapi.document(settings.public_url)
-        )  # once: anyone may request it, at any rate
+        # Once: anyone may request it, at any rate.
+        self._openapi = msgspec.json.encode(openapi.document(settings.public_url))
 
     def stop_waiting(self) -> None:
         """Answer all requests that wait for a result by their next poll."""

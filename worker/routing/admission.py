@@ -136,10 +136,11 @@ class CommandAdmission:
 
         The partition decides these first, and rejects the command if none of them does.
         """
-        if not ID_PATTERN.fullmatch(named):
-            return await self._find_session(named)
-        # Counted first: what is decided in between has opened its session.
+        found = await self._find_session(named)
+        if found or not ID_PATTERN.fullmatch(named):
+            return found
         undecided = await ask(self._client, "XLEN", self._keys.events(self._keys.partition_of(named)))
+        # Once more, now that they are counted: what was decided in between has opened its session.
         return await self._find_session(named) or (named if undecided else None)
 
     async def _has_opened(self, session_id: str, command_id: str) -> bool:
